@@ -1,0 +1,62 @@
+/*
+ * Exact top-x by inner product over a matrix of augmented item vectors.
+ *
+ * An item's vector is (ψ, bias) with num_factors + 1 entries; a query is (φ, 1), or any vector of
+ * that length. The score of an item is its inner product with the query in double precision, summed
+ * in index order: Σ_f (double) q[f] · (double) a[f]. Results are ordered by score, best first, then by
+ * ascending item index, and are exactly those of a brute-force scan whatever kernel is used: the SIMD
+ * kernels only screen, with a rigorous bound on their own rounding error, and what survives is rescored
+ * by the one definition above.
+ */
+#ifndef FMTOPX_CORE_SCAN_H
+#define FMTOPX_CORE_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/host.h"
+
+typedef struct FmHit
+{
+	int32_t item; /* index */
+	double score;
+} FmHit;
+
+/* A loaded matrix: flat and position-independent (offsets, no pointers), so it may stand in shared memory. */
+typedef struct FmScanMatrix FmScanMatrix;
+
+/* Bytes that fm_scan_matrix_init needs; 0 when the size does not fit a size_t. num_items may be 0. */
+extern size_t fm_scan_matrix_size(int32_t num_items, int num_factors);
+
+/* Prepare 64-byte aligned memory of that size. Then set every item once, in any order, then finish. */
+extern FmScanMatrix *fm_scan_matrix_init(void *memory, int32_t num_items, int num_factors);
+extern void fm_scan_matrix_set(FmScanMatrix *matrix, int32_t item, const float *v, float bias);
+extern void fm_scan_matrix_finish(FmScanMatrix *matrix);
+
+extern int32_t fm_scan_matrix_items(const FmScanMatrix *matrix);
+extern int fm_scan_matrix_factors(const FmScanMatrix *matrix);
+
+/* The exact score of one item. query has num_factors + 1 entries. */
+extern double fm_scan_score(const FmScanMatrix *matrix, const float *query, int32_t item);
+
+/* Copy one item's vector (num_factors entries) and bias back out, bit for bit as they were set. */
+extern void fm_scan_get(const FmScanMatrix *matrix, int32_t item, float *v, float *bias);
+
+/*
+ * The best x items, best first, into hits (room for min(x, num_items)); returns how many. `excluded`,
+ * when not NULL, has one bit per item (bit i & 63 of word i / 64): set means not eligible.
+ */
+extern int32_t fm_scan_top_x(const FmScanMatrix *matrix, const float *query, int32_t x,
+							 const uint64_t *excluded, const FmHost *host, FmHit *hits);
+
+/* The same over a list of distinct items only, without touching the rest of the matrix. */
+extern int32_t fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x,
+								  const int32_t *items, int32_t num_list, FmHit *hits);
+
+/* Kernels by name: "avx512", "avx2", "neon", "c". */
+extern const char *const *fm_scan_kernel_names(void); /* those this CPU runs, best first, NULL-ended */
+extern bool fm_scan_use_kernel(const char *name);	  /* "auto" or a name; false: not on this CPU */
+extern const char *fm_scan_kernel_in_use(void);
+
+#endif

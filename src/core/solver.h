@@ -1,0 +1,67 @@
+/*
+ * The solvers: ratings in, one set of parameters V, w, b out.
+ *
+ * The model is ŷ(u, i) = b + w_u + w_i + ⟨v_u, v_i⟩ (Rendle 2010, eq. 1, for two one-hot blocks).
+ */
+#ifndef FMTOPX_CORE_SOLVER_H
+#define FMTOPX_CORE_SOLVER_H
+
+#include "core/host.h"
+#include "core/ratings.h"
+
+#define FM_MIN_FACTORS 1
+#define FM_MAX_FACTORS 1024
+#define FM_DEFAULT_FACTORS 32
+#define FM_MIN_ITERATIONS 1
+#define FM_MAX_ITERATIONS 100000
+
+typedef enum FmSolverKind
+{
+	FM_SOLVER_MCMC,
+	FM_SOLVER_ALS
+} FmSolverKind;
+
+typedef struct FmSolverOptions
+{
+	FmSolverKind solver;
+	int num_factors;  /* of the stored model */
+	int iterations;	  /* 0: the solver's default, fm_default_iterations() */
+	float l2_reg_w;	  /* ALS only; negative: the default */
+	float l2_reg_v;	  /* ALS only; negative: the default */
+	float init_stdev; /* of the first V; negative: the default */
+	uint64_t seed;
+} FmSolverOptions;
+
+typedef struct FmParameters
+{
+	int num_factors;
+	double b;
+	float *user_w; /* num_users */
+	float *user_v; /* num_users × num_factors, row-major */
+	float *item_w; /* num_items */
+	float *item_v; /* num_items × num_factors, row-major */
+} FmParameters;
+
+/* The number of iterations (all of them, burn-in included) that a solver runs when none is asked for. */
+extern int fm_default_iterations(FmSolverKind solver);
+
+/* The defaults of the options that NULL stands for, as stored and reported. */
+extern float fm_default_l2_reg_w(void);
+extern float fm_default_l2_reg_v(void);
+extern float fm_default_init_stdev(void);
+
+/*
+ * Train. Allocates the arrays of *result through the host. Every number in *result is finite, or
+ * host->fail was called.
+ *
+ * The result is put in a fixed gauge: Σ_u v_u = 0 and Σ_i v_i = 0 over the entities with ratings, with
+ * what that moves absorbed in w and b, so that a user of whom nothing is known (φ = 0) gets the average
+ * user's order of items.
+ */
+extern void fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host,
+					 FmParameters *result);
+
+/* ŷ(u, i), in double, summed in factor order. */
+extern double fm_score(const FmParameters *parameters, int32_t user, int32_t item);
+
+#endif
