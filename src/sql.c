@@ -11,6 +11,7 @@
 #include "catalog/pg_operator.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/queryenvironment.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
@@ -96,6 +97,21 @@ fm_spi_value_not_null(uint64 row, int column)
 						errmsg("unexpected NULL in column \"%s\" of a table of fmtopx",
 							   NameStr(TupleDescAttr(SPI_tuptable->tupdesc, column - 1)->attname))));
 	return value;
+}
+
+void
+fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store, double num_rows)
+{
+	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));
+
+	rows->md.name = pstrdup(name);
+	rows->md.reliddesc = InvalidOid;
+	rows->md.tupdesc = desc;
+	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
+	rows->md.enrtuples = num_rows;
+	rows->reldata = store;
+	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register relation \"%s\"", name);
 }
 
 char *

@@ -42,6 +42,10 @@ extern Datum fm_spi_value(uint64 row, int column, bool *isnull);
 /* The same where the query cannot give NULL (an error if it does). */
 extern Datum fm_spi_value_not_null(uint64 row, int column);
 
+/* Let statements read a tuplestore as a relation of this name, until SPI_unregister_relation. */
+extern void fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store,
+								 double num_rows);
+
 /* schema.name of a relation, both quoted; an error if there is no such relation. */
 extern char *fm_relation_sql(Oid relation);
 extern char *fm_qualified_sql(Oid schema, const char *name);
