@@ -4,6 +4,8 @@
 #ifndef FMTOPX_DEFINITION_H
 #define FMTOPX_DEFINITION_H
 
+#include "compat.h"
+
 #include "core/solver.h"
 #include "fmgr.h"
 #include "model.h"
