@@ -46,23 +46,10 @@ enum
 	COL_WORKERS
 };
 
-static Oid
-relation_owner(Oid relation)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 Oid
 fm_registry_owner(Oid schema)
 {
-	Oid owner = relation_owner(get_relname_relid("fm_model", schema));
+	Oid owner = fm_relation_owner(get_relname_relid("fm_model", schema));
 
 	if (!OidIsValid(owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
@@ -158,7 +145,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
 		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
-		model->owner = relation_owner(model->version_table);
+		model->owner = fm_relation_owner(model->version_table);
 		read_definition(&model->definition, context);
 	}
 	SPI_freetuptable(SPI_tuptable);

@@ -6,6 +6,8 @@
 
 #include "compat.h"
 
+#include "utils/lsyscache.h"
+
 /* What fm_train was told, or was told last time. Strings are palloc'd. */
 typedef struct FmDefinition
 {

@@ -114,6 +114,19 @@ fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store, d
 		elog(ERROR, "could not register relation \"%s\"", name);
 }
 
+Oid
+fm_relation_owner(Oid relation)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
 char *
 fm_relation_sql(Oid relation)
 {

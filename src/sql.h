@@ -46,6 +46,9 @@ extern Datum fm_spi_value_not_null(uint64 row, int column);
 extern void fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store,
 								 double num_rows);
 
+/* InvalidOid if there is no such relation. */
+extern Oid fm_relation_owner(Oid relation);
+
 /* schema.name of a relation, both quoted; an error if there is no such relation. */
 extern char *fm_relation_sql(Oid relation);
 extern char *fm_qualified_sql(Oid schema, const char *name);
