@@ -34,11 +34,11 @@
 #include "core/scan.h"
 
 #if defined(__x86_64__)
-#	define HAVE_X86_KERNELS
-#	include <immintrin.h>
+#define HAVE_X86_KERNELS
+#include <immintrin.h>
 #elif defined(__aarch64__)
-#	define HAVE_NEON_KERNEL
-#	include <arm_neon.h>
+#define HAVE_NEON_KERNEL
+#include <arm_neon.h>
 #endif
 
 #define ERROR_SLACK 8
@@ -114,8 +114,8 @@ screen_c(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
 	for (int32_t block = from; block < to; block++)
 	{
 		const float *norms = screen->norms + (size_t) block * LANES;
-		const FourLanes *a =
-			(const FourLanes *) (screen->vectors + (size_t) block * LANES * length);
+		const FourLanes *a = (const FourLanes *) (screen->vectors +
+												  (size_t) block * LANES * length);
 		FourLanes sum[LANES / 4] = {{0}};
 		uint32_t mask = 0;
 
@@ -124,8 +124,8 @@ screen_c(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
 				sum[quarter] += q[f] * a[quarter];
 		for (int lane = 0; lane < LANES; lane++)
 		{
-			float upper =
-				sum[lane / 4][lane % 4] + (screen->norm_factor * norms[lane] + screen->absolute);
+			float upper = sum[lane / 4][lane % 4] +
+						  (screen->norm_factor * norms[lane] + screen->absolute);
 			bool out = upper <= screen->threshold && norms[lane] <= screen->norm_limit;
 
 			mask |= (uint32_t) !out << lane;
@@ -294,8 +294,8 @@ screen_neon(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivor
 			for (int quarter = 0; quarter < 4; quarter++)
 			{
 				even[quarter] = vfmaq_n_f32(even[quarter], vld1q_f32(a + 4 * quarter), q[f]);
-				odd[quarter] =
-					vfmaq_n_f32(odd[quarter], vld1q_f32(a + LANES + 4 * quarter), q[f + 1]);
+				odd[quarter] = vfmaq_n_f32(odd[quarter], vld1q_f32(a + LANES + 4 * quarter),
+										   q[f + 1]);
 			}
 		if (f < length)
 			for (int quarter = 0; quarter < 4; quarter++)

@@ -24,9 +24,9 @@
  */
 typedef struct FmScreen
 {
-	const float *query;   /* length entries */
+	const float *query;	  /* length entries */
 	const float *vectors; /* blocks of length × FM_SCAN_LANES, 64-byte aligned */
-	const float *norms;   /* one per item, rounded up */
+	const float *norms;	  /* one per item, rounded up */
 	int length;
 	float norm_factor;
 	float absolute;
