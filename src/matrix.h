@@ -19,8 +19,8 @@
 
 typedef struct FmMatrix
 {
-	int32 vl_len_;     /* varlena header, not to be touched directly */
-	uint32 format;     /* FM_MATRIX_FORMAT */
+	int32 vl_len_;	   /* varlena header, not to be touched directly */
+	uint32 format;	   /* FM_MATRIX_FORMAT */
 	int32 num_items;   /* at least 1 */
 	int32 num_factors; /* FM_MIN_FACTORS to FM_MAX_FACTORS */
 	int64 ids[FLEXIBLE_ARRAY_MEMBER];
@@ -53,7 +53,7 @@ typedef struct FmMatrixBuilder
 	int num_factors;
 	int32 num_items;
 	int32 capacity;
-	int64 *ids;     /* capacity */
+	int64 *ids;		/* capacity */
 	float *vectors; /* capacity × (num_factors + 1), bias last */
 } FmMatrixBuilder;
 

@@ -123,8 +123,8 @@ compare_ids(const void *a, const void *b)
 static IdPosition *
 sort_items(const FmMatrixBuilder *builder)
 {
-	IdPosition *sorted =
-		palloc_extended((Size) builder->num_items * sizeof(IdPosition), MCXT_ALLOC_HUGE);
+	IdPosition *sorted = palloc_extended((Size) builder->num_items * sizeof(IdPosition),
+										 MCXT_ALLOC_HUGE);
 
 	for (int32 i = 0; i < builder->num_items; i++)
 		sorted[i] = (IdPosition){builder->ids[i], i};

@@ -83,8 +83,8 @@ typedef struct Row
 static Row *
 find_rows(const FmMatrix *matrix, ArrayType *query_array, int32 x, int32 *num_rows)
 {
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "fm_matrix_top_x", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fm_matrix_top_x",
+												  ALLOCSET_DEFAULT_SIZES);
 	const FmHost *host = fm_pg_host(context);
 	float *query = augmented_query(query_array, matrix->num_factors);
 	FmHit *hits = host->alloc(host->ctx, Min(x, matrix->num_items), sizeof(FmHit));

@@ -35,7 +35,7 @@ struct FmScanMatrix
 	int32_t num_items;
 	int32_t num_factors;
 	int32_t num_blocks;
-	int32_t length;        /* num_factors + 1 */
+	int32_t length;		   /* num_factors + 1 */
 	size_t norms_offset;   /* from the start of this struct; a multiple of 64, as is the next */
 	size_t vectors_offset; /* num_blocks × length × LANES floats */
 };

@@ -34,11 +34,11 @@
 #include "core/scan.h"
 
 #if defined(__x86_64__)
-#	define HAVE_X86_KERNELS
-#	include <immintrin.h>
+#define HAVE_X86_KERNELS
+#include <immintrin.h>
 #elif defined(__aarch64__)
-#	define HAVE_NEON_KERNEL
-#	include <arm_neon.h>
+#define HAVE_NEON_KERNEL
+#include <arm_neon.h>
 #endif
 
 #define ERROR_SLACK 8
@@ -53,8 +53,6 @@ fm_round_up(double value)
 {
 	if (value >= FLT_MAX)
 		return INFINITY;
-	if (value < -FLT_MAX)
-		return -FLT_MAX;
 	return nextafterf((float) value, INFINITY);
 }
 
@@ -101,22 +99,33 @@ fm_screen_set_threshold(FmScreen *screen, double threshold)
 	screen->threshold = round_down(threshold);
 }
 
+/*
+ * Four lanes in whatever registers the compiler finds for them: it would rather vectorize a plain
+ * loop over entries than over lanes, which costs a shuffle per load.
+ */
+typedef float FourLanes __attribute__((vector_size(16), may_alias));
+
 static int32_t
 screen_c(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
 {
+	const float *q = screen->query;
+	const int length = screen->length;
+
 	for (int32_t block = from; block < to; block++)
 	{
-		const float *a = screen->vectors + (size_t) block * LANES * screen->length;
 		const float *norms = screen->norms + (size_t) block * LANES;
-		float sum[LANES] = {0};
+		const FourLanes *a = (const FourLanes *) (screen->vectors +
+												  (size_t) block * LANES * length);
+		FourLanes sum[LANES / 4] = {{0}};
 		uint32_t mask = 0;
 
-		for (int f = 0; f < screen->length; f++)
-			for (int lane = 0; lane < LANES; lane++)
-				sum[lane] += screen->query[f] * a[f * LANES + lane];
+		for (int f = 0; f < length; f++, a += LANES / 4)
+			for (int quarter = 0; quarter < LANES / 4; quarter++)
+				sum[quarter] += q[f] * a[quarter];
 		for (int lane = 0; lane < LANES; lane++)
 		{
-			float upper = sum[lane] + (screen->norm_factor * norms[lane] + screen->absolute);
+			float upper = sum[lane / 4][lane % 4] +
+						  (screen->norm_factor * norms[lane] + screen->absolute);
 			bool out = upper <= screen->threshold && norms[lane] <= screen->norm_limit;
 
 			mask |= (uint32_t) !out << lane;
@@ -285,8 +294,8 @@ screen_neon(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivor
 			for (int quarter = 0; quarter < 4; quarter++)
 			{
 				even[quarter] = vfmaq_n_f32(even[quarter], vld1q_f32(a + 4 * quarter), q[f]);
-				odd[quarter] =
-					vfmaq_n_f32(odd[quarter], vld1q_f32(a + LANES + 4 * quarter), q[f + 1]);
+				odd[quarter] = vfmaq_n_f32(odd[quarter], vld1q_f32(a + LANES + 4 * quarter),
+										   q[f + 1]);
 			}
 		if (f < length)
 			for (int quarter = 0; quarter < 4; quarter++)

@@ -24,9 +24,9 @@
  */
 typedef struct FmScreen
 {
-	const float *query;   /* length entries */
+	const float *query;	  /* length entries */
 	const float *vectors; /* blocks of length × FM_SCAN_LANES, 64-byte aligned */
-	const float *norms;   /* one per item, rounded up */
+	const float *norms;	  /* one per item, rounded up */
 	int length;
 	float norm_factor;
 	float absolute;
@@ -46,7 +46,7 @@ extern void fm_screen_prepare(FmScreen *screen, const float *query, const float 
 extern void fm_screen_set_threshold(FmScreen *screen, double threshold);
 extern FmScreenKernel fm_screen_kernel(void);
 
-/* The least float certain to be at or above a value that is itself rounded to double. */
+/* A float certain to be at or above a value ≥ 0 that is itself rounded to double. */
 extern float fm_round_up(double value);
 
 #endif

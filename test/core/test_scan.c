@@ -184,7 +184,7 @@ typedef struct Case
 	float *query;
 	uint64_t *excluded;
 	FmScanMatrix *matrix;
-	FmHit *sorted;    /* all items, best first */
+	FmHit *sorted;	  /* all items, best first */
 	FmHit *sorted_in; /* those not excluded */
 	int32_t num_in;
 } Case;
@@ -333,7 +333,7 @@ static const struct
 {
 	int32_t num_items;
 	int num_factors;
-} shapes[] = {{0, 3},   {1, 1},   {2, 2},    {15, 3},  {16, 4},   {17, 5},    {64, 7},
+} shapes[] = {{0, 3},	{1, 1},	  {2, 2},	 {15, 3},  {16, 4},	  {17, 5},	  {64, 7},
 			  {65, 16}, {333, 8}, {1000, 1}, {999, 2}, {500, 33}, {90, 1024}, {2500, 64}};
 
 #define NUM_SHAPES ((int) (sizeof(shapes) / sizeof(shapes[0])))
