@@ -37,6 +37,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 override with_llvm = no
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
+$(OBJS): $(wildcard src/*.h src/core/*.h)
 else
 all install installcheck clean:
 	@echo "$(PG_CONFIG) names no PostgreSQL to build against; 'make setup' installs one" >&2; exit 1

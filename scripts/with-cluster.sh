@@ -25,6 +25,7 @@ cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES # of the make above us
 PG_CONFIG=${PG_CONFIG:-pg_config}
 export PG_CONFIG
+[ "$(id -u)" != 0 ] || TMPDIR=/tmp # root's own may be closed to the other user
 work=$(mktemp -d "${TMPDIR:-/tmp}/fmtopx.XXXXXX")
 data=$work/data
 bindir=$("$PG_CONFIG" --bindir)
