@@ -1,0 +1,65 @@
+/*
+ * Alternating least squares: the block update of block.c without its noise.
+ *
+ * It minimises, in standardised units,
+ *
+ *   Σ (y - w_u - w_i - <v_u, v_i>)² + Σ_e n_e (l2_reg_w w_e² + l2_reg_v |v_e|²)
+ *
+ * over the entities e of both sides, n_e the number of ratings of e (Zhou et al. 2008). A plain sum
+ * without n_e was measured too: see FM_ALS_L2_REG_V in solver.c.
+ *
+ * Memory: one table of rows for each side, one worker's block memory.
+ */
+#include "core/als.h"
+
+#include <math.h>
+
+void
+fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
+{
+	const FmHost *host = problem->host;
+	FmBlockWork *work = fm_block_work(host, problem->kernel, rank);
+	float *prior_mean = host->alloc(host->ctx, rank + 1, sizeof(float));
+	float *prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));
+	float *rows[2];
+	double *error[2];
+
+	for (int side = 0; side < 2; side++)
+	{
+		rows[side] = fm_problem_init_rows(problem, side, rank);
+		error[side] = host->alloc(host->ctx, problem->side[side].count, sizeof(double));
+	}
+	for (int f = 0; f < rank; f++)
+		prior_precision[f] = problem->l2_reg_v;
+	prior_precision[rank] = problem->l2_reg_w;
+
+	for (int iteration = 0; iteration < problem->iterations; iteration++)
+	{
+		for (int side = 0; side < 2; side++)
+		{
+			FmHalfStep step =
+				fm_problem_half_step(problem, side, rank, rows[1 - side], error[side]);
+
+			step.prior_precision = prior_precision;
+			step.prior_mean = prior_mean;
+			step.prior_per_rating = true;
+			step.mean_rows = rows[side];
+			fm_block_half_step(&step, work, 0, step.side->count);
+		}
+		if (host->progress)
+			host->progress(host->ctx, "als", iteration + 1, problem->iterations,
+						   problem->deviation *
+							   sqrt(fm_problem_sum_error(problem, FM_ITEMS, error[FM_ITEMS]) /
+									problem->num_ratings));
+	}
+	sink(sink_ctx, rows[FM_USERS], rows[FM_ITEMS]);
+
+	fm_block_work_release(host, work);
+	host->release(host->ctx, prior_mean);
+	host->release(host->ctx, prior_precision);
+	for (int side = 0; side < 2; side++)
+	{
+		host->release(host->ctx, rows[side]);
+		host->release(host->ctx, error[side]);
+	}
+}

@@ -1,0 +1,225 @@
+/*
+ * The body of a block kernel, included by block_kernels.c once for every instruction set with
+ *
+ *   KERNEL(name)    the name of the function in this kernel
+ *   KERNEL_TARGET   the function attribute that switches the instructions on
+ *   KERNEL_WIDTH    floats to a SIMD register
+ *   KERNEL_TILE     rows of the register tile of the Gram matrix
+ *
+ * It is written in the vector extensions that gcc and clang share, so the same text serves AVX-512,
+ * AVX2, NEON and whatever else a compiler can make of it. Products and sums are of single
+ * precision; block.c bounds how many are added up before a double takes over.
+ */
+#define Vec KERNEL(Vec)
+#define IntVec KERNEL(IntVec)
+#define pack KERNEL(pack)
+#define accumulate_tile KERNEL(accumulate_tile)
+#define accumulate KERNEL(accumulate)
+#define load KERNEL(load)
+#define reciprocal_root KERNEL(reciprocal_root)
+#define factor_lanes KERNEL(factor_lanes)
+#define solve_back KERNEL(solve_back)
+#define solve KERNEL(solve)
+
+typedef float Vec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias));
+typedef int32_t IntVec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias));
+
+/* Gather rows into a panel; add the standardised rating to `column`, which holds minus the other's
+ * w. */
+KERNEL_TARGET static void
+pack(const float *rows, const int32_t *index, const float *value, int count, int stride, int column,
+	 double value_mean, double value_scale, float *panel)
+{
+	for (int r = 0; r < count; r++)
+	{
+		const float *from = rows + (size_t) index[r] * stride;
+		float *to = panel + (size_t) r * stride;
+
+		for (int j = 0; j < stride; j += KERNEL_WIDTH)
+			VEC(to + j) = CONST_VEC(from + j);
+		to[column] += (float) ((value[r] - value_mean) * value_scale);
+	}
+}
+
+/* One register tile: KERNEL_TILE rows by KERNEL_WIDTH columns of the Gram matrix. */
+KERNEL_TARGET static inline void
+accumulate_tile(const float *row, const float *column, int count, int stride, float *gram)
+{
+	Vec sum[KERNEL_TILE];
+
+	for (int i = 0; i < KERNEL_TILE; i++)
+		sum[i] = CONST_VEC(gram + (size_t) i * stride);
+	for (int r = 0; r < count; r++)
+	{
+		Vec c = CONST_VEC(column);
+
+		for (int i = 0; i < KERNEL_TILE; i++)
+			sum[i] += c * row[i];
+		row += stride;
+		column += stride;
+	}
+	for (int i = 0; i < KERNEL_TILE; i++)
+		VEC(gram + (size_t) i * stride) = sum[i];
+}
+
+/* The lower triangle of gram += panel' panel. */
+KERNEL_TARGET static void
+accumulate(const float *panel, int count, int stride, float *gram)
+{
+	for (int i = 0; i < stride; i += KERNEL_TILE)
+		for (int j = 0; j < i + KERNEL_TILE; j += KERNEL_WIDTH)
+			accumulate_tile(panel + i, panel + j, count, stride, gram + (size_t) i * stride + j);
+}
+
+/*
+ * Turn the Gram matrices of a batch into its lanes: packed rows 0 .. dim of factor × gram, plus the
+ * prior on the diagonal and, in row dim (the right-hand side), precision × mean.
+ */
+KERNEL_TARGET static void
+load(const float *gram, size_t gram_size, int stride, int dim, float factor, const float *prior,
+	 const float *prior_linear, const float *prior_factor, float *matrix)
+{
+	for (int i = 0; i <= dim; i++)
+		for (int j = 0; j <= i; j++)
+		{
+			const float *from = gram + (size_t) i * stride + j;
+			float add = i == dim ? (j < dim ? prior_linear[j] : 0) : (i == j ? prior[i] : 0);
+
+			for (int lane = 0; lane < FM_BLOCK_LANES; lane++)
+				matrix[lane] = factor * from[gram_size * lane] + add * prior_factor[lane];
+			matrix += FM_BLOCK_LANES;
+		}
+}
+
+/* 1/√x for positive normal floats, by Newton's method from the halved exponent. */
+KERNEL_TARGET static inline Vec
+reciprocal_root(Vec x)
+{
+	IntVec bits = 0x5f3759df - (((IntVec) x) >> 1);
+	Vec y = (Vec) bits;
+	Vec half = x * 0.5f;
+
+	for (int step = 0; step < 3; step++)
+		y = y * (1.5f - half * y * y);
+	return y;
+}
+
+/*
+ * Cholesky in place, left-looking, four rows at a time; the right-hand side rides along as the last
+ * row and comes out as h = L⁻¹ rhs. The diagonal keeps the reciprocals. Rows beyond the last are
+ * computed as copies of the last, which spares a loop for the remainder. Returns -1 in the lanes
+ * where every pivot kept more than FM_PIVOT_TOLERANCE of its diagonal element.
+ */
+KERNEL_TARGET static inline IntVec
+factor_lanes(int dim, float *matrix)
+{
+	IntVec sound = {0};
+
+	sound -= 1;
+	for (int j = 0; j < dim; j++)
+	{
+		const float *row_j = matrix + FM_PACKED_ROW(j);
+		Vec reciprocal = {0};
+
+		for (int i = j; i <= dim; i += 4)
+		{
+			float *row[4];
+			Vec sum[4];
+
+			for (int q = 0; q < 4; q++)
+			{
+				row[q] = matrix + FM_PACKED_ROW(i + q < dim ? i + q : dim);
+				sum[q] = CONST_VEC(row[q] + (size_t) j * FM_BLOCK_LANES);
+			}
+			for (size_t p = 0; p < (size_t) j * FM_BLOCK_LANES; p += FM_BLOCK_LANES)
+			{
+				Vec l = CONST_VEC(row_j + p);
+
+				for (int q = 0; q < 4; q++)
+					sum[q] -= CONST_VEC(row[q] + p) * l;
+			}
+			if (i == j)
+			{
+				Vec diagonal = CONST_VEC(row_j + (size_t) j * FM_BLOCK_LANES);
+
+				sound &= sum[0] > diagonal * FM_PIVOT_TOLERANCE;
+				reciprocal = reciprocal_root(sum[0]);
+				sum[0] = (Vec){0} + 1.0f;
+			}
+			for (int q = 0; q < 4; q++)
+				VEC(row[q] + (size_t) j * FM_BLOCK_LANES) = sum[q] * reciprocal;
+		}
+	}
+	return sound;
+}
+
+/* mean = L⁻ᵀ h and draw = L⁻ᵀ (h + noise), by rows from the last up; both start as the right-hand
+ * side. */
+KERNEL_TARGET static inline void
+solve_back(int dim, const float *matrix, float *mean, float *draw)
+{
+	for (int i = dim - 1; i >= 0; i--)
+	{
+		const float *row = matrix + FM_PACKED_ROW(i);
+		size_t at = (size_t) i * FM_BLOCK_LANES;
+		Vec m = CONST_VEC(mean + at) * CONST_VEC(row + at);
+		Vec d = CONST_VEC(draw + at) * CONST_VEC(row + at);
+
+		VEC(mean + at) = m;
+		VEC(draw + at) = d;
+		for (size_t j = 0; j < at; j += FM_BLOCK_LANES)
+		{
+			Vec l = CONST_VEC(row + j);
+
+			VEC(mean + j) -= l * m;
+			VEC(draw + j) -= l * d;
+		}
+	}
+}
+
+/*
+ * Solve a batch. `noise` holds standard normals (or zeros); norm2 is |h + noise|²; sound is 0 in
+ * the lanes that single precision could not factor.
+ */
+KERNEL_TARGET static void
+solve(int dim, float *matrix, const float *noise, float *mean, float *draw, float *norm2,
+	  int32_t *sound)
+{
+	for (int lane = 0; lane < FM_BLOCK_LANES; lane += KERNEL_WIDTH)
+	{
+		IntVec lane_sound = factor_lanes(dim, matrix + lane);
+		const float *h = matrix + FM_PACKED_ROW(dim) + lane;
+		Vec sum = {0};
+
+		for (size_t j = 0; j < (size_t) dim * FM_BLOCK_LANES; j += FM_BLOCK_LANES)
+		{
+			Vec shifted = CONST_VEC(h + j) + CONST_VEC(noise + lane + j);
+
+			VEC(mean + lane + j) = CONST_VEC(h + j);
+			VEC(draw + lane + j) = shifted;
+			sum += shifted * shifted;
+		}
+		VEC(norm2 + lane) = sum;
+		*(IntVec *) (sound + lane) = lane_sound;
+		solve_back(dim, matrix + lane, mean + lane, draw + lane);
+	}
+}
+
+static const FmBlockKernel KERNEL(kernel) = {KERNEL_NAME, KERNEL_TILE, pack,
+											 accumulate,  load,        solve};
+
+#undef Vec
+#undef IntVec
+#undef pack
+#undef accumulate_tile
+#undef accumulate
+#undef load
+#undef reciprocal_root
+#undef factor_lanes
+#undef solve_back
+#undef solve
+#undef KERNEL
+#undef KERNEL_NAME
+#undef KERNEL_TARGET
+#undef KERNEL_WIDTH
+#undef KERNEL_TILE

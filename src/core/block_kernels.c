@@ -1,0 +1,62 @@
+/*
+ * The block kernels for every instruction set, and which of them this CPU runs.
+ *
+ * The build carries no -march flag: each kernel is compiled for its own target by a function
+ * attribute, and chosen once, at run time. All give the same results up to rounding in single
+ * precision; on one CPU the choice is always the same, so results are reproducible there to the
+ * bit.
+ */
+#include "core/block.h"
+
+#include <string.h>
+
+#define FM_PACKED_ROW(i) ((size_t) (i) * ((size_t) (i) + 1) / 2 * FM_BLOCK_LANES)
+
+/* A pivot that lost more than this to cancellation is left to double precision. */
+#define FM_PIVOT_TOLERANCE 2e-6f
+
+#define VEC(pointer) (*(Vec *) (pointer))
+#define CONST_VEC(pointer) (*(const Vec *) (pointer))
+
+#if defined(__x86_64__)
+
+#	define KERNEL(name) avx512_##name
+#	define KERNEL_NAME "avx512"
+#	define KERNEL_TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")))
+#	define KERNEL_WIDTH 16
+#	define KERNEL_TILE 16
+#	include "core/block_kernel.h"
+
+#	define KERNEL(name) avx2_##name
+#	define KERNEL_NAME "avx2"
+#	define KERNEL_TARGET __attribute__((target("avx2,fma")))
+#	define KERNEL_WIDTH 8
+#	define KERNEL_TILE 8
+#	include "core/block_kernel.h"
+
+#endif
+
+/* Four lanes: what SSE2 (x86-64) and NEON (AArch64) have without asking. */
+#define KERNEL(name) base_##name
+#define KERNEL_NAME "c"
+#define KERNEL_TARGET
+#define KERNEL_WIDTH 4
+#define KERNEL_TILE 8
+#include "core/block_kernel.h"
+
+const FmBlockKernel *const *
+fm_block_kernels(void)
+{
+	static const FmBlockKernel *usable[4];
+	int count = 0;
+
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+		usable[count++] = &avx512_kernel;
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		usable[count++] = &avx2_kernel;
+#endif
+	usable[count] = &base_kernel;
+	return usable;
+}

@@ -1,0 +1,20 @@
+/*
+ * From many samples of V, w, b to the one V, w, b whose ŷ is nearest to the mean of theirs.
+ */
+#ifndef FMTOPX_CORE_DISTILL_H
+#define FMTOPX_CORE_DISTILL_H
+
+#include "core/problem.h"
+
+typedef struct FmDistiller FmDistiller;
+
+/* For samples of sample_rank, to become a model of num_factors. */
+extern FmDistiller *fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors);
+
+/* Take in one sample: rows of both sides (block.h), standardised. An FmSampleSink. */
+extern void fm_distill_add(void *distiller, const float *user_rows, const float *item_rows);
+
+/* Write the model in the units of the ratings, and release the distiller. */
+extern void fm_distill_finish(FmDistiller *distiller, FmParameters *result);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * The blocked Gibbs sampler, apart from what becomes of its samples.
+ */
+#ifndef FMTOPX_CORE_GIBBS_H
+#define FMTOPX_CORE_GIBBS_H
+
+#include "core/problem.h"
+
+/* Called for every kept sample with the rows of both sides, standardised. See block.h for rows. */
+typedef void (*FmSampleSink)(void *ctx, const float *user_rows, const float *item_rows);
+
+/* The rank that is sampled for a model of num_factors, and the iterations to discard. */
+extern int fm_gibbs_rank(const FmProblem *problem, int num_factors);
+extern int fm_gibbs_burn_in(int iterations);
+
+extern void fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx);
+
+#endif

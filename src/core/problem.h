@@ -1,0 +1,55 @@
+/*
+ * A training problem in the form the solvers share: two sides, targets without units, one seed.
+ *
+ * Targets are standardised, y' = (y - mean) / deviation, so that priors, regularisation and the
+ * first V mean the same for stars, percentages and revenue, and single precision is enough for
+ * residuals.
+ */
+#ifndef FMTOPX_CORE_PROBLEM_H
+#define FMTOPX_CORE_PROBLEM_H
+
+#include "core/block.h"
+#include "core/solver.h"
+
+enum
+{
+	FM_USERS,
+	FM_ITEMS
+};
+
+/* What random numbers are for: no two uses may share a stream. */
+enum
+{
+	FM_STREAM_INIT,      /* + side */
+	FM_STREAM_BLOCK = 2, /* + side */
+	FM_STREAM_PRIOR = 4, /* + side */
+	FM_STREAM_NOISE = 6
+};
+
+typedef struct FmProblem
+{
+	const FmHost *host;
+	const FmBlockKernel *kernel;
+	FmSide side[2];
+	int64_t num_ratings;
+	int32_t num_rated[2]; /* entities with ratings */
+	double mean;
+	double deviation;
+	int iterations;
+	float init_stdev;
+	float l2_reg_w;
+	float l2_reg_v;
+	uint64_t seed;
+} FmProblem;
+
+/* Rows of one side, v from N(0, init_stdev²) and w = 0; entities without ratings get zeros. */
+extern float *fm_problem_init_rows(const FmProblem *problem, int side, int rank);
+
+/* The update of one side, ready but for its prior and its outputs. */
+extern FmHalfStep fm_problem_half_step(const FmProblem *problem, int side, int rank,
+									   const float *other_rows, double *error);
+
+/* The sum over the rated entities of a side, in index order. */
+extern double fm_problem_sum_error(const FmProblem *problem, int side, const double *error);
+
+#endif

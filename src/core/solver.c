@@ -1,0 +1,161 @@
+/*
+ * The front of the solvers: options and their defaults, the standardised problem, the call, and the
+ * check that nothing but finite numbers leaves.
+ *
+ * The arrays of the result belong to the caller; everything else is released.
+ */
+#include "core/solver.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/als.h"
+#include "core/distill.h"
+#include "core/gibbs.h"
+
+#define MCMC_ITERATIONS 200
+#define ALS_ITERATIONS 15
+#define ALS_L2_REG_W 0.05f
+#define ALS_L2_REG_V 0.11f
+#define INIT_STDEV 0.02f
+
+int
+fm_default_iterations(FmSolverKind solver)
+{
+	return solver == FM_SOLVER_MCMC ? MCMC_ITERATIONS : ALS_ITERATIONS;
+}
+
+float
+fm_default_l2_reg_w(void)
+{
+	return ALS_L2_REG_W;
+}
+
+float
+fm_default_l2_reg_v(void)
+{
+	return ALS_L2_REG_V;
+}
+
+float
+fm_default_init_stdev(void)
+{
+	return INIT_STDEV;
+}
+
+/* Mean and deviation of the ratings. Ratings that are all equal have deviation 1, to divide by. */
+static void
+standardise(const FmRatings *ratings, FmProblem *problem)
+{
+	double n = ratings->num_ratings, sum = 0, sum2 = 0;
+	float least = ratings->user_value[0], most = least;
+
+	for (int64_t r = 0; r < ratings->num_ratings; r++)
+	{
+		float value = ratings->user_value[r];
+
+		sum += value;
+		least = value < least ? value : least;
+		most = value > most ? value : most;
+	}
+	problem->mean = least < most ? sum / n : least;
+	for (int64_t r = 0; r < ratings->num_ratings; r++)
+	{
+		double distance = ratings->user_value[r] - problem->mean;
+
+		sum2 += distance * distance;
+	}
+	problem->deviation = least < most ? sqrt(sum2 / n) : 1;
+}
+
+static int32_t
+count_rated(const FmSide *side)
+{
+	int32_t count = 0;
+
+	for (int32_t e = 0; e < side->count; e++)
+		count += side->start[e] < side->start[e + 1];
+	return count;
+}
+
+static FmProblem
+make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host)
+{
+	FmProblem problem = {
+		.host = host,
+		.kernel = fm_block_kernels()[0],
+		.side = {{ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value},
+				 {ratings->num_items, ratings->item_start, ratings->item_user,
+				  ratings->item_value}},
+		.num_ratings = ratings->num_ratings,
+		.iterations =
+			options->iterations > 0 ? options->iterations : fm_default_iterations(options->solver),
+		.init_stdev = options->init_stdev >= 0 ? options->init_stdev : INIT_STDEV,
+		.l2_reg_w = options->l2_reg_w >= 0 ? options->l2_reg_w : ALS_L2_REG_W,
+		.l2_reg_v = options->l2_reg_v >= 0 ? options->l2_reg_v : ALS_L2_REG_V,
+		.seed = options->seed,
+	};
+
+	for (int side = 0; side < 2; side++)
+		problem.num_rated[side] = count_rated(&problem.side[side]);
+	standardise(ratings, &problem);
+	return problem;
+}
+
+static void
+check_finite(const FmHost *host, const char *name, const float *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!isfinite(values[i]))
+			host->fail(host->ctx, "training did not converge to finite numbers: %s is %g", name,
+					   (double) values[i]);
+}
+
+void
+fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host,
+		 FmParameters *result)
+{
+	size_t users = ratings->num_users, items = ratings->num_items;
+	int k = options->num_factors;
+	FmProblem problem;
+	FmDistiller *distiller;
+	int rank;
+
+	if (ratings->num_ratings < 1 || k < FM_MIN_FACTORS || k > FM_MAX_FACTORS)
+		host->fail(host->ctx, "cannot train %d factors on %lld ratings", k,
+				   (long long) ratings->num_ratings);
+	result->num_factors = k;
+	result->user_w = host->alloc(host->ctx, users, sizeof(float));
+	result->item_w = host->alloc(host->ctx, items, sizeof(float));
+	result->user_v = host->alloc(host->ctx, users * k, sizeof(float));
+	result->item_v = host->alloc(host->ctx, items * k, sizeof(float));
+
+	problem = make_problem(ratings, options, host);
+	rank = options->solver == FM_SOLVER_MCMC ? fm_gibbs_rank(&problem, k) : k;
+	distiller = fm_distill_create(&problem, rank, k);
+	if (options->solver == FM_SOLVER_MCMC)
+		fm_gibbs(&problem, rank, fm_distill_add, distiller);
+	else
+		fm_als(&problem, rank, fm_distill_add, distiller);
+	fm_distill_finish(distiller, result);
+
+	if (!isfinite(result->b))
+		host->fail(host->ctx, "training did not converge to finite numbers: b is %g", result->b);
+	check_finite(host, "a user's w", result->user_w, users);
+	check_finite(host, "a user's v", result->user_v, users * k);
+	check_finite(host, "an item's w", result->item_w, items);
+	check_finite(host, "an item's v", result->item_v, items * k);
+}
+
+double
+fm_score(const FmParameters *parameters, int32_t user, int32_t item)
+{
+	int k = parameters->num_factors;
+	const float *user_v = parameters->user_v + (size_t) user * k;
+	const float *item_v = parameters->item_v + (size_t) item * k;
+	double score = parameters->b + parameters->user_w[user] + parameters->item_w[item];
+
+	for (int f = 0; f < k; f++)
+		score += (double) user_v[f] * item_v[f];
+	return score;
+}
