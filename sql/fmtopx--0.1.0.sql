@@ -282,11 +282,8 @@ CREATE FUNCTION fm_top_x(
     exclude_seen boolean  DEFAULT true,
     candidates   bigint[] DEFAULT NULL,
     exclude      bigint[] DEFAULT NULL,
-    context      jsonb    DEFAULT NULL,
-    OUT rank     integer,
-    OUT item_id  bigint,
-    OUT score    real
-) RETURNS SETOF record
+    context      jsonb    DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id bigint, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10
 AS 'MODULE_PATHNAME', 'fm_top_x_bigint';
 
@@ -297,11 +294,8 @@ CREATE FUNCTION fm_top_x(
     exclude_seen boolean  DEFAULT true,
     candidates   text[]   DEFAULT NULL,
     exclude      text[]   DEFAULT NULL,
-    context      jsonb    DEFAULT NULL,
-    OUT rank     integer,
-    OUT item_id  text,
-    OUT score    real
-) RETURNS SETOF record
+    context      jsonb    DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id text, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10
 AS 'MODULE_PATHNAME', 'fm_top_x_text';
 
@@ -313,12 +307,8 @@ COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb
 CREATE FUNCTION fm_top_x_all(
     x            integer DEFAULT 10,
     model        text    DEFAULT NULL,
-    exclude_seen boolean DEFAULT true,
-    OUT user_id  text,
-    OUT rank     integer,
-    OUT item_id  text,
-    OUT score    real
-) RETURNS SETOF record
+    exclude_seen boolean DEFAULT true
+) RETURNS TABLE (user_id text, rank integer, item_id text, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000
 AS 'MODULE_PATHNAME', 'fm_top_x_all';
 
@@ -359,26 +349,24 @@ COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
 CREATE FUNCTION fm_evaluate(
     ratings    regclass,
     model      text    DEFAULT NULL,
-    x          integer DEFAULT 10,
-    OUT metric text,
-    OUT value  double precision
-) RETURNS SETOF record
+    x          integer DEFAULT 10
+) RETURNS TABLE (metric text, value double precision)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 8
 AS 'MODULE_PATHNAME', 'fm_evaluate';
 
 COMMENT ON FUNCTION fm_evaluate(regclass, text, integer) IS
 'Scores a model on ratings, in a relation with the columns the model was trained with: rmse and mae of the predictions before clipping; precision_at_x, recall_at_x, ndcg_at_x, map_at_x and mrr of the lists of length x, means over the users with at least one relevant row, a row being relevant when its rating is at least the mean rating of the training; coverage, the share of the items that are in at least one list. Lists leave out what the user has rated in the training relation, but for the rows being evaluated. Ranking metrics are NULL when no row is relevant.';
 
-CREATE FUNCTION fm_user_vectors(model text DEFAULT NULL, OUT id text, OUT vector real[])
-RETURNS SETOF record
+CREATE FUNCTION fm_user_vectors(model text DEFAULT NULL)
+RETURNS TABLE (id text, vector real[])
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
 AS 'MODULE_PATHNAME', 'fm_user_vectors';
 
 COMMENT ON FUNCTION fm_user_vectors(text) IS
 'Each user''s vector: V_u followed by 1, num_factors + 1 elements. Its inner product with an item''s vector orders the items as fm_top_x does.';
 
-CREATE FUNCTION fm_item_vectors(model text DEFAULT NULL, OUT id text, OUT vector real[])
-RETURNS SETOF record
+CREATE FUNCTION fm_item_vectors(model text DEFAULT NULL)
+RETURNS TABLE (id text, vector real[])
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
 AS 'MODULE_PATHNAME', 'fm_item_vectors';
 

@@ -1,4 +1,4 @@
-# pg_regress (test/sql against test/expected) as a TAP test.
+# pg_regress (sql/ against expected/) as a TAP test.
 use strict;
 use warnings;
 use Test::More;
