@@ -198,7 +198,10 @@ lock_existing_model(Oid schema, const char *name, FmModel *model)
 	fm_model_check_owner(model);
 	LockRelationOid(model->version_table, ShareUpdateExclusiveLock);
 	/* another training may have published, or fm_drop come through, while we waited */
-	return fm_model_lookup(schema, name, false, CurrentMemoryContext, model);
+	if (!fm_model_lookup(schema, name, false, CurrentMemoryContext, model))
+		return false;
+	fm_model_check_tables(model);
+	return true;
 }
 
 /* The row of fm_runs, as this function returns it. Ends the SPI connection. */
