@@ -1,8 +1,8 @@
 /*
  * From ratings as read to ratings as trained on: canonical order, compressed rows, held-out share.
  *
- * Everything here is linear in the number of ratings. Memory comes from the host; scratch is released
- * before returning.
+ * Everything here is linear in the number of ratings, but for sorting those of one pair. Memory comes
+ * from the host; scratch is released before returning.
  */
 #include "core/ratings.h"
 
@@ -115,21 +115,29 @@ count_starts(const int32_t *of, int64_t num, int32_t count, int64_t *starts)
 		starts[e + 1] += starts[e];
 }
 
-/* Among equal neighbours (a pair rated twice) order by value. Runs are short: insertion sort. */
+static int
+compare_values(const void *a, const void *b)
+{
+	float left = *(const float *) a;
+	float right = *(const float *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* Among equal neighbours (a pair rated more than once) order by value. */
 static void
-sort_duplicates(const int64_t *starts, int32_t count, const int32_t *neighbour, float *value)
+sort_duplicates(const int64_t *starts, int32_t count, const int32_t *neighbour, float *value,
+				const FmHost *host)
 {
 	for (int32_t e = 0; e < count; e++)
-		for (int64_t r = starts[e] + 1; r < starts[e + 1]; r++)
-			for (int64_t s = r; s > starts[e] && neighbour[s] == neighbour[s - 1] &&
-								value[s] < value[s - 1];
-				 s--)
-			{
-				float swapped = value[s];
-
-				value[s] = value[s - 1];
-				value[s - 1] = swapped;
-			}
+		for (int64_t r = starts[e], end; r < starts[e + 1]; r = end)
+		{
+			for (end = r + 1; end < starts[e + 1] && neighbour[end] == neighbour[r];)
+				end++;
+			if (end - r > 1)
+				qsort(value + r, end - r, sizeof(float), compare_values);
+			interrupt_now_and_then(host, end);
+		}
 }
 
 /* Stable distribution of rows grouped by `major` into rows grouped by `minor`, ascending by major. */
@@ -204,7 +212,7 @@ fm_ratings_complete(FmRatings *ratings, const FmHost *host)
 				   &ratings->item_user, &ratings->item_value);
 	fill_by_item(ratings, host);
 	sort_duplicates(ratings->item_start, ratings->num_items, ratings->item_user,
-					ratings->item_value);
+					ratings->item_value, host);
 	/* back again: transposing twice sorts the users' rows too */
 	memset(ratings->user_start, 0, ((size_t) ratings->num_users + 1) * sizeof(int64_t));
 	transpose(ratings->item_start, ratings->num_items, ratings->item_user, ratings->item_value,
