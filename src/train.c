@@ -16,6 +16,7 @@
 #include "definition.h"
 #include "host_pg.h"
 #include "load.h"
+#include "progress.h"
 #include "sql.h"
 #include "storage/lmgr.h"
 #include "store.h"
@@ -125,6 +126,17 @@ prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
 		fm_store_check_id_types(model, &user_type, &item_type);
 }
 
+/* The core's host, with its progress shown. */
+static const FmHost *
+training_host(MemoryContext context)
+{
+	FmHost *host = palloc(sizeof(FmHost));
+
+	*host = *fm_pg_host(context);
+	host->progress = fm_progress_iteration;
+	return host;
+}
+
 void
 fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun *run)
 {
@@ -138,8 +150,11 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 	int previous_version = OidIsValid(namespace) ? run->version : model->version;
 
 	prepare_tables(extension_schema, model, namespace);
+	fm_progress_phase(model->name, FM_PHASE_LOADING);
 	fm_load_ratings(&model->definition, &load);
-	fit_model(&model->definition, &load, fm_pg_host(context), &fit);
+	fm_progress_phase(model->name, FM_PHASE_TRAINING);
+	fit_model(&model->definition, &load, training_host(context), &fit);
+	fm_progress_phase(model->name, FM_PHASE_WRITING);
 	fill_run(run, &model->definition, &load, &fit);
 
 	result = (FmResult){&fit.parameters, &load, fit.user_canonical, fit.item_canonical,
@@ -151,6 +166,7 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 	model->version = run->version;
 	model->stamp = run->stamp;
 	fm_registry_save_model(extension_schema, model);
+	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
 	MemoryContextDelete(context);
 }
