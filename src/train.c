@@ -70,10 +70,11 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
-	fm_ratings_build(triples, num_users, num_items, host, &fit->ratings);
+	fm_ratings_by_user(triples, num_users, num_items, host, &fit->ratings);
 	pfree(triples->user);
 	pfree(triples->item);
 	pfree(triples->value);
+	fm_ratings_complete(&fit->ratings, host);
 	hold_out(definition, host, fit);
 	fm_solve(&fit->ratings, &options, host, &fit->parameters);
 }
