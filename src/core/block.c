@@ -55,10 +55,11 @@ struct FmBlockWork
 	float *noise;  /* dim × FM_BLOCK_LANES, as are means and draws */
 	float *mean;
 	float *draw;
-	float *prior_linear; /* precision × mean */
+	float *prior_linear; /* precision × mean of the prior */
 
-	int count; /* entities in the batch */
+	int count; /* entities in the batch, and what is particular to each */
 	int32_t entity[FM_BLOCK_LANES];
+	float noise_precision[FM_BLOCK_LANES];
 	float prior_factor[FM_BLOCK_LANES];
 	double work_done; /* since the last check for interrupts */
 };
@@ -91,7 +92,7 @@ fm_block_work(const FmHost *host, const FmBlockKernel *kernel, int rank)
 	work->noise = host->alloc(host->ctx, (dim + 3) * FM_BLOCK_LANES, sizeof(float));
 	work->mean = host->alloc(host->ctx, dim * FM_BLOCK_LANES, sizeof(float));
 	work->draw = host->alloc(host->ctx, dim * FM_BLOCK_LANES, sizeof(float));
-	work->prior_linear = host->alloc(host->ctx, dim, sizeof(float));
+	work->prior_linear = host->alloc(host->ctx, dim * FM_BLOCK_LANES, sizeof(float));
 	return work;
 }
 
@@ -175,7 +176,7 @@ solve_wide(const FmHalfStep *step, FmBlockWork *work, int lane)
 	int dim = work->dim, one = 1, info;
 	double *a = work->wide;
 	double *mean = a + (size_t) dim * dim, *draw = mean + dim;
-	double factor = work->prior_factor[lane], alpha = step->noise_precision;
+	double factor = work->prior_factor[lane], alpha = work->noise_precision[lane];
 	double norm2 = 0;
 
 	for (int j = 0; j < dim; j++)
@@ -183,7 +184,8 @@ solve_wide(const FmHalfStep *step, FmBlockWork *work, int lane)
 		for (int i = j; i < dim; i++)
 			a[(size_t) j * dim + i] = alpha * gram[(size_t) i * work->stride + j];
 		a[(size_t) j * dim + j] += step->prior_precision[j] * factor;
-		mean[j] = alpha * gram[(size_t) dim * work->stride + j] + work->prior_linear[j] * factor;
+		mean[j] = alpha * gram[(size_t) dim * work->stride + j] +
+				  work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane];
 	}
 	dpotrf_("L", &dim, a, &dim, &info, 1);
 	if (info != 0)
@@ -223,7 +225,7 @@ lane_error(const FmHalfStep *step, const FmBlockWork *work, int lane, double nor
 		prior += theta * theta * step->prior_precision[j];
 	}
 	prior *= work->prior_factor[lane];
-	return fmax(rhs[work->dim] - 2 * linear + (norm2 - prior) / step->noise_precision, 0);
+	return fmax(rhs[work->dim] - 2 * linear + (norm2 - prior) / work->noise_precision[lane], 0);
 }
 
 /* Write one lane into a table of rows. */
@@ -241,6 +243,26 @@ store_lane(const FmBlockWork *work, int lane, const float *theta, float *rows)
 	row[work->dim] = -theta[(size_t) (work->dim - 1) * FM_BLOCK_LANES + lane];
 }
 
+/* The prior's share of the right-hand side. */
+static void
+load_prior(const FmHalfStep *step, FmBlockWork *work)
+{
+	float covariate[FM_BLOCK_LANES] = {0};
+
+	if (step->covariate)
+		for (int lane = 0; lane < work->count; lane++)
+			covariate[lane] = step->covariate[work->entity[lane]];
+	for (int j = 0; j < work->dim; j++)
+		for (int lane = 0; lane < FM_BLOCK_LANES; lane++)
+		{
+			float slope = step->covariate ? step->prior_slope[j] : 0;
+
+			work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane] =
+				step->prior_precision[j] * work->prior_factor[lane] *
+				(step->prior_mean[j] + slope * covariate[lane]);
+		}
+}
+
 /* Solve the entities whose sums are complete, and empty the batch. */
 static void
 finish_batch(const FmHalfStep *step, FmBlockWork *work)
@@ -250,12 +272,7 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 
 	if (work->count == 0)
 		return;
-	for (int lane = work->count; lane < FM_BLOCK_LANES; lane++)
-	{
-		/* An unused lane repeats the last entity. */
-		work->entity[lane] = work->entity[work->count - 1];
-		work->prior_factor[lane] = 1;
-	}
+	load_prior(step, work);
 	if (step->noise)
 		fm_random_normals(step->noise, (const uint32_t *) work->entity, work->dim, work->noise);
 	else
@@ -263,8 +280,8 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 	if (work->batch_size > 1)
 	{
 		step->kernel->load(work->gram, work->gram_size, work->stride, work->dim,
-						   (float) step->noise_precision, step->prior_precision, work->prior_linear,
-						   work->prior_factor, work->matrix);
+						   work->noise_precision, step->prior_precision, work->prior_factor,
+						   work->prior_linear, work->matrix);
 		step->kernel->solve(work->dim, work->matrix, work->noise, work->mean, work->draw, norm2,
 							sound);
 		count_work(step, work, (double) work->dim * work->dim * work->dim);
@@ -280,21 +297,29 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 	work->count = 0;
 }
 
+/* Sum up one entity and put it into the batch. */
+static void
+add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
+{
+	int lane = work->count++;
+	int64_t ratings = step->side->start[entity + 1] - step->side->start[entity];
+	double share = step->noise_share ? step->noise_share[entity] : 1;
+
+	sum_entity(step, work, entity, work->gram + work->gram_size * lane);
+	work->entity[lane] = entity;
+	work->noise_precision[lane] = (float) (step->noise_precision * share);
+	work->prior_factor[lane] = step->prior_per_rating ? (float) ratings : 1;
+}
+
 void
 fm_block_half_step(const FmHalfStep *step, FmBlockWork *work, int32_t begin, int32_t end)
 {
-	for (int j = 0; j < work->dim; j++)
-		work->prior_linear[j] = step->prior_precision[j] * step->prior_mean[j];
 	for (int32_t entity = begin; entity < end; entity++)
 	{
-		int64_t ratings = step->side->start[entity + 1] - step->side->start[entity];
-
-		if (ratings == 0)
+		if (step->side->start[entity] == step->side->start[entity + 1])
 			continue;
-		sum_entity(step, work, entity, work->gram + work->gram_size * work->count);
-		work->entity[work->count] = entity;
-		work->prior_factor[work->count] = step->prior_per_rating ? (float) ratings : 1;
-		if (++work->count == work->batch_size)
+		add_to_batch(step, work, entity);
+		if (work->count == work->batch_size)
 			finish_batch(step, work);
 	}
 	finish_batch(step, work);

@@ -267,8 +267,12 @@ find_centre(FmDistiller *d, int side, const float *rows)
 	memset(centre, 0, d->sample_rank * sizeof(double));
 	for (int32_t e = 0; e < ratings->count; e++)
 		if (is_rated(ratings, e))
+		{
+			const float *row = rows + (size_t) e * d->stride;
+
 			for (int f = 0; f < d->sample_rank; f++)
-				centre[f] += rows[(size_t) e * d->stride + f];
+				centre[f] += row[f] / row[d->sample_rank];
+		}
 	for (int f = 0; f < d->sample_rank; f++)
 		centre[f] /= d->problem->num_rated[side];
 }
@@ -284,20 +288,21 @@ append_side(FmDistiller *d, int side, const float *rows)
 	{
 		const float *row = rows + (size_t) e * d->stride;
 		float *to = d->factor[side] + (size_t) e * d->capacity + d->columns;
-		double moved = 0;
+		double scale, moved = 0;
 
 		/* The cells of entities without ratings may hold what a cut left behind. */
 		memset(to, 0, d->sample_rank * sizeof(float));
 		if (!is_rated(ratings, e))
 			continue;
+		scale = 1 / row[d->sample_rank];
 		for (int f = 0; f < d->sample_rank; f++)
 		{
-			double v = row[f] - centre[f];
+			double v = row[f] * scale - centre[f];
 
 			to[f] = (float) v;
 			moved += v * other_centre[f];
 		}
-		d->w[side][e] += moved - row[d->sample_rank + 1];
+		d->w[side][e] += moved - row[d->sample_rank + 1] * scale;
 	}
 }
 

@@ -23,7 +23,8 @@ enum
 	FM_STREAM_INIT,      /* + side */
 	FM_STREAM_BLOCK = 2, /* + side */
 	FM_STREAM_PRIOR = 4, /* + side */
-	FM_STREAM_NOISE = 6
+	FM_STREAM_SHARE = 6, /* + side */
+	FM_STREAM_NOISE = 8
 };
 
 typedef struct FmProblem

@@ -13,11 +13,11 @@
 #include "core/distill.h"
 #include "core/gibbs.h"
 
-#define MCMC_ITERATIONS 200
+#define MCMC_ITERATIONS 100
 #define ALS_ITERATIONS 15
 #define ALS_L2_REG_W 0.05f
 #define ALS_L2_REG_V 0.11f
-#define INIT_STDEV 0.02f
+#define INIT_STDEV 0.1f
 
 int
 fm_default_iterations(FmSolverKind solver)
