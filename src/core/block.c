@@ -308,7 +308,7 @@ add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 	sum_entity(step, work, entity, work->gram + work->gram_size * lane);
 	work->entity[lane] = entity;
 	work->noise_precision[lane] = (float) (step->noise_precision * share);
-	work->prior_factor[lane] = step->prior_per_rating ? (float) ratings : 1;
+	work->prior_factor[lane] = step->prior_by_count ? sqrtf((float) ratings) : 1;
 }
 
 void

@@ -67,7 +67,7 @@ typedef struct FmHalfStep
 	const float *prior_mean;
 	const float *prior_slope; /* of the mean with the covariate, if there is one */
 	const float *covariate;   /* by entity, or NULL */
-	bool prior_per_rating;    /* multiply the precision by the number of ratings */
+	bool prior_by_count;      /* multiply the precision by the root of the number of ratings */
 
 	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */
 
