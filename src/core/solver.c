@@ -26,9 +26,6 @@
 #define ALS_L2_REG_V 1.2f
 #define INIT_STDEV 0.1f
 
-/* Less regularisation than this would leave entities with few ratings without a unique solution. */
-#define L2_REG_MIN 1e-4f
-
 int
 fm_default_iterations(FmSolverKind solver)
 {
@@ -101,8 +98,8 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 		.iterations =
 			options->iterations > 0 ? options->iterations : fm_default_iterations(options->solver),
 		.init_stdev = options->init_stdev >= 0 ? options->init_stdev : INIT_STDEV,
-		.l2_reg_w = fmaxf(options->l2_reg_w >= 0 ? options->l2_reg_w : ALS_L2_REG_W, L2_REG_MIN),
-		.l2_reg_v = fmaxf(options->l2_reg_v >= 0 ? options->l2_reg_v : ALS_L2_REG_V, L2_REG_MIN),
+		.l2_reg_w = options->l2_reg_w >= 0 ? options->l2_reg_w : ALS_L2_REG_W,
+		.l2_reg_v = options->l2_reg_v >= 0 ? options->l2_reg_v : ALS_L2_REG_V,
 		.seed = options->seed,
 	};
 
