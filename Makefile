@@ -1,13 +1,22 @@
-# fmtopx: a PostgreSQL extension, built with PGXS.
-#
-#   make demo     set everything up, train on made-up ratings, print recommendations
-#   make test     set everything up and run every test
-#   make install  build and install into the PostgreSQL that PG_CONFIG names
+# fmtopx: a PostgreSQL extension, built with PGXS. `make help` lists what can be made.
+
+# DATA=dir names a MovieLens 100k folder for `make demo` and `make test`; PGXS has another use for DATA.
+ifeq ($(origin MOVIELENS),undefined)
+GIVEN_DATA := $(if $(filter command environment,$(origin DATA)),$(DATA))
+ifneq ($(GIVEN_DATA),)
+$(if $(wildcard $(GIVEN_DATA)/u.data),,$(error DATA=$(GIVEN_DATA) is not a MovieLens 100k folder: it has no u.data))
+endif
+MOVIELENS := $(abspath $(or $(GIVEN_DATA),$(wildcard ../shared/data/ml-100k)))
+endif
+export MOVIELENS
 
 EXTENSION = fmtopx
 MODULE_big = fmtopx
-DATA = $(wildcard sql/fmtopx--*.sql)
+override DATA = $(wildcard sql/fmtopx--*.sql)
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/core/*.c)))
+
+REGRESS = $(filter-out fmtopx--%,$(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))))
+REGRESS_OPTS = --inputdir=.
 
 PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -std=gnu11 -O3 -Wextra -Wno-unused-parameter -Wno-sign-compare \
@@ -19,8 +28,76 @@ BLAS_DIR := $(shell pkg-config --variable=libdir openblas 2>/dev/null)
 BLAS_LIBS = $(if $(BLAS_DIR),-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR)) -lopenblas
 comma := ,
 
+EXTRA_CLEAN = build results
+
 PG_CONFIG ?= pg_config
+export PG_CONFIG
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 # JIT bitcode would gain nothing here (no expression of ours is worth inlining) and lose per-file flags.
 override with_llvm = no
+ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
+$(OBJS): $(wildcard src/*.h src/core/*.h)
+else
+all install installcheck clean:
+	@echo "$(PG_CONFIG) names no PostgreSQL to build against; 'make setup' installs one" >&2; exit 1
+endif
+
+# The targets below work on a machine that has nothing yet: they set it up first and then call make
+# again, which then finds PGXS.
+.PHONY: demo test setup core-test core-build lint format help
+
+demo:
+	@scripts/setup.sh demo
+	@$(MAKE) --no-print-directory -s all
+	@scripts/with-cluster.sh demo/run.sh $(if $(GIVEN_DATA),movielens,planted)
+
+test:
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory -s all core-build
+	@scripts/with-cluster.sh test/run.sh $(TESTS)
+
+setup:
+	@scripts/setup.sh test
+
+# The core without PostgreSQL, under sanitizers: every test/core/test_*.c is a program that prints TAP.
+CORE_TESTS = $(patsubst test/core/%.c,build/core/%,$(sort $(wildcard test/core/test_*.c)))
+CORE_OBJS = $(patsubst src/core/%.c,build/core/%.o,$(sort $(wildcard src/core/*.c)))
+CORE_HEADERS = $(wildcard src/core/*.h test/core/*.h)
+CORE_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Isrc -Itest
+
+core-test: core-build
+	@prove -e '' $(CORE_TESTS)
+
+core-build: $(CORE_TESTS)
+
+build/core/%.o: src/core/%.c $(CORE_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CORE_CFLAGS) -c -o $@ $<
+
+build/core/test_%: test/core/test_%.c $(CORE_OBJS) $(CORE_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) -lm $(BLAS_LIBS)
+
+.SECONDARY: $(CORE_OBJS)
+
+lint:
+	@scripts/setup.sh lint
+	@scripts/lint.sh
+
+format:
+	@scripts/setup.sh lint
+	clang-format -i $(wildcard src/*.[ch] src/core/*.[ch] test/core/*.[ch])
+
+help:
+	@echo 'make demo       set up, build, train on made-up ratings, print recommendations'
+	@echo '                (DATA=dir: on the MovieLens 100k folder dir)'
+	@echo 'make test       set up, build, run every test (DATA=dir: where MovieLens 100k is;'
+	@echo '                TESTS="test/readme.pl …": only these)'
+	@echo 'make            build'
+	@echo 'make install    install into the PostgreSQL that PG_CONFIG names'
+	@echo 'make core-test  only the tests of the C core, which need no PostgreSQL'
+	@echo 'make lint       formatting, warnings of gcc and clang, cppcheck, shellcheck'
+	@echo 'make format     format the C code'
+	@echo 'make setup      only install what the build and the tests need'

@@ -39,8 +39,8 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 	{
 		for (int side = 0; side < 2; side++)
 		{
-			FmHalfStep step =
-				fm_problem_half_step(problem, side, rank, rows[1 - side], error[side]);
+			FmHalfStep step = fm_problem_half_step(problem, side, rank, rows[1 - side],
+												   error[side]);
 
 			step.prior_precision = prior_precision;
 			step.prior_mean = prior_mean;

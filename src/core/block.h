@@ -66,15 +66,15 @@ typedef struct FmHalfStep
 	const float *prior_precision;
 	const float *prior_mean;
 	const float *prior_slope; /* of the mean with the covariate, if there is one */
-	const float *covariate;   /* by entity, or NULL */
-	bool prior_by_count;      /* multiply the precision by the root of the number of ratings */
+	const float *covariate;	  /* by entity, or NULL */
+	bool prior_by_count;	  /* multiply the precision by the root of the number of ratings */
 
 	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */
 
 	/* Outputs. Rows have scale 1. */
 	float *draw_rows; /* a draw from the conditional, or NULL */
 	float *mean_rows; /* its mean, or NULL */
-	double *error;    /* by entity: the weighted sum of squared residuals of the draw */
+	double *error;	  /* by entity: the weighted sum of squared residuals of the draw */
 } FmHalfStep;
 
 /* One worker's memory for half-steps of a given rank. */

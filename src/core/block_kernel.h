@@ -80,8 +80,8 @@ load_row(const float *gram, size_t gram_size, int count, const float *precision,
 {
 	for (int j = 0; j < count; j++)
 		for (int lane = 0; lane < FM_BLOCK_LANES; lane++)
-			matrix[(size_t) j * FM_BLOCK_LANES + lane] =
-				precision[lane] * gram[gram_size * lane + j];
+			matrix[(size_t) j * FM_BLOCK_LANES + lane] = precision[lane] *
+														 gram[gram_size * lane + j];
 }
 
 /*
@@ -221,7 +221,7 @@ solve(int dim, float *matrix, const float *noise, float *mean, float *draw, floa
 }
 
 static const FmBlockKernel KERNEL(kernel) = {KERNEL_NAME, KERNEL_TILE, pack,
-											 accumulate,  load,        solve};
+											 accumulate,  load,		   solve};
 
 #undef Vec
 #undef IntVec

@@ -44,12 +44,12 @@ struct FmDistiller
 	int sample_rank;
 	int stride; /* of sample rows */
 	int num_factors;
-	int kept;     /* columns after a cut */
+	int kept;	  /* columns after a cut */
 	int capacity; /* columns at most */
 	int columns;  /* columns in use */
 	int64_t samples;
-	double b;         /* the sum over samples */
-	double *w[2];     /* likewise, by entity */
+	double b;		  /* the sum over samples */
+	double *w[2];	  /* likewise, by entity */
 	float *factor[2]; /* count × capacity: P and Q */
 	double *centre[2];
 	double *gram; /* capacity × capacity, as are the next four */
@@ -57,7 +57,7 @@ struct FmDistiller
 	double *right;
 	double *scratch;
 	double *eigenvalue; /* capacity */
-	double *panel;      /* two panels of PANEL_ROWS × capacity */
+	double *panel;		/* two panels of PANEL_ROWS × capacity */
 };
 
 /* No product of P and Q has a higher rank than this. */
@@ -88,8 +88,8 @@ fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors)
 	for (int side = 0; side < 2; side++)
 	{
 		d->w[side] = host->alloc(host->ctx, problem->side[side].count, sizeof(double));
-		d->factor[side] =
-			host->alloc(host->ctx, (size_t) problem->side[side].count * d->capacity, sizeof(float));
+		d->factor[side] = host->alloc(host->ctx, (size_t) problem->side[side].count * d->capacity,
+									  sizeof(float));
 		d->centre[side] = host->alloc(host->ctx, sample_rank, sizeof(double));
 	}
 	d->gram = host->alloc(host->ctx, square, sizeof(double));
@@ -264,8 +264,8 @@ recompress(FmDistiller *d, int max_rank)
 		rank++;
 	for (int c = 0; c < rank; c++)
 		for (int r = 0; r < n; r++)
-			d->scratch[(size_t) c * n + r] =
-				d->gram[(size_t) (n - 1 - c) * n + r] * sqrt(sqrt(d->eigenvalue[n - 1 - c]));
+			d->scratch[(size_t) c * n + r] = d->gram[(size_t) (n - 1 - c) * n + r] *
+											 sqrt(sqrt(d->eigenvalue[n - 1 - c]));
 	multiply("NN", n, rank, n, d->left, n, d->scratch, n, d->gram, n);
 	transform_factor(d, FM_USERS, d->gram, rank);
 	for (int c = 0; c < rank; c++)

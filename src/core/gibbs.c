@@ -77,8 +77,8 @@ typedef struct Sampler
 	/* By side */
 	float *draw_rows[2]; /* scaled by √τ */
 	float *mean_rows[2];
-	double *error[2];     /* by entity */
-	float *share[2];      /* τ, by entity */
+	double *error[2];	  /* by entity */
+	float *share[2];	  /* τ, by entity */
 	float *covariate[2];  /* g, by entity */
 	double covariate2[2]; /* Σ g² */
 } Sampler;
@@ -165,8 +165,8 @@ draw_shares(Sampler *sampler, int side, int32_t begin, int32_t end)
 
 		if (n == 0)
 			continue;
-		sampler->share[side][e] =
-			(float) (fm_random_gamma(&random, (SHARE_COUNT + n) / 2) * 2 / rate);
+		sampler->share[side][e] = (float) (fm_random_gamma(&random, (SHARE_COUNT + n) / 2) * 2 /
+										   rate);
 		scale = sqrtf(sampler->share[side][e]);
 		for (int j = 0; j < sampler->rank + 2; j++)
 			row[j] *= scale;

@@ -20,7 +20,7 @@ enum
 /* What random numbers are for: no two uses may share a stream. */
 enum
 {
-	FM_STREAM_INIT,      /* + side */
+	FM_STREAM_INIT,		 /* + side */
 	FM_STREAM_BLOCK = 2, /* + side */
 	FM_STREAM_PRIOR = 4, /* + side */
 	FM_STREAM_SHARE = 6, /* + side */

@@ -1,0 +1,65 @@
+-- The demo on MovieLens 100k: 100,000 ratings of 1,682 films by 943 users.
+
+\echo
+\echo '1. Load the ratings.'
+\echo
+
+CREATE EXTENSION fmtopx;
+\ir ../scripts/movielens.sql
+
+SELECT count(*) AS ratings, count(DISTINCT user_id) AS users, count(DISTINCT item_id) AS films,
+       round(avg(rating)::numeric, 2) AS mean, round(stddev(rating)::numeric, 2) AS deviation
+FROM ratings;
+
+\echo '2. Train, with a fifth of the ratings held out for a test.'
+\echo
+\echo '   SELECT * FROM fm_train(''films'', ratings => ''ratings'', test_size => 0.2);'
+\echo
+
+SELECT version, solver, num_factors, iterations, users, items, ratings,
+       round(extract(epoch FROM finished_at - started_at)::numeric, 1) AS seconds,
+       round((test_metrics ->> 'rmse')::numeric, 3) AS test_rmse
+FROM fm_train('films', ratings => 'ratings', test_size => 0.2);
+
+\echo '3. Recommend: for three users, what they rated highest and the films that they have not seen and'
+\echo '   would like best.'
+\echo
+\echo '   SELECT * FROM fm_top_x(42, 8) JOIN films USING (item_id);'
+\echo
+
+WITH rated AS (
+    SELECT user_id, title, row_number() OVER (PARTITION BY user_id ORDER BY rating DESC, rated_at DESC) AS rank
+    FROM ratings JOIN films USING (item_id)
+), recommended AS (
+    SELECT v.user_id, t.rank, t.score, f.title
+    FROM (VALUES (42), (200), (655)) v (user_id) CROSS JOIN fm_top_x(v.user_id, 8) t JOIN films f USING (item_id)
+)
+SELECT user_id, rank, left(rated.title, 36) AS rated_highest, left(recommended.title, 36) AS recommended,
+       round(score::numeric, 2) AS score
+FROM recommended JOIN rated USING (user_id, rank)
+ORDER BY user_id, rank;
+
+\echo '4. Write everybody''s ten best into a table.'
+\echo
+\echo '   SELECT fm_write_top_x(''recommendations'', 10);'
+\echo
+
+SELECT fm_write_top_x('recommendations', 10) AS rows_written;
+
+\echo '   The films that are recommended to most users.'
+\echo
+
+SELECT title, count(*) AS users, round(avg(rank), 1) AS mean_rank
+FROM recommendations JOIN films USING (item_id)
+GROUP BY title ORDER BY users DESC, title LIMIT 5;
+
+\echo '5. Keep it fresh: train a new version and bring the table up to date, while readers go on.'
+\echo
+\echo '   CALL fm_refresh(''films'');'
+\echo
+
+CALL fm_refresh('films');
+
+SELECT model, version, status, round(extract(epoch FROM finished_at - started_at)::numeric, 1) AS seconds,
+       round((test_metrics ->> 'rmse')::numeric, 3) AS test_rmse
+FROM fm_runs ORDER BY version;

@@ -1,0 +1,107 @@
+#!/bin/sh
+# Make sure that what fmtopx needs is installed.
+#
+#   scripts/setup.sh demo    to build it and run the demo
+#   scripts/setup.sh test    the same and what the tests need
+#   scripts/setup.sh lint    the same and the linters
+#
+# Looks for things, not for packages: where everything is there, nothing is done and the package manager
+# is not asked. As root on Debian or Ubuntu, what is missing is installed with apt; anybody else is told
+# what to install. PG_CONFIG chooses among several PostgreSQL installations. No database cluster is
+# created, started or changed.
+set -eu
+
+purpose=${1:-test}
+case $purpose in
+    demo | test | lint) ;;
+    *)
+        sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+        exit 2
+        ;;
+esac
+
+pg_config=${PG_CONFIG:-pg_config}
+missing=
+
+# require PACKAGE COMMAND...: the package is missing unless the command succeeds.
+require()
+{
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+# The major version of the PostgreSQL that PG_CONFIG names, else of the one the system would install,
+# else (apt has no lists yet) Debian 12's.
+postgres_version()
+{
+    if version=$("$pg_config" --version 2>/dev/null); then
+        echo "$version" | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
+    else
+        version=$(apt-cache show postgresql 2>/dev/null | sed -n 's/^Depends:.* postgresql-\([0-9]*\).*/\1/p' | head -n 1)
+        echo "${version:-15}"
+    fi
+}
+
+list_missing()
+{
+    missing=
+    version=$(postgres_version)
+    bindir=$("$pg_config" --bindir 2>/dev/null || true)
+    extensions=$("$pg_config" --sharedir 2>/dev/null || true)/extension
+
+    require gcc command -v "${CC:-cc}"
+    require pkg-config command -v pkg-config
+    require libopenblas-serial-dev pkg-config --exists openblas
+    require "postgresql-$version" test -x "$bindir/initdb" -a -x "$bindir/postgres"
+    require "postgresql-server-dev-$version" test -f "$("$pg_config" --pgxs 2>/dev/null || true)"
+    [ "$purpose" = demo ] && return
+
+    require perl command -v prove
+    require libipc-run-perl perl -MIPC::Run -e 1
+    require libtap-parser-sourcehandler-pgtap-perl perl -MTAP::Parser::SourceHandler::pgTAP -e 1
+    require "postgresql-$version-pgtap" test -f "$extensions/pgtap.control"
+    require "postgresql-$version-cron" test -f "$extensions/pg_cron.control"
+    [ "$purpose" = test ] && return
+
+    require clang command -v clang
+    require clang-format command -v clang-format
+    require cppcheck command -v cppcheck
+    require shellcheck command -v shellcheck
+}
+
+list_missing
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "fmtopx: missing here (by their Debian names):$missing" >&2
+    exit 1
+fi
+
+if [ "$(id -u)" != 0 ]; then
+    echo "fmtopx: something is missing. Please run this, and then make $purpose again:" >&2
+    echo "    sudo apt-get update && sudo apt-get install --no-install-recommends$missing" >&2
+    exit 1
+fi
+
+# The server package would create and start a cluster named main, of which we have no use.
+no_cluster=/etc/postgresql-common/createcluster.d/fmtopx-setup.conf
+trap 'rm -f "$no_cluster"; rmdir --ignore-fail-on-non-empty "${no_cluster%/*}" 2>/dev/null || true' EXIT
+mkdir -p "${no_cluster%/*}"
+echo 'create_main_cluster = false' >"$no_cluster"
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq || echo "fmtopx: apt-get update failed; going on with the lists that are here" >&2
+list_missing # again, with the version that apt knows now
+echo "fmtopx: installing$missing"
+# shellcheck disable=SC2086 # a list of words
+if ! log=$(apt-get install -y -q --no-install-recommends $missing </dev/null 2>&1); then
+    echo "$log" >&2
+    exit 1
+fi
+
+list_missing
+if [ -n "$missing" ]; then
+    echo "fmtopx: still missing after the installation:$missing" >&2
+    exit 1
+fi

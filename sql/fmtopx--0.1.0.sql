@@ -1,0 +1,393 @@
+\echo Use "CREATE EXTENSION fmtopx" to load this file. \quit
+
+---------------------------------------------------------------------------------------------------
+-- The registry: one row a model, a run, a written table. Only the C code writes here (in the name of
+-- the extension's owner, after its own checks); people read it through the views below.
+---------------------------------------------------------------------------------------------------
+
+-- The tables of a model belong to whoever trained it, and their owner is the model's owner. A row whose
+-- tables have been dropped is dead: no view shows it, and the next fm_train of that name replaces it.
+CREATE TABLE fm_model (
+    model             text PRIMARY KEY,
+    version_table     regclass NOT NULL,
+    user_table        regclass NOT NULL,
+    item_table        regclass NOT NULL,
+    matrix_table      regclass NOT NULL,
+    active_version    integer NOT NULL,
+    stamp             bigint NOT NULL,
+    ratings           regclass NOT NULL,
+    user_column       name NOT NULL,
+    item_column       name NOT NULL,
+    rating_column     name,
+    weight_column     name,
+    context_columns   name[],
+    user_features     regclass,
+    item_features     regclass,
+    task              text NOT NULL,
+    solver            text NOT NULL,
+    num_factors       integer NOT NULL,
+    iterations        integer,
+    l2_reg_w          real,
+    l2_reg_v          real,
+    unobserved_weight real,
+    init_stdev        real,
+    history           boolean NOT NULL,
+    test_size         real NOT NULL,
+    seed              bigint NOT NULL,
+    workers           integer
+);
+COMMENT ON TABLE fm_model IS
+    'fmtopx: the definition of each model, its tables, and the version being served (read fm_models instead)';
+COMMENT ON COLUMN fm_model.stamp IS
+    'identifies the contents of the active version: never used twice, not even after a rolled-back training';
+
+CREATE TABLE fm_run (
+    model         text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
+    version       integer NOT NULL,
+    stamp         bigint NOT NULL,
+    status        text NOT NULL CHECK (status IN ('running', 'succeeded', 'failed')),
+    started_at    timestamptz NOT NULL,
+    finished_at   timestamptz,
+    task          text,
+    solver        text,
+    num_factors   integer,
+    iterations    integer,
+    users         bigint,
+    items         bigint,
+    features      bigint,
+    ratings       bigint,
+    skipped       bigint,
+    train_metrics jsonb,
+    test_metrics  jsonb,
+    message       text,
+    PRIMARY KEY (model, version)
+);
+COMMENT ON TABLE fm_run IS 'fmtopx: every training of every model (read fm_runs instead)';
+
+CREATE TABLE fm_target (
+    model        text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
+    target       regclass NOT NULL,
+    x            integer NOT NULL,
+    exclude_seen boolean NOT NULL,
+    PRIMARY KEY (model, target)
+);
+COMMENT ON TABLE fm_target IS 'fmtopx: the tables that fm_write_top_x wrote and fm_refresh keeps fresh';
+
+CREATE SEQUENCE fm_stamp;
+
+SELECT pg_catalog.pg_extension_config_dump('fm_model', '');
+SELECT pg_catalog.pg_extension_config_dump('fm_run', '');
+SELECT pg_catalog.pg_extension_config_dump('fm_target', '');
+SELECT pg_catalog.pg_extension_config_dump('fm_stamp', '');
+
+-- Who may read a model's tables may know of it.
+ALTER TABLE fm_model ENABLE ROW LEVEL SECURITY;
+ALTER TABLE fm_run ENABLE ROW LEVEL SECURITY;
+ALTER TABLE fm_target ENABLE ROW LEVEL SECURITY;
+CREATE POLICY readable ON fm_model FOR SELECT
+    USING (has_table_privilege(version_table::oid, 'SELECT'));
+CREATE POLICY readable ON fm_run FOR SELECT
+    USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_run.model));
+CREATE POLICY readable ON fm_target FOR SELECT
+    USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_target.model));
+GRANT SELECT ON fm_model, fm_run, fm_target TO PUBLIC;
+
+-- A view reads with its owner's rights, past the policies, so each states the same rule itself.
+CREATE VIEW fm_models WITH (security_barrier) AS
+    SELECT m.model,
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner,
+           m.active_version, m.task, m.solver, m.num_factors,
+           m.ratings, m.user_column, m.item_column, m.rating_column,
+           r.users, r.items, r.ratings AS rating_count,
+           r.finished_at AS trained_at,
+           m.version_table, m.user_table, m.item_table, m.matrix_table
+    FROM fm_model m
+    JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid
+    LEFT JOIN fm_run r ON r.model = m.model AND r.version = m.active_version
+    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+COMMENT ON VIEW fm_models IS 'the models you may read: what each was trained from, and the version being served';
+
+CREATE VIEW fm_runs WITH (security_barrier) AS
+    SELECT r.model, r.version, r.status, r.started_at, r.finished_at, r.task, r.solver, r.num_factors,
+           r.iterations, r.users, r.items, r.features, r.ratings, r.skipped,
+           r.train_metrics, r.test_metrics, r.message
+    FROM fm_run r
+    JOIN fm_model m ON m.model = r.model
+    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+COMMENT ON VIEW fm_runs IS
+    'every training of the models you may read: sizes, settings, metrics in the units of the rating, outcome';
+
+GRANT SELECT ON fm_models, fm_runs TO PUBLIC;
+
+---------------------------------------------------------------------------------------------------
+-- The type fm_matrix: item vectors in one value
+---------------------------------------------------------------------------------------------------
+
+CREATE TYPE fm_matrix;
+
+CREATE FUNCTION fm_matrix_in(cstring) RETURNS fm_matrix
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_in';
+
+CREATE FUNCTION fm_matrix_out(fm_matrix) RETURNS cstring
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_out';
+
+CREATE FUNCTION fm_matrix_recv(internal) RETURNS fm_matrix
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_recv';
+
+CREATE FUNCTION fm_matrix_send(fm_matrix) RETURNS bytea
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_send';
+
+CREATE TYPE fm_matrix (
+    INPUT = fm_matrix_in,
+    OUTPUT = fm_matrix_out,
+    RECEIVE = fm_matrix_recv,
+    SEND = fm_matrix_send,
+    INTERNALLENGTH = VARIABLE,
+    ALIGNMENT = double,
+    STORAGE = external
+);
+
+COMMENT ON TYPE fm_matrix IS
+'Items with ids (bigint, ascending, unique), vectors of 1 to 1024 factors, all of one length, and biases: at least one item, finite single-precision numbers, at most 1 GB. Text form: [[item_id,[v1,...,vk],w],...]. Made by fm_matrix_agg, scanned by fm_matrix_top_x.';
+
+COMMENT ON FUNCTION fm_matrix_in(cstring) IS 'Text input of fm_matrix. An error when the text is not [[item_id,[v1,...,vk],w],...] with ascending ids, finite numbers and vectors of one length.';
+COMMENT ON FUNCTION fm_matrix_out(fm_matrix) IS 'Text output of fm_matrix: [[item_id,[v1,...,vk],w],...], each number in the shortest form that reads back the same.';
+COMMENT ON FUNCTION fm_matrix_recv(internal) IS 'Binary input of fm_matrix, with the checks of the text input.';
+COMMENT ON FUNCTION fm_matrix_send(fm_matrix) IS 'Binary output of fm_matrix, in network byte order.';
+
+CREATE FUNCTION fm_matrix_items(m fm_matrix) RETURNS bigint
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_items';
+
+COMMENT ON FUNCTION fm_matrix_items(fm_matrix) IS 'The number of items of a matrix; does not read the vectors.';
+
+CREATE FUNCTION fm_matrix_factors(m fm_matrix) RETURNS integer
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_factors';
+
+COMMENT ON FUNCTION fm_matrix_factors(fm_matrix) IS 'The number of factors of a matrix, which is the length of each item''s vector without its bias; does not read the vectors.';
+
+-- The aggregate that makes one.
+
+CREATE FUNCTION fm_matrix_agg_transfn(internal, bigint, real[], real) RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_agg_transfn';
+
+CREATE FUNCTION fm_matrix_agg_combinefn(internal, internal) RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_agg_combinefn';
+
+CREATE FUNCTION fm_matrix_agg_serialfn(internal) RETURNS bytea
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_agg_serialfn';
+
+CREATE FUNCTION fm_matrix_agg_deserialfn(bytea, internal) RETURNS internal
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_agg_deserialfn';
+
+CREATE FUNCTION fm_matrix_agg_finalfn(internal) RETURNS fm_matrix
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_agg_finalfn';
+
+COMMENT ON FUNCTION fm_matrix_agg_transfn(internal, bigint, real[], real) IS 'Transition function of fm_matrix_agg.';
+COMMENT ON FUNCTION fm_matrix_agg_combinefn(internal, internal) IS 'Combine function of fm_matrix_agg.';
+COMMENT ON FUNCTION fm_matrix_agg_serialfn(internal) IS 'Serialization function of fm_matrix_agg.';
+COMMENT ON FUNCTION fm_matrix_agg_deserialfn(bytea, internal) IS 'Deserialization function of fm_matrix_agg.';
+COMMENT ON FUNCTION fm_matrix_agg_finalfn(internal) IS 'Final function of fm_matrix_agg.';
+
+CREATE AGGREGATE fm_matrix_agg(item_id bigint, v real[], w real) (
+    SFUNC = fm_matrix_agg_transfn,
+    STYPE = internal,
+    FINALFUNC = fm_matrix_agg_finalfn,
+    FINALFUNC_MODIFY = READ_ONLY,
+    COMBINEFUNC = fm_matrix_agg_combinefn,
+    SERIALFUNC = fm_matrix_agg_serialfn,
+    DESERIALFUNC = fm_matrix_agg_deserialfn,
+    PARALLEL = SAFE
+);
+
+COMMENT ON AGGREGATE fm_matrix_agg(bigint, real[], real) IS
+'The matrix of the items given: one row per item with its id, its vector v (1 to 1024 elements, the same number for every item) and its bias w. The same value whatever the order of the rows. A row with a NULL argument is ignored; without rows the result is NULL. An error for an id that occurs twice, a vector of another length, of more than one dimension or with a NULL, a number that is not finite, and a result above 1 GB.';
+
+-- The scan.
+
+CREATE FUNCTION fm_matrix_top_x(m fm_matrix, query real[], x integer)
+RETURNS TABLE (rank integer, item_id bigint, score real)
+LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000 ROWS 10
+AS 'MODULE_PATHNAME', 'fm_matrix_top_x';
+
+COMMENT ON FUNCTION fm_matrix_top_x(fm_matrix, real[], integer) IS
+'The x items with the highest score, best first, ties by item id; fewer when the matrix has fewer. The score is the inner product of query and v, plus w; a query with one element more than the matrix has factors multiplies w by that element. Exact: always what a scan in double precision gives. No rows when m or query is NULL or x is 0. An error when x is NULL or negative, when query has another length, more than one dimension, a NULL or an element that is not finite, and when a score returned does not fit a real.';
+
+---------------------------------------------------------------------------------------------------
+-- Train
+---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION fm_train(
+    model             text,
+    ratings           regclass DEFAULT NULL,
+    user_column       name     DEFAULT 'user_id',
+    item_column       name     DEFAULT 'item_id',
+    rating_column     name     DEFAULT 'rating',
+    weight_column     name     DEFAULT NULL,
+    context_columns   name[]   DEFAULT NULL,
+    user_features     regclass DEFAULT NULL,
+    item_features     regclass DEFAULT NULL,
+    task              text     DEFAULT 'regression',
+    solver            text     DEFAULT 'auto',
+    num_factors       integer  DEFAULT 32,
+    iterations        integer  DEFAULT NULL,
+    l2_reg_w          real     DEFAULT NULL,
+    l2_reg_v          real     DEFAULT NULL,
+    unobserved_weight real     DEFAULT NULL,
+    init_stdev        real     DEFAULT NULL,
+    history           boolean  DEFAULT false,
+    test_size         real     DEFAULT 0,
+    seed              bigint   DEFAULT 42,
+    workers           integer  DEFAULT NULL
+) RETURNS fm_runs
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_train';
+
+COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], regclass, regclass, text,
+    text, integer, integer, real, real, real, real, boolean, real, bigint, integer) IS
+'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix, owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, and ratings that are all equal.';
+
+CREATE PROCEDURE fm_refresh(model text, on_conflict text DEFAULT 'skip')
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fm_refresh';
+
+COMMENT ON PROCEDURE fm_refresh(text, text) IS
+'Retrains a model as it was defined, publishes the new version, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place. Needs the model''s owner.';
+
+CREATE FUNCTION fm_drop(model text) RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_drop';
+
+COMMENT ON FUNCTION fm_drop(text) IS
+'Drops a model: its tables, its versions, its runs. The tables that fm_write_top_x wrote stay. Needs the model''s owner.';
+
+---------------------------------------------------------------------------------------------------
+-- Recommend
+---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION fm_top_x(
+    user_id      bigint,
+    x            integer  DEFAULT 10,
+    model        text     DEFAULT NULL,
+    exclude_seen boolean  DEFAULT true,
+    candidates   bigint[] DEFAULT NULL,
+    exclude      bigint[] DEFAULT NULL,
+    context      jsonb    DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id bigint, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10
+AS 'MODULE_PATHNAME', 'fm_top_x_bigint';
+
+CREATE FUNCTION fm_top_x(
+    user_id      text,
+    x            integer  DEFAULT 10,
+    model        text     DEFAULT NULL,
+    exclude_seen boolean  DEFAULT true,
+    candidates   text[]   DEFAULT NULL,
+    exclude      text[]   DEFAULT NULL,
+    context      jsonb    DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id text, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10
+AS 'MODULE_PATHNAME', 'fm_top_x_text';
+
+COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb) IS
+'The x best items for a user, best first, ties by item id: exactly those of a scan of all items in double precision. score is what fm_predict says before clipping, in the units of the rating. exclude_seen leaves out what the ratings relation holds for the user now; candidates, when given, are the only items considered; exclude names items never to show. Fewer rows where fewer items are eligible. For a user the model does not know, the items by their bias. An error when the model''s ids are not integers: use the overload for text.';
+COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb) IS
+'As fm_top_x(bigint, ...), for ids of any type, given and returned in their text form.';
+
+CREATE FUNCTION fm_top_x_all(
+    x            integer DEFAULT 10,
+    model        text    DEFAULT NULL,
+    exclude_seen boolean DEFAULT true
+) RETURNS TABLE (user_id text, rank integer, item_id text, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000
+AS 'MODULE_PATHNAME', 'fm_top_x_all';
+
+COMMENT ON FUNCTION fm_top_x_all(integer, text, boolean) IS
+'fm_top_x for every user of the model, in the order of the user ids, with ids as text: for COPY (SELECT ...) TO.';
+
+CREATE FUNCTION fm_write_top_x(
+    target       text,
+    x            integer DEFAULT 10,
+    model        text    DEFAULT NULL,
+    exclude_seen boolean DEFAULT true
+) RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_write_top_x';
+
+COMMENT ON FUNCTION fm_write_top_x(text, integer, text, boolean) IS
+'Writes fm_top_x for every user of the model into the table target, which is created if it does not exist: user_id, rank, item_id, score, primary key (user_id, rank), ids typed like the source. Rows that did not change are not touched; readers are never blocked and see either the old lists or the new ones. Registers the target with the model, so that fm_refresh keeps it fresh. Returns the number of rows it now holds. Needs the owner of an existing target.';
+
+---------------------------------------------------------------------------------------------------
+-- Ask
+---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION fm_predict(user_id bigint, item_id bigint, model text DEFAULT NULL, context jsonb DEFAULT NULL)
+RETURNS double precision
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
+AS 'MODULE_PATHNAME', 'fm_predict_bigint';
+
+CREATE FUNCTION fm_predict(user_id text, item_id text, model text DEFAULT NULL, context jsonb DEFAULT NULL)
+RETURNS double precision
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
+AS 'MODULE_PATHNAME', 'fm_predict_text';
+
+COMMENT ON FUNCTION fm_predict(bigint, bigint, text, jsonb) IS
+'The rating the model expects of the user for the item, clipped to the range of the ratings it was trained on. What the model does not know contributes nothing. NULL for a NULL user or item.';
+COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
+'As fm_predict(bigint, ...), for ids of any type, given in their text form.';
+
+CREATE FUNCTION fm_evaluate(
+    ratings    regclass,
+    model      text    DEFAULT NULL,
+    x          integer DEFAULT 10
+) RETURNS TABLE (metric text, value double precision)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 8
+AS 'MODULE_PATHNAME', 'fm_evaluate';
+
+COMMENT ON FUNCTION fm_evaluate(regclass, text, integer) IS
+'Scores a model on ratings, in a relation with the columns the model was trained with: rmse and mae of the predictions before clipping; precision_at_x, recall_at_x, ndcg_at_x, map_at_x and mrr of the lists of length x, means over the users with at least one relevant row, a row being relevant when its rating is at least the mean rating of the training; coverage, the share of the items that are in at least one list. Lists leave out what the user has rated in the training relation, but for the rows being evaluated. Ranking metrics are NULL when no row is relevant.';
+
+CREATE FUNCTION fm_user_vectors(model text DEFAULT NULL)
+RETURNS TABLE (id text, vector real[])
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
+AS 'MODULE_PATHNAME', 'fm_user_vectors';
+
+COMMENT ON FUNCTION fm_user_vectors(text) IS
+'Each user''s vector: V_u followed by 1, num_factors + 1 elements. Its inner product with an item''s vector orders the items as fm_top_x does.';
+
+CREATE FUNCTION fm_item_vectors(model text DEFAULT NULL)
+RETURNS TABLE (id text, vector real[])
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
+AS 'MODULE_PATHNAME', 'fm_item_vectors';
+
+COMMENT ON FUNCTION fm_item_vectors(text) IS
+'Each item''s vector: V_i followed by its bias w_i, num_factors + 1 elements. Its inner product with a user''s vector orders the items as fm_top_x does.';
+
+---------------------------------------------------------------------------------------------------
+-- Watch
+---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION fm_progress_rows()
+RETURNS TABLE (pid integer, model text, phase text, iteration integer, iterations integer,
+    metric double precision, started_at timestamptz, elapsed interval, time_left interval)
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
+AS 'MODULE_PATHNAME', 'fm_progress_rows';
+
+COMMENT ON FUNCTION fm_progress_rows() IS 'What the view fm_progress shows.';
+
+CREATE VIEW fm_progress AS SELECT * FROM fm_progress_rows();
+
+COMMENT ON VIEW fm_progress IS
+'Trainings that are running in this database, yours or, with the rights of pg_read_all_stats, anybody''s: phase (loading ratings, training, writing version), iteration, metric (the RMSE on the training ratings after it), time elapsed, and time the remaining iterations will take at the pace so far.';
+
+GRANT SELECT ON fm_progress TO PUBLIC;

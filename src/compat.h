@@ -1,0 +1,79 @@
+/*
+ * PostgreSQL 13 to 18: every difference between server versions that the glue meets.
+ *
+ * No other file tests PG_VERSION_NUM (`make lint` checks).
+ */
+#ifndef FMTOPX_COMPAT_H
+#define FMTOPX_COMPAT_H
+
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/tuplestore.h"
+
+#if PG_VERSION_NUM < 130000
+#error "fmtopx needs PostgreSQL 13 or newer"
+#endif
+
+/* 15 turned a warning about unknown settings under our prefix into a reservation of the prefix. */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* 16 replaced the checks per kind of object by one over (class, object). */
+#if PG_VERSION_NUM < 160000
+#define fm_owns_relation(relation, role) pg_class_ownercheck(relation, role)
+#define fm_namespace_aclcheck(schema, role, mode) pg_namespace_aclcheck(schema, role, mode)
+#else
+#define fm_owns_relation(relation, role) object_ownercheck(RelationRelationId, relation, role)
+#define fm_namespace_aclcheck(schema, role, mode)                                                  \
+	object_aclcheck(NamespaceRelationId, schema, role, mode)
+#endif
+
+/* 16 renamed the reader of the activity array; 14 moved it into a header of its own. */
+#if PG_VERSION_NUM < 160000
+#define fm_local_backend_entry(i) pgstat_fetch_stat_local_beentry(i)
+#else
+#define fm_local_backend_entry(i) pgstat_get_local_beentry_by_index(i)
+#endif
+
+/* 14 put "pg_" roles' symbols into capitals with ROLE_ in front. */
+#if PG_VERSION_NUM < 140000
+#define ROLE_PG_READ_ALL_STATS DEFAULT_ROLE_READ_ALL_STATS
+#endif
+
+/*
+ * Prepare a set-returning function that hands over its rows in a tuplestore: 15 has InitMaterializedSRF
+ * for it (14's back-branches do not). The row type is the function's declared one.
+ */
+#if PG_VERSION_NUM < 150000
+static inline void
+fm_init_materialized_srf(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext previous;
+	TupleDesc desc;
+
+	if (result == NULL || !IsA(result, ReturnSetInfo) ||
+		(result->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("set-valued function called in context that cannot accept a set")));
+	previous = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	result->returnMode = SFRM_Materialize;
+	result->setDesc = CreateTupleDescCopy(desc);
+	result->setResult = tuplestore_begin_heap(
+		(result->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+	MemoryContextSwitchTo(previous);
+}
+#else
+#define fm_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#endif
+
+#endif

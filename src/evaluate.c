@@ -1,0 +1,283 @@
+/*
+ * fm_evaluate: how well a model does on ratings that it is shown for the purpose.
+ *
+ * The relation is named in the call, so it is read as the caller; everything else as the model's owner.
+ * A rating at or above the mean rating of the training counts as relevant. The lists are those of
+ * fm_top_x with what the user has rated left out, except that the rows being evaluated stay eligible:
+ * they are what a good list should contain. Memory: the evaluated rows, in the context of the call.
+ */
+#include "batch.h"
+
+#include "core/metrics.h"
+#include "host_pg.h"
+#include "load.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(fm_evaluate);
+
+typedef struct Evaluation
+{
+	FmServing serving;
+	int32 x;
+	FmIdMap *users; /* of the evaluated rows, in order of appearance */
+	FmIdMap *items; /* the model's by idx, then those it does not know */
+	FmTriples rows; /* as read */
+	int64 capacity;
+	FmRatings by_user;
+	bool *done; /* users scored so far */
+
+	uint64 *excluded; /* of the user at hand; so for the next two */
+	uint64 *relevant;
+	FmHit *hits;
+	unsigned char *is_hit;
+
+	uint64 *recommended; /* items in any list */
+	FmErrorSums errors;
+	FmRankingSums ranking;
+} Evaluation;
+
+/* FmRatingCallback */
+static void
+add_row(void *state, Datum user, Datum item, double rating)
+{
+	Evaluation *evaluation = state;
+	FmTriples *rows = &evaluation->rows;
+
+	if (rows->count == evaluation->capacity)
+	{
+		evaluation->capacity *= 2;
+		rows->user = repalloc_huge(rows->user, evaluation->capacity * sizeof(int32));
+		rows->item = repalloc_huge(rows->item, evaluation->capacity * sizeof(int32));
+		rows->value = repalloc_huge(rows->value, evaluation->capacity * sizeof(float));
+	}
+	rows->user[rows->count] = fm_idmap_intern(evaluation->users, user);
+	rows->item[rows->count] = fm_idmap_intern(evaluation->items, item);
+	rows->value[rows->count++] = (float) rating;
+}
+
+static void
+check_same_type(const FmServing *serving, const char *column, const FmIdType *given,
+				const FmIdType *expected)
+{
+	if (given->type != expected->type)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of the evaluated relation is of type %s, but model "
+							   "\"%s\" has ids of type %s",
+							   column, format_type_be(given->type), serving->model.name,
+							   format_type_be(expected->type)),
+						errhint("Make a view of the relation that casts the column.")));
+}
+
+/* Read the relation, as the caller. */
+static void
+read_rows(Evaluation *evaluation, Oid relation)
+{
+	FmServing *serving = &evaluation->serving;
+	const FmLoaded *loaded = serving->loaded;
+	FmDefinition definition = serving->model.definition;
+	FmRoleSwitch owner;
+	FmIdType user_type;
+	FmIdType item_type;
+
+	definition.ratings = relation;
+	fm_check_ratings_relation(&definition, &user_type, &item_type);
+	check_same_type(serving, definition.user_column, &user_type, &loaded->user_type);
+	check_same_type(serving, definition.item_column, &item_type, &loaded->item_type);
+	evaluation->users = fm_idmap_create(&user_type, serving->context);
+	evaluation->items = fm_idmap_create(&item_type, serving->context);
+	for (int32 item = 0; item < loaded->num_items; item++)
+		fm_idmap_intern(evaluation->items, loaded->item_ids[item]);
+
+	evaluation->capacity = 1024;
+	evaluation->rows.user = palloc(evaluation->capacity * sizeof(int32));
+	evaluation->rows.item = palloc(evaluation->capacity * sizeof(int32));
+	evaluation->rows.value = palloc(evaluation->capacity * sizeof(float));
+	owner = fm_act_as(serving->caller.role);
+	fm_read_ratings(&definition, true, add_row, evaluation);
+	fm_restore_role(&owner);
+	if (evaluation->rows.count == 0)
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("relation \"%s\" has no ratings to evaluate", get_rel_name(relation))));
+}
+
+static void
+prepare(Evaluation *evaluation)
+{
+	Size num_items = fm_idmap_count(evaluation->items);
+	int32 num_users = fm_idmap_count(evaluation->users);
+	Size words = (num_items / 64 + 1) * sizeof(uint64);
+
+	fm_ratings_by_user(&evaluation->rows, num_users, (int32) num_items,
+					   fm_pg_host(CurrentMemoryContext), &evaluation->by_user);
+	evaluation->done = palloc0(num_users * sizeof(bool));
+	evaluation->excluded = palloc0(words);
+	evaluation->relevant = palloc0(words);
+	evaluation->recommended = palloc0(words);
+	evaluation->x = Min(evaluation->x, evaluation->serving.loaded->num_items);
+	evaluation->hits =
+		MemoryContextAllocHuge(CurrentMemoryContext, (Size) evaluation->x * sizeof(FmHit));
+	evaluation->is_hit = MemoryContextAllocHuge(CurrentMemoryContext, evaluation->x);
+}
+
+/* Add the errors of a user's rows, collect his relevant items; returns how many distinct ones. */
+static int64
+score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
+{
+	const FmLoaded *loaded = evaluation->serving.loaded;
+	const FmRatings *rows = &evaluation->by_user;
+	int64 num_relevant = 0;
+
+	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
+	{
+		int32 item = rows->user_item[r];
+		double score = vector->base;
+
+		if (item < loaded->num_items)
+			score += fm_scan_score(loaded->matrix, vector->query, item);
+		fm_add_error(&evaluation->errors, score, rows->user_value[r]);
+		evaluation->excluded[item / 64] &= ~(UINT64CONST(1) << (item % 64));
+		if (rows->user_value[r] >= loaded->rating_mean && !fm_item_is_in(evaluation->relevant, item))
+		{
+			fm_add_items(evaluation->relevant, &item, 1);
+			num_relevant++;
+		}
+	}
+	return num_relevant;
+}
+
+/* Score one user, whose seen items are in `excluded`. */
+static void
+score_user(Evaluation *evaluation, int32 user, const FmUserVector *vector, const FmHost *host)
+{
+	const FmLoaded *loaded = evaluation->serving.loaded;
+	const FmRatings *rows = &evaluation->by_user;
+	int64 num_relevant = score_rows(evaluation, user, vector);
+	int32 length;
+
+	evaluation->done[user] = true;
+	if (num_relevant > 0)
+	{
+		length = fm_scan_top_x(loaded->matrix, vector->query, evaluation->x, evaluation->excluded,
+							   host, evaluation->hits);
+		for (int32 r = 0; r < length; r++)
+		{
+			int32 item = evaluation->hits[r].item;
+
+			evaluation->is_hit[r] = fm_item_is_in(evaluation->relevant, item);
+			fm_add_items(evaluation->recommended, &item, 1);
+		}
+		fm_add_ranking(&evaluation->ranking, evaluation->is_hit, length, evaluation->x,
+					   num_relevant);
+	}
+	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
+		evaluation->relevant[rows->user_item[r] / 64] = 0;
+}
+
+static void
+clear_excluded(Evaluation *evaluation)
+{
+	memset(evaluation->excluded, 0,
+		   (fm_idmap_count(evaluation->items) / 64 + 1) * sizeof(uint64));
+}
+
+static void
+score_known_users(Evaluation *evaluation, const FmHost *host)
+{
+	FmUserWalk *walk = fm_users_open(&evaluation->serving);
+	FmSeenStream *seen = fm_seen_open(&evaluation->serving);
+	const FmBatchUser *known;
+
+	while ((known = fm_users_next(walk)) != NULL)
+	{
+		int32 user = fm_idmap_find(evaluation->users, known->id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (user < 0)
+			continue;
+		clear_excluded(evaluation);
+		fm_seen_add_next(seen, known->idx, evaluation->excluded);
+		score_user(evaluation, user, &known->vector, host);
+	}
+	fm_seen_close(seen);
+	fm_users_close(walk);
+}
+
+/* Users the model has not met get what fm_top_x and fm_predict give them. */
+static void
+score_unknown_users(Evaluation *evaluation, const FmHost *host)
+{
+	const FmServing *serving = &evaluation->serving;
+	FmUserVector nobody = fm_serve_user(serving, false, (Datum) 0);
+
+	for (int32 user = 0; user < fm_idmap_count(evaluation->users); user++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (evaluation->done[user])
+			continue;
+		clear_excluded(evaluation);
+		fm_add_seen_items(serving, fm_idmap_id(evaluation->users, user), evaluation->excluded);
+		score_user(evaluation, user, &nobody, host);
+	}
+}
+
+static double
+coverage(const Evaluation *evaluation)
+{
+	int32 num_items = evaluation->serving.loaded->num_items;
+	int64 recommended = 0;
+
+	for (int32 item = 0; item < num_items; item++)
+		recommended += fm_item_is_in(evaluation->recommended, item);
+	return (double) recommended / num_items;
+}
+
+static void
+put_metric(ReturnSetInfo *result, const char *name, double value, bool isnull)
+{
+	Datum values[] = {CStringGetTextDatum(name), Float8GetDatum(value)};
+	bool nulls[] = {false, isnull};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+put_metrics(const Evaluation *evaluation, ReturnSetInfo *result)
+{
+	const FmRankingSums *sums = &evaluation->ranking;
+	bool none = sums->users == 0; /* nobody had a relevant item */
+	double users = none ? 1 : (double) sums->users;
+
+	put_metric(result, "rmse", fm_rmse(&evaluation->errors), false);
+	put_metric(result, "mae", fm_mae(&evaluation->errors), false);
+	put_metric(result, "precision_at_x", sums->precision / users, none);
+	put_metric(result, "recall_at_x", sums->recall / users, none);
+	put_metric(result, "ndcg_at_x", sums->ndcg / users, none);
+	put_metric(result, "map_at_x", sums->map / users, none);
+	put_metric(result, "mrr", sums->mrr / users, none);
+	put_metric(result, "coverage", coverage(evaluation), none);
+}
+
+Datum
+fm_evaluate(PG_FUNCTION_ARGS)
+{
+	Evaluation evaluation = {0};
+	const FmHost *host;
+
+	fm_require_argument(fcinfo, 0, "ratings");
+	evaluation.x = fm_x_argument(fcinfo, 2);
+	if (evaluation.x == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("x must be at least 1, but is 0")));
+	fm_init_materialized_srf(fcinfo);
+	fm_serve_begin(&evaluation.serving, fcinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
+				   FM_IDS_TEXT, CurrentMemoryContext);
+	host = fm_pg_host(CurrentMemoryContext);
+	read_rows(&evaluation, PG_GETARG_OID(0));
+	prepare(&evaluation);
+	score_known_users(&evaluation, host);
+	score_unknown_users(&evaluation, host);
+	put_metrics(&evaluation, (ReturnSetInfo *) fcinfo->resultinfo);
+	fm_serve_end(&evaluation.serving);
+	return (Datum) 0;
+}

@@ -1,0 +1,58 @@
+/*
+ * The module: its magic, its settings, and what must be arranged once in a backend.
+ */
+#include "compat.h"
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+
+#include "core/scan.h"
+#include "model.h"
+
+PG_MODULE_MAGIC;
+
+extern void openblas_set_num_threads(int num_threads);
+extern void _PG_init(void);
+
+static char *simd_kernel = NULL;
+
+static bool
+check_simd_kernel(char **value, void **extra, GucSource source)
+{
+	const char *const *kernels = fm_scan_kernel_names();
+	StringInfoData known;
+
+	if (strcmp(*value, "auto") == 0)
+		return true;
+	initStringInfo(&known);
+	for (int i = 0; kernels[i] != NULL; i++)
+	{
+		if (strcmp(*value, kernels[i]) == 0)
+			return true;
+		appendStringInfo(&known, ", %s", kernels[i]);
+	}
+	GUC_check_errdetail("This CPU runs: auto%s.", known.data);
+	return false;
+}
+
+static void
+assign_simd_kernel(const char *value, void *extra)
+{
+	(void) fm_scan_use_kernel(value);
+}
+
+void
+_PG_init(void)
+{
+	/* Processes are the parallelism here; a backend must not start threads. */
+	openblas_set_num_threads(1);
+
+	DefineCustomStringVariable("fmtopx.model", "The model that functions use when none is named.",
+							   NULL, &fm_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("fmtopx.simd",
+							   "The kernel that scans item vectors: auto, or one by name.",
+							   "All kernels give identical results; forcing one compares their speed.",
+							   &simd_kernel, "auto", PGC_USERSET, 0, check_simd_kernel,
+							   assign_simd_kernel, NULL);
+	MarkGUCPrefixReserved("fmtopx");
+}

@@ -1,0 +1,241 @@
+/*
+ * The registry, read: finding a model by name and checking what the caller may do with it.
+ *
+ * Registry rows are written only by this extension's code (registry.c), in the name of the registry's
+ * owner; so what is read here can be trusted, but for the tables it names, which their owner may have
+ * dropped or changed since. Locking: none beyond the AccessShareLock of the queries.
+ */
+#include "model.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "sql.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+
+char *fm_default_model = NULL;
+
+/* Prepared for one schema; prepared again should the extension move by being created anew. */
+static SPIPlanPtr lookup_plan = NULL;
+static Oid lookup_plan_schema = InvalidOid;
+
+enum
+{
+	COL_VERSION_TABLE = 1,
+	COL_USER_TABLE,
+	COL_ITEM_TABLE,
+	COL_MATRIX_TABLE,
+	COL_ACTIVE_VERSION,
+	COL_STAMP,
+	COL_RATINGS,
+	COL_USER_COLUMN,
+	COL_ITEM_COLUMN,
+	COL_RATING_COLUMN,
+	COL_TASK,
+	COL_SOLVER,
+	COL_NUM_FACTORS,
+	COL_ITERATIONS,
+	COL_L2_REG_W,
+	COL_L2_REG_V,
+	COL_INIT_STDEV,
+	COL_TEST_SIZE,
+	COL_SEED,
+	COL_WORKERS
+};
+
+Oid
+fm_registry_owner(Oid schema)
+{
+	Oid owner = fm_relation_owner(get_relname_relid("fm_model", schema));
+
+	if (!OidIsValid(owner))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the registry of extension \"fmtopx\" is missing"),
+						errhint("Drop the extension and create it again.")));
+	return owner;
+}
+
+static void
+prepare_lookup(Oid schema)
+{
+	Oid types[] = {TEXTOID};
+	char *sql;
+
+	if (lookup_plan != NULL && lookup_plan_schema == schema)
+		return;
+	sql = psprintf(
+		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
+		"ratings, user_column, item_column, rating_column, task, solver, num_factors, iterations, "
+		"l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers "
+		"FROM %s WHERE model = $1",
+		fm_qualified_sql(schema, "fm_model"));
+	if (lookup_plan != NULL)
+		SPI_freeplan(lookup_plan);
+	lookup_plan = NULL;
+	lookup_plan = fm_spi_prepare(sql, 1, types);
+	lookup_plan_schema = schema;
+}
+
+static char *
+string_column(int column, MemoryContext context)
+{
+	char *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+
+	return value == NULL ? NULL : MemoryContextStrdup(context, value);
+}
+
+static float
+real_column(int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return isnull ? NAN : DatumGetFloat4(value);
+}
+
+static int
+integer_column(int column, int if_null)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return isnull ? if_null : DatumGetInt32(value);
+}
+
+static void
+read_definition(FmDefinition *definition, MemoryContext context)
+{
+	definition->ratings = DatumGetObjectId(fm_spi_value_not_null(0, COL_RATINGS));
+	definition->user_column = string_column(COL_USER_COLUMN, context);
+	definition->item_column = string_column(COL_ITEM_COLUMN, context);
+	definition->rating_column = string_column(COL_RATING_COLUMN, context);
+	definition->task = string_column(COL_TASK, context);
+	definition->solver = string_column(COL_SOLVER, context);
+	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);
+	definition->iterations = integer_column(COL_ITERATIONS, 0);
+	definition->l2_reg_w = real_column(COL_L2_REG_W);
+	definition->l2_reg_v = real_column(COL_L2_REG_V);
+	definition->init_stdev = real_column(COL_INIT_STDEV);
+	definition->test_size = real_column(COL_TEST_SIZE);
+	definition->seed = DatumGetInt64(fm_spi_value_not_null(0, COL_SEED));
+	definition->workers = integer_column(COL_WORKERS, -1);
+}
+
+bool
+fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context, FmModel *model)
+{
+	Datum values[] = {CStringGetTextDatum(name)};
+	FmRoleSwitch previous = fm_act_as(fm_registry_owner(schema));
+	bool found;
+
+	prepare_lookup(schema);
+	fm_spi_execute_plan(lookup_plan, values, NULL, read_only);
+	fm_restore_role(&previous);
+
+	found = SPI_processed == 1;
+	if (found)
+	{
+		model->name = MemoryContextStrdup(context, name);
+		model->version_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_VERSION_TABLE));
+		model->user_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_USER_TABLE));
+		model->item_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_ITEM_TABLE));
+		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
+		model->version = integer_column(COL_ACTIVE_VERSION, 0);
+		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
+		model->owner = fm_relation_owner(model->version_table);
+		read_definition(&model->definition, context);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return found && OidIsValid(model->owner);
+}
+
+/* The only model the caller may read, or an error. */
+static char *
+only_model(Oid schema, bool read_only, MemoryContext context)
+{
+	Oid types[] = {OIDOID};
+	Datum values[] = {ObjectIdGetDatum(GetUserId())};
+	FmRoleSwitch previous = fm_act_as(fm_registry_owner(schema));
+	char *sql = psprintf("SELECT model FROM %s WHERE "
+						 "pg_catalog.has_table_privilege($1, version_table::pg_catalog.oid, 'SELECT') "
+						 "ORDER BY model",
+						 fm_qualified_sql(schema, "fm_model"));
+	char *name;
+
+	fm_spi_execute(sql, 1, types, values, NULL, read_only);
+	fm_restore_role(&previous);
+	if (SPI_processed == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no model that you may read"),
+						errhint("Train one with fm_train('name', ratings => 'table'), or ask for SELECT on "
+								"the tables of another's.")));
+	if (SPI_processed > 1)
+		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER),
+						errmsg("there are %llu models and none was named",
+							   (unsigned long long) SPI_processed),
+						errhint("Give model => '...', or SET fmtopx.model.")));
+	name = string_column(1, context);
+	SPI_freetuptable(SPI_tuptable);
+	return name;
+}
+
+void
+fm_model_check_tables(const FmModel *model)
+{
+	const Oid tables[] = {model->version_table, model->user_table, model->item_table,
+						  model->matrix_table};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(tables[i])))
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+							errmsg("a table of model \"%s\" has been dropped", model->name),
+							errhint("Remove what is left with fm_drop('%s') and train it again.",
+									model->name)));
+}
+
+void
+fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, FmModel *model)
+{
+	char *wanted;
+
+	if (name != NULL)
+		wanted = text_to_cstring(name);
+	else if (fm_default_model != NULL && fm_default_model[0] != '\0')
+		wanted = fm_default_model;
+	else
+		wanted = only_model(schema, read_only, context);
+	if (!fm_model_lookup(schema, wanted, read_only, context, model))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("model \"%s\" does not exist", wanted),
+						errhint("See the view fm_models for those you may read.")));
+	fm_model_check_tables(model);
+}
+
+void
+fm_model_check_owner(const FmModel *model)
+{
+	if (!fm_owns_relation(model->version_table, GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of model \"%s\"", model->name),
+						errdetail("It belongs to role \"%s\".",
+								  GetUserNameFromId(model->owner, false))));
+}
+
+void
+fm_model_check_readable(const FmModel *model, Oid role)
+{
+	const Oid tables[] = {model->version_table, model->user_table, model->item_table,
+						  model->matrix_table};
+
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		fm_check_select(tables[i], role);
+		/* The tables are read in the owner's name, which would skip policies meant for the caller. */
+		if (check_enable_rls(tables[i], role, true) == RLS_ENABLED)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("row-level security on table \"%s\" keeps you from model \"%s\"",
+								   get_rel_name(tables[i]), model->name)));
+	}
+}

@@ -1,0 +1,76 @@
+/*
+ * A model as the registry knows it: definition, tables, active version, owner.
+ */
+#ifndef FMTOPX_MODEL_H
+#define FMTOPX_MODEL_H
+
+#include "compat.h"
+
+#include "utils/lsyscache.h"
+
+/* What fm_train was told, or was told last time. Strings are palloc'd. */
+typedef struct FmDefinition
+{
+	Oid ratings;
+	char *user_column;
+	char *item_column;
+	char *rating_column;
+	char *task;
+	char *solver; /* "auto" is resolved before it is stored */
+	int num_factors;
+	int iterations;	  /* 0: the solver's default */
+	float l2_reg_w;	  /* NaN: the solver's default; so for the next two */
+	float l2_reg_v;
+	float init_stdev;
+	float test_size;
+	int64 seed;
+	int workers; /* -1: as the server allows */
+} FmDefinition;
+
+typedef struct FmModel
+{
+	char *name;
+	Oid owner; /* of version_table */
+	Oid version_table;
+	Oid user_table;
+	Oid item_table;
+	Oid matrix_table;
+	int version; /* the active one */
+	int64 stamp; /* identifies its contents, in this database, for ever */
+	FmDefinition definition;
+} FmModel;
+
+/* The schema that the extension lives in, given one of its functions. */
+#define fm_extension_schema(fcinfo) get_func_namespace((fcinfo)->flinfo->fn_oid)
+
+/* The owner of the registry, in whose name it is read and written. */
+extern Oid fm_registry_owner(Oid schema);
+
+/*
+ * Find a model by name; false if there is none (or only a dead row). SPI must be connected. Reads
+ * under the active snapshot when read_only, else under a fresh one. Results are in the current
+ * context, which must not be SPI's own if they are to live on.
+ */
+extern bool fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context,
+							FmModel *model);
+
+/*
+ * The model that a call means: the one named; else the setting fmtopx.model; else the only one that
+ * the caller may read. An error if there is none, it is ambiguous, or its tables are gone.
+ */
+extern void fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context,
+							 FmModel *model);
+
+/* Errors if a table of the model has been dropped. */
+extern void fm_model_check_tables(const FmModel *model);
+
+/* Errors unless the current user owns the model (or is a member of the owner). */
+extern void fm_model_check_owner(const FmModel *model);
+
+/* Errors unless the role may read every table of the model, rows unrestricted. */
+extern void fm_model_check_readable(const FmModel *model, Oid role);
+
+/* The setting fmtopx.model. */
+extern char *fm_default_model;
+
+#endif

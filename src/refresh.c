@@ -1,0 +1,221 @@
+/*
+ * CALL fm_refresh: retrain a model as it was defined, publish, rewrite the tables of lists.
+ *
+ * Called at the top level it commits as it goes: the started run (so that others see it), the published
+ * version, each rewritten table. A failure rolls back to the last of these and is written into the run
+ * before it is raised, so the last good version and tables keep serving. Inside a transaction block it
+ * is one with that transaction.
+ *
+ * Locking: ShareUpdateExclusiveLock on the model's version table, for the session when committing on
+ * the way, since it must outlive the commits; an error releases it, as it does any lock.
+ * Memory: what must outlive the commits is in a context below PortalContext.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "nodes/parsenodes.h"
+#include "registry.h"
+#include "sql.h"
+#include "storage/lmgr.h"
+#include "target.h"
+#include "tcop/pquery.h"
+#include "train.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+
+PG_FUNCTION_INFO_V1(fm_refresh);
+
+typedef struct Refresh
+{
+	FunctionCallInfo fcinfo;
+	Oid schema;
+	bool commits; /* called where it may commit */
+	LockRelId lock;
+	FmModel model;
+	FmRun run;
+	MemoryContext context;
+} Refresh;
+
+static void
+commit_if_allowed(const Refresh *refresh)
+{
+	if (!refresh->commits)
+		return;
+	SPI_commit();
+	SPI_start_transaction();
+	EnsurePortalSnapshotExists();
+}
+
+typedef void (*Step)(Refresh *refresh, const void *argument);
+
+/* Run a step in a subtransaction. On failure it is undone and the error returned, else NULL. */
+static ErrorData *
+attempt(Refresh *refresh, Step step, const void *argument)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		step(refresh, argument);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(refresh->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+/* Step: train and publish. */
+static void
+train_step(Refresh *refresh, const void *argument)
+{
+	fm_train_and_publish(refresh->schema, &refresh->model, InvalidOid, &refresh->run);
+	fm_registry_finish_run(refresh->schema, &refresh->run);
+}
+
+/* Step: rewrite one table of lists. */
+static void
+target_step(Refresh *refresh, const void *argument)
+{
+	const FmTarget *target = argument;
+
+	fm_rewrite_target(refresh->fcinfo, refresh->model.name, target->table, target->x,
+					  target->exclude_seen);
+}
+
+/* Rewrite every table, whatever becomes of the others; the first error, if any. */
+static ErrorData *
+rewrite_targets(Refresh *refresh)
+{
+	ErrorData *first_error = NULL;
+	int num_targets;
+	FmTarget *targets = fm_registry_targets(refresh->schema, refresh->model.name, refresh->context,
+											&num_targets);
+
+	for (int i = 0; i < num_targets; i++)
+	{
+		ErrorData *error = NULL;
+
+		if (!OidIsValid(fm_relation_owner(targets[i].table)))
+			fm_registry_delete_target(refresh->schema, refresh->model.name, targets[i].table);
+		else
+			error = attempt(refresh, target_step, &targets[i]);
+		if (first_error == NULL)
+			first_error = error;
+		commit_if_allowed(refresh);
+	}
+	return first_error;
+}
+
+typedef enum OnConflict
+{
+	CONFLICT_SKIP,
+	CONFLICT_WAIT,
+	CONFLICT_ERROR
+} OnConflict;
+
+static OnConflict
+conflict_argument(FunctionCallInfo fcinfo)
+{
+	char *given;
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("on_conflict must not be NULL")));
+	given = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (strcmp(given, "skip") == 0)
+		return CONFLICT_SKIP;
+	if (strcmp(given, "wait") == 0)
+		return CONFLICT_WAIT;
+	if (strcmp(given, "error") == 0)
+		return CONFLICT_ERROR;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("on_conflict must be skip, wait or error, not \"%s\"", given)));
+}
+
+/* False when somebody else is training the model and we are to leave it at that. */
+static bool
+lock_model(Refresh *refresh, OnConflict on_conflict)
+{
+	Oid table = refresh->model.version_table;
+
+	if (on_conflict == CONFLICT_WAIT)
+		LockRelationOid(table, ShareUpdateExclusiveLock);
+	else if (!ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
+	{
+		ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("model \"%s\" is being trained already", refresh->model.name)));
+		return false;
+	}
+	if (refresh->commits)
+	{
+		refresh->lock.relId = table;
+		refresh->lock.dbId = MyDatabaseId;
+		LockRelationIdForSession(&refresh->lock, ShareUpdateExclusiveLock);
+	}
+	return true;
+}
+
+static void
+refresh_model(Refresh *refresh)
+{
+	ErrorData *error;
+
+	fm_registry_number_run(refresh->schema, &refresh->run);
+	fm_registry_start_run(refresh->schema, &refresh->run, &refresh->model.definition);
+	commit_if_allowed(refresh);
+
+	error = attempt(refresh, train_step, NULL);
+	if (error != NULL)
+		fm_registry_fail_run(refresh->schema, &refresh->run, error->message);
+	commit_if_allowed(refresh);
+	if (error == NULL)
+		error = rewrite_targets(refresh);
+	if (error != NULL)
+		ReThrowError(error);
+}
+
+Datum
+fm_refresh(PG_FUNCTION_ARGS)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+	Refresh refresh = {.fcinfo = fcinfo, .schema = fm_extension_schema(fcinfo)};
+	OnConflict on_conflict = conflict_argument(fcinfo);
+
+	refresh.commits = call != NULL && IsA(call, CallContext) && !call->atomic;
+	refresh.run.started_at = GetCurrentTimestamp();
+	if (SPI_connect_ext(refresh.commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	refresh.context = AllocSetContextCreate(refresh.commits ? PortalContext : CurrentMemoryContext,
+											"fmtopx refresh", ALLOCSET_DEFAULT_SIZES);
+	fm_model_resolve(refresh.schema, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), false,
+					 refresh.context, &refresh.model);
+	fm_model_check_owner(&refresh.model);
+	if (lock_model(&refresh, on_conflict))
+	{
+		/* somebody may have published, or dropped the model, while we waited */
+		fm_model_resolve(refresh.schema, cstring_to_text(refresh.model.name), false,
+						 refresh.context, &refresh.model);
+		refresh.run.model = refresh.model.name;
+		refresh_model(&refresh);
+		if (refresh.commits)
+			UnlockRelationIdForSession(&refresh.lock, ShareUpdateExclusiveLock);
+	}
+	MemoryContextDelete(refresh.context);
+	fm_spi_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,265 @@
+/*
+ * The registry, written: models, runs and targets.
+ *
+ * The tables belong to the extension's owner and nobody else may write them, so each function here
+ * acts as that role for its one statement. Locking: the RowExclusiveLock of the statements, and their
+ * row locks until the end of the transaction; readers see the previous rows meanwhile.
+ */
+#include "registry.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "sql.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+
+/* Positional arguments of one statement, collected as they are needed. */
+typedef struct Arguments
+{
+	int count;
+	Oid types[32];
+	Datum values[32];
+	char nulls[32];
+} Arguments;
+
+static void
+add_argument(Arguments *arguments, Oid type, Datum value, bool isnull)
+{
+	Assert(arguments->count < lengthof(arguments->types));
+	arguments->types[arguments->count] = type;
+	arguments->values[arguments->count] = value;
+	arguments->nulls[arguments->count] = isnull ? 'n' : ' ';
+	arguments->count++;
+}
+
+static void
+add_text(Arguments *arguments, const char *value)
+{
+	add_argument(arguments, TEXTOID, value == NULL ? (Datum) 0 : CStringGetTextDatum(value),
+				 value == NULL);
+}
+
+static void
+add_real(Arguments *arguments, float value)
+{
+	add_argument(arguments, FLOAT4OID, Float4GetDatum(value), isnan(value));
+}
+
+static void
+add_integer(Arguments *arguments, int value, bool isnull)
+{
+	add_argument(arguments, INT4OID, Int32GetDatum(value), isnull);
+}
+
+static void
+add_bigint(Arguments *arguments, int64 value)
+{
+	add_argument(arguments, INT8OID, Int64GetDatum(value), false);
+}
+
+static void
+add_relation(Arguments *arguments, Oid relation)
+{
+	add_argument(arguments, REGCLASSOID, ObjectIdGetDatum(relation), false);
+}
+
+/* Run a statement in which the first %s stands for the qualified name of a registry table. */
+static void
+run_as_registry_owner(Oid schema, const char *table, const char *format, Arguments *arguments)
+{
+	FmRoleSwitch previous = fm_act_as(fm_registry_owner(schema));
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, format, fm_qualified_sql(schema, table));
+	fm_spi_execute(sql.data, arguments->count, arguments->types, arguments->values,
+				   arguments->nulls, false);
+	fm_restore_role(&previous);
+}
+
+void
+fm_registry_number_run(Oid schema, FmRun *run)
+{
+	Arguments arguments = {0};
+	FmRoleSwitch previous;
+
+	add_text(&arguments, run->model);
+	run_as_registry_owner(schema, "fm_run",
+						  "SELECT coalesce(max(version), 0) + 1 FROM %s WHERE model = $1",
+						  &arguments);
+	run->version = DatumGetInt32(fm_spi_value_not_null(0, 1));
+
+	/* A sequence never goes back, so no later training can be taken for one that was rolled back. */
+	previous = fm_act_as(fm_registry_owner(schema));
+	run->stamp = DatumGetInt64(DirectFunctionCall1(
+		nextval_oid, ObjectIdGetDatum(get_relname_relid("fm_stamp", schema))));
+	fm_restore_role(&previous);
+}
+
+void
+fm_registry_save_model(Oid schema, const FmModel *model)
+{
+	const FmDefinition *definition = &model->definition;
+	Arguments arguments = {0};
+
+	add_text(&arguments, model->name);
+	add_relation(&arguments, model->version_table);
+	add_relation(&arguments, model->user_table);
+	add_relation(&arguments, model->item_table);
+	add_relation(&arguments, model->matrix_table);
+	add_integer(&arguments, model->version, false);
+	add_bigint(&arguments, model->stamp);
+	add_relation(&arguments, definition->ratings);
+	add_text(&arguments, definition->user_column);
+	add_text(&arguments, definition->item_column);
+	add_text(&arguments, definition->rating_column);
+	add_text(&arguments, definition->task);
+	add_text(&arguments, definition->solver);
+	add_integer(&arguments, definition->num_factors, false);
+	add_integer(&arguments, definition->iterations, definition->iterations == 0);
+	add_real(&arguments, definition->l2_reg_w);
+	add_real(&arguments, definition->l2_reg_v);
+	add_real(&arguments, definition->init_stdev);
+	add_real(&arguments, definition->test_size);
+	add_bigint(&arguments, definition->seed);
+	add_integer(&arguments, definition->workers, definition->workers < 0);
+	run_as_registry_owner(
+		schema, "fm_model",
+		"INSERT INTO %s (model, version_table, user_table, item_table, matrix_table, "
+		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
+		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, history, test_size, seed, "
+		"workers) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+		"false, $19, $20, $21) "
+		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
+		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
+		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers) = "
+		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
+		"$21)",
+		&arguments);
+}
+
+void
+fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definition)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, run->model);
+	add_integer(&arguments, run->version, false);
+	add_bigint(&arguments, run->stamp);
+	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
+	add_text(&arguments, definition->task);
+	add_text(&arguments, definition->solver);
+	add_integer(&arguments, definition->num_factors, false);
+	run_as_registry_owner(schema, "fm_run",
+						  "INSERT INTO %s (model, version, stamp, status, started_at, task, "
+						  "solver, num_factors) VALUES ($1, $2, $3, 'running', $4, $5, $6, $7)",
+						  &arguments);
+}
+
+static void
+add_metrics(Arguments *arguments, const FmErrorSums *sums)
+{
+	if (sums->count == 0)
+		add_text(arguments, NULL);
+	else
+		add_text(arguments, psprintf("{\"rmse\": %.6g, \"mae\": %.6g, \"ratings\": %lld}",
+									 fm_rmse(sums), fm_mae(sums), (long long) sums->count));
+}
+
+void
+fm_registry_finish_run(Oid schema, const FmRun *run)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, run->model);
+	add_integer(&arguments, run->version, false);
+	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	add_integer(&arguments, run->iterations, false);
+	add_bigint(&arguments, run->users);
+	add_bigint(&arguments, run->items);
+	add_bigint(&arguments, run->ratings);
+	add_bigint(&arguments, run->skipped);
+	add_metrics(&arguments, &run->train);
+	add_metrics(&arguments, &run->test);
+	run_as_registry_owner(
+		schema, "fm_run",
+		"UPDATE %s SET status = 'succeeded', finished_at = $3, iterations = $4, users = $5, "
+		"items = $6, features = $5 + $6, ratings = $7, skipped = $8, train_metrics = $9::jsonb, "
+		"test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
+		&arguments);
+}
+
+void
+fm_registry_fail_run(Oid schema, const FmRun *run, const char *message)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, run->model);
+	add_integer(&arguments, run->version, false);
+	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	add_text(&arguments, message);
+	run_as_registry_owner(schema, "fm_run",
+						  "UPDATE %s SET status = 'failed', finished_at = $3, message = $4 "
+						  "WHERE model = $1 AND version = $2",
+						  &arguments);
+}
+
+void
+fm_registry_delete_model(Oid schema, const char *name)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, name);
+	run_as_registry_owner(schema, "fm_model", "DELETE FROM %s WHERE model = $1", &arguments);
+}
+
+void
+fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x, bool exclude_seen)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, model);
+	add_relation(&arguments, target);
+	add_integer(&arguments, x, false);
+	add_argument(&arguments, BOOLOID, BoolGetDatum(exclude_seen), false);
+	run_as_registry_owner(schema, "fm_target",
+						  "INSERT INTO %s VALUES ($1, $2, $3, $4) ON CONFLICT (model, target) "
+						  "DO UPDATE SET x = excluded.x, exclude_seen = excluded.exclude_seen",
+						  &arguments);
+}
+
+void
+fm_registry_delete_target(Oid schema, const char *model, Oid target)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, model);
+	add_relation(&arguments, target);
+	run_as_registry_owner(schema, "fm_target", "DELETE FROM %s WHERE model = $1 AND target = $2",
+						  &arguments);
+}
+
+FmTarget *
+fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *num_targets)
+{
+	Arguments arguments = {0};
+	FmTarget *targets;
+
+	add_text(&arguments, model);
+	run_as_registry_owner(
+		schema, "fm_target",
+		"SELECT target, x, exclude_seen FROM %s WHERE model = $1 ORDER BY target::oid", &arguments);
+	*num_targets = (int) SPI_processed;
+	targets = MemoryContextAllocZero(context, (SPI_processed + 1) * sizeof(FmTarget));
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		targets[r].table = DatumGetObjectId(fm_spi_value_not_null(r, 1));
+		targets[r].x = DatumGetInt32(fm_spi_value_not_null(r, 2));
+		targets[r].exclude_seen = DatumGetBool(fm_spi_value_not_null(r, 3));
+	}
+	return targets;
+}

@@ -1,0 +1,59 @@
+/*
+ * The registry, written: models, runs and targets.
+ *
+ * All of these need SPI connected, act as the registry's owner, and trust their arguments: checking
+ * the caller's rights is the caller's part.
+ */
+#ifndef FMTOPX_REGISTRY_H
+#define FMTOPX_REGISTRY_H
+
+#include "core/metrics.h"
+#include "model.h"
+#include "utils/timestamp.h"
+
+/* One training, as fm_runs shows it. */
+typedef struct FmRun
+{
+	const char *model;
+	int version;
+	int64 stamp;
+	TimestampTz started_at;
+	int iterations;
+	int64 users;
+	int64 items;
+	int64 ratings; /* trained on: those held out are not among them */
+	int64 skipped;
+	FmErrorSums train;
+	FmErrorSums test; /* count 0: nothing was held out */
+} FmRun;
+
+/* The version and stamp of the next training. */
+extern void fm_registry_number_run(Oid schema, FmRun *run);
+
+/* Insert the model or replace its definition and active version. */
+extern void fm_registry_save_model(Oid schema, const FmModel *model);
+
+extern void fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definition);
+extern void fm_registry_finish_run(Oid schema, const FmRun *run);
+extern void fm_registry_fail_run(Oid schema, const FmRun *run, const char *message);
+
+/* Remove a model with its runs and targets; no error if there is none. */
+extern void fm_registry_delete_model(Oid schema, const char *name);
+
+/* Remember, or forget, that a table holds a model's lists. */
+extern void fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x,
+									bool exclude_seen);
+extern void fm_registry_delete_target(Oid schema, const char *model, Oid target);
+
+typedef struct FmTarget
+{
+	Oid table; /* may have been dropped since */
+	int32 x;
+	bool exclude_seen;
+} FmTarget;
+
+/* The targets of a model, in the order of their OIDs; in the given context. */
+extern FmTarget *fm_registry_targets(Oid schema, const char *model, MemoryContext context,
+									 int *num_targets);
+
+#endif

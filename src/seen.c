@@ -1,0 +1,198 @@
+/*
+ * What a user has rated, read live from the ratings relation: for one user, or for all in turn.
+ *
+ * For one, the statement is `WHERE user = $1`, so an index on the relation's user column serves it, and it runs
+ * as the model's owner, who may be allowed to read what the caller may not. Where items are integers
+ * the relation alone is read and the ids are looked up in memory; other types are joined to the item
+ * table, so that what counts as the same item is what SQL calls equal.
+ */
+#include "serve.h"
+
+#include "catalog/pg_type.h"
+#include "load.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#define ROWS_PER_FETCH 10000
+
+/* The relation must still be there, with the columns of the types that the model was made for. */
+static void
+check_relation(const FmServing *serving)
+{
+	const FmDefinition *definition = &serving->model.definition;
+	const char *columns[] = {definition->user_column, definition->item_column};
+	Oid types[] = {serving->loaded->user_type.type, serving->loaded->item_type.type};
+	char *relation = get_rel_name(definition->ratings);
+
+	if (relation == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the ratings relation of model \"%s\" (OID %u) does not exist any more",
+							   serving->model.name, definition->ratings),
+						errhint("Train the model from another with ratings => '...', or ask with "
+								"exclude_seen => false.")));
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		AttrNumber number = get_attnum(definition->ratings, columns[i]);
+
+		if (number == InvalidAttrNumber)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" of relation \"%s\" does not exist any more", columns[i],
+								   relation),
+							errdetail("Model \"%s\" was trained from it.", serving->model.name),
+							errhint("Train the model again, or ask with exclude_seen => false.")));
+		if (get_atttype(definition->ratings, number) != types[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" of relation \"%s\" is of type %s now, but model \"%s\" was "
+							"trained on type %s",
+							columns[i], relation,
+							format_type_be(get_atttype(definition->ratings, number)),
+							serving->model.name, format_type_be(types[i])),
+					 errhint("Train it under another name, or ask with exclude_seen => false.")));
+	}
+}
+
+static void
+prepare_seen_plan(const FmServing *serving)
+{
+	FmLoaded *loaded = serving->loaded;
+	const FmModel *model = &serving->model;
+	char *ratings = fm_relation_sql(model->definition.ratings);
+	char *user = psprintf("r.%s", quote_identifier(model->definition.user_column));
+	char *item = psprintf("r.%s", quote_identifier(model->definition.item_column));
+	Oid types[] = {loaded->user_type.type, INT4OID};
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	if (loaded->item_type.is_integer)
+		appendStringInfo(&sql, "SELECT %s FROM %s r WHERE %s IS NOT NULL AND ", item, ratings, item);
+	else
+	{
+		appendStringInfo(&sql, "SELECT i.idx FROM %s r JOIN %s i ON i.version = $2 AND ", ratings,
+						 fm_relation_sql(model->item_table));
+		fm_append_equality(&sql, "i.item_id", loaded->item_type.type, item);
+		appendStringInfoString(&sql, " WHERE ");
+	}
+	fm_append_equality(&sql, user, loaded->user_type.type, "$1");
+	loaded->seen_plan = fm_spi_prepare(sql.data, loaded->item_type.is_integer ? 1 : 2, types);
+}
+
+/* The item of a row of the last result, or -1. */
+static inline int32
+seen_item(const FmLoaded *loaded, Datum value)
+{
+	if (!loaded->item_type.is_integer)
+		return DatumGetInt32(value);
+	return fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, value));
+}
+
+void
+fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
+{
+	const FmLoaded *loaded = serving->loaded;
+	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+
+	check_relation(serving);
+	if (loaded->seen_plan == NULL)
+		prepare_seen_plan(serving);
+	fm_spi_execute_plan(loaded->seen_plan, values, NULL, serving->read_only);
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		int32 item = seen_item(loaded, fm_spi_value_not_null(r, 1));
+
+		if (item >= 0)
+			fm_add_items(set, &item, 1);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+struct FmSeenStream
+{
+	const FmLoaded *loaded;
+	Portal cursor;
+	SPITupleTable *rows; /* the batch at hand */
+	uint64 num_rows;
+	uint64 next;
+};
+
+static char *
+seen_by_user_query(const FmServing *serving)
+{
+	const FmLoaded *loaded = serving->loaded;
+	const FmModel *model = &serving->model;
+	char *user = psprintf("r.%s", quote_identifier(model->definition.user_column));
+	char *item = psprintf("r.%s", quote_identifier(model->definition.item_column));
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT u.idx, %s FROM %s r JOIN %s u ON u.version = $1 AND ",
+					 loaded->item_type.is_integer ? item : "i.idx",
+					 fm_relation_sql(model->definition.ratings),
+					 fm_relation_sql(model->user_table));
+	fm_append_equality(&sql, "u.user_id", loaded->user_type.type, user);
+	if (!loaded->item_type.is_integer)
+	{
+		appendStringInfo(&sql, " JOIN %s i ON i.version = $1 AND ",
+						 fm_relation_sql(model->item_table));
+		fm_append_equality(&sql, "i.item_id", loaded->item_type.type, item);
+	}
+	appendStringInfo(&sql, " WHERE %s IS NOT NULL ORDER BY u.idx", item);
+	return sql.data;
+}
+
+static void
+fetch_seen_rows(FmSeenStream *stream)
+{
+	SPI_freetuptable(stream->rows);
+	SPI_cursor_fetch(stream->cursor, true, ROWS_PER_FETCH);
+	stream->rows = SPI_tuptable;
+	stream->num_rows = SPI_processed;
+	stream->next = 0;
+}
+
+FmSeenStream *
+fm_seen_open(const FmServing *serving)
+{
+	FmSeenStream *stream = palloc0(sizeof(FmSeenStream));
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(serving->loaded->version)};
+
+	check_relation(serving);
+	stream->loaded = serving->loaded;
+	stream->cursor = SPI_cursor_open_with_args(NULL, seen_by_user_query(serving), 1, types, values,
+											   NULL, serving->read_only, 0);
+	fetch_seen_rows(stream);
+	return stream;
+}
+
+void
+fm_seen_add_next(FmSeenStream *stream, int32 user_idx, uint64 *set)
+{
+	while (stream->num_rows > 0)
+	{
+		for (; stream->next < stream->num_rows; stream->next++)
+		{
+			HeapTuple row = stream->rows->vals[stream->next];
+			bool isnull;
+			int32 user = DatumGetInt32(SPI_getbinval(row, stream->rows->tupdesc, 1, &isnull));
+			int32 item;
+
+			if (user > user_idx)
+				return;
+			if (user < user_idx)
+				continue;
+			item = seen_item(stream->loaded,
+							 SPI_getbinval(row, stream->rows->tupdesc, 2, &isnull));
+			if (item >= 0)
+				fm_add_items(set, &item, 1);
+		}
+		fetch_seen_rows(stream);
+	}
+}
+
+void
+fm_seen_close(FmSeenStream *stream)
+{
+	SPI_freetuptable(stream->rows);
+	SPI_cursor_close(stream->cursor);
+}

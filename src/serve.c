@@ -1,0 +1,265 @@
+/*
+ * What every question to a model has in common.
+ *
+ * The caller's rights are checked on every call, loaded or not: SELECT on the model's tables. From then
+ * on all reading is done as the model's owner under a security-restricted operation, so nothing the
+ * owner may have put on his tables or on the ratings runs with the caller's rights. Memory: what a
+ * function returns is in the context that is current when it is called, unless it says otherwise.
+ */
+#include "serve.h"
+
+#include "catalog/pg_type.h"
+#include "core/scan.h"
+#include "realarray.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+
+static void
+check_ids_are_integers(const FmServing *serving, const FmIdType *id_type, const char *which)
+{
+	if (serving->form != FM_IDS_BIGINT || id_type->is_integer)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("the %s ids of model \"%s\" are of type %s, not integers", which,
+						   serving->model.name, format_type_be(id_type->type)),
+					errhint("Give ids as text, for example '42'::text, and get them as text.")));
+}
+
+void
+fm_serve_begin(FmServing *serving, FunctionCallInfo fcinfo, text *model, FmIdForm form,
+			   MemoryContext context)
+{
+	serving->form = form;
+	serving->context = context;
+	serving->read_only = true;
+	fm_spi_connect();
+	fm_model_resolve(fm_extension_schema(fcinfo), model, true, context, &serving->model);
+	fm_model_check_readable(&serving->model, GetUserId());
+	serving->caller = fm_act_as(serving->model.owner);
+	serving->loaded = fm_loaded_get(&serving->model, true, context);
+	check_ids_are_integers(serving, &serving->loaded->user_type, "user");
+	check_ids_are_integers(serving, &serving->loaded->item_type, "item");
+}
+
+void
+fm_serve_end(FmServing *serving)
+{
+	fm_restore_role(&serving->caller);
+	fm_spi_finish();
+}
+
+bool
+fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given, Datum *id)
+{
+	Oid input;
+	Oid parameter;
+
+	if (serving->form == FM_IDS_BIGINT)
+		return fm_id_from_int64(id_type, DatumGetInt64(given), id);
+	getTypeInputInfo(id_type->type, &input, &parameter);
+	*id = OidInputFunctionCall(input, TextDatumGetCString(given), parameter, id_type->typmod);
+	return true;
+}
+
+Datum
+fm_serve_item_out(const FmServing *serving, int32 item)
+{
+	FmLoaded *loaded = serving->loaded;
+	MemoryContext previous;
+	Datum result;
+
+	if (serving->form == FM_IDS_BIGINT)
+		return Int64GetDatum(loaded->item_keys[item]);
+	previous = MemoryContextSwitchTo(serving->context);
+	result = CStringGetTextDatum(fm_id_text(&loaded->item_type, loaded->item_ids[item]));
+	MemoryContextSwitchTo(previous);
+	return result;
+}
+
+FmUserVector
+fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
+{
+	const FmLoaded *loaded = serving->loaded;
+	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
+
+	user.query[loaded->num_factors] = 1;
+	if (!possible)
+		return user;
+	fm_spi_execute_plan(loaded->user_plan, values, NULL, serving->read_only);
+	if (SPI_processed > 0)
+	{
+		user.base += DatumGetFloat4(fm_spi_value_not_null(0, 1));
+		fm_read_real_array(fm_spi_value_not_null(0, 2), loaded->num_factors, "a user's v",
+						   user.query);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return user;
+}
+
+/* The idx of native ids in any order, by the item table's index. */
+static int32 *
+find_items_by_query(const FmServing *serving, Datum *ids, int num_ids, int32 *count)
+{
+	const FmLoaded *loaded = serving->loaded;
+	int16 length;
+	bool by_value;
+	char alignment;
+	Datum values[2];
+	int32 *items;
+
+	if (loaded->item_plan == NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("lists of items need an array type, and type %s has none",
+							   format_type_be(loaded->item_type.type))));
+	get_typlenbyvalalign(loaded->item_type.type, &length, &by_value, &alignment);
+	values[0] = PointerGetDatum(
+		construct_array(ids, num_ids, loaded->item_type.type, length, by_value, alignment));
+	values[1] = Int32GetDatum(loaded->version);
+	fm_spi_execute_plan(loaded->item_plan, values, NULL, serving->read_only);
+	items = palloc((SPI_processed + 1) * sizeof(int32));
+	for (uint64 r = 0; r < SPI_processed; r++)
+		items[r] = DatumGetInt32(fm_spi_value_not_null(r, 1));
+	*count = (int32) SPI_processed;
+	SPI_freetuptable(SPI_tuptable);
+	return items;
+}
+
+static int
+compare_items(const void *a, const void *b)
+{
+	int32 left = *(const int32 *) a;
+	int32 right = *(const int32 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* The idx of native ids that are integers, by binary search; each once. */
+static int32 *
+find_integer_items(const FmLoaded *loaded, const Datum *ids, int num_ids, int32 *count)
+{
+	int32 *items = palloc((num_ids + 1) * sizeof(int32));
+	int32 found = 0;
+	int32 distinct = 0;
+
+	for (int i = 0; i < num_ids; i++)
+	{
+		int32 item = fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, ids[i]));
+
+		if (item >= 0)
+			items[found++] = item;
+	}
+	qsort(items, found, sizeof(int32), compare_items);
+	for (int32 i = 0; i < found; i++)
+		if (i == 0 || items[i] != items[i - 1])
+			items[distinct++] = items[i];
+	*count = distinct;
+	return items;
+}
+
+static int32 *
+find_items(const FmServing *serving, Datum *ids, int num_ids, int32 *count)
+{
+	if (serving->loaded->item_type.is_integer)
+		return find_integer_items(serving->loaded, ids, num_ids, count);
+	return find_items_by_query(serving, ids, num_ids, count);
+}
+
+int32
+fm_serve_item(const FmServing *serving, Datum given)
+{
+	Datum id;
+	int32 count = 0;
+	int32 *items;
+
+	if (!fm_serve_id_in(serving, &serving->loaded->item_type, given, &id))
+		return -1;
+	items = find_items(serving, &id, 1, &count);
+	return count == 0 ? -1 : items[0];
+}
+
+int32 *
+fm_serve_items(const FmServing *serving, ArrayType *given, int32 *count)
+{
+	bool bigint = serving->form == FM_IDS_BIGINT;
+	Datum *elements;
+	bool *nulls;
+	int num_elements;
+	int num_ids = 0;
+
+	if (bigint)
+		deconstruct_array(given, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, &nulls,
+						  &num_elements);
+	else
+		deconstruct_array(given, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls,
+						  &num_elements);
+	for (int i = 0; i < num_elements; i++)
+		if (!nulls[i] &&
+			fm_serve_id_in(serving, &serving->loaded->item_type, elements[i], &elements[num_ids]))
+			num_ids++;
+	return find_items(serving, elements, num_ids, count);
+}
+
+uint64 *
+fm_new_item_set(const FmLoaded *loaded)
+{
+	return palloc0((loaded->num_items / 64 + 1) * sizeof(uint64));
+}
+
+void
+fm_add_items(uint64 *set, const int32 *items, int32 count)
+{
+	for (int32 i = 0; i < count; i++)
+		set[items[i] / 64] |= UINT64CONST(1) << (items[i] % 64);
+}
+
+bool
+fm_item_is_in(const uint64 *set, int32 item)
+{
+	return (set[item / 64] >> (item % 64)) & 1;
+}
+
+void
+fm_check_context(FunctionCallInfo fcinfo, int argument)
+{
+	Jsonb *context;
+	JsonbIterator *iterator;
+	JsonbValue key;
+
+	if (PG_ARGISNULL(argument))
+		return;
+	context = PG_GETARG_JSONB_P(argument);
+	if (!JB_ROOT_IS_OBJECT(context))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("context must be a JSON object, like {\"column\": \"value\"}")));
+	if (JB_ROOT_COUNT(context) == 0)
+		return;
+	iterator = JsonbIteratorInit(&context->root);
+	(void) JsonbIteratorNext(&iterator, &key, false);
+	(void) JsonbIteratorNext(&iterator, &key, false);
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+					errmsg("context names \"%s\", but the model has no context columns",
+						   pnstrdup(key.val.string.val, key.val.string.len))));
+}
+
+void
+fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *option)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("%s must not be NULL", option)));
+}
+
+int32
+fm_x_argument(FunctionCallInfo fcinfo, int argument)
+{
+	int32 x;
+
+	fm_require_argument(fcinfo, argument, "x");
+	x = PG_GETARG_INT32(argument);
+	if (x < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("x must not be negative, but is %d", x)));
+	return x;
+}

@@ -1,0 +1,194 @@
+/*
+ * Running SQL from C: roles, SPI, names.
+ *
+ * Everything that reads or writes a user's relation goes through here, so this is the place to look
+ * for who runs what. Registry statements run as the owner of the extension's tables; a model's tables
+ * and its stored relations are read as the model's owner; a relation that the caller names in the call
+ * itself is read as the caller. Memory: results belong to SPI until fm_spi_finish.
+ */
+#include "sql.h"
+
+#include "catalog/pg_operator.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/queryenvironment.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+FmRoleSwitch
+fm_act_as(Oid role)
+{
+	FmRoleSwitch previous;
+
+	GetUserIdAndSecContext(&previous.role, &previous.security_context);
+	SetUserIdAndSecContext(role, previous.security_context | SECURITY_RESTRICTED_OPERATION);
+	previous.guc_nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return previous;
+}
+
+void
+fm_restore_role(const FmRoleSwitch *previous)
+{
+	AtEOXact_GUC(false, previous->guc_nest_level);
+	SetUserIdAndSecContext(previous->role, previous->security_context);
+}
+
+void
+fm_spi_connect(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+fm_spi_finish(void)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+}
+
+SPIPlanPtr
+fm_spi_prepare(const char *sql, int num_args, Oid *types)
+{
+	SPIPlanPtr plan = SPI_prepare(sql, num_args, types);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	return plan;
+}
+
+void
+fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values, const char *nulls,
+			   bool read_only)
+{
+	int result = SPI_execute_with_args(sql, num_args, types, values, nulls, read_only, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+}
+
+void
+fm_spi_execute_plan(SPIPlanPtr plan, Datum *values, const char *nulls, bool read_only)
+{
+	int result = SPI_execute_plan(plan, values, nulls, read_only, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
+}
+
+Datum
+fm_spi_value(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+Datum
+fm_spi_value_not_null(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(row, column, &isnull);
+
+	if (isnull)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("unexpected NULL in column \"%s\" of a table of fmtopx",
+							   NameStr(TupleDescAttr(SPI_tuptable->tupdesc, column - 1)->attname))));
+	return value;
+}
+
+void
+fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store, double num_rows)
+{
+	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));
+
+	rows->md.name = pstrdup(name);
+	rows->md.reliddesc = InvalidOid;
+	rows->md.tupdesc = desc;
+	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
+	rows->md.enrtuples = num_rows;
+	rows->reldata = store;
+	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register relation \"%s\"", name);
+}
+
+Oid
+fm_relation_owner(Oid relation)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+char *
+fm_relation_sql(Oid relation)
+{
+	char *name = get_rel_name(relation);
+
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relation)));
+	return fm_qualified_sql(get_rel_namespace(relation), name);
+}
+
+char *
+fm_qualified_sql(Oid schema, const char *name)
+{
+	char *schema_name = get_namespace_name(schema);
+
+	if (schema_name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
+						errmsg("schema with OID %u does not exist", schema)));
+	return quote_qualified_identifier(schema_name, name);
+}
+
+AttrNumber
+fm_column_number(Oid relation, const char *column, const char *option)
+{
+	AttrNumber number = get_attnum(relation, column);
+
+	if (number <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", column,
+							   get_rel_name(relation)),
+						errhint("Name the column with %s => '...'.", option)));
+	return number;
+}
+
+void
+fm_append_equality(StringInfo sql, const char *left, Oid type, const char *right)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
+	HeapTuple tuple;
+	Form_pg_operator operator;
+
+	if (!OidIsValid(entry->eq_opr))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("could not identify an equality operator for type %s", format_type_be(type))));
+	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", entry->eq_opr);
+	operator = (Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(sql, "%s OPERATOR(%s.%s) %s", left,
+					 quote_identifier(get_namespace_name(operator->oprnamespace)),
+					 NameStr(operator->oprname), right);
+	ReleaseSysCache(tuple);
+}
+
+void
+fm_check_select(Oid relation, Oid role)
+{
+	AclResult result = pg_class_aclcheck(relation, role, ACL_SELECT);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relation)),
+					   get_rel_name(relation));
+}

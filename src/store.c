@@ -1,0 +1,273 @@
+/*
+ * A model's tables: made once, filled a version at a time.
+ *
+ * Rows go in by INSERT … SELECT from a tuplestore that stands in the statement as a relation (the
+ * mechanism of transition tables), so that whatever the tables' owner has put on them (triggers,
+ * partitions, constraints) is honoured, at the price of one statement for a million rows.
+ * Locking: the statements' own; a new version is invisible until the registry points at it, and no
+ * reader waits.
+ */
+#include "store.h"
+
+#include "catalog/pg_type.h"
+#include "realarray.h"
+#include "sql.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/queryenvironment.h"
+#include "utils/typcache.h"
+
+#define MATRIX_BLOCK_ITEMS 8192
+#define LONGEST_TABLE_NAME "fm__version"
+
+void
+fm_check_model_name(const char *name)
+{
+	const int longest = NAMEDATALEN - 1 - (int) strlen(LONGEST_TABLE_NAME);
+
+	if (name[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("the name of a model must not be empty")));
+	if (strlen(name) > longest)
+		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
+						errmsg("the model name \"%s\" is too long", name),
+						errdetail("Its tables are named after it; it may have %d bytes.", longest)));
+}
+
+static Oid
+create_table(const FmModel *model, Oid namespace, const char *suffix, const char *columns,
+			 const char *comment)
+{
+	char *name = psprintf("fm_%s_%s", model->name, suffix);
+	char *qualified = fm_qualified_sql(namespace, name);
+
+	fm_spi_execute(psprintf("CREATE TABLE %s (%s)", qualified, columns), 0, NULL, NULL, NULL, false);
+	fm_spi_execute(psprintf("COMMENT ON TABLE %s IS %s", qualified,
+							quote_literal_cstr(psprintf("fmtopx model \"%s\": %s", model->name,
+														comment))),
+				   0, NULL, NULL, NULL, false);
+	return get_relname_relid(name, namespace);
+}
+
+/* Look rows up by id: a primary key where the type has an order, else a hash index. */
+static void
+create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
+{
+	char *relation = fm_relation_sql(table);
+	TypeCacheEntry *entry = lookup_type_cache(id_type->type, TYPECACHE_BTREE_OPFAMILY);
+
+	if (OidIsValid(entry->btree_opf))
+		fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s, version)", relation, id_column),
+					   0, NULL, NULL, NULL, false);
+	else
+		fm_spi_execute(psprintf("CREATE INDEX ON %s USING hash (%s)", relation, id_column), 0, NULL,
+					   NULL, NULL, false);
+}
+
+static Oid
+create_entity_table(const FmModel *model, Oid namespace, const char *entity, const FmIdType *id_type)
+{
+	char *id_column = psprintf("%s_id", entity);
+	char *columns = psprintf("version integer NOT NULL, idx integer NOT NULL, %s %s NOT NULL, "
+							 "w real NOT NULL, v real[] NOT NULL",
+							 id_column, fm_id_type_sql(id_type));
+	char *comment = psprintf("bias w and factors v of each %s, a row a version", entity);
+	Oid table = create_table(model, namespace, entity, columns, comment);
+
+	create_id_index(table, id_column, id_type);
+	return table;
+}
+
+void
+fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
+					   const FmIdType *user_type, const FmIdType *item_type)
+{
+	model->version_table =
+		create_table(model, namespace, "version",
+					 "version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
+					 "b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
+					 "rating_mean double precision NOT NULL",
+					 "global bias b and the range of the ratings, a row a version");
+	model->user_table = create_entity_table(model, namespace, "user", user_type);
+	model->item_table = create_entity_table(model, namespace, "item", item_type);
+	model->matrix_table = create_table(
+		model, namespace, "matrix",
+		psprintf("version integer NOT NULL, block integer NOT NULL, matrix %s NOT NULL, "
+				 "PRIMARY KEY (version, block)",
+				 fm_qualified_sql(extension_schema, "fm_matrix")),
+		"the augmented item matrix (v, w) by item idx, in blocks");
+}
+
+static void
+check_id_type(const FmModel *model, Oid table, const char *id_column, const char *source_column,
+			  const FmIdType *id_type)
+{
+	Oid stored = get_atttype(table, fm_column_number(table, id_column, "model"));
+
+	if (stored != id_type->type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, but model \"%s\" was "
+						"made for ids of type %s",
+						source_column, get_rel_name(model->definition.ratings),
+						format_type_be(id_type->type), model->name, format_type_be(stored)),
+				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
+}
+
+void
+fm_store_check_id_types(const FmModel *model, const FmIdType *user_type, const FmIdType *item_type)
+{
+	check_id_type(model, model->user_table, "user_id", model->definition.user_column, user_type);
+	check_id_type(model, model->item_table, "item_id", model->definition.item_column, item_type);
+}
+
+/* The rows of one entity table: idx, id, w, v. */
+static TupleDesc
+entity_row_desc(Oid table, const char *id_column)
+{
+	TupleDesc desc = CreateTemplateTupleDesc(4);
+	Oid type;
+	int32 typmod;
+	Oid collation;
+
+	get_atttypetypmodcoll(table, fm_column_number(table, id_column, "model"), &type, &typmod,
+						  &collation);
+	TupleDescInitEntry(desc, 1, "idx", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 2, id_column, type, typmod, 0);
+	TupleDescInitEntryCollation(desc, 2, collation);
+	TupleDescInitEntry(desc, 3, "w", FLOAT4OID, -1, 0);
+	TupleDescInitEntry(desc, 4, "v", FLOAT4ARRAYOID, -1, 0);
+	return desc;
+}
+
+/* What goes into one entity table. */
+typedef struct EntityRows
+{
+	Oid table;
+	const char *id_column;
+	const FmIdMap *ids;
+	const int32 *order;		/* idx → index in ids */
+	const int32 *canonical; /* idx → row of w and v */
+	const float *w;
+	const float *v;
+	int num_factors;
+} EntityRows;
+
+static Tuplestorestate *
+put_entity_rows(const EntityRows *rows, TupleDesc desc)
+{
+	Tuplestorestate *store = tuplestore_begin_heap(true, false, work_mem);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
+													  ALLOCSET_SMALL_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(row_context);
+	bool nulls[4] = {false};
+
+	for (int32 idx = 0; idx < fm_idmap_count(rows->ids); idx++)
+	{
+		int64 row = rows->canonical[idx];
+		Datum values[4];
+
+		values[0] = Int32GetDatum(idx);
+		values[1] = fm_idmap_id(rows->ids, rows->order[idx]);
+		values[2] = Float4GetDatum(rows->w[row]);
+		values[3] = fm_real_array(rows->v + row * rows->num_factors, rows->num_factors);
+		tuplestore_putvalues(store, desc, values, nulls);
+		MemoryContextReset(row_context);
+		CHECK_FOR_INTERRUPTS();
+	}
+	MemoryContextSwitchTo(previous);
+	MemoryContextDelete(row_context);
+	return store;
+}
+
+static void
+insert_entity_rows(const EntityRows *rows, int version)
+{
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(version)};
+	TupleDesc desc = entity_row_desc(rows->table, rows->id_column);
+	Tuplestorestate *store = put_entity_rows(rows, desc);
+
+	fm_spi_register_rows("new_rows", desc, store, fm_idmap_count(rows->ids));
+	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, %s, w, v) "
+							"SELECT $1, idx, %s, w, v FROM new_rows",
+							fm_relation_sql(rows->table), rows->id_column, rows->id_column),
+				   1, types, values, NULL, false);
+	SPI_unregister_relation("new_rows");
+	tuplestore_end(store);
+}
+
+static void
+insert_version_row(const FmModel *model, int version, const FmResult *result)
+{
+	Oid types[] = {INT4OID, TEXTOID, INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
+	Datum values[] = {Int32GetDatum(version),
+					  CStringGetTextDatum(model->definition.task),
+					  Int32GetDatum(result->parameters->num_factors),
+					  Float8GetDatum(result->parameters->b),
+					  Float4GetDatum(result->load->min),
+					  Float4GetDatum(result->load->max),
+					  Float8GetDatum(result->rating_mean)};
+
+	fm_spi_execute(psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
+							"rating_mean) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+							fm_relation_sql(model->version_table)),
+				   lengthof(values), types, values, NULL, false);
+}
+
+static void
+insert_matrix(const FmModel *model, Oid extension_schema, int version)
+{
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(version)};
+
+	fm_spi_execute(psprintf("INSERT INTO %s (version, block, matrix) "
+							"SELECT $1, idx / %d, %s(idx, v, w) FROM %s WHERE version = $1 GROUP BY 2",
+							fm_relation_sql(model->matrix_table), MATRIX_BLOCK_ITEMS,
+							fm_qualified_sql(extension_schema, "fm_matrix_agg"),
+							fm_relation_sql(model->item_table)),
+				   1, types, values, NULL, false);
+}
+
+void
+fm_store_version(const FmModel *model, Oid extension_schema, int version, const FmResult *result)
+{
+	const FmParameters *parameters = result->parameters;
+	const FmLoad *load = result->load;
+	EntityRows users = {
+		model->user_table,		"user_id",			load->users,		load->user_order,
+		result->user_canonical, parameters->user_w, parameters->user_v, parameters->num_factors};
+	EntityRows items = {
+		model->item_table,		"item_id",			load->items,		load->item_order,
+		result->item_canonical, parameters->item_w, parameters->item_v, parameters->num_factors};
+
+	insert_version_row(model, version, result);
+	insert_entity_rows(&users, version);
+	insert_entity_rows(&items, version);
+	insert_matrix(model, extension_schema, version);
+}
+
+void
+fm_store_prune(const FmModel *model, int keep, int keep_too)
+{
+	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
+						  model->version_table};
+	Oid types[] = {INT4OID, INT4OID};
+	Datum values[] = {Int32GetDatum(keep), Int32GetDatum(keep_too)};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		fm_spi_execute(psprintf("DELETE FROM %s WHERE version NOT IN ($1, $2)",
+								fm_relation_sql(tables[i])),
+					   2, types, values, NULL, false);
+}
+
+void
+fm_store_drop_tables(const FmModel *model)
+{
+	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
+						  model->version_table};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		if (get_rel_name(tables[i]) != NULL)
+			fm_spi_execute(psprintf("DROP TABLE %s", fm_relation_sql(tables[i])), 0, NULL, NULL, NULL,
+						   false);
+}

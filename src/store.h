@@ -1,0 +1,51 @@
+/*
+ * A model's tables: made once, filled a version at a time.
+ *
+ *   fm_<model>_version  one row a version: b and the range of the ratings
+ *   fm_<model>_user     w and v of each user
+ *   fm_<model>_item     w and v of each item
+ *   fm_<model>_matrix   the augmented item matrix in blocks of items, as fm_matrix
+ *
+ * `idx` numbers the users and the items of a version from 0 in the order of their ids (idmap.h); the
+ * ids inside an fm_matrix are the items' idx.
+ */
+#ifndef FMTOPX_STORE_H
+#define FMTOPX_STORE_H
+
+#include "core/solver.h"
+#include "load.h"
+#include "model.h"
+
+/* Errors unless the name is one that tables can be named after. */
+extern void fm_check_model_name(const char *name);
+
+/* Create the tables in a schema, as the current user; sets the four OIDs in *model. As everything
+ * below, needs SPI connected. */
+extern void fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
+								   const FmIdType *user_type, const FmIdType *item_type);
+
+/* Errors if the ids now read have another type than the tables were made for. */
+extern void fm_store_check_id_types(const FmModel *model, const FmIdType *user_type,
+									const FmIdType *item_type);
+
+/* A solver's result with the maps from its canonical indices back to the ids. */
+typedef struct FmResult
+{
+	const FmParameters *parameters;
+	const FmLoad *load;
+	const int32 *user_canonical; /* idx → canonical index */
+	const int32 *item_canonical;
+	double rating_mean;
+} FmResult;
+
+/* Insert one version into all four tables, as the current user. SPI connected. */
+extern void fm_store_version(const FmModel *model, Oid extension_schema, int version,
+							 const FmResult *result);
+
+/* Delete all versions but two (which may be the same). */
+extern void fm_store_prune(const FmModel *model, int keep, int keep_too);
+
+/* Drop the tables that are left, as the current user. */
+extern void fm_store_drop_tables(const FmModel *model);
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * One training, from the ratings relation to a published version; and fm_train, which asks for one.
+ *
+ * The phases are strictly in order: read the ratings through SPI, compute, write. Everything happens
+ * in the caller's transaction, so a training that fails or is cancelled leaves nothing behind.
+ *
+ * Locking: ShareUpdateExclusiveLock on the model's version table until the end of the transaction: two
+ * trainings of one model come one after the other, and no reader or writer of rows waits for either.
+ * Memory: all in one context, deleted on return.
+ */
+#include "train.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "core/solver.h"
+#include "definition.h"
+#include "host_pg.h"
+#include "load.h"
+#include "progress.h"
+#include "sql.h"
+#include "storage/lmgr.h"
+#include "store.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(fm_train);
+
+/* What the core made of the load, with everything the metrics and the store need. */
+typedef struct Fit
+{
+	FmRatings ratings; /* trained on */
+	FmTriples held_out;
+	int32_t *user_canonical;
+	int32_t *item_canonical;
+	FmParameters parameters;
+} Fit;
+
+static void
+canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *item_canonical)
+{
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		triples->user[r] = user_canonical[triples->user[r]];
+		triples->item[r] = item_canonical[triples->item[r]];
+	}
+}
+
+static void
+hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
+{
+	if (definition->test_size <= 0)
+		return;
+	fm_ratings_hold_out(&fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
+						&fit->held_out);
+	if (fit->ratings.num_ratings == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("test_size => %g leaves none of the %lld ratings to train on",
+							   definition->test_size, (long long) fit->held_out.count)));
+}
+
+static void
+fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
+{
+	FmSolverOptions options = fm_solver_options(definition);
+	FmTriples *triples = &load->triples;
+	int32 num_users = fm_idmap_count(load->users);
+	int32 num_items = fm_idmap_count(load->items);
+
+	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
+					   &fit->item_canonical);
+	canonicalise(triples, fit->user_canonical, fit->item_canonical);
+	fm_ratings_by_user(triples, num_users, num_items, host, &fit->ratings);
+	pfree(triples->user);
+	pfree(triples->item);
+	pfree(triples->value);
+	fm_ratings_complete(&fit->ratings, host);
+	hold_out(definition, host, fit);
+	fm_solve(&fit->ratings, &options, host, &fit->parameters);
+}
+
+static double
+score_ratings(const Fit *fit, FmRun *run)
+{
+	const FmRatings *ratings = &fit->ratings;
+	const FmTriples *held_out = &fit->held_out;
+	double sum = 0;
+
+	for (int32 user = 0; user < ratings->num_users; user++)
+		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
+		{
+			fm_add_error(&run->train, fm_score(&fit->parameters, user, ratings->user_item[r]),
+						 ratings->user_value[r]);
+			sum += ratings->user_value[r];
+			if (r % 65536 == 0)
+				CHECK_FOR_INTERRUPTS();
+		}
+	for (int64 r = 0; r < held_out->count; r++)
+		fm_add_error(&run->test,
+					 fm_score(&fit->parameters, held_out->user[r], held_out->item[r]),
+					 held_out->value[r]);
+	return sum / (double) ratings->num_ratings;
+}
+
+static void
+fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const Fit *fit)
+{
+	run->iterations = definition->iterations > 0
+						  ? definition->iterations
+						  : fm_default_iterations(fm_solver_options(definition).solver);
+	run->users = fm_idmap_count(load->users);
+	run->items = fm_idmap_count(load->items);
+	run->ratings = fit->ratings.num_ratings;
+	run->skipped = load->skipped;
+}
+
+static void
+prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
+{
+	FmIdType user_type;
+	FmIdType item_type;
+
+	fm_check_ratings_relation(&model->definition, &user_type, &item_type);
+	if (OidIsValid(namespace))
+		fm_store_create_tables(model, namespace, extension_schema, &user_type, &item_type);
+	else
+		fm_store_check_id_types(model, &user_type, &item_type);
+}
+
+/* The core's host, with its progress shown. */
+static const FmHost *
+training_host(MemoryContext context)
+{
+	FmHost *host = palloc(sizeof(FmHost));
+
+	*host = *fm_pg_host(context);
+	host->progress = fm_progress_iteration;
+	return host;
+}
+
+void
+fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun *run)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx training",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext previous_context = MemoryContextSwitchTo(context);
+	FmRoleSwitch previous = fm_act_as(model->owner);
+	FmLoad load;
+	Fit fit = {0};
+	FmResult result;
+	int previous_version = OidIsValid(namespace) ? run->version : model->version;
+
+	prepare_tables(extension_schema, model, namespace);
+	fm_progress_phase(model->name, FM_PHASE_LOADING);
+	fm_load_ratings(&model->definition, &load);
+	fm_progress_phase(model->name, FM_PHASE_TRAINING);
+	fit_model(&model->definition, &load, training_host(context), &fit);
+	fm_progress_phase(model->name, FM_PHASE_WRITING);
+	fill_run(run, &model->definition, &load, &fit);
+
+	result = (FmResult){&fit.parameters, &load, fit.user_canonical, fit.item_canonical,
+						score_ratings(&fit, run)};
+	fm_store_version(model, extension_schema, run->version, &result);
+	fm_store_prune(model, run->version, previous_version);
+	fm_restore_role(&previous);
+
+	model->version = run->version;
+	model->stamp = run->stamp;
+	fm_registry_save_model(extension_schema, model);
+	fm_progress_end();
+	MemoryContextSwitchTo(previous_context);
+	MemoryContextDelete(context);
+}
+
+/* Where the tables of a new model go: where CREATE TABLE would put them, else beside the ratings. */
+static Oid
+creation_namespace(Oid ratings)
+{
+	List *path = fetch_search_path(false);
+	Oid namespace = path != NIL ? linitial_oid(path) : get_rel_namespace(ratings);
+	AclResult result;
+
+	if (!OidIsValid(namespace))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the ratings relation (OID %u) does not exist", ratings)));
+	result = fm_namespace_aclcheck(namespace, GetUserId(), ACL_CREATE);
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(namespace));
+	return namespace;
+}
+
+/* Look the model up for training: lock it if it exists; true if it does. */
+static bool
+lock_existing_model(Oid schema, const char *name, FmModel *model)
+{
+	if (!fm_model_lookup(schema, name, false, CurrentMemoryContext, model))
+		return false;
+	fm_model_check_owner(model);
+	LockRelationOid(model->version_table, ShareUpdateExclusiveLock);
+	/* another training may have published, or fm_drop come through, while we waited */
+	if (!fm_model_lookup(schema, name, false, CurrentMemoryContext, model))
+		return false;
+	fm_model_check_tables(model);
+	return true;
+}
+
+/* The row of fm_runs, as this function returns it. Ends the SPI connection. */
+static Datum
+finish_with_run(Oid schema, const FmRun *run)
+{
+	Oid types[] = {TEXTOID, INT4OID};
+	Datum values[] = {CStringGetTextDatum(run->model), Int32GetDatum(run->version)};
+	Datum row;
+
+	fm_spi_execute(psprintf("SELECT r FROM %s r WHERE model = $1 AND version = $2",
+							fm_qualified_sql(schema, "fm_runs")),
+				   2, types, values, NULL, false);
+	if (SPI_processed != 1)
+		elog(ERROR, "run %d of model \"%s\" is not in fm_runs", run->version, run->model);
+	row = SPI_datumTransfer(fm_spi_value_not_null(0, 1), false, -1);
+	fm_spi_finish();
+	return row;
+}
+
+Datum
+fm_train(PG_FUNCTION_ARGS)
+{
+	Oid schema = fm_extension_schema(fcinfo);
+	FmRun run = {.started_at = GetCurrentTimestamp()};
+	FmModel model = {0};
+	FmDefinition definition;
+	Oid namespace = InvalidOid;
+	char *name;
+	bool exists;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("the name of the model must not be NULL")));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	fm_check_model_name(name);
+	fm_spi_connect();
+	exists = lock_existing_model(schema, name, &model);
+	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
+	if (!exists)
+	{
+		model.name = name;
+		model.owner = GetUserId();
+		namespace = creation_namespace(definition.ratings);
+		fm_registry_delete_model(schema, name); /* a dead row, if any */
+	}
+	model.definition = definition;
+	run.model = name;
+	fm_registry_number_run(schema, &run);
+	fm_train_and_publish(schema, &model, namespace, &run);
+	fm_registry_start_run(schema, &run, &model.definition);
+	fm_registry_finish_run(schema, &run);
+	return finish_with_run(schema, &run);
+}

@@ -1,0 +1,18 @@
+/*
+ * One training, from the ratings relation to a published version.
+ */
+#ifndef FMTOPX_TRAIN_H
+#define FMTOPX_TRAIN_H
+
+#include "model.h"
+#include "registry.h"
+
+/*
+ * Train the model as *model defines it and publish the result: the rows of the new version, the
+ * registry's pointer to it, the run's figures. The run must have been numbered (and, for a model that
+ * exists, may have been started). `namespace` is where to create the tables of a new model, or
+ * InvalidOid for one that exists. Acts as model->owner. SPI must be connected.
+ */
+extern void fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun *run);
+
+#endif

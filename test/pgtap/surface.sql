@@ -1,0 +1,69 @@
+-- The contract: names, arguments, defaults and columns that other people's queries are written against.
+BEGIN;
+SELECT plan(12);
+
+CREATE FUNCTION pg_temp.signature(name text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT regexp_replace(pg_get_function_arguments(oid), '\mIN ', '', 'g') || coalesce(' -> ' || pg_get_function_result(oid), '')
+    FROM pg_proc WHERE proname = name AND prokind <> 'a' ORDER BY proargtypes::text DESC
+$$;
+
+CREATE FUNCTION pg_temp.columns(name text) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(attname, ' ' ORDER BY attnum)
+    FROM pg_attribute WHERE attrelid = name::regclass AND attnum > 0
+$$;
+
+SELECT is(ARRAY(SELECT pg_temp.signature('fm_train')), ARRAY[
+    'model text, ratings regclass DEFAULT NULL::regclass, user_column name DEFAULT ''user_id''::name, '
+    'item_column name DEFAULT ''item_id''::name, rating_column name DEFAULT ''rating''::name, '
+    'weight_column name DEFAULT NULL::name, context_columns name[] DEFAULT NULL::name[], '
+    'user_features regclass DEFAULT NULL::regclass, item_features regclass DEFAULT NULL::regclass, '
+    'task text DEFAULT ''regression''::text, solver text DEFAULT ''auto''::text, '
+    'num_factors integer DEFAULT 32, iterations integer DEFAULT NULL::integer, '
+    'l2_reg_w real DEFAULT NULL::real, l2_reg_v real DEFAULT NULL::real, '
+    'unobserved_weight real DEFAULT NULL::real, init_stdev real DEFAULT NULL::real, '
+    'history boolean DEFAULT false, test_size real DEFAULT 0, seed bigint DEFAULT 42, '
+    'workers integer DEFAULT NULL::integer -> fm_runs'], 'fm_train');
+
+SELECT is(ARRAY(SELECT pg_temp.signature('fm_refresh')), ARRAY[
+    'model text, on_conflict text DEFAULT ''skip''::text'], 'fm_refresh');
+
+SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x')), ARRAY[
+    'user_id text, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'candidates text[] DEFAULT NULL::text[], exclude text[] DEFAULT NULL::text[], '
+    'context jsonb DEFAULT NULL::jsonb -> TABLE(rank integer, item_id text, score real)',
+    'user_id bigint, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'candidates bigint[] DEFAULT NULL::bigint[], exclude bigint[] DEFAULT NULL::bigint[], '
+    'context jsonb DEFAULT NULL::jsonb -> TABLE(rank integer, item_id bigint, score real)'], 'fm_top_x');
+
+SELECT is(ARRAY(SELECT pg_temp.signature('fm_write_top_x')), ARRAY[
+    'target text, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true '
+    '-> bigint'], 'fm_write_top_x');
+
+SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x_all')), ARRAY[
+    'x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true '
+    '-> TABLE(user_id text, rank integer, item_id text, score real)'], 'fm_top_x_all');
+
+SELECT is(ARRAY(SELECT pg_temp.signature('fm_matrix_top_x')), ARRAY[
+    'm fm_matrix, query real[], x integer -> TABLE(rank integer, item_id bigint, score real)'],
+    'fm_matrix_top_x');
+
+SELECT has_function('fm_predict'::name);
+SELECT is((SELECT pg_get_function_arguments(oid) FROM pg_proc WHERE proname = 'fm_matrix_agg' AND prokind = 'a'),
+          'item_id bigint, v real[], w real', 'fm_matrix_agg');
+
+SELECT is(pg_temp.columns('fm_runs'),
+    'model version status started_at finished_at task solver num_factors iterations users items features '
+    'ratings skipped train_metrics test_metrics message', 'fm_runs');
+SELECT has_view('fm_models'::name, 'fm_models is a view');
+
+SELECT is(ARRAY(SELECT proname::text FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
+                JOIN pg_extension e ON e.oid = d.refobjid
+                WHERE d.classid = 'pg_proc'::regclass AND extname = 'fmtopx' AND prosecdef), '{}',
+          'no function runs as its owner');
+SELECT is(ARRAY(SELECT proname::text FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
+                JOIN pg_extension e ON e.oid = d.refobjid
+                WHERE d.classid = 'pg_proc'::regclass AND extname = 'fmtopx' AND proname !~ '^fm_'), '{}',
+          'every function is named fm_');
+
+SELECT * FROM finish();
+ROLLBACK;
