@@ -1,0 +1,741 @@
+/*
+ * The training core on made-up data: it finds what was planted, gives the same bits for the same seed,
+ * survives the corners, its kernels agree, and the distilled model is the posterior mean. Prints TAP.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/block.h"
+#include "core/distill.h"
+#include "core/gibbs.h"
+#include "core/rng.h"
+#include "core/solver.h"
+#include "host_test.h"
+
+static int tests = 0;
+static int failures = 0;
+static long interrupt_checks = 0;
+static FmHost host;
+static uint64_t random_state;
+
+static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
+{
+	va_list args;
+
+	printf("%sok %d - ", passed ? "" : "not ", ++tests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	failures += !passed;
+}
+
+/* In (0, 1), and roughly normal; splitmix64. */
+static double
+uniform(void)
+{
+	uint64_t z = (random_state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return ((double) ((z ^ (z >> 31)) >> 11) + 0.5) * 0x1p-53;
+}
+
+static double
+normal(void)
+{
+	double sum = -6;
+
+	for (int i = 0; i < 12; i++)
+		sum += uniform();
+	return sum;
+}
+
+static FmTriples
+new_triples(int64_t room)
+{
+	return (FmTriples){0, host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(float))};
+}
+
+static void
+free_triples(FmTriples *triples)
+{
+	host.release(host.ctx, triples->user);
+	host.release(host.ctx, triples->item);
+	host.release(host.ctx, triples->value);
+}
+
+static void
+add(FmTriples *triples, int32_t user, int32_t item, double value)
+{
+	triples->user[triples->count] = user;
+	triples->item[triples->count] = item;
+	triples->value[triples->count++] = (float) value;
+}
+
+/* Both compressed orders; frees the triples. */
+static FmRatings
+new_ratings(FmTriples *triples, int32_t users, int32_t items)
+{
+	FmRatings ratings;
+
+	fm_ratings_by_user(triples, users, items, &host, &ratings);
+	free_triples(triples);
+	fm_ratings_complete(&ratings, &host);
+	return ratings;
+}
+
+static void
+free_ratings(FmRatings *ratings)
+{
+	host.release(host.ctx, ratings->user_start);
+	host.release(host.ctx, ratings->user_item);
+	host.release(host.ctx, ratings->user_value);
+	host.release(host.ctx, ratings->item_start);
+	host.release(host.ctx, ratings->item_user);
+	host.release(host.ctx, ratings->item_value);
+}
+
+/* The default is for ratings with more noise than these. */
+#define ALS_L2_REG 0.2f
+
+static FmParameters
+train(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations, uint64_t seed)
+{
+	FmSolverOptions options = {solver, num_factors, iterations, ALS_L2_REG, ALS_L2_REG, -1, seed};
+	FmParameters parameters;
+
+	fm_solve(ratings, &options, &host, &parameters);
+	return parameters;
+}
+
+static void
+free_parameters(FmParameters *parameters)
+{
+	host.release(host.ctx, parameters->user_w);
+	host.release(host.ctx, parameters->user_v);
+	host.release(host.ctx, parameters->item_w);
+	host.release(host.ctx, parameters->item_v);
+}
+
+/* ---- Planted data ---- */
+
+#define USERS 300
+#define ITEMS 200
+#define PLANTED_RANK 3
+#define NOISE 0.5
+
+typedef struct Planted
+{
+	FmRatings train;
+	FmTriples test;
+} Planted;
+
+/* Ratings of a known model, in given units; a tenth is held out, and the last user and item with it. */
+static Planted
+plant(double unit, double offset)
+{
+	static double v[USERS + ITEMS][PLANTED_RANK], w[USERS + ITEMS];
+	FmTriples seen = new_triples(USERS * ITEMS);
+	Planted planted = {.test = new_triples(USERS * ITEMS)};
+
+	random_state = 1;
+	for (int e = 0; e < USERS + ITEMS; e++)
+	{
+		w[e] = 0.5 * normal();
+		for (int f = 0; f < PLANTED_RANK; f++)
+			v[e][f] = 0.8 * normal();
+	}
+	for (int u = 0; u < USERS; u++)
+		for (int i = 0; i < ITEMS; i++)
+		{
+			double draw = uniform(), value = 3 + w[u] + w[USERS + i] + NOISE * normal();
+
+			for (int f = 0; f < PLANTED_RANK; f++)
+				value += v[u][f] * v[USERS + i][f];
+			value = value * unit + offset;
+			if (draw > 0.4)
+				continue;
+			if (u == USERS - 1 || i == ITEMS - 1)
+				continue;
+			add(draw < 0.04 ? &planted.test : &seen, u, i, value);
+		}
+	planted.train = new_ratings(&seen, USERS, ITEMS);
+	return planted;
+}
+
+static void
+free_planted(Planted *planted)
+{
+	free_ratings(&planted->train);
+	free_triples(&planted->test);
+}
+
+static double
+test_rmse(const FmParameters *parameters, const FmTriples *test)
+{
+	double sum = 0;
+
+	for (int64_t r = 0; r < test->count; r++)
+	{
+		double error = fm_score(parameters, test->user[r], test->item[r]) - test->value[r];
+
+		sum += error * error;
+	}
+	return sqrt(sum / test->count);
+}
+
+static void
+test_recovery(void)
+{
+	Planted planted = plant(1, 0);
+
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	{
+		FmParameters parameters = train(&planted.train, solver, 8, 0, 1);
+		double rmse = test_rmse(&parameters, &planted.test) / NOISE;
+		double limit = solver == FM_SOLVER_MCMC ? 1.08 : 1.15;
+
+		ok(rmse < limit, "%s finds the planted model: RMSE is %.3f times the noise",
+		   solver == FM_SOLVER_MCMC ? "mcmc" : "als", rmse);
+		free_parameters(&parameters);
+	}
+	free_planted(&planted);
+}
+
+/* Nothing may depend on the units of the ratings. */
+static void
+test_units(void)
+{
+	static const double units[][2] = {{1e6, 0}, {1e-6, 0}, {-1, 1000}, {1e30, 0}, {1e-30, 0}};
+
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+		for (int i = 0; i < 5; i++)
+		{
+			Planted planted = plant(units[i][0], units[i][1]);
+			FmParameters parameters = train(&planted.train, solver, 4, 15, 1);
+			double rmse = test_rmse(&parameters, &planted.test) / fabs(units[i][0]) / NOISE;
+
+			ok(rmse < 1.2, "%s in units of %g, offset %g: %.3f times the noise",
+			   solver == FM_SOLVER_MCMC ? "mcmc" : "als", units[i][0], units[i][1], rmse);
+			free_parameters(&parameters);
+			free_planted(&planted);
+		}
+}
+
+static bool
+same_bits(const FmParameters *a, const FmParameters *b)
+{
+	size_t k = a->num_factors;
+
+	return a->b == b->b && memcmp(a->user_w, b->user_w, USERS * sizeof(float)) == 0 &&
+		   memcmp(a->item_w, b->item_w, ITEMS * sizeof(float)) == 0 &&
+		   memcmp(a->user_v, b->user_v, USERS * k * sizeof(float)) == 0 &&
+		   memcmp(a->item_v, b->item_v, ITEMS * k * sizeof(float)) == 0;
+}
+
+static void
+test_determinism(void)
+{
+	Planted planted = plant(1, 0);
+
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	{
+		const char *name = solver == FM_SOLVER_MCMC ? "mcmc" : "als";
+		FmParameters first = train(&planted.train, solver, 8, 10, 1);
+		FmParameters again = train(&planted.train, solver, 8, 10, 1);
+		FmParameters other = train(&planted.train, solver, 8, 10, 2);
+
+		ok(same_bits(&first, &again), "%s: the same seed gives the same bits", name);
+		ok(!same_bits(&first, &other), "%s: another seed gives others", name);
+		free_parameters(&first);
+		free_parameters(&again);
+		free_parameters(&other);
+	}
+	free_planted(&planted);
+}
+
+/* The largest |Σ v_f| and |Σ w| of a side. */
+static double
+off_centre(const float *v, const float *w, int count, int k)
+{
+	double largest = 0;
+
+	for (int f = 0; f <= k; f++)
+	{
+		double sum = 0;
+
+		for (int e = 0; e < count; e++)
+			sum += f < k ? v[(size_t) e * k + f] : w[e];
+		largest = fmax(largest, fabs(sum));
+	}
+	return largest;
+}
+
+static void
+test_gauge(void)
+{
+	Planted planted = plant(1, 0);
+	FmParameters p = train(&planted.train, FM_SOLVER_MCMC, 8, 20, 1);
+	bool blank = p.user_w[USERS - 1] == 0 && p.item_w[ITEMS - 1] == 0;
+
+	ok(off_centre(p.user_v, p.user_w, USERS, 8) < 1e-4 &&
+		   off_centre(p.item_v, p.item_w, ITEMS, 8) < 1e-4,
+	   "v and w are centred on both sides");
+	for (int f = 0; f < 8; f++)
+		blank = blank && p.user_v[(USERS - 1) * 8 + f] == 0 && p.item_v[(ITEMS - 1) * 8 + f] == 0;
+	ok(blank, "entities without ratings are the average entity");
+	free_parameters(&p);
+	free_planted(&planted);
+}
+
+/* ---- The distilled model against the posterior mean ---- */
+
+typedef struct Mean
+{
+	FmDistiller *distiller;
+	const FmTriples *test;
+	int rank;
+	int stride;
+	int samples;
+	double *sum; /* of ŷ, by row of the test */
+} Mean;
+
+static void
+add_to_mean(void *ctx, const float *user_rows, const float *item_rows)
+{
+	Mean *mean = ctx;
+	int k = mean->rank;
+
+	for (int64_t r = 0; r < mean->test->count; r++)
+	{
+		const float *u = user_rows + (size_t) mean->test->user[r] * mean->stride;
+		const float *i = item_rows + (size_t) mean->test->item[r] * mean->stride;
+		double product = 0;
+
+		for (int f = 0; f < k; f++)
+			product += (double) u[f] * i[f];
+		mean->sum[r] += product / u[k] / i[k] - u[k + 1] / u[k] - i[k + 1] / i[k];
+	}
+	mean->samples++;
+	fm_distill_add(mean->distiller, user_rows, item_rows);
+}
+
+static FmProblem
+new_problem(const FmRatings *r, int iterations)
+{
+	FmProblem problem = {
+		.host = &host,
+		.kernel = fm_block_kernels()[0],
+		.side = {{r->num_users, r->user_start, r->user_item, r->user_value},
+				 {r->num_items, r->item_start, r->item_user, r->item_value}},
+		.num_ratings = r->num_ratings,
+		.mean = 3,
+		.deviation = 2,
+		.iterations = iterations,
+		.init_stdev = 0.1f,
+		.seed = 5,
+	};
+
+	for (int side = 0; side < 2; side++)
+		for (int32_t e = 0; e < problem.side[side].count; e++)
+			problem.num_rated[side] += problem.side[side].start[e] <
+									   problem.side[side].start[e + 1];
+	return problem;
+}
+
+static void
+test_distillation(void)
+{
+	Planted planted = plant(1, 0);
+	FmProblem problem = new_problem(&planted.train, 60);
+	Mean mean = {.test = &planted.test, .rank = 6};
+	FmParameters p = {12,
+					  0,
+					  host.alloc(host.ctx, USERS, sizeof(float)),
+					  host.alloc(host.ctx, USERS * 12, sizeof(float)),
+					  host.alloc(host.ctx, ITEMS, sizeof(float)),
+					  host.alloc(host.ctx, ITEMS * 12, sizeof(float))};
+	double exact = 0, distilled;
+
+	mean.stride = fm_block_stride(problem.kernel, mean.rank);
+	mean.sum = host.alloc(host.ctx, planted.test.count, sizeof(double));
+	mean.distiller = fm_distill_create(&problem, mean.rank, p.num_factors);
+	fm_gibbs(&problem, mean.rank, add_to_mean, &mean);
+	fm_distill_finish(mean.distiller, &p);
+
+	for (int64_t r = 0; r < planted.test.count; r++)
+	{
+		double score = problem.mean + problem.deviation * mean.sum[r] / mean.samples;
+
+		exact += (score - planted.test.value[r]) * (score - planted.test.value[r]);
+	}
+	exact = sqrt(exact / planted.test.count);
+	distilled = test_rmse(&p, &planted.test);
+	ok(fabs(distilled - exact) < 0.001, "the mean of %d samples: RMSE %.5f, distilled %.5f",
+	   mean.samples, exact, distilled);
+	host.release(host.ctx, mean.sum);
+	free_parameters(&p);
+	free_planted(&planted);
+}
+
+/* ---- Kernels ---- */
+
+#define SIDE_COUNT 40
+#define LONG_ENTITY 3 /* has many ratings, so that sums are widened */
+#define OTHERS 500
+
+/* One half-step's inputs, for entities on one side against OTHERS rows on the other. */
+typedef struct Step
+{
+	FmHalfStep half;
+	FmSide side;
+	FmRandomKey key;
+	FmBlockWork *work;
+	size_t cells; /* in each table of output rows */
+	int rank;
+} Step;
+
+static float *
+random_floats(size_t count, double scale, double offset)
+{
+	float *values = host.alloc(host.ctx, count, sizeof(float));
+
+	for (size_t i = 0; i < count; i++)
+		values[i] = (float) (offset + scale * normal());
+	return values;
+}
+
+static Step
+new_step(const FmBlockKernel *kernel, int rank)
+{
+	Step step = {.key = {7, FM_STREAM_BLOCK, 1}, .rank = rank};
+	int64_t *start = host.alloc(host.ctx, SIDE_COUNT + 1, sizeof(int64_t));
+	int stride = fm_block_stride(kernel, rank);
+	int32_t *other;
+	float *rows;
+
+	random_state = 2;
+	for (int e = 0; e < SIDE_COUNT; e++)
+		start[e + 1] = start[e] + (e == LONG_ENTITY ? 3000 : e * 5 % 97);
+	other = host.alloc(host.ctx, start[SIDE_COUNT], sizeof(int32_t));
+	for (int64_t r = 0; r < start[SIDE_COUNT]; r++)
+		other[r] = (int32_t) (uniform() * OTHERS);
+	step.side = (FmSide){SIDE_COUNT, start, other, random_floats(start[SIDE_COUNT], 2, 3)};
+
+	rows = host.alloc(host.ctx, (size_t) OTHERS * stride, sizeof(float));
+	for (int o = 0; o < OTHERS; o++)
+	{
+		float *row = rows + (size_t) o * stride, scale = (float) (0.5 + uniform());
+
+		for (int f = 0; f < rank; f++)
+			row[f] = scale * (float) normal();
+		row[rank] = scale;
+		row[rank + 1] = scale * (float) normal();
+	}
+	step.cells = (size_t) SIDE_COUNT * stride;
+	step.half = (FmHalfStep){.host = &host,
+							 .kernel = kernel,
+							 .rank = rank,
+							 .value_mean = 3,
+							 .value_scale = 0.5,
+							 .other_rows = rows,
+							 .noise_precision = 2,
+							 .noise_share = random_floats(SIDE_COUNT, 0.1, 1),
+							 .prior_precision = random_floats(rank + 1, 0.3, 4),
+							 .prior_mean = random_floats(rank + 1, 0.2, 0),
+							 .prior_slope = random_floats(rank + 1, 0.2, 0),
+							 .covariate = random_floats(SIDE_COUNT, 1, 0),
+							 .draw_rows = host.alloc(host.ctx, step.cells, sizeof(float)),
+							 .mean_rows = host.alloc(host.ctx, step.cells, sizeof(float)),
+							 .error = host.alloc(host.ctx, SIDE_COUNT, sizeof(double))};
+	step.work = fm_block_work(&host, kernel, rank);
+	return step;
+}
+
+static void
+run_step(Step *step, int cut)
+{
+	step->half.side = &step->side;
+	step->half.noise = &step->key;
+	fm_block_half_step(&step->half, step->work, cut, SIDE_COUNT);
+	fm_block_half_step(&step->half, step->work, 0, cut);
+}
+
+static void
+free_step(Step *step)
+{
+	const void *blocks[] = {step->side.start,		step->side.other,
+							step->side.value,		step->half.other_rows,
+							step->half.noise_share, step->half.prior_precision,
+							step->half.prior_mean,	step->half.prior_slope,
+							step->half.covariate,	step->half.draw_rows,
+							step->half.mean_rows,	step->half.error};
+
+	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+		host.release(host.ctx, (void *) blocks[i]);
+	fm_block_work_release(&host, step->work);
+}
+
+/* θ out of a row with scale 1. */
+static double
+theta_of(const Step *step, const float *rows, int entity, int j)
+{
+	int stride = fm_block_stride(step->half.kernel, step->rank);
+	const float *row = rows + (size_t) entity * stride;
+
+	return j < step->rank ? row[j] : -row[step->rank + 1];
+}
+
+/*
+ * How far an entity's mean is from solving its normal equations, as a share of the right-hand side:
+ * the definition, in double, rating by rating.
+ */
+static double
+mean_residual(const Step *step, int entity)
+{
+	const FmHalfStep *half = &step->half;
+	int dim = step->rank + 1, stride = fm_block_stride(half->kernel, step->rank);
+	double precision = half->noise_precision * half->noise_share[entity];
+	double *left = calloc(2 * dim, sizeof(double)), *size = left + dim, worst = 0;
+
+	for (int64_t r = step->side.start[entity]; r < step->side.start[entity + 1]; r++)
+	{
+		const float *z = half->other_rows + (size_t) step->side.other[r] * stride;
+		double error = z[dim] +
+					   z[dim - 1] * (step->side.value[r] - half->value_mean) * half->value_scale;
+
+		for (int j = 0; j < dim; j++)
+			error -= theta_of(step, half->mean_rows, entity, j) * z[j];
+		for (int j = 0; j < dim; j++)
+		{
+			left[j] += precision * error * z[j];
+			size[j] += precision * fabs(error * z[j]);
+		}
+	}
+	for (int j = 0; j < dim; j++)
+	{
+		double mean = half->prior_mean[j] + half->prior_slope[j] * half->covariate[entity];
+		double pull = half->prior_precision[j] *
+					  (mean - theta_of(step, half->mean_rows, entity, j));
+
+		worst = fmax(worst, fabs(left[j] + pull) / (size[j] + fabs(pull) + 1));
+	}
+	free(left);
+	return worst;
+}
+
+/* Σ s² (y - ŷ)² of an entity's draw. */
+static double
+draw_error(const Step *step, int entity)
+{
+	const FmHalfStep *half = &step->half;
+	int dim = step->rank + 1, stride = fm_block_stride(half->kernel, step->rank);
+	double sum = 0;
+
+	for (int64_t r = step->side.start[entity]; r < step->side.start[entity + 1]; r++)
+	{
+		const float *z = half->other_rows + (size_t) step->side.other[r] * stride;
+		double error = z[dim] +
+					   z[dim - 1] * (step->side.value[r] - half->value_mean) * half->value_scale;
+
+		for (int j = 0; j < dim; j++)
+			error -= theta_of(step, half->draw_rows, entity, j) * z[j];
+		sum += error * error;
+	}
+	return sum;
+}
+
+static void
+test_kernel(const FmBlockKernel *kernel, int rank)
+{
+	Step step = new_step(kernel, rank), best = new_step(fm_block_kernels()[0], rank);
+	Step cut = new_step(kernel, rank);
+	double solved = 0, error = 0, apart = 0;
+
+	run_step(&step, 0);
+	run_step(&best, 0);
+	run_step(&cut, 17);
+	for (int e = 0; e < SIDE_COUNT; e++)
+	{
+		if (step.side.start[e] == step.side.start[e + 1])
+			continue;
+		solved = fmax(solved, mean_residual(&step, e));
+		error = fmax(error, fabs(step.half.error[e] / draw_error(&step, e) - 1));
+		for (int j = 0; j <= rank; j++)
+			apart = fmax(apart, fabs(theta_of(&step, step.half.draw_rows, e, j) -
+									 theta_of(&best, best.half.draw_rows, e, j)));
+	}
+	ok(solved < 1e-4, "%s, rank %d: means solve the normal equations (%.1e)", kernel->name, rank,
+	   solved);
+	ok(error < 1e-2, "%s, rank %d: residuals are those of the draws (%.1e)", kernel->name, rank,
+	   error);
+	ok(apart < 1e-3, "%s, rank %d: the same draws as %s (%.1e)", kernel->name, rank,
+	   fm_block_kernels()[0]->name, apart);
+	ok(memcmp(step.half.draw_rows, cut.half.draw_rows, step.cells * sizeof(float)) == 0 &&
+		   memcmp(step.half.error, cut.half.error, SIDE_COUNT * sizeof(double)) == 0,
+	   "%s, rank %d: the same bits however the range is cut", kernel->name, rank);
+	free_step(&step);
+	free_step(&best);
+	free_step(&cut);
+}
+
+static void
+test_kernels(void)
+{
+	static const int ranks[] = {1, 6, 14, 33, 64, 200};
+
+	for (const FmBlockKernel *const *kernel = fm_block_kernels(); *kernel; kernel++)
+		for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++)
+			test_kernel(*kernel, ranks[i]);
+}
+
+/* ---- Random numbers ---- */
+
+static void
+test_random(void)
+{
+	/* The known answers that the authors of Philox publish with their implementation. */
+	static const uint32_t zeros[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+	static const uint32_t ones[4] = {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd};
+	FmRandomKey key = {0, 0, 0}, full = {UINT64_MAX, UINT32_MAX, UINT32_MAX};
+	FmRandomSequence sequence = {.key = {3, 1, 4}};
+	uint32_t word[4], entity[FM_RANDOM_LANES];
+	static float draws[1000 * FM_RANDOM_LANES];
+	double sum[5] = {0}, gamma = 0, count = 1000 * FM_RANDOM_LANES;
+
+	fm_random_block(&key, 0, 0, word);
+	ok(memcmp(word, zeros, sizeof zeros) == 0, "Philox of zeros");
+	fm_random_block(&full, UINT32_MAX, UINT32_MAX, word);
+	ok(memcmp(word, ones, sizeof ones) == 0, "Philox of ones");
+
+	for (int lane = 0; lane < FM_RANDOM_LANES; lane++)
+		entity[lane] = lane * 31;
+	fm_random_normals(&key, entity, 1000, draws);
+	for (int i = 0; i < count; i++)
+		for (int power = 1; power <= 4; power++)
+			sum[power] += pow(draws[i], power) / count;
+	ok(fabs(sum[1]) < 0.03 && fabs(sum[2] - 1) < 0.03 && fabs(sum[3]) < 0.1 &&
+		   fabs(sum[4] - 3) < 0.2,
+	   "normals have the moments of normals: %.3f %.3f %.3f %.3f", sum[1], sum[2], sum[3], sum[4]);
+	for (int i = 0; i < 10000; i++)
+		gamma += fm_random_gamma(&sequence, 2.5) / 10000;
+	ok(fabs(gamma - 2.5) < 0.06, "gamma draws have the mean of their shape: %.3f", gamma);
+}
+
+/* ---- Corners ---- */
+
+static void
+check_corner(const char *name, FmTriples *triples, int32_t users, int32_t items, int num_factors,
+			 int iterations)
+{
+	FmRatings ratings = new_ratings(triples, users, items);
+
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	{
+		FmParameters p = train(&ratings, solver, num_factors, iterations, 9);
+		bool finite = isfinite(p.b);
+
+		for (int u = 0; u < users; u++)
+			for (int i = 0; i < items && i < 50; i++)
+				finite = finite && isfinite(fm_score(&p, u, i));
+		ok(finite, "%s, %d factors, %d iterations: %s is finite", name, num_factors, iterations,
+		   solver == FM_SOLVER_MCMC ? "mcmc" : "als");
+		free_parameters(&p);
+	}
+	free_ratings(&ratings);
+}
+
+/* What the rating of pair r out of n is. */
+typedef double (*Value)(int r);
+
+static double
+value_equal(int r)
+{
+	return 4;
+}
+
+static double
+value_steps(int r)
+{
+	return r % 5;
+}
+
+static double
+value_outlier(int r)
+{
+	return r == 7 ? 1e37 : r % 2;
+}
+
+static double
+value_exact(int r)
+{
+	return (r / 20) * (r % 20) / 50.0;
+}
+
+static void
+check_grid(const char *name, Value value, int users, int items, int num_factors, int iterations)
+{
+	FmTriples triples = new_triples((int64_t) users * items);
+
+	for (int r = 0; r < users * items; r++)
+		add(&triples, r / items, r % items, value(r));
+	/* The last two of either side have no ratings. */
+	check_corner(name, &triples, users + 2, items + 2, num_factors, iterations);
+}
+
+static void
+test_corners(void)
+{
+	static const int factors[] = {1, 2, 32, 1024};
+	FmTriples triples;
+
+	for (int i = 0; i < 4; i++)
+	{
+		int iterations = factors[i] == 1024 ? 1 : 30;
+
+		check_grid("one rating", value_steps, 1, 1, factors[i], iterations);
+		check_grid("one user", value_steps, 1, 30, factors[i], iterations);
+		check_grid("one item", value_steps, 30, 1, factors[i], iterations);
+	}
+	check_grid("equal ratings", value_equal, 20, 20, 32, 50);
+	check_grid("an outlier", value_outlier, 20, 20, 8, 50);
+	check_grid("ratings without noise", value_exact, 20, 20, 8, 200);
+	check_grid("a single iteration", value_steps, 20, 20, 32, 1);
+	check_grid("two iterations", value_steps, 20, 20, 32, 2);
+
+	triples = new_triples(900);
+	for (int r = 0; r < 900; r++)
+		add(&triples, r % 3, r % 2, r % 5);
+	check_corner("duplicates", &triples, 3, 2, 16, 30);
+
+	triples = new_triples(1000020);
+	for (int r = 0; r < 1000000; r++)
+		add(&triples, 0, r % 5000, r % 7);
+	for (int r = 0; r < 20; r++)
+		add(&triples, 1, r, 1);
+	check_corner("a user with a million ratings", &triples, 2, 5000, 4, 3);
+}
+
+int
+main(void)
+{
+	host = test_host(&interrupt_checks);
+	test_random();
+	test_kernels();
+	test_recovery();
+	test_units();
+	test_determinism();
+	test_gauge();
+	test_distillation();
+	test_corners();
+	ok(interrupt_checks > 100, "interrupts are checked for");
+	printf("1..%d\n", tests);
+	return failures > 0;
+}
