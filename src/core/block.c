@@ -26,6 +26,7 @@
  */
 #include "core/block.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -39,6 +40,9 @@
 
 /* Multiply-adds between checks for interrupts: one or two milliseconds. */
 #define WORK_BETWEEN_CHECKS 2e7
+
+/* The most that the diagonal is raised by, as a share of its largest element. */
+#define RIDGE_MAX 1e-2
 
 struct FmBlockWork
 {
@@ -167,30 +171,53 @@ sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gra
 		narrow_gram(work, gram);
 }
 
+/*
+ * Factor one lane's matrix in double. Its sums carry the rounding of single precision, which can
+ * outweigh the prior when an entity has very many ratings or almost no noise; then the diagonal is
+ * raised by as much as that rounding, and more until the factorization stands.
+ */
+static void
+factor_wide(const FmHalfStep *step, const FmBlockWork *work, int lane, double *a)
+{
+	const float *gram = work->gram + work->gram_size * lane;
+	int dim = work->dim, info = 1;
+	double largest = 0;
+
+	for (int j = 0; j < dim; j++)
+		largest = fmax(largest, step->noise_precision * gram[(size_t) j * (work->stride + 1)]);
+	for (double ridge = 0; info != 0; ridge = fmax(ridge * 16, FLT_EPSILON))
+	{
+		if (ridge > RIDGE_MAX)
+			step->host->fail(step->host->ctx,
+							 "the normal equations of a block of %d parameters are "
+							 "not positive definite",
+							 dim);
+		for (int j = 0; j < dim; j++)
+		{
+			for (int i = j; i < dim; i++)
+				a[(size_t) j * dim + i] =
+					step->noise_precision * gram[(size_t) i * work->stride + j];
+			a[(size_t) j * dim + j] +=
+				step->prior_precision[j] * work->prior_factor[lane] + ridge * largest;
+		}
+		dpotrf_("L", &dim, a, &dim, &info, 1);
+	}
+}
+
 /* Solve one lane in double, from its Gram matrix and its noise. */
 static double
 solve_wide(const FmHalfStep *step, FmBlockWork *work, int lane)
 {
 	const float *gram = work->gram + work->gram_size * lane;
-	int dim = work->dim, one = 1, info;
+	int dim = work->dim, one = 1;
 	double *a = work->wide;
 	double *mean = a + (size_t) dim * dim, *draw = mean + dim;
 	double factor = work->prior_factor[lane], alpha = step->noise_precision;
 	double norm2 = 0;
 
+	factor_wide(step, work, lane, a);
 	for (int j = 0; j < dim; j++)
-	{
-		for (int i = j; i < dim; i++)
-			a[(size_t) j * dim + i] = alpha * gram[(size_t) i * work->stride + j];
-		a[(size_t) j * dim + j] += step->prior_precision[j] * factor;
 		mean[j] = alpha * gram[(size_t) dim * work->stride + j] + work->prior_linear[j] * factor;
-	}
-	dpotrf_("L", &dim, a, &dim, &info, 1);
-	if (info != 0)
-		step->host->fail(step->host->ctx,
-						 "the normal equations of a block of %d parameters are "
-						 "not positive definite",
-						 dim);
 	dtrsv_("L", "N", "N", &dim, a, &dim, mean, &one, 1, 1, 1);
 	for (int j = 0; j < dim; j++)
 	{
