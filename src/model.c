@@ -139,6 +139,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 	if (found)
 	{
 		model->name = MemoryContextStrdup(context, name);
+		model->schema = schema;
 		model->version_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_VERSION_TABLE));
 		model->user_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_USER_TABLE));
 		model->item_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_ITEM_TABLE));

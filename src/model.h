@@ -30,7 +30,8 @@ typedef struct FmDefinition
 typedef struct FmModel
 {
 	char *name;
-	Oid owner; /* of version_table */
+	Oid schema; /* of the extension */
+	Oid owner;	/* of version_table */
 	Oid version_table;
 	Oid user_table;
 	Oid item_table;

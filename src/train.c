@@ -244,6 +244,7 @@ fm_train(PG_FUNCTION_ARGS)
 	if (!exists)
 	{
 		model.name = name;
+		model.schema = schema;
 		model.owner = GetUserId();
 		namespace = creation_namespace(definition.ratings);
 		fm_registry_delete_model(schema, name); /* a dead row, if any */
