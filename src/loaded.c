@@ -200,6 +200,31 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 }
 
 static void
+free_plans(FmLoaded *loaded)
+{
+	SPIPlanPtr *const plans[] = {&loaded->user_plan, &loaded->item_plan, &loaded->seen_plan};
+
+	for (int i = 0; i < lengthof(plans); i++)
+	{
+		SPIPlanPtr plan = *plans[i];
+
+		*plans[i] = NULL;
+		if (plan != NULL)
+			SPI_freeplan(plan);
+	}
+}
+
+/* The present names of the relations that the plans read. */
+static char *
+plan_names(const FmModel *model)
+{
+	Oid ratings = model->definition.ratings;
+
+	return psprintf("%s %s %s", fm_relation_sql(model->user_table), fm_relation_sql(model->item_table),
+					get_rel_name(ratings) == NULL ? "-" : fm_relation_sql(ratings));
+}
+
+static void
 prepare_plans(const FmModel *model, FmLoaded *loaded)
 {
 	StringInfoData sql;
@@ -224,12 +249,7 @@ prepare_plans(const FmModel *model, FmLoaded *loaded)
 static void
 free_loaded(FmLoaded *loaded)
 {
-	if (loaded->user_plan != NULL)
-		SPI_freeplan(loaded->user_plan);
-	if (loaded->item_plan != NULL)
-		SPI_freeplan(loaded->item_plan);
-	if (loaded->seen_plan != NULL)
-		SPI_freeplan(loaded->seen_plan);
+	free_plans(loaded);
 	MemoryContextDelete(loaded->context);
 }
 
@@ -282,8 +302,23 @@ load_version(const FmModel *model, bool read_only)
 	slot = free_slot();
 	MemoryContextSetParent(context, TopMemoryContext);
 	loaded_models[slot] = loaded;
-	prepare_plans(model, loaded);
 	return loaded;
+}
+
+/* Prepare anew where that has not been done, or a relation has another name or schema since. */
+static void
+refresh_plans(const FmModel *model, FmLoaded *loaded)
+{
+	char *names = plan_names(model);
+
+	if (loaded->plan_names != NULL && strcmp(loaded->plan_names, names) == 0)
+		return;
+	free_plans(loaded);
+	if (loaded->plan_names != NULL)
+		pfree(loaded->plan_names);
+	loaded->plan_names = NULL; /* until all are prepared */
+	prepare_plans(model, loaded);
+	loaded->plan_names = MemoryContextStrdup(loaded->context, names);
 }
 
 static void
@@ -313,10 +348,9 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == model->matrix_table &&
 			loaded_models[i]->stamp == model->stamp)
 			loaded = loaded_models[i];
-	if (loaded != NULL && loaded->user_plan == NULL)
-		prepare_plans(model, loaded); /* an error kept us from it last time */
 	if (loaded == NULL)
 		loaded = load_version(model, read_only);
+	refresh_plans(model, loaded);
 	pin(loaded, user);
 	return loaded;
 }

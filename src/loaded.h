@@ -36,6 +36,7 @@ typedef struct FmLoaded
 	SPIPlanPtr user_plan; /* (user_id, version) → w, v */
 	SPIPlanPtr item_plan; /* (item_id[], version) → idx */
 	SPIPlanPtr seen_plan; /* see seen.c; NULL until it is first needed */
+	char *plan_names;	  /* of the relations in the plans, which are parsed by name */
 } FmLoaded;
 
 /*
