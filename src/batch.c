@@ -30,8 +30,11 @@ struct FmUserWalk
 static void
 fetch_users(FmUserWalk *walk)
 {
+	const Oid types[] = {INT4OID, walk->loaded->user_type.type, FLOAT4OID, FLOAT4ARRAYOID};
+
 	SPI_freetuptable(walk->rows);
 	SPI_cursor_fetch(walk->cursor, true, USERS_PER_FETCH);
+	fm_spi_check_types(types, lengthof(types));
 	walk->rows = SPI_tuptable;
 	walk->num_rows = SPI_processed;
 	walk->next = 0;

@@ -87,14 +87,17 @@ read_rows(Evaluation *evaluation, Oid relation)
 	evaluation->users = fm_idmap_create(&user_type, serving->context);
 	evaluation->items = fm_idmap_create(&item_type, serving->context);
 	for (int32 item = 0; item < loaded->num_items; item++)
-		fm_idmap_intern(evaluation->items, loaded->item_ids[item]);
+		if (fm_idmap_intern(evaluation->items, loaded->item_ids[item]) != item)
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("an item of model \"%s\" occurs twice", serving->model.name),
+							errhint("Train the model again.")));
 
 	evaluation->capacity = 1024;
 	evaluation->rows.user = palloc(evaluation->capacity * sizeof(int32));
 	evaluation->rows.item = palloc(evaluation->capacity * sizeof(int32));
 	evaluation->rows.value = palloc(evaluation->capacity * sizeof(float));
 	owner = fm_act_as(serving->caller.role);
-	fm_read_ratings(&definition, true, add_row, evaluation);
+	fm_read_ratings(&definition, &user_type, &item_type, true, add_row, evaluation);
 	fm_restore_role(&owner);
 	if (evaluation->rows.count == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),

@@ -114,9 +114,10 @@ read_batch(const FmDefinition *definition, FmRatingCallback callback, void *stat
 }
 
 int64
-fm_read_ratings(const FmDefinition *definition, bool read_only, FmRatingCallback callback,
-				void *state)
+fm_read_ratings(const FmDefinition *definition, const FmIdType *user_type,
+				const FmIdType *item_type, bool read_only, FmRatingCallback callback, void *state)
 {
+	const Oid types[] = {user_type->type, item_type->type, FLOAT8OID};
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
 	Portal cursor = SPI_cursor_open_with_args(NULL, fm_ratings_query(definition), 0, NULL, NULL,
@@ -128,6 +129,7 @@ fm_read_ratings(const FmDefinition *definition, bool read_only, FmRatingCallback
 	{
 		CHECK_FOR_INTERRUPTS();
 		SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
+		fm_spi_check_types(types, lengthof(types));
 		if (SPI_processed == 0)
 			break;
 		skipped += read_batch(definition, callback, state);
@@ -221,7 +223,8 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 	load->min = INFINITY;
 	load->max = -INFINITY;
 
-	load->skipped = fm_read_ratings(definition, false, append_triple, &state);
+	load->skipped = fm_read_ratings(definition, &user_type, &item_type, false, append_triple,
+									&state);
 	check_something_read(definition, load);
 
 	load->user_order = fm_idmap_order(load->users);

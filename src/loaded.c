@@ -20,6 +20,7 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #define MAX_LOADED 8
 #define ROWS_PER_FETCH 10000
@@ -40,6 +41,7 @@ static void
 read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
 	Oid types[] = {INT4OID};
+	const Oid result_types[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
 	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean FROM %s "
@@ -48,6 +50,7 @@ read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 				   1, types, values, NULL, read_only);
 	if (SPI_processed != 1)
 		corrupted(model, "its row in the version table is missing");
+	fm_spi_check_types(result_types, lengthof(result_types));
 	loaded->num_factors = DatumGetInt32(fm_spi_value_not_null(0, 1));
 	loaded->b = DatumGetFloat8(fm_spi_value_not_null(0, 2));
 	loaded->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 3));
@@ -78,14 +81,16 @@ count_items(const FmModel *model, bool read_only, FmLoaded *loaded)
 
 /* Open a cursor over one version's rows. */
 static Portal
-open_version_cursor(const FmModel *model, bool read_only, const char *columns, Oid table)
+open_version_cursor(const FmModel *model, bool read_only, const char *columns, Oid table,
+					const char *order)
 {
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
-	return SPI_cursor_open_with_args(
-		NULL, psprintf("SELECT %s FROM %s WHERE version = $1", columns, fm_relation_sql(table)), 1,
-		types, values, NULL, read_only, 0);
+	return SPI_cursor_open_with_args(NULL,
+									 psprintf("SELECT %s FROM %s WHERE version = $1%s", columns,
+											  fm_relation_sql(table), order),
+									 1, types, values, NULL, read_only, 0);
 }
 
 static Datum
@@ -102,8 +107,10 @@ copy_id(const FmIdType *id_type, Datum id, MemoryContext context)
 static void
 read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
-	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table);
+	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table, "");
+	const Oid types[] = {INT4OID, loaded->item_type.type};
 	Size count = loaded->num_items;
+	Size num_read = 0;
 	bool *filled = MemoryContextAllocExtended(CurrentMemoryContext, count,
 											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
@@ -113,6 +120,7 @@ read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 	for (SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH); SPI_processed > 0;
 		 SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH))
 	{
+		fm_spi_check_types(types, lengthof(types));
 		for (uint64 r = 0; r < SPI_processed; r++)
 		{
 			int32 idx = DatumGetInt32(fm_spi_value_not_null(r, 1));
@@ -121,6 +129,7 @@ read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 			if (idx < 0 || idx >= loaded->num_items || filled[idx])
 				corrupted(model, "the idx of its items do not run from 0");
 			filled[idx] = true;
+			num_read++;
 			loaded->item_ids[idx] = copy_id(&loaded->item_type, id, loaded->context);
 			if (loaded->item_keys != NULL)
 				loaded->item_keys[idx] = fm_id_as_int64(&loaded->item_type, id);
@@ -130,14 +139,16 @@ read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 	}
 	SPI_cursor_close(cursor);
 	pfree(filled);
+	if (num_read != count)
+		corrupted(model, "its items cannot be counted on");
 	for (int32 i = 1; loaded->item_keys != NULL && i < loaded->num_items; i++)
 		if (loaded->item_keys[i - 1] >= loaded->item_keys[i])
 			corrupted(model, "its items are not in the order of their ids");
 }
 
-/* Copy one block's vectors into the scan matrix; returns how many. */
+/* Copy one block's vectors into the scan matrix, from item `first` on; returns how many. */
 static int32
-read_block(const FmModel *model, FmLoaded *loaded, const FmMatrix *block)
+read_block(const FmModel *model, FmLoaded *loaded, int64 first, const FmMatrix *block)
 {
 	if (block->num_factors != loaded->num_factors)
 		corrupted(model, "a block of its matrix has another number of factors");
@@ -145,11 +156,18 @@ read_block(const FmModel *model, FmLoaded *loaded, const FmMatrix *block)
 	{
 		const float *row = fm_matrix_vector(block, i);
 
-		if (block->ids[i] < 0 || block->ids[i] >= loaded->num_items)
-			corrupted(model, "its matrix has an item that the item table has not");
+		if (block->ids[i] != first + i || block->ids[i] >= loaded->num_items)
+			corrupted(model, "its matrix and its item table have different items");
 		fm_scan_matrix_set(loaded->matrix, (int32) block->ids[i], row, row[loaded->num_factors]);
 	}
 	return block->num_items;
+}
+
+static Oid
+matrix_type(const FmModel *model)
+{
+	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("fm_matrix"),
+						   ObjectIdGetDatum(model->schema));
 }
 
 static void
@@ -157,7 +175,9 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
 	const FmHost *host = fm_pg_host(loaded->context);
 	Size size = fm_scan_matrix_size(loaded->num_items, loaded->num_factors);
-	Portal cursor = open_version_cursor(model, read_only, "matrix", model->matrix_table);
+	Portal cursor = open_version_cursor(model, read_only, "matrix", model->matrix_table,
+										" ORDER BY block");
+	const Oid types[] = {matrix_type(model)};
 	int64 items = 0;
 
 	if (size == 0)
@@ -167,7 +187,9 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 										 loaded->num_factors);
 	for (SPI_cursor_fetch(cursor, true, 1); SPI_processed > 0; SPI_cursor_fetch(cursor, true, 1))
 	{
-		items += read_block(model, loaded, fm_matrix_from_datum(fm_spi_value_not_null(0, 1)));
+		fm_spi_check_types(types, lengthof(types));
+		items += read_block(model, loaded, items,
+							fm_matrix_from_datum(fm_spi_value_not_null(0, 1)));
 		SPI_freetuptable(SPI_tuptable);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -349,4 +371,15 @@ fm_loaded_find_item(const FmLoaded *loaded, int64 item_id)
 			high = middle;
 	}
 	return low < loaded->num_items && loaded->item_keys[low] == item_id ? low : -1;
+}
+
+int32
+fm_loaded_check_item(const FmLoaded *loaded, int32 item)
+{
+	if (item < 0 || item >= loaded->num_items)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("the item table says idx %d, but the model has %d items", item,
+							   loaded->num_items),
+						errhint("Train the model again.")));
+	return item;
 }

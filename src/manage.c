@@ -8,7 +8,6 @@
 #include "fmgr.h"
 #include "registry.h"
 #include "sql.h"
-#include "storage/lmgr.h"
 #include "store.h"
 #include "utils/builtins.h"
 
@@ -27,12 +26,10 @@ fm_drop(PG_FUNCTION_ARGS)
 						errmsg("the name of the model must not be NULL")));
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	fm_spi_connect();
-	if (!fm_model_lookup(schema, name, false, CurrentMemoryContext, &model))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("model \"%s\" does not exist", name),
-						errhint("See the view fm_models for those you may read.")));
-	fm_model_check_owner(&model);
-	LockRelationOid(model.version_table, ShareUpdateExclusiveLock);
+	if (!fm_model_lock(schema, name, CurrentMemoryContext, &model))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+				 errhint("See the view fm_models for those you may read.")));
 	previous = fm_act_as(model.owner);
 	fm_store_drop_tables(&model);
 	fm_restore_role(&previous);

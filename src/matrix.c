@@ -88,7 +88,7 @@ skip_space(Parser *parser)
 
 /* Is `symbol` next? If so, pass it. */
 static bool
-accept(Parser *parser, char symbol)
+take(Parser *parser, char symbol)
 {
 	skip_space(parser);
 	if (*parser->at != symbol)
@@ -100,7 +100,7 @@ accept(Parser *parser, char symbol)
 static void
 expect(Parser *parser, char symbol, const char *expected)
 {
-	if (!accept(parser, symbol))
+	if (!take(parser, symbol))
 		syntax_error(parser, expected);
 }
 
@@ -188,7 +188,7 @@ parse_vector(Parser *parser, float *row)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 							errmsg("fm_matrix with more than %d factors", FM_MAX_FACTORS)));
 		row[num_factors++] = parse_float(parser);
-	} while (accept(parser, ','));
+	} while (take(parser, ','));
 	expect(parser, ']', "\",\" or \"]\"");
 	expect(parser, ',', "\",\" and the bias");
 	row[num_factors] = parse_float(parser);
@@ -235,7 +235,7 @@ fm_matrix_in(PG_FUNCTION_ARGS)
 			check_ascending(builder->ids[builder->num_items - 1], id,
 							ERRCODE_INVALID_TEXT_REPRESENTATION);
 		fm_matrix_builder_add(builder, 1, &id, row);
-	} while (accept(&parser, ','));
+	} while (take(&parser, ','));
 	expect(&parser, ']', "\",\" or \"]\"");
 	skip_space(&parser);
 	if (*parser.at != '\0')

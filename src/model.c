@@ -11,16 +11,21 @@
 
 #include "catalog/pg_type.h"
 #include "sql.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
 char *fm_default_model = NULL;
 
-/* Prepared for one schema; prepared again should the extension move by being created anew. */
+/*
+ * Prepared for one name of the registry; prepared again when the extension is created anew in another
+ * schema or its schema is renamed, lest somebody else's schema of the old name be read.
+ */
 static SPIPlanPtr lookup_plan = NULL;
-static Oid lookup_plan_schema = InvalidOid;
+static char *lookup_plan_registry = NULL;
 
 enum
 {
@@ -62,21 +67,25 @@ static void
 prepare_lookup(Oid schema)
 {
 	Oid types[] = {TEXTOID};
+	char *registry = fm_qualified_sql(schema, "fm_model");
 	char *sql;
 
-	if (lookup_plan != NULL && lookup_plan_schema == schema)
+	if (lookup_plan_registry != NULL && strcmp(lookup_plan_registry, registry) == 0)
 		return;
+	if (lookup_plan_registry != NULL)
+		pfree(lookup_plan_registry);
+	lookup_plan_registry = NULL; /* until it is prepared */
 	sql = psprintf(
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
 		"ratings, user_column, item_column, rating_column, task, solver, num_factors, iterations, "
 		"l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers "
 		"FROM %s WHERE model = $1",
-		fm_qualified_sql(schema, "fm_model"));
+		registry);
 	if (lookup_plan != NULL)
 		SPI_freeplan(lookup_plan);
 	lookup_plan = NULL;
 	lookup_plan = fm_spi_prepare(sql, 1, types);
-	lookup_plan_schema = schema;
+	lookup_plan_registry = MemoryContextStrdup(TopMemoryContext, registry);
 }
 
 static char *
@@ -139,6 +148,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 	if (found)
 	{
 		model->name = MemoryContextStrdup(context, name);
+		model->schema = schema;
 		model->version_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_VERSION_TABLE));
 		model->user_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_USER_TABLE));
 		model->item_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_ITEM_TABLE));
@@ -221,6 +231,25 @@ fm_model_check_owner(const FmModel *model)
 						errmsg("must be owner of model \"%s\"", model->name),
 						errdetail("It belongs to role \"%s\".",
 								  GetUserNameFromId(model->owner, false))));
+}
+
+bool
+fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model)
+{
+	Oid locked = InvalidOid;
+
+	while (fm_model_lookup(schema, name, false, context, model))
+	{
+		fm_model_check_owner(model);
+		if (model->version_table == locked)
+			return true;
+		/* while we wait, the model may be dropped, and made anew by somebody else */
+		if (OidIsValid(locked))
+			UnlockRelationOid(locked, ShareUpdateExclusiveLock);
+		locked = model->version_table;
+		LockRelationOid(locked, ShareUpdateExclusiveLock);
+	}
+	return false;
 }
 
 void

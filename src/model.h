@@ -30,7 +30,8 @@ typedef struct FmDefinition
 typedef struct FmModel
 {
 	char *name;
-	Oid owner; /* of version_table */
+	Oid schema; /* of the extension */
+	Oid owner;	/* of version_table */
 	Oid version_table;
 	Oid user_table;
 	Oid item_table;
@@ -63,6 +64,12 @@ extern void fm_model_resolve(Oid schema, text *name, bool read_only, MemoryConte
 
 /* Errors if a table of the model has been dropped. */
 extern void fm_model_check_tables(const FmModel *model);
+
+/*
+ * Find a model by name and take its training lock until the end of the transaction; false if there is
+ * none. An error unless the current user owns it. What is returned holds after any waiting.
+ */
+extern bool fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model);
 
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);

@@ -96,7 +96,7 @@ target_step(Refresh *refresh, const void *argument)
 					  target->exclude_seen);
 }
 
-/* Rewrite every table, whatever becomes of the others; the first error, if any. */
+/* Rewrite every table, whatever becomes of the others, unless cancelled; the first error, if any. */
 static ErrorData *
 rewrite_targets(Refresh *refresh)
 {
@@ -116,6 +116,8 @@ rewrite_targets(Refresh *refresh)
 		if (first_error == NULL)
 			first_error = error;
 		commit_if_allowed(refresh);
+		if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			return error; /* not only for this table */
 	}
 	return first_error;
 }
@@ -170,6 +172,20 @@ lock_model(Refresh *refresh, OnConflict on_conflict)
 	return true;
 }
 
+/* While we waited for the lock, somebody may have published, or replaced the model by his own. */
+static void
+resolve_again(Refresh *refresh)
+{
+	Oid locked = refresh->model.version_table;
+
+	fm_model_resolve(refresh->schema, cstring_to_text(refresh->model.name), false, refresh->context,
+					 &refresh->model);
+	fm_model_check_owner(&refresh->model);
+	if (refresh->model.version_table != locked)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has been replaced meanwhile", refresh->model.name)));
+}
+
 static void
 refresh_model(Refresh *refresh)
 {
@@ -196,7 +212,9 @@ fm_refresh(PG_FUNCTION_ARGS)
 	Refresh refresh = {.fcinfo = fcinfo, .schema = fm_extension_schema(fcinfo)};
 	OnConflict on_conflict = conflict_argument(fcinfo);
 
-	refresh.commits = call != NULL && IsA(call, CallContext) && !call->atomic;
+	/* Early minor releases call atomic code non-atomic inside an exception block. */
+	refresh.commits = call != NULL && IsA(call, CallContext) && !call->atomic &&
+					  !IsSubTransaction();
 	refresh.run.started_at = GetCurrentTimestamp();
 	if (SPI_connect_ext(refresh.commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -207,9 +225,7 @@ fm_refresh(PG_FUNCTION_ARGS)
 	fm_model_check_owner(&refresh.model);
 	if (lock_model(&refresh, on_conflict))
 	{
-		/* somebody may have published, or dropped the model, while we waited */
-		fm_model_resolve(refresh.schema, cstring_to_text(refresh.model.name), false,
-						 refresh.context, &refresh.model);
+		resolve_again(&refresh);
 		refresh.run.model = refresh.model.name;
 		refresh_model(&refresh);
 		if (refresh.commits)

@@ -128,7 +128,7 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	add_integer(&arguments, definition->workers, definition->workers < 0);
 	run_as_registry_owner(
 		schema, "fm_model",
-		"INSERT INTO %s (model, version_table, user_table, item_table, matrix_table, "
+		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, history, test_size, seed, "
 		"workers) "
@@ -138,8 +138,13 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers) = "
 		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-		"$21)",
+		"$21) WHERE m.version_table = $2",
 		&arguments);
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("model \"%s\" has been created by somebody else meanwhile", model->name),
+				 errhint("Train under another name.")));
 }
 
 void

@@ -30,7 +30,7 @@ typedef struct FmRun
 /* The version and stamp of the next training. */
 extern void fm_registry_number_run(Oid schema, FmRun *run);
 
-/* Insert the model or replace its definition and active version. */
+/* Insert the model or replace its definition and active version; an error if the name is another's. */
 extern void fm_registry_save_model(Oid schema, const FmModel *model);
 
 extern void fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definition);

@@ -77,12 +77,19 @@ prepare_seen_plan(const FmServing *serving)
 	loaded->seen_plan = fm_spi_prepare(sql.data, loaded->item_type.is_integer ? 1 : 2, types);
 }
 
+/* What stands in the item column of the statements here. */
+static Oid
+seen_item_type(const FmLoaded *loaded)
+{
+	return loaded->item_type.is_integer ? loaded->item_type.type : INT4OID;
+}
+
 /* The item of a row of the last result, or -1. */
 static inline int32
 seen_item(const FmLoaded *loaded, Datum value)
 {
 	if (!loaded->item_type.is_integer)
-		return DatumGetInt32(value);
+		return fm_loaded_check_item(loaded, DatumGetInt32(value));
 	return fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, value));
 }
 
@@ -90,12 +97,14 @@ void
 fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 {
 	const FmLoaded *loaded = serving->loaded;
+	const Oid types[] = {seen_item_type(loaded)};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 
 	check_relation(serving);
 	if (loaded->seen_plan == NULL)
 		prepare_seen_plan(serving);
 	fm_spi_execute_plan(loaded->seen_plan, values, NULL, serving->read_only);
+	fm_spi_check_types(types, lengthof(types));
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{
 		int32 item = seen_item(loaded, fm_spi_value_not_null(r, 1));
@@ -143,8 +152,11 @@ seen_by_user_query(const FmServing *serving)
 static void
 fetch_seen_rows(FmSeenStream *stream)
 {
+	const Oid types[] = {INT4OID, seen_item_type(stream->loaded)};
+
 	SPI_freetuptable(stream->rows);
 	SPI_cursor_fetch(stream->cursor, true, ROWS_PER_FETCH);
+	fm_spi_check_types(types, lengthof(types));
 	stream->rows = SPI_tuptable;
 	stream->num_rows = SPI_processed;
 	stream->next = 0;

@@ -82,12 +82,14 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 {
 	const FmLoaded *loaded = serving->loaded;
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+	const Oid types[] = {FLOAT4OID, FLOAT4ARRAYOID};
 	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
 
 	user.query[loaded->num_factors] = 1;
 	if (!possible)
 		return user;
 	fm_spi_execute_plan(loaded->user_plan, values, NULL, serving->read_only);
+	fm_spi_check_types(types, lengthof(types));
 	if (SPI_processed > 0)
 	{
 		user.base += DatumGetFloat4(fm_spi_value_not_null(0, 1));
@@ -106,8 +108,10 @@ find_items_by_query(const FmServing *serving, Datum *ids, int num_ids, int32 *co
 	int16 length;
 	bool by_value;
 	char alignment;
+	const Oid types[] = {INT4OID};
 	Datum values[2];
 	int32 *items;
+	int32 found = 0;
 
 	if (loaded->item_plan == NULL)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -118,10 +122,11 @@ find_items_by_query(const FmServing *serving, Datum *ids, int num_ids, int32 *co
 		construct_array(ids, num_ids, loaded->item_type.type, length, by_value, alignment));
 	values[1] = Int32GetDatum(loaded->version);
 	fm_spi_execute_plan(loaded->item_plan, values, NULL, serving->read_only);
+	fm_spi_check_types(types, lengthof(types));
 	items = palloc((SPI_processed + 1) * sizeof(int32));
 	for (uint64 r = 0; r < SPI_processed; r++)
-		items[r] = DatumGetInt32(fm_spi_value_not_null(r, 1));
-	*count = (int32) SPI_processed;
+		items[found++] = fm_loaded_check_item(loaded, DatumGetInt32(fm_spi_value_not_null(r, 1)));
+	*count = found;
 	SPI_freetuptable(SPI_tuptable);
 	return items;
 }

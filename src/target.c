@@ -209,6 +209,9 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 	error_context_stack = &context;
 	LockRelationOid(target, ShareUpdateExclusiveLock);
 	owner = fm_relation_owner(target);
+	if (!OidIsValid(owner))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the target with OID %u has been dropped meanwhile", target)));
 	previous = fm_act_as(owner);
 	lists = compute_lists(fcinfo, cstring_to_text(model), x, exclude_seen);
 	fm_restore_role(&previous);

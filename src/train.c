@@ -18,7 +18,6 @@
 #include "load.h"
 #include "progress.h"
 #include "sql.h"
-#include "storage/lmgr.h"
 #include "store.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -189,21 +188,6 @@ creation_namespace(Oid ratings)
 	return namespace;
 }
 
-/* Look the model up for training: lock it if it exists; true if it does. */
-static bool
-lock_existing_model(Oid schema, const char *name, FmModel *model)
-{
-	if (!fm_model_lookup(schema, name, false, CurrentMemoryContext, model))
-		return false;
-	fm_model_check_owner(model);
-	LockRelationOid(model->version_table, ShareUpdateExclusiveLock);
-	/* another training may have published, or fm_drop come through, while we waited */
-	if (!fm_model_lookup(schema, name, false, CurrentMemoryContext, model))
-		return false;
-	fm_model_check_tables(model);
-	return true;
-}
-
 /* The row of fm_runs, as this function returns it. Ends the SPI connection. */
 static Datum
 finish_with_run(Oid schema, const FmRun *run)
@@ -239,11 +223,12 @@ fm_train(PG_FUNCTION_ARGS)
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	fm_check_model_name(name);
 	fm_spi_connect();
-	exists = lock_existing_model(schema, name, &model);
+	exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
 	if (!exists)
 	{
 		model.name = name;
+		model.schema = schema;
 		model.owner = GetUserId();
 		namespace = creation_namespace(definition.ratings);
 		fm_registry_delete_model(schema, name); /* a dead row, if any */

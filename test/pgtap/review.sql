@@ -1,0 +1,32 @@
+-- What the owner of a model, of its ratings or of a target may do to them must not hurt anybody else's
+-- backend, and a name must mean now what it means now.
+BEGIN;
+SET client_min_messages = warning;
+SELECT plan(8);
+
+CREATE TABLE ratings (user_id int, item_id text, rating real);
+INSERT INTO ratings
+    SELECT u, 'i' || i, (u * 7 + i * 3) % 5 FROM generate_series(1, 20) u, generate_series(1, 40) i
+    WHERE (u + i) % 3 <> 0;
+SELECT is(status, 'succeeded', 'train') FROM fm_train('tampered', 'ratings', iterations => 2);
+SELECT is(count(*), 10::bigint, 'load') FROM fm_top_x('1'::text, model => 'tampered');
+
+-- Tables that their owner has altered: an error (which undoes the alteration), not a wild pointer.
+SELECT throws_ok($$UPDATE fm_tampered_item SET idx = 2000000000 WHERE item_id IN ('i1', 'i3');
+    SELECT * FROM fm_top_x('1'::text, model => 'tampered')$$, 'XX001', NULL, 'a seen item out of range');
+SELECT throws_ok($$UPDATE fm_tampered_item SET idx = 2000000000 WHERE item_id IN ('i1', 'i3');
+    SELECT fm_predict('1', 'i3', 'tampered')$$, 'XX001', NULL, 'an item out of range');
+SELECT throws_ok($$ALTER TABLE fm_tampered_user ALTER v TYPE bigint USING 12345;
+    SELECT * FROM fm_top_x('1'::text, model => 'tampered')$$, '42804', NULL, 'v of another type');
+SELECT throws_ok($$ALTER TABLE fm_tampered_user ALTER v TYPE bigint USING 12345;
+    SELECT * FROM fm_user_vectors('tampered')$$, '42804', NULL,
+    'v of another type, in a walk over all users');
+SELECT throws_ok($$SELECT fm_train('tampered', iterations => 2); -- a version that is not loaded yet
+    ALTER TABLE fm_tampered_matrix ALTER matrix TYPE bigint USING 12345;
+    SELECT * FROM fm_top_x('1'::text, model => 'tampered')$$, '42804', NULL, 'matrix of another type');
+SELECT throws_ok($$SELECT fm_train('tampered', iterations => 2);
+    DELETE FROM fm_tampered_item WHERE item_id = 'i3';
+    SELECT * FROM fm_top_x('1'::text, model => 'tampered')$$, 'XX001', NULL, 'an item without a row');
+
+SELECT * FROM finish();
+ROLLBACK;
