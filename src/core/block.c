@@ -46,9 +46,9 @@
 
 struct FmBlockWork
 {
-	int dim;          /* rank + 1: a block is (v, w) */
-	int stride;       /* of rows and of Gram matrices */
-	int batch_size;   /* entities solved together */
+	int dim;		  /* rank + 1: a block is (v, w) */
+	int stride;		  /* of rows and of Gram matrices */
+	int batch_size;	  /* entities solved together */
 	size_t gram_size; /* floats from one Gram matrix to the next */
 
 	float *panel;
@@ -195,10 +195,10 @@ factor_wide(const FmHalfStep *step, const FmBlockWork *work, int lane, double *a
 		for (int j = 0; j < dim; j++)
 		{
 			for (int i = j; i < dim; i++)
-				a[(size_t) j * dim + i] =
-					step->noise_precision * gram[(size_t) i * work->stride + j];
-			a[(size_t) j * dim + j] +=
-				step->prior_precision[j] * work->prior_factor[lane] + ridge * largest;
+				a[(size_t) j * dim + i] = step->noise_precision *
+										  gram[(size_t) i * work->stride + j];
+			a[(size_t) j * dim + j] += step->prior_precision[j] * work->prior_factor[lane] +
+									   ridge * largest;
 		}
 		dpotrf_("L", &dim, a, &dim, &info, 1);
 	}
