@@ -60,4 +60,6 @@ GROUP BY title ORDER BY users DESC, title LIMIT 5;
 
 CALL fm_refresh('films');
 
-SELECT model, version, status, ratings, test_metrics ->> 'rmse' AS test_rmse FROM fm_runs ORDER BY version;
+SELECT model, version, status, round(extract(epoch FROM finished_at - started_at)::numeric, 1) AS seconds,
+       round((test_metrics ->> 'rmse')::numeric, 3) AS test_rmse
+FROM fm_runs ORDER BY version;

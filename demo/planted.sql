@@ -119,4 +119,6 @@ SELECT array_agg(item_id ORDER BY rank) AS top_5_of_user_42_now FROM fm_top_x(42
 
 CALL fm_refresh('demo');
 
-SELECT model, version, status, ratings, test_metrics ->> 'rmse' AS test_rmse FROM fm_runs ORDER BY version;
+SELECT model, version, status, round(extract(epoch FROM finished_at - started_at)::numeric, 1) AS seconds,
+       round((test_metrics ->> 'rmse')::numeric, 3) AS test_rmse
+FROM fm_runs ORDER BY version;

@@ -372,3 +372,22 @@ AS 'MODULE_PATHNAME', 'fm_item_vectors';
 
 COMMENT ON FUNCTION fm_item_vectors(text) IS
 'Each item''s vector: V_i followed by its bias w_i, num_factors + 1 elements. Its inner product with a user''s vector orders the items as fm_top_x does.';
+
+---------------------------------------------------------------------------------------------------
+-- Watch
+---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION fm_progress_rows()
+RETURNS TABLE (pid integer, model text, phase text, iteration integer, iterations integer,
+    metric double precision, started_at timestamptz, elapsed interval, time_left interval)
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
+AS 'MODULE_PATHNAME', 'fm_progress_rows';
+
+COMMENT ON FUNCTION fm_progress_rows() IS 'What the view fm_progress shows.';
+
+CREATE VIEW fm_progress AS SELECT * FROM fm_progress_rows();
+
+COMMENT ON VIEW fm_progress IS
+'Trainings that are running in this database, yours or, with the rights of pg_read_all_stats, anybody''s: phase (loading ratings, training, writing version), iteration, metric (the RMSE on the training ratings after it), time elapsed, and time the remaining iterations will take at the pace so far.';
+
+GRANT SELECT ON fm_progress TO PUBLIC;

@@ -35,6 +35,18 @@
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
 #endif
 
+/* 16 renamed the reader of the activity array; 14 moved it into a header of its own. */
+#if PG_VERSION_NUM < 160000
+#define fm_local_backend_entry(i) pgstat_fetch_stat_local_beentry(i)
+#else
+#define fm_local_backend_entry(i) pgstat_get_local_beentry_by_index(i)
+#endif
+
+/* 14 put "pg_" roles' symbols into capitals with ROLE_ in front. */
+#if PG_VERSION_NUM < 140000
+#define ROLE_PG_READ_ALL_STATS DEFAULT_ROLE_READ_ALL_STATS
+#endif
+
 /*
  * Prepare a set-returning function that hands over its rows in a tuplestore: 15 has InitMaterializedSRF
  * for it (14's back-branches do not). The row type is the function's declared one.

@@ -88,6 +88,20 @@ integer_argument(FunctionCallInfo fcinfo, int argument, const char *option, int 
 	return value;
 }
 
+/* A share from 0 to below 1. */
+static float
+share_argument(FunctionCallInfo fcinfo, int argument, const char *option)
+{
+	float value;
+
+	require(fcinfo, argument, option);
+	value = PG_GETARG_FLOAT4(argument);
+	if (!(value >= 0 && value < 1))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option %s must be at least 0 and below 1, not %g", option, value)));
+	return value;
+}
+
 /* A real that is finite and not negative; NaN for NULL. */
 static float
 real_argument(FunctionCallInfo fcinfo, int argument, const char *option)
@@ -110,6 +124,7 @@ read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 	refuse_unless_null(fcinfo, ARG_CONTEXT_COLUMNS, "context_columns");
 	refuse_unless_null(fcinfo, ARG_USER_FEATURES, "user_features");
 	refuse_unless_null(fcinfo, ARG_ITEM_FEATURES, "item_features");
+	refuse_unless_null(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight");
 	require(fcinfo, ARG_HISTORY, "history");
 	if (PG_GETARG_BOOL(ARG_HISTORY))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -129,12 +144,7 @@ read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 	given->l2_reg_w = real_argument(fcinfo, ARG_L2_REG_W, "l2_reg_w");
 	given->l2_reg_v = real_argument(fcinfo, ARG_L2_REG_V, "l2_reg_v");
 	given->init_stdev = real_argument(fcinfo, ARG_INIT_STDEV, "init_stdev");
-	require(fcinfo, ARG_TEST_SIZE, "test_size");
-	given->test_size = real_argument(fcinfo, ARG_TEST_SIZE, "test_size");
-	if (given->test_size >= 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option test_size must be at least 0 and below 1, not %g", given->test_size)));
+	given->test_size = share_argument(fcinfo, ARG_TEST_SIZE, "test_size");
 	require(fcinfo, ARG_SEED, "seed");
 	given->seed = PG_GETARG_INT64(ARG_SEED);
 	given->workers = integer_argument(fcinfo, ARG_WORKERS, "workers", -1, 0, MAX_WORKERS);
@@ -229,7 +239,6 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 	resolve_solver(definition);
 	check_solver_uses(definition, "l2_reg_w", !isnan(definition->l2_reg_w), "als");
 	check_solver_uses(definition, "l2_reg_v", !isnan(definition->l2_reg_v), "als");
-	check_solver_uses(definition, "unobserved_weight", !PG_ARGISNULL(ARG_UNOBSERVED_WEIGHT), "ials");
 }
 
 FmSolverOptions

@@ -108,8 +108,8 @@ prepare(Evaluation *evaluation)
 	int32 num_users = fm_idmap_count(evaluation->users);
 	Size words = (num_items / 64 + 1) * sizeof(uint64);
 
-	fm_ratings_build(&evaluation->rows, num_users, (int32) num_items,
-					 fm_pg_host(CurrentMemoryContext), &evaluation->by_user);
+	fm_ratings_by_user(&evaluation->rows, num_users, (int32) num_items,
+					   fm_pg_host(CurrentMemoryContext), &evaluation->by_user);
 	evaluation->done = palloc0(num_users * sizeof(bool));
 	evaluation->excluded = palloc0(words);
 	evaluation->relevant = palloc0(words);

@@ -168,8 +168,9 @@ only_model(Oid schema, bool read_only, MemoryContext context)
 	fm_spi_execute(sql, 1, types, values, NULL, read_only);
 	fm_restore_role(&previous);
 	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no model yet"),
-						errhint("Train one with fm_train('name', ratings => 'table').")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no model that you may read"),
+						errhint("Train one with fm_train('name', ratings => 'table'), or ask for SELECT on "
+								"the tables of another's.")));
 	if (SPI_processed > 1)
 		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER),
 						errmsg("there are %llu models and none was named",
@@ -180,8 +181,8 @@ only_model(Oid schema, bool read_only, MemoryContext context)
 	return name;
 }
 
-static void
-check_tables_exist(const FmModel *model)
+void
+fm_model_check_tables(const FmModel *model)
 {
 	const Oid tables[] = {model->version_table, model->user_table, model->item_table,
 						  model->matrix_table};
@@ -209,7 +210,7 @@ fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, 
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("model \"%s\" does not exist", wanted),
 						errhint("See the view fm_models for those you may read.")));
-	check_tables_exist(model);
+	fm_model_check_tables(model);
 }
 
 void

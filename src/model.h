@@ -61,6 +61,9 @@ extern bool fm_model_lookup(Oid schema, const char *name, bool read_only, Memory
 extern void fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context,
 							 FmModel *model);
 
+/* Errors if a table of the model has been dropped. */
+extern void fm_model_check_tables(const FmModel *model);
+
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);
 

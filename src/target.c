@@ -190,20 +190,30 @@ write_lists(const Lists *lists, Oid target, const char *new_name, Oid owner)
 	tuplestore_end(lists->store);
 }
 
+/* ErrorContextCallback: among several targets, which one. */
+static void
+name_target(void *relation)
+{
+	errcontext("writing the lists of table %s", (char *) relation);
+}
+
 int64
 fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 x,
 				  bool exclude_seen)
 {
 	FmRoleSwitch previous;
+	ErrorContextCallback context = {error_context_stack, name_target, fm_relation_sql(target)};
 	Lists *lists;
 	Oid owner;
 
+	error_context_stack = &context;
 	LockRelationOid(target, ShareUpdateExclusiveLock);
 	owner = fm_relation_owner(target);
 	previous = fm_act_as(owner);
 	lists = compute_lists(fcinfo, cstring_to_text(model), x, exclude_seen);
 	fm_restore_role(&previous);
 	write_lists(lists, target, NULL, owner);
+	error_context_stack = context.previous;
 	return lists->num_rows;
 }
 

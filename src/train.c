@@ -16,6 +16,7 @@
 #include "definition.h"
 #include "host_pg.h"
 #include "load.h"
+#include "progress.h"
 #include "sql.h"
 #include "storage/lmgr.h"
 #include "store.h"
@@ -69,10 +70,11 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
-	fm_ratings_build(triples, num_users, num_items, host, &fit->ratings);
+	fm_ratings_by_user(triples, num_users, num_items, host, &fit->ratings);
 	pfree(triples->user);
 	pfree(triples->item);
 	pfree(triples->value);
+	fm_ratings_complete(&fit->ratings, host);
 	hold_out(definition, host, fit);
 	fm_solve(&fit->ratings, &options, host, &fit->parameters);
 }
@@ -125,6 +127,17 @@ prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
 		fm_store_check_id_types(model, &user_type, &item_type);
 }
 
+/* The core's host, with its progress shown. */
+static const FmHost *
+training_host(MemoryContext context)
+{
+	FmHost *host = palloc(sizeof(FmHost));
+
+	*host = *fm_pg_host(context);
+	host->progress = fm_progress_iteration;
+	return host;
+}
+
 void
 fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun *run)
 {
@@ -138,8 +151,11 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 	int previous_version = OidIsValid(namespace) ? run->version : model->version;
 
 	prepare_tables(extension_schema, model, namespace);
+	fm_progress_phase(model->name, FM_PHASE_LOADING);
 	fm_load_ratings(&model->definition, &load);
-	fit_model(&model->definition, &load, fm_pg_host(context), &fit);
+	fm_progress_phase(model->name, FM_PHASE_TRAINING);
+	fit_model(&model->definition, &load, training_host(context), &fit);
+	fm_progress_phase(model->name, FM_PHASE_WRITING);
 	fill_run(run, &model->definition, &load, &fit);
 
 	result = (FmResult){&fit.parameters, &load, fit.user_canonical, fit.item_canonical,
@@ -151,6 +167,7 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 	model->version = run->version;
 	model->stamp = run->stamp;
 	fm_registry_save_model(extension_schema, model);
+	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
 	MemoryContextDelete(context);
 }
@@ -181,7 +198,10 @@ lock_existing_model(Oid schema, const char *name, FmModel *model)
 	fm_model_check_owner(model);
 	LockRelationOid(model->version_table, ShareUpdateExclusiveLock);
 	/* another training may have published, or fm_drop come through, while we waited */
-	return fm_model_lookup(schema, name, false, CurrentMemoryContext, model);
+	if (!fm_model_lookup(schema, name, false, CurrentMemoryContext, model))
+		return false;
+	fm_model_check_tables(model);
+	return true;
 }
 
 /* The row of fm_runs, as this function returns it. Ends the SPI connection. */

@@ -162,45 +162,26 @@ transpose(const int64_t *major_start, int32_t num_major, const int32_t *major_mi
 	host->release(host->ctx, next);
 }
 
+/* Room for one order's entries. */
 static void
-allocate_ratings(FmRatings *ratings, int32_t num_users, int32_t num_items, int64_t count,
-				 const FmHost *host)
+allocate_order(int32_t count, int64_t num_ratings, const FmHost *host, int64_t **start,
+			   int32_t **other, float **value)
 {
-	size_t rows = (size_t) count + 1;
-
-	ratings->num_users = num_users;
-	ratings->num_items = num_items;
-	ratings->num_ratings = count;
-	ratings->user_start = host->alloc(host->ctx, (size_t) num_users + 1, sizeof(int64_t));
-	ratings->item_start = host->alloc(host->ctx, (size_t) num_items + 1, sizeof(int64_t));
-	ratings->user_item = host->alloc(host->ctx, rows, sizeof(int32_t));
-	ratings->user_value = host->alloc(host->ctx, rows, sizeof(float));
-	ratings->item_user = host->alloc(host->ctx, rows, sizeof(int32_t));
-	ratings->item_value = host->alloc(host->ctx, rows, sizeof(float));
-}
-
-/* Both orders from rows by user in any order: transposing twice sorts each row. */
-static void
-order_both_ways(FmRatings *ratings, const FmHost *host)
-{
-	transpose(ratings->user_start, ratings->num_users, ratings->user_item, ratings->user_value,
-			  ratings->item_start, ratings->num_items, ratings->item_user, ratings->item_value,
-			  host);
-	sort_duplicates(ratings->item_start, ratings->num_items, ratings->item_user,
-					ratings->item_value, host);
-	memset(ratings->user_start, 0, ((size_t) ratings->num_users + 1) * sizeof(int64_t));
-	transpose(ratings->item_start, ratings->num_items, ratings->item_user, ratings->item_value,
-			  ratings->user_start, ratings->num_users, ratings->user_item, ratings->user_value,
-			  host);
+	*start = host->alloc(host->ctx, (size_t) count + 1, sizeof(int64_t));
+	*other = host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(int32_t));
+	*value = host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(float));
 }
 
 void
-fm_ratings_build(const FmTriples *triples, int32_t num_users, int32_t num_items, const FmHost *host,
-				 FmRatings *ratings)
+fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_items,
+				   const FmHost *host, FmRatings *ratings)
 {
 	int64_t *next;
 
-	allocate_ratings(ratings, num_users, num_items, triples->count, host);
+	*ratings = (FmRatings){
+		.num_users = num_users, .num_items = num_items, .num_ratings = triples->count};
+	allocate_order(num_users, triples->count, host, &ratings->user_start, &ratings->user_item,
+				   &ratings->user_value);
 	count_starts(triples->user, triples->count, num_users, ratings->user_start);
 	next = host->alloc(host->ctx, (size_t) num_users + 1, sizeof(int64_t));
 	memcpy(next, ratings->user_start, ((size_t) num_users + 1) * sizeof(int64_t));
@@ -213,19 +194,30 @@ fm_ratings_build(const FmTriples *triples, int32_t num_users, int32_t num_items,
 		interrupt_now_and_then(host, r);
 	}
 	host->release(host->ctx, next);
-	order_both_ways(ratings, host);
+}
+
+static void
+fill_by_item(FmRatings *ratings, const FmHost *host)
+{
+	memset(ratings->item_start, 0, ((size_t) ratings->num_items + 1) * sizeof(int64_t));
+	transpose(ratings->user_start, ratings->num_users, ratings->user_item, ratings->user_value,
+			  ratings->item_start, ratings->num_items, ratings->item_user, ratings->item_value,
+			  host);
 }
 
 void
-fm_ratings_release(FmRatings *ratings, const FmHost *host)
+fm_ratings_complete(FmRatings *ratings, const FmHost *host)
 {
-	host->release(host->ctx, ratings->user_start);
-	host->release(host->ctx, ratings->user_item);
-	host->release(host->ctx, ratings->user_value);
-	host->release(host->ctx, ratings->item_start);
-	host->release(host->ctx, ratings->item_user);
-	host->release(host->ctx, ratings->item_value);
-	memset(ratings, 0, sizeof(*ratings));
+	allocate_order(ratings->num_items, ratings->num_ratings, host, &ratings->item_start,
+				   &ratings->item_user, &ratings->item_value);
+	fill_by_item(ratings, host);
+	sort_duplicates(ratings->item_start, ratings->num_items, ratings->item_user,
+					ratings->item_value, host);
+	/* back again: transposing twice sorts the users' rows too */
+	memset(ratings->user_start, 0, ((size_t) ratings->num_users + 1) * sizeof(int64_t));
+	transpose(ratings->item_start, ratings->num_items, ratings->item_user, ratings->item_value,
+			  ratings->user_start, ratings->num_users, ratings->user_item, ratings->user_value,
+			  host);
 }
 
 static inline bool
@@ -239,39 +231,84 @@ falls_out(uint64_t seed, int32_t user, int32_t item, int64_t occurrence, double 
 	return (double) (hash >> 11) * 0x1.0p-53 < share;
 }
 
+/* A walk over all ratings in user order, telling which fall out. */
+typedef struct HoldOutWalk
+{
+	const FmRatings *ratings;
+	uint64_t seed;
+	double share;
+	int64_t occurrence; /* of the pair at hand, from 0 */
+} HoldOutWalk;
+
+static bool
+walk_falls_out(HoldOutWalk *walk, int32_t user, int64_t r, int32_t previous_item)
+{
+	int32_t item = walk->ratings->user_item[r];
+
+	walk->occurrence = item == previous_item ? walk->occurrence + 1 : 0;
+	return falls_out(walk->seed, user, item, walk->occurrence, walk->share);
+}
+
+static int64_t
+count_held_out(const FmRatings *ratings, double share, uint64_t seed)
+{
+	HoldOutWalk walk = {ratings, seed, share, 0};
+	int64_t count = 0;
+
+	for (int32_t user = 0; user < ratings->num_users; user++)
+		for (int64_t r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
+			count += walk_falls_out(&walk, user, r,
+									r > ratings->user_start[user] ? ratings->user_item[r - 1] : -1);
+	return count;
+}
+
+/* Move what falls out of the users' rows and close the gaps. */
+static void
+take_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host, FmTriples *held_out)
+{
+	HoldOutWalk walk = {ratings, seed, share, 0};
+	int64_t kept = 0;
+	int64_t begin = 0;
+
+	for (int32_t user = 0; user < ratings->num_users; user++)
+	{
+		int64_t end = ratings->user_start[user + 1];
+		int32_t previous_item = -1;
+
+		ratings->user_start[user] = kept;
+		for (int64_t r = begin; r < end; r++)
+		{
+			int32_t item = ratings->user_item[r];
+
+			interrupt_now_and_then(host, r);
+			if (walk_falls_out(&walk, user, r, previous_item))
+			{
+				held_out->user[held_out->count] = user;
+				held_out->item[held_out->count] = item;
+				held_out->value[held_out->count++] = ratings->user_value[r];
+			}
+			else
+			{
+				ratings->user_item[kept] = item;
+				ratings->user_value[kept++] = ratings->user_value[r];
+			}
+			previous_item = item;
+		}
+		begin = end;
+	}
+	ratings->user_start[ratings->num_users] = kept;
+	ratings->num_ratings = kept;
+}
+
 void
 fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host,
 					FmTriples *held_out)
 {
-	size_t rows = (size_t) ratings->num_ratings + 1;
-	FmTriples kept;
-	FmRatings remaining;
-	int64_t occurrence = 0;
+	size_t count = (size_t) count_held_out(ratings, share, seed) + 1;
 
-	*held_out = (FmTriples){0, host->alloc(host->ctx, rows, sizeof(int32_t)),
-							host->alloc(host->ctx, rows, sizeof(int32_t)),
-							host->alloc(host->ctx, rows, sizeof(float))};
-	kept = (FmTriples){0, host->alloc(host->ctx, rows, sizeof(int32_t)),
-					   host->alloc(host->ctx, rows, sizeof(int32_t)),
-					   host->alloc(host->ctx, rows, sizeof(float))};
-	for (int32_t user = 0; user < ratings->num_users; user++)
-		for (int64_t r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
-		{
-			int32_t item = ratings->user_item[r];
-			FmTriples *to;
-
-			occurrence =
-				r > ratings->user_start[user] && ratings->user_item[r - 1] == item ? occurrence + 1 : 0;
-			to = falls_out(seed, user, item, occurrence, share) ? held_out : &kept;
-			to->user[to->count] = user;
-			to->item[to->count] = item;
-			to->value[to->count++] = ratings->user_value[r];
-			interrupt_now_and_then(host, r);
-		}
-	fm_ratings_build(&kept, ratings->num_users, ratings->num_items, host, &remaining);
-	host->release(host->ctx, kept.user);
-	host->release(host->ctx, kept.item);
-	host->release(host->ctx, kept.value);
-	fm_ratings_release(ratings, host);
-	*ratings = remaining;
+	*held_out = (FmTriples){0, host->alloc(host->ctx, count, sizeof(int32_t)),
+							host->alloc(host->ctx, count, sizeof(int32_t)),
+							host->alloc(host->ctx, count, sizeof(float))};
+	take_out(ratings, share, seed, host, held_out);
+	fill_by_item(ratings, host);
 }

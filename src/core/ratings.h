@@ -50,15 +50,18 @@ extern void fm_canonical_order(const FmTriples *triples, int32_t num_users, int3
 							   const FmHost *host, int32_t **user_canonical,
 							   int32_t **item_canonical);
 
-/* Both compressed orders of the triples. */
-extern void fm_ratings_build(const FmTriples *triples, int32_t num_users, int32_t num_items,
-							 const FmHost *host, FmRatings *ratings);
-
-extern void fm_ratings_release(FmRatings *ratings, const FmHost *host);
+/*
+ * The compressed orders of the triples, in two steps so that the triples can be freed in between:
+ * first the users' rows, unsorted; then, from these, both orders, sorted. Twenty bytes a rating at
+ * the most are in use, triples included.
+ */
+extern void fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_items,
+							   const FmHost *host, FmRatings *ratings);
+extern void fm_ratings_complete(FmRatings *ratings, const FmHost *host);
 
 /*
- * Move a share of the ratings into *held_out, chosen by a hash of (seed, user, item, occurrence). The
- * number moved is binomial. `ratings` is replaced by what remains.
+ * Move a share of complete ratings into *held_out, chosen by a hash of (seed, user, item, occurrence).
+ * The number moved is binomial.
  */
 extern void fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host,
 								FmTriples *held_out);

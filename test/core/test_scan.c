@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 #include "core/scan.h"
-#include "scan_host.h"
+#include "host_test.h"
 
 static int tests_run = 0;
 static int tests_failed = 0;
@@ -469,7 +469,7 @@ test_kernel_choice(void)
 int
 main(void)
 {
-	host = scan_host(&interrupt_checks);
+	host = test_host(&interrupt_checks);
 	test_kernel_choice();
 	test_sizes();
 	test_read_back();
