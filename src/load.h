@@ -32,11 +32,13 @@ typedef void (*FmRatingCallback)(void *state, Datum user, Datum item, double rat
 
 /*
  * Read the relation by cursor as the current user, with a fresh snapshot unless read_only. Returns the
- * number of rows skipped for a NULL. NaN, infinity and what overflows a real are errors. The callback
+ * number of rows skipped for a NULL. NaN, infinity and what overflows a real are errors, and so are ids
+ * of another type than was found before, when the relation was not locked yet. The callback
  * runs in a memory context that is reset now and then.
  */
-extern int64 fm_read_ratings(const FmDefinition *definition, bool read_only,
-							 FmRatingCallback callback, void *state);
+extern int64 fm_read_ratings(const FmDefinition *definition, const FmIdType *user_type,
+							 const FmIdType *item_type, bool read_only, FmRatingCallback callback,
+							 void *state);
 
 /* Read all of it, as the current user, into memory of the current context. SPI must be connected. */
 extern void fm_load_ratings(const FmDefinition *definition, FmLoad *load);

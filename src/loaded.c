@@ -39,6 +39,7 @@ corrupted(const FmModel *model, const char *problem)
 static void
 read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
+	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
@@ -46,6 +47,7 @@ read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 							"WHERE version = $1",
 							fm_relation_sql(model->version_table)),
 				   1, types, values, NULL, read_only);
+	fm_spi_expect(columns, lengthof(columns));
 	if (SPI_processed != 1)
 		corrupted(model, "its row in the version table is missing");
 	loaded->num_factors = DatumGetInt32(fm_spi_value_not_null(0, 1));
@@ -83,9 +85,10 @@ open_version_cursor(const FmModel *model, bool read_only, const char *columns, O
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
-	return SPI_cursor_open_with_args(
-		NULL, psprintf("SELECT %s FROM %s WHERE version = $1", columns, fm_relation_sql(table)), 1,
-		types, values, NULL, read_only, 0);
+	return SPI_cursor_open_with_args(NULL,
+									 psprintf("SELECT %s FROM %s WHERE version = $1", columns,
+											  fm_relation_sql(table)),
+									 1, types, values, NULL, read_only, 0);
 }
 
 static Datum
@@ -103,6 +106,7 @@ static void
 read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
 	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table);
+	const Oid columns[] = {INT4OID, loaded->item_type.type};
 	Size count = loaded->num_items;
 	bool *filled = MemoryContextAllocExtended(CurrentMemoryContext, count,
 											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -113,6 +117,7 @@ read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 	for (SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH); SPI_processed > 0;
 		 SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH))
 	{
+		fm_spi_expect(columns, 2);
 		for (uint64 r = 0; r < SPI_processed; r++)
 		{
 			int32 idx = DatumGetInt32(fm_spi_value_not_null(r, 1));
@@ -157,7 +162,9 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
 	const FmHost *host = fm_pg_host(loaded->context);
 	Size size = fm_scan_matrix_size(loaded->num_items, loaded->num_factors);
-	Portal cursor = open_version_cursor(model, read_only, "matrix", model->matrix_table);
+	/* the cast is none, unless the table's owner has given the column another type */
+	char *column = psprintf("matrix::%s", fm_qualified_sql(model->extension_schema, "fm_matrix"));
+	Portal cursor = open_version_cursor(model, read_only, column, model->matrix_table);
 	int64 items = 0;
 
 	if (size == 0)
@@ -178,36 +185,11 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 }
 
 static void
-prepare_plans(const FmModel *model, FmLoaded *loaded)
-{
-	StringInfoData sql;
-	Oid user_types[] = {loaded->user_type.type, INT4OID};
-	Oid item_types[] = {get_array_type(loaded->item_type.type), INT4OID};
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT w, v FROM %s WHERE version = $2 AND ",
-					 fm_relation_sql(model->user_table));
-	fm_append_equality(&sql, "user_id", loaded->user_type.type, "$1");
-	loaded->user_plan = fm_spi_prepare(sql.data, 2, user_types);
-
-	if (!OidIsValid(item_types[0]))
-		return; /* a type without arrays: no lists of such ids can be given either */
-	resetStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT idx FROM %s WHERE version = $2 AND ",
-					 fm_relation_sql(model->item_table));
-	fm_append_equality(&sql, "item_id", loaded->item_type.type, "ANY ($1)");
-	loaded->item_plan = fm_spi_prepare(sql.data, 2, item_types);
-}
-
-static void
 free_loaded(FmLoaded *loaded)
 {
-	if (loaded->user_plan != NULL)
-		SPI_freeplan(loaded->user_plan);
-	if (loaded->item_plan != NULL)
-		SPI_freeplan(loaded->item_plan);
-	if (loaded->seen_plan != NULL)
-		SPI_freeplan(loaded->seen_plan);
+	fm_plan_free(&loaded->user_plan);
+	fm_plan_free(&loaded->item_plan);
+	fm_plan_free(&loaded->seen_plan);
 	MemoryContextDelete(loaded->context);
 }
 
@@ -260,7 +242,6 @@ load_version(const FmModel *model, bool read_only)
 	slot = free_slot();
 	MemoryContextSetParent(context, TopMemoryContext);
 	loaded_models[slot] = loaded;
-	prepare_plans(model, loaded);
 	return loaded;
 }
 
@@ -291,12 +272,21 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == model->matrix_table &&
 			loaded_models[i]->stamp == model->stamp)
 			loaded = loaded_models[i];
-	if (loaded != NULL && loaded->user_plan == NULL)
-		prepare_plans(model, loaded); /* an error kept us from it last time */
 	if (loaded == NULL)
 		loaded = load_version(model, read_only);
 	pin(loaded, user);
 	return loaded;
+}
+
+int32
+fm_loaded_check_idx(const FmLoaded *loaded, int32 idx)
+{
+	if (idx < 0 || idx >= loaded->num_items)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("the model's item table holds the idx %d, beyond its %d items", idx,
+							   loaded->num_items),
+						errhint("Train the model again.")));
+	return idx;
 }
 
 int32
