@@ -59,10 +59,11 @@ struct FmBlockWork
 	float *noise;  /* dim × FM_BLOCK_LANES, as are means and draws */
 	float *mean;
 	float *draw;
-	float *prior_linear; /* precision × mean */
+	float *prior_linear; /* precision × mean of the prior */
 
-	int count; /* entities in the batch */
+	int count; /* entities in the batch, and what is particular to each */
 	int32_t entity[FM_BLOCK_LANES];
+	float noise_precision[FM_BLOCK_LANES];
 	float prior_factor[FM_BLOCK_LANES];
 	double work_done; /* since the last check for interrupts */
 };
@@ -95,7 +96,7 @@ fm_block_work(const FmHost *host, const FmBlockKernel *kernel, int rank)
 	work->noise = host->alloc(host->ctx, (dim + 3) * FM_BLOCK_LANES, sizeof(float));
 	work->mean = host->alloc(host->ctx, dim * FM_BLOCK_LANES, sizeof(float));
 	work->draw = host->alloc(host->ctx, dim * FM_BLOCK_LANES, sizeof(float));
-	work->prior_linear = host->alloc(host->ctx, dim, sizeof(float));
+	work->prior_linear = host->alloc(host->ctx, dim * FM_BLOCK_LANES, sizeof(float));
 	return work;
 }
 
@@ -181,10 +182,10 @@ factor_wide(const FmHalfStep *step, const FmBlockWork *work, int lane, double *a
 {
 	const float *gram = work->gram + work->gram_size * lane;
 	int dim = work->dim, info = 1;
-	double largest = 0;
+	double alpha = work->noise_precision[lane], largest = 0;
 
 	for (int j = 0; j < dim; j++)
-		largest = fmax(largest, step->noise_precision * gram[(size_t) j * (work->stride + 1)]);
+		largest = fmax(largest, alpha * gram[(size_t) j * (work->stride + 1)]);
 	for (double ridge = 0; info != 0; ridge = fmax(ridge * 16, FLT_EPSILON))
 	{
 		if (ridge > RIDGE_MAX)
@@ -195,8 +196,7 @@ factor_wide(const FmHalfStep *step, const FmBlockWork *work, int lane, double *a
 		for (int j = 0; j < dim; j++)
 		{
 			for (int i = j; i < dim; i++)
-				a[(size_t) j * dim + i] = step->noise_precision *
-										  gram[(size_t) i * work->stride + j];
+				a[(size_t) j * dim + i] = alpha * gram[(size_t) i * work->stride + j];
 			a[(size_t) j * dim + j] += step->prior_precision[j] * work->prior_factor[lane] +
 									   ridge * largest;
 		}
@@ -212,12 +212,12 @@ solve_wide(const FmHalfStep *step, FmBlockWork *work, int lane)
 	int dim = work->dim, one = 1;
 	double *a = work->wide;
 	double *mean = a + (size_t) dim * dim, *draw = mean + dim;
-	double factor = work->prior_factor[lane], alpha = step->noise_precision;
-	double norm2 = 0;
+	double alpha = work->noise_precision[lane], norm2 = 0;
 
 	factor_wide(step, work, lane, a);
 	for (int j = 0; j < dim; j++)
-		mean[j] = alpha * gram[(size_t) dim * work->stride + j] + work->prior_linear[j] * factor;
+		mean[j] = alpha * gram[(size_t) dim * work->stride + j] +
+				  work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane];
 	dtrsv_("L", "N", "N", &dim, a, &dim, mean, &one, 1, 1, 1);
 	for (int j = 0; j < dim; j++)
 	{
@@ -250,7 +250,7 @@ lane_error(const FmHalfStep *step, const FmBlockWork *work, int lane, double nor
 		prior += theta * theta * step->prior_precision[j];
 	}
 	prior *= work->prior_factor[lane];
-	return fmax(rhs[work->dim] - 2 * linear + (norm2 - prior) / step->noise_precision, 0);
+	return fmax(rhs[work->dim] - 2 * linear + (norm2 - prior) / work->noise_precision[lane], 0);
 }
 
 /* Write one lane into a table of rows. */
@@ -268,6 +268,26 @@ store_lane(const FmBlockWork *work, int lane, const float *theta, float *rows)
 	row[work->dim] = -theta[(size_t) (work->dim - 1) * FM_BLOCK_LANES + lane];
 }
 
+/* The prior's share of the right-hand side. */
+static void
+load_prior(const FmHalfStep *step, FmBlockWork *work)
+{
+	float covariate[FM_BLOCK_LANES] = {0};
+
+	if (step->covariate)
+		for (int lane = 0; lane < work->count; lane++)
+			covariate[lane] = step->covariate[work->entity[lane]];
+	for (int j = 0; j < work->dim; j++)
+		for (int lane = 0; lane < FM_BLOCK_LANES; lane++)
+		{
+			float slope = step->covariate ? step->prior_slope[j] : 0;
+
+			work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane] =
+				step->prior_precision[j] * work->prior_factor[lane] *
+				(step->prior_mean[j] + slope * covariate[lane]);
+		}
+}
+
 /* Solve the entities whose sums are complete, and empty the batch. */
 static void
 finish_batch(const FmHalfStep *step, FmBlockWork *work)
@@ -277,12 +297,7 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 
 	if (work->count == 0)
 		return;
-	for (int lane = work->count; lane < FM_BLOCK_LANES; lane++)
-	{
-		/* An unused lane repeats the last entity. */
-		work->entity[lane] = work->entity[work->count - 1];
-		work->prior_factor[lane] = 1;
-	}
+	load_prior(step, work);
 	if (step->noise)
 		fm_random_normals(step->noise, (const uint32_t *) work->entity, work->dim, work->noise);
 	else
@@ -290,8 +305,8 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 	if (work->batch_size > 1)
 	{
 		step->kernel->load(work->gram, work->gram_size, work->stride, work->dim,
-						   (float) step->noise_precision, step->prior_precision, work->prior_linear,
-						   work->prior_factor, work->matrix);
+						   work->noise_precision, step->prior_precision, work->prior_factor,
+						   work->prior_linear, work->matrix);
 		step->kernel->solve(work->dim, work->matrix, work->noise, work->mean, work->draw, norm2,
 							sound);
 		count_work(step, work, (double) work->dim * work->dim * work->dim);
@@ -307,21 +322,29 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 	work->count = 0;
 }
 
+/* Sum up one entity and put it into the batch. */
+static void
+add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
+{
+	int lane = work->count++;
+	int64_t ratings = step->side->start[entity + 1] - step->side->start[entity];
+	double share = step->noise_share ? step->noise_share[entity] : 1;
+
+	sum_entity(step, work, entity, work->gram + work->gram_size * lane);
+	work->entity[lane] = entity;
+	work->noise_precision[lane] = (float) (step->noise_precision * share);
+	work->prior_factor[lane] = step->prior_by_count ? sqrtf((float) ratings) : 1;
+}
+
 void
 fm_block_half_step(const FmHalfStep *step, FmBlockWork *work, int32_t begin, int32_t end)
 {
-	for (int j = 0; j < work->dim; j++)
-		work->prior_linear[j] = step->prior_precision[j] * step->prior_mean[j];
 	for (int32_t entity = begin; entity < end; entity++)
 	{
-		int64_t ratings = step->side->start[entity + 1] - step->side->start[entity];
-
-		if (ratings == 0)
+		if (step->side->start[entity] == step->side->start[entity + 1])
 			continue;
-		sum_entity(step, work, entity, work->gram + work->gram_size * work->count);
-		work->entity[work->count] = entity;
-		work->prior_factor[work->count] = step->prior_per_rating ? (float) ratings : 1;
-		if (++work->count == work->batch_size)
+		add_to_batch(step, work, entity);
+		if (work->count == work->batch_size)
 			finish_batch(step, work);
 	}
 	finish_batch(step, work);

@@ -1,9 +1,10 @@
 /*
  * The block update that all solvers share: one entity's θ = (v, w) given the other side.
  *
- * A side's entities are kept as rows (v_0 .. v_{k-1}, 1, -w, 0 ...) of `stride` floats. Seen from
- * the other side, the first k + 1 numbers are the row z of the linear model, and the next is what
- * the entity takes off the target; one gather fetches all of it.
+ * A side's entities are kept as rows s · (v_0 .. v_{k-1}, 1, -w, 0 ...) of `stride` floats. Seen
+ * from the other side, the first k + 1 numbers are the row z of the linear model, and the next is
+ * what the entity takes off the target; one gather fetches all of it. The scale s is the square
+ * root of the entity's weight in the other side's sums, 1 unless the solver says otherwise.
  */
 #ifndef FMTOPX_CORE_BLOCK_H
 #define FMTOPX_CORE_BLOCK_H
@@ -26,8 +27,8 @@ typedef struct FmBlockKernel
 	void (*pack)(const float *rows, const int32_t *index, const float *value, int count, int stride,
 				 int column, double value_mean, double value_scale, float *panel);
 	void (*accumulate)(const float *panel, int count, int stride, float *gram);
-	void (*load)(const float *gram, size_t gram_size, int stride, int dim, float factor,
-				 const float *prior, const float *prior_linear, const float *prior_factor,
+	void (*load)(const float *gram, size_t gram_size, int stride, int dim, const float *precision,
+				 const float *prior, const float *prior_factor, const float *prior_linear,
 				 float *matrix);
 	void (*solve)(int dim, float *matrix, const float *noise, float *mean, float *draw,
 				  float *norm2, int32_t *sound);
@@ -55,15 +56,25 @@ typedef struct FmHalfStep
 	double value_mean; /* targets are (value - value_mean) * value_scale */
 	double value_scale;
 	const float *other_rows;
-	double noise_precision;
-	const float *prior_precision; /* rank + 1: of v, then of w */
-	const float *prior_mean;      /* rank + 1 */
-	bool prior_per_rating;        /* multiply the prior precision by the number of ratings */
-	const FmRandomKey *noise;     /* NULL: no noise, draw and mean are the same */
 
-	float *draw_rows; /* out when not NULL: a draw from the conditional */
-	float *mean_rows; /* out when not NULL: its mean */
-	double *error;    /* out: the sum of squared residuals after the update, by entity */
+	/* The noise precision of an entity's ratings is noise_precision, times its own share if given.
+	 */
+	double noise_precision;
+	const float *noise_share; /* by entity, or NULL */
+
+	/* The prior of an entity's θ: independent normals. Arrays of rank + 1, for v and then for w. */
+	const float *prior_precision;
+	const float *prior_mean;
+	const float *prior_slope; /* of the mean with the covariate, if there is one */
+	const float *covariate;	  /* by entity, or NULL */
+	bool prior_by_count;	  /* multiply the precision by the root of the number of ratings */
+
+	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */
+
+	/* Outputs. Rows have scale 1. */
+	float *draw_rows; /* a draw from the conditional, or NULL */
+	float *mean_rows; /* its mean, or NULL */
+	double *error;	  /* by entity: the weighted sum of squared residuals of the draw */
 } FmHalfStep;
 
 /* One worker's memory for half-steps of a given rank. */

@@ -15,6 +15,7 @@
 #define pack KERNEL(pack)
 #define accumulate_tile KERNEL(accumulate_tile)
 #define accumulate KERNEL(accumulate)
+#define load_row KERNEL(load_row)
 #define load KERNEL(load)
 #define reciprocal_root KERNEL(reciprocal_root)
 #define factor_lanes KERNEL(factor_lanes)
@@ -24,8 +25,10 @@
 typedef float Vec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias));
 typedef int32_t IntVec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias));
 
-/* Gather rows into a panel; add the standardised rating to `column`, which holds minus the other's
- * w. */
+/*
+ * Gather rows into a panel, and add the standardised ratings to `column`, where the rows hold -s·w.
+ * The column before it holds s, the scale of the row.
+ */
 KERNEL_TARGET static void
 pack(const float *rows, const int32_t *index, const float *value, int count, int stride, int column,
 	 double value_mean, double value_scale, float *panel)
@@ -37,7 +40,7 @@ pack(const float *rows, const int32_t *index, const float *value, int count, int
 
 		for (int j = 0; j < stride; j += KERNEL_WIDTH)
 			VEC(to + j) = CONST_VEC(from + j);
-		to[column] += (float) ((value[r] - value_mean) * value_scale);
+		to[column] += to[column - 1] * (float) ((value[r] - value_mean) * value_scale);
 	}
 }
 
@@ -71,24 +74,36 @@ accumulate(const float *panel, int count, int stride, float *gram)
 			accumulate_tile(panel + i, panel + j, count, stride, gram + (size_t) i * stride + j);
 }
 
+/* One row of every Gram matrix of a batch, scaled, into its lanes. */
+KERNEL_TARGET static inline void
+load_row(const float *gram, size_t gram_size, int count, const float *precision, float *matrix)
+{
+	for (int j = 0; j < count; j++)
+		for (int lane = 0; lane < FM_BLOCK_LANES; lane++)
+			matrix[(size_t) j * FM_BLOCK_LANES + lane] = precision[lane] *
+														 gram[gram_size * lane + j];
+}
+
 /*
- * Turn the Gram matrices of a batch into its lanes: packed rows 0 .. dim of factor × gram, plus the
- * prior on the diagonal and, in row dim (the right-hand side), precision × mean.
+ * Turn the Gram matrices of a batch into its lanes: packed rows of noise precision × gram, the last
+ * of them the right-hand side, plus the prior's share of the diagonal and of the right-hand side.
  */
 KERNEL_TARGET static void
-load(const float *gram, size_t gram_size, int stride, int dim, float factor, const float *prior,
-	 const float *prior_linear, const float *prior_factor, float *matrix)
+load(const float *gram, size_t gram_size, int stride, int dim, const float *precision,
+	 const float *prior, const float *prior_factor, const float *prior_linear, float *matrix)
 {
 	for (int i = 0; i <= dim; i++)
-		for (int j = 0; j <= i; j++)
-		{
-			const float *from = gram + (size_t) i * stride + j;
-			float add = i == dim ? (j < dim ? prior_linear[j] : 0) : (i == j ? prior[i] : 0);
+	{
+		float *row = matrix + FM_PACKED_ROW(i);
 
+		load_row(gram + (size_t) i * stride, gram_size, i < dim ? i + 1 : dim, precision, row);
+		if (i == dim)
+			for (int j = 0; j < dim * FM_BLOCK_LANES; j++)
+				row[j] += prior_linear[j];
+		else
 			for (int lane = 0; lane < FM_BLOCK_LANES; lane++)
-				matrix[lane] = factor * from[gram_size * lane] + add * prior_factor[lane];
-			matrix += FM_BLOCK_LANES;
-		}
+				row[(size_t) i * FM_BLOCK_LANES + lane] += prior[i] * prior_factor[lane];
+	}
 }
 
 /* 1/√x for positive normal floats, by Newton's method from the halved exponent. */
@@ -206,13 +221,14 @@ solve(int dim, float *matrix, const float *noise, float *mean, float *draw, floa
 }
 
 static const FmBlockKernel KERNEL(kernel) = {KERNEL_NAME, KERNEL_TILE, pack,
-											 accumulate,  load,        solve};
+											 accumulate,  load,		   solve};
 
 #undef Vec
 #undef IntVec
 #undef pack
 #undef accumulate_tile
 #undef accumulate
+#undef load_row
 #undef load
 #undef reciprocal_root
 #undef factor_lanes

@@ -20,19 +20,19 @@
 
 #if defined(__x86_64__)
 
-#	define KERNEL(name) avx512_##name
-#	define KERNEL_NAME "avx512"
-#	define KERNEL_TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")))
-#	define KERNEL_WIDTH 16
-#	define KERNEL_TILE 16
-#	include "core/block_kernel.h"
+#define KERNEL(name) avx512_##name
+#define KERNEL_NAME "avx512"
+#define KERNEL_TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")))
+#define KERNEL_WIDTH 16
+#define KERNEL_TILE 16
+#include "core/block_kernel.h"
 
-#	define KERNEL(name) avx2_##name
-#	define KERNEL_NAME "avx2"
-#	define KERNEL_TARGET __attribute__((target("avx2,fma")))
-#	define KERNEL_WIDTH 8
-#	define KERNEL_TILE 8
-#	include "core/block_kernel.h"
+#define KERNEL(name) avx2_##name
+#define KERNEL_NAME "avx2"
+#define KERNEL_TARGET __attribute__((target("avx2,fma")))
+#define KERNEL_WIDTH 8
+#define KERNEL_TILE 8
+#include "core/block_kernel.h"
 
 #endif
 

@@ -6,7 +6,7 @@
 
 #include "core/problem.h"
 
-/* Called for every kept sample with the rows of both sides, standardised. See block.h for rows. */
+/* Called for every kept sample with the rows of both sides (block.h), standardised. */
 typedef void (*FmSampleSink)(void *ctx, const float *user_rows, const float *item_rows);
 
 /* The rank that is sampled for a model of num_factors, and the iterations to discard. */

@@ -11,6 +11,12 @@
 extern void dgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k,
 				   const double *alpha, const double *a, const int *lda, const double *b,
 				   const int *ldb, const double *beta, double *c, const int *ldc, size_t, size_t);
+extern void dsymm_(const char *side, const char *uplo, const int *m, const int *n,
+				   const double *alpha, const double *a, const int *lda, const double *b,
+				   const int *ldb, const double *beta, double *c, const int *ldc, size_t, size_t);
+extern void dsyrk_(const char *uplo, const char *trans, const int *n, const int *k,
+				   const double *alpha, const double *a, const int *lda, const double *beta,
+				   double *c, const int *ldc, size_t, size_t);
 extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t);
 extern void dtrsv_(const char *uplo, const char *trans, const char *diag, const int *n,
 				   const double *a, const int *lda, double *x, const int *incx, size_t, size_t,
@@ -18,8 +24,5 @@ extern void dtrsv_(const char *uplo, const char *trans, const char *diag, const 
 extern void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda,
 					double *w, double *work, const int *lwork, int *iwork, const int *liwork,
 					int *info, size_t, size_t);
-extern void dgesdd_(const char *jobz, const int *m, const int *n, double *a, const int *lda,
-					double *s, double *u, const int *ldu, double *vt, const int *ldvt, double *work,
-					const int *lwork, int *iwork, int *info, size_t);
 
 #endif

@@ -11,8 +11,8 @@ fm_problem_init_rows(const FmProblem *problem, int side, int rank)
 {
 	const FmSide *ratings = &problem->side[side];
 	int stride = fm_block_stride(problem->kernel, rank);
-	float *rows =
-		problem->host->alloc(problem->host->ctx, (size_t) ratings->count * stride, sizeof(float));
+	float *rows = problem->host->alloc(problem->host->ctx, (size_t) ratings->count * stride,
+									   sizeof(float));
 	FmRandomKey key = {problem->seed, FM_STREAM_INIT + side, 0};
 
 	for (int32_t e = 0; e < ratings->count; e++)

@@ -20,10 +20,11 @@ enum
 /* What random numbers are for: no two uses may share a stream. */
 enum
 {
-	FM_STREAM_INIT,      /* + side */
+	FM_STREAM_INIT,		 /* + side */
 	FM_STREAM_BLOCK = 2, /* + side */
 	FM_STREAM_PRIOR = 4, /* + side */
-	FM_STREAM_NOISE = 6
+	FM_STREAM_SHARE = 6, /* + side */
+	FM_STREAM_NOISE = 8
 };
 
 typedef struct FmProblem

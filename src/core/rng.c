@@ -78,10 +78,9 @@ box_muller(uint32_t word_0, uint32_t word_1, float *first, float *second)
 	float a = (float) (int32_t) word_1 * 0x1p-32f * PI_F;
 	float radius = sqrtf(-2.0f * log_series(u < 1.0f ? u : 1.0f));
 	float a2 = a * a;
-	float sine =
-		a *
-		(1 + a2 * (-1.0f / 6 +
-				   a2 * (1.0f / 120 + a2 * (-1.0f / 5040 + a2 * (1.0f / 362880 - a2 / 39916800)))));
+	float sine = a * (1 + a2 * (-1.0f / 6 +
+								a2 * (1.0f / 120 +
+									  a2 * (-1.0f / 5040 + a2 * (1.0f / 362880 - a2 / 39916800)))));
 	float cosine =
 		1 + a2 * (-1.0f / 2 +
 				  a2 * (1.0f / 24 + a2 * (-1.0f / 720 + a2 * (1.0f / 40320 - a2 / 3628800))));
