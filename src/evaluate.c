@@ -100,8 +100,9 @@ read_rows(Evaluation *evaluation, Oid relation)
 	fm_read_ratings(&definition, &user_type, &item_type, true, add_row, evaluation);
 	fm_restore_role(&owner);
 	if (evaluation->rows.count == 0)
-		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
-						errmsg("relation \"%s\" has no ratings to evaluate", get_rel_name(relation))));
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("relation \"%s\" has no ratings to evaluate", get_rel_name(relation))));
 }
 
 static void
@@ -118,8 +119,8 @@ prepare(Evaluation *evaluation)
 	evaluation->relevant = palloc0(words);
 	evaluation->recommended = palloc0(words);
 	evaluation->x = Min(evaluation->x, evaluation->serving.loaded->num_items);
-	evaluation->hits =
-		MemoryContextAllocHuge(CurrentMemoryContext, (Size) evaluation->x * sizeof(FmHit));
+	evaluation->hits = MemoryContextAllocHuge(CurrentMemoryContext,
+											  (Size) evaluation->x * sizeof(FmHit));
 	evaluation->is_hit = MemoryContextAllocHuge(CurrentMemoryContext, evaluation->x);
 }
 
@@ -140,7 +141,8 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 			score += fm_scan_score(loaded->matrix, vector->query, item);
 		fm_add_error(&evaluation->errors, score, rows->user_value[r]);
 		evaluation->excluded[item / 64] &= ~(UINT64CONST(1) << (item % 64));
-		if (rows->user_value[r] >= loaded->rating_mean && !fm_item_is_in(evaluation->relevant, item))
+		if (rows->user_value[r] >= loaded->rating_mean &&
+			!fm_item_is_in(evaluation->relevant, item))
 		{
 			fm_add_items(evaluation->relevant, &item, 1);
 			num_relevant++;
@@ -180,8 +182,7 @@ score_user(Evaluation *evaluation, int32 user, const FmUserVector *vector, const
 static void
 clear_excluded(Evaluation *evaluation)
 {
-	memset(evaluation->excluded, 0,
-		   (fm_idmap_count(evaluation->items) / 64 + 1) * sizeof(uint64));
+	memset(evaluation->excluded, 0, (fm_idmap_count(evaluation->items) / 64 + 1) * sizeof(uint64));
 }
 
 static void

@@ -45,8 +45,8 @@ check_rating_column(Oid relation, const char *column)
 	get_type_category_preferred(getBaseType(type), &category, &preferred);
 	if (category != TYPCATEGORY_NUMERIC || getBaseType(type) == OIDOID)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of relation \"%s\" is of type %s, not a number", column,
-							   get_rel_name(relation), format_type_be(type)),
+						errmsg("column \"%s\" of relation \"%s\" is of type %s, not a number",
+							   column, get_rel_name(relation), format_type_be(type)),
 						errhint("Make a view of the relation that casts the column to real.")));
 }
 
@@ -56,10 +56,12 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	Oid relation = definition->ratings;
 
 	check_relation_kind(relation);
-	fm_id_type_of_column(
-		relation, fm_column_number(relation, definition->user_column, "user_column"), user_type);
-	fm_id_type_of_column(
-		relation, fm_column_number(relation, definition->item_column, "item_column"), item_type);
+	fm_id_type_of_column(relation,
+						 fm_column_number(relation, definition->user_column, "user_column"),
+						 user_type);
+	fm_id_type_of_column(relation,
+						 fm_column_number(relation, definition->item_column, "item_column"),
+						 item_type);
 	check_rating_column(relation, definition->rating_column);
 }
 
@@ -117,7 +119,7 @@ int64
 fm_read_ratings(const FmDefinition *definition, const FmIdType *user_type,
 				const FmIdType *item_type, bool read_only, FmRatingCallback callback, void *state)
 {
-	const Oid types[] = {user_type->type, item_type->type, FLOAT8OID};
+	const Oid columns[] = {user_type->type, item_type->type, FLOAT8OID};
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
 	Portal cursor = SPI_cursor_open_with_args(NULL, fm_ratings_query(definition), 0, NULL, NULL,
@@ -129,7 +131,7 @@ fm_read_ratings(const FmDefinition *definition, const FmIdType *user_type,
 	{
 		CHECK_FOR_INTERRUPTS();
 		SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
-		fm_spi_check_types(types, lengthof(types));
+		fm_spi_expect(columns, lengthof(columns));
 		if (SPI_processed == 0)
 			break;
 		skipped += read_batch(definition, callback, state);
@@ -200,10 +202,11 @@ check_something_read(const FmDefinition *definition, const FmLoad *load)
 						   (long long) load->skipped, definition->user_column,
 						   definition->item_column, definition->rating_column)));
 	if (load->min == load->max)
-		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
-						errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
-							   (long long) load->triples.count, relation, load->min),
-						errhint("task => 'regression' needs ratings that differ.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
+						(long long) load->triples.count, relation, load->min),
+				 errhint("task => 'regression' needs ratings that differ.")));
 }
 
 void

@@ -31,8 +31,9 @@ extern char *fm_ratings_query(const FmDefinition *definition);
 typedef void (*FmRatingCallback)(void *state, Datum user, Datum item, double rating);
 
 /*
- * Read the relation by cursor as the current user, with a fresh snapshot unless read_only; the types
- * are those that fm_check_ratings_relation found. Returns the number of rows skipped for a NULL. NaN, infinity and what overflows a real are errors. The callback
+ * Read the relation by cursor as the current user, with a fresh snapshot unless read_only. Returns the
+ * number of rows skipped for a NULL. NaN, infinity and what overflows a real are errors, and so are ids
+ * of another type than was found before, when the relation was not locked yet. The callback
  * runs in a memory context that is reset now and then.
  */
 extern int64 fm_read_ratings(const FmDefinition *definition, const FmIdType *user_type,

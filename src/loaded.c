@@ -40,6 +40,7 @@ corrupted(const FmModel *model, const char *problem)
 static void
 read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
+	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
 	Oid types[] = {INT4OID};
 	const Oid result_types[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
 	Datum values[] = {Int32GetDatum(model->version)};
@@ -48,6 +49,7 @@ read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 							"WHERE version = $1",
 							fm_relation_sql(model->version_table)),
 				   1, types, values, NULL, read_only);
+	fm_spi_expect(columns, lengthof(columns));
 	if (SPI_processed != 1)
 		corrupted(model, "its row in the version table is missing");
 	fm_spi_check_types(result_types, lengthof(result_types));
@@ -88,8 +90,8 @@ open_version_cursor(const FmModel *model, bool read_only, const char *columns, O
 	Datum values[] = {Int32GetDatum(model->version)};
 
 	return SPI_cursor_open_with_args(NULL,
-									 psprintf("SELECT %s FROM %s WHERE version = $1%s", columns,
-											  fm_relation_sql(table), order),
+									 psprintf("SELECT %s FROM %s WHERE version = $1", columns,
+											  fm_relation_sql(table)),
 									 1, types, values, NULL, read_only, 0);
 }
 
@@ -107,8 +109,8 @@ copy_id(const FmIdType *id_type, Datum id, MemoryContext context)
 static void
 read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
-	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table, "");
-	const Oid types[] = {INT4OID, loaded->item_type.type};
+	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table);
+	const Oid columns[] = {INT4OID, loaded->item_type.type};
 	Size count = loaded->num_items;
 	Size num_read = 0;
 	bool *filled = MemoryContextAllocExtended(CurrentMemoryContext, count,
@@ -120,7 +122,7 @@ read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 	for (SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH); SPI_processed > 0;
 		 SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH))
 	{
-		fm_spi_check_types(types, lengthof(types));
+		fm_spi_expect(columns, 2);
 		for (uint64 r = 0; r < SPI_processed; r++)
 		{
 			int32 idx = DatumGetInt32(fm_spi_value_not_null(r, 1));
@@ -175,9 +177,9 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
 	const FmHost *host = fm_pg_host(loaded->context);
 	Size size = fm_scan_matrix_size(loaded->num_items, loaded->num_factors);
-	Portal cursor = open_version_cursor(model, read_only, "matrix", model->matrix_table,
-										" ORDER BY block");
-	const Oid types[] = {matrix_type(model)};
+	/* the cast is none, unless the table's owner has given the column another type */
+	char *column = psprintf("matrix::%s", fm_qualified_sql(model->extension_schema, "fm_matrix"));
+	Portal cursor = open_version_cursor(model, read_only, column, model->matrix_table);
 	int64 items = 0;
 
 	if (size == 0)
@@ -200,56 +202,11 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 }
 
 static void
-free_plans(FmLoaded *loaded)
-{
-	SPIPlanPtr *const plans[] = {&loaded->user_plan, &loaded->item_plan, &loaded->seen_plan};
-
-	for (int i = 0; i < lengthof(plans); i++)
-	{
-		SPIPlanPtr plan = *plans[i];
-
-		*plans[i] = NULL;
-		if (plan != NULL)
-			SPI_freeplan(plan);
-	}
-}
-
-/* The present names of the relations that the plans read. */
-static char *
-plan_names(const FmModel *model)
-{
-	Oid ratings = model->definition.ratings;
-
-	return psprintf("%s %s %s", fm_relation_sql(model->user_table), fm_relation_sql(model->item_table),
-					get_rel_name(ratings) == NULL ? "-" : fm_relation_sql(ratings));
-}
-
-static void
-prepare_plans(const FmModel *model, FmLoaded *loaded)
-{
-	StringInfoData sql;
-	Oid user_types[] = {loaded->user_type.type, INT4OID};
-	Oid item_types[] = {get_array_type(loaded->item_type.type), INT4OID};
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT w, v FROM %s WHERE version = $2 AND ",
-					 fm_relation_sql(model->user_table));
-	fm_append_equality(&sql, "user_id", loaded->user_type.type, "$1");
-	loaded->user_plan = fm_spi_prepare(sql.data, 2, user_types);
-
-	if (!OidIsValid(item_types[0]))
-		return; /* a type without arrays: no lists of such ids can be given either */
-	resetStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT idx FROM %s WHERE version = $2 AND ",
-					 fm_relation_sql(model->item_table));
-	fm_append_equality(&sql, "item_id", loaded->item_type.type, "ANY ($1)");
-	loaded->item_plan = fm_spi_prepare(sql.data, 2, item_types);
-}
-
-static void
 free_loaded(FmLoaded *loaded)
 {
-	free_plans(loaded);
+	fm_plan_free(&loaded->user_plan);
+	fm_plan_free(&loaded->item_plan);
+	fm_plan_free(&loaded->seen_plan);
 	MemoryContextDelete(loaded->context);
 }
 
@@ -305,22 +262,6 @@ load_version(const FmModel *model, bool read_only)
 	return loaded;
 }
 
-/* Prepare anew where that has not been done, or a relation has another name or schema since. */
-static void
-refresh_plans(const FmModel *model, FmLoaded *loaded)
-{
-	char *names = plan_names(model);
-
-	if (loaded->plan_names != NULL && strcmp(loaded->plan_names, names) == 0)
-		return;
-	free_plans(loaded);
-	if (loaded->plan_names != NULL)
-		pfree(loaded->plan_names);
-	loaded->plan_names = NULL; /* until all are prepared */
-	prepare_plans(model, loaded);
-	loaded->plan_names = MemoryContextStrdup(loaded->context, names);
-}
-
 static void
 unpin(void *loaded)
 {
@@ -350,9 +291,19 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 			loaded = loaded_models[i];
 	if (loaded == NULL)
 		loaded = load_version(model, read_only);
-	refresh_plans(model, loaded);
 	pin(loaded, user);
 	return loaded;
+}
+
+int32
+fm_loaded_check_idx(const FmLoaded *loaded, int32 idx)
+{
+	if (idx < 0 || idx >= loaded->num_items)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("the model's item table holds the idx %d, beyond its %d items", idx,
+							   loaded->num_items),
+						errhint("Train the model again.")));
+	return idx;
 }
 
 int32

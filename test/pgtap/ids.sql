@@ -1,0 +1,63 @@
+-- Whatever type the ids have, the same ratings give the same recommendations.
+BEGIN;
+CREATE SCHEMA ids;
+SELECT set_config('search_path', 'ids, ' || current_setting('search_path'), true) \g /dev/null
+SET client_min_messages = warning;
+SELECT plan(54);
+
+-- Ids of one length, so that their order as text is that of the numbers, and ties fall the same way.
+CREATE TABLE ratings AS
+SELECT u AS user_id, i AS item_id, (3 + sin(u) + cos(i) + sin(u * 0.7) * cos(i * 1.3))::real AS rating
+FROM generate_series(101, 130) u, generate_series(201, 225) i WHERE hashint8extended(u * 1000 + i, 1) % 3 <> 0;
+CREATE DOMAIN number AS int CHECK (VALUE > 0);
+CREATE DOMAIN word AS varchar(8) COLLATE "C";
+DO $$ BEGIN EXECUTE format('CREATE TYPE label AS ENUM (%s)',
+    (SELECT string_agg(quote_literal(g), ',' ORDER BY g) FROM generate_series(101, 225) g)); END $$;
+
+-- One view a type; id is the expression that makes it of the number n.
+CREATE TABLE kinds (kind text, id text, integers boolean DEFAULT false);
+INSERT INTO kinds VALUES
+    ('int', 'n::int', true), ('bigint', 'n::bigint', true), ('smallint', 'n::smallint', true),
+    ('number', 'n::number', true), ('text', 'n::text'), ('varchar', 'n::text::varchar(5)'),
+    ('bpchar', 'n::text::char(5)'), ('word', 'n::text::word'), ('name', 'n::text::name'),
+    ('uuid', 'lpad(n::text, 32, ''0'')::uuid'), ('numeric', 'n::numeric(8,2)'), ('label', 'n::text::label'),
+    ('date', 'date ''2000-01-01'' + n'), ('timestamptz', 'to_timestamp(n)'), ('float8', 'n::float8'),
+    ('inet', '(''10.0.0.0''::inet + n)'), ('bytea', 'decode(n::text, ''hex'')'), ('xid', 'n::text::xid'),
+    ('jsonb', 'to_jsonb(n)'), ('array', 'ARRAY[n, 0]'), ('range', 'int4range(n, n + 2)'), ('oid', 'n::oid');
+DO $$
+DECLARE k kinds;
+BEGIN
+    FOR k IN SELECT * FROM kinds LOOP
+        EXECUTE format('CREATE TABLE %I AS SELECT %s AS user_id, %s AS item_id, rating FROM ratings', 'r_' || k.kind,
+                       replace(k.id, 'n', 'user_id'), replace(k.id, 'n', 'item_id'))
+            WHERE false;
+        EXECUTE format('CREATE FUNCTION id_%s(n int) RETURNS text LANGUAGE sql AS %L', k.kind, 'SELECT (' || k.id || ')::text');
+        EXECUTE format('CREATE TABLE %I AS SELECT (SELECT %s FROM (SELECT user_id AS n) s) AS user_id, '
+                       '(SELECT %s FROM (SELECT item_id AS n) s) AS item_id, rating FROM ratings ORDER BY random()',
+                       'r_' || k.kind, k.id, k.id);
+        PERFORM fm_train(k.kind, ratings => to_regclass('r_' || k.kind), num_factors => 4, iterations => 15);
+    END LOOP;
+END $$;
+
+CREATE TABLE expected AS
+SELECT user_id, rank, item_id, score FROM generate_series(101, 130) user_id, fm_top_x(user_id, 8, 'int');
+CREATE TABLE expected_of AS
+SELECT item_id, rank, score FROM fm_top_x(105, 30, 'int', false, candidates => '{201,203,205,207,209}', exclude => '{203}');
+
+-- The lists of one kind, mapped back by the text of each id.
+CREATE FUNCTION differing(kind text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE n bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM (
+        (SELECT id_%1$s(user_id), rank, id_%1$s(item_id::int), score FROM expected
+         EXCEPT ALL SELECT * FROM fm_top_x_all(8, %1$L))
+        UNION ALL
+        (SELECT id_%1$s(e.user_id), rank, id_%1$s(e.item_id::int), score FROM expected e
+         EXCEPT ALL SELECT id_%1$s(u), t.* FROM generate_series(101, 130) u, fm_top_x(id_%1$s(u), 8, %1$L) t)
+        UNION ALL
+        (SELECT ''105'', rank, id_%1$s(item_id::int), score FROM expected_of
+         EXCEPT ALL SELECT ''105'', t.* FROM fm_top_x(id_%1$s(105), 30, %1$L, false,
+             candidates => ARRAY[id_%1$s(201), id_%1$s(203), id_%1$s(205), id_%1$s(207), id_%1$s(209), id_%1$s(9), NULL],
+             exclude => ARRAY[id_%1$s(203), NULL]) t)) d', kind) INTO n;
+    RETURN n;
+END $$;
