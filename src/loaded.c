@@ -4,8 +4,9 @@
  * A version never changes, so there is nothing to invalidate: an entry is found by (matrix table,
  * stamp), which the caller has just looked up under its own snapshot; rollback, savepoints and old
  * snapshots are right by construction. Memory: each entry has a context of its own below
- * TopMemoryContext, made complete before it is hung there. At most MAX_LOADED entries are kept; the
- * least recently used one that no call is using goes first. Locking: none but the queries' own.
+ * TopMemoryContext, made complete before it is hung there. At most MAX_LOADED entries are kept, one a
+ * model where no call is using more; the least recently used one that no call is using goes first.
+ * Locking: none but the queries' own.
  */
 #include "loaded.h"
 
@@ -20,7 +21,6 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #define MAX_LOADED 8
 #define ROWS_PER_FETCH 10000
@@ -42,7 +42,6 @@ read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
 	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
 	Oid types[] = {INT4OID};
-	const Oid result_types[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
 	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean FROM %s "
@@ -52,7 +51,6 @@ read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 	fm_spi_expect(columns, lengthof(columns));
 	if (SPI_processed != 1)
 		corrupted(model, "its row in the version table is missing");
-	fm_spi_check_types(result_types, lengthof(result_types));
 	loaded->num_factors = DatumGetInt32(fm_spi_value_not_null(0, 1));
 	loaded->b = DatumGetFloat8(fm_spi_value_not_null(0, 2));
 	loaded->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 3));
@@ -90,8 +88,8 @@ open_version_cursor(const FmModel *model, bool read_only, const char *columns, O
 	Datum values[] = {Int32GetDatum(model->version)};
 
 	return SPI_cursor_open_with_args(NULL,
-									 psprintf("SELECT %s FROM %s WHERE version = $1", columns,
-											  fm_relation_sql(table)),
+									 psprintf("SELECT %s FROM %s WHERE version = $1%s", columns,
+											  fm_relation_sql(table), order),
 									 1, types, values, NULL, read_only, 0);
 }
 
@@ -109,7 +107,7 @@ copy_id(const FmIdType *id_type, Datum id, MemoryContext context)
 static void
 read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
-	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table);
+	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table, "");
 	const Oid columns[] = {INT4OID, loaded->item_type.type};
 	Size count = loaded->num_items;
 	Size num_read = 0;
@@ -165,13 +163,6 @@ read_block(const FmModel *model, FmLoaded *loaded, int64 first, const FmMatrix *
 	return block->num_items;
 }
 
-static Oid
-matrix_type(const FmModel *model)
-{
-	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("fm_matrix"),
-						   ObjectIdGetDatum(model->schema));
-}
-
 static void
 read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
@@ -179,7 +170,8 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 	Size size = fm_scan_matrix_size(loaded->num_items, loaded->num_factors);
 	/* the cast is none, unless the table's owner has given the column another type */
 	char *column = psprintf("matrix::%s", fm_qualified_sql(model->extension_schema, "fm_matrix"));
-	Portal cursor = open_version_cursor(model, read_only, column, model->matrix_table);
+	Portal cursor = open_version_cursor(model, read_only, column, model->matrix_table,
+										" ORDER BY block");
 	int64 items = 0;
 
 	if (size == 0)
@@ -189,7 +181,6 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 										 loaded->num_factors);
 	for (SPI_cursor_fetch(cursor, true, 1); SPI_processed > 0; SPI_cursor_fetch(cursor, true, 1))
 	{
-		fm_spi_check_types(types, lengthof(types));
 		items += read_block(model, loaded, items,
 							fm_matrix_from_datum(fm_spi_value_not_null(0, 1)));
 		SPI_freetuptable(SPI_tuptable);
@@ -208,6 +199,19 @@ free_loaded(FmLoaded *loaded)
 	fm_plan_free(&loaded->item_plan);
 	fm_plan_free(&loaded->seen_plan);
 	MemoryContextDelete(loaded->context);
+}
+
+/* Forget other versions of a model that nobody is using: most are older, and gone for good. */
+static void
+free_versions(Oid matrix_table)
+{
+	for (int i = 0; i < MAX_LOADED; i++)
+		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == matrix_table &&
+			loaded_models[i]->pins == 0)
+		{
+			free_loaded(loaded_models[i]);
+			loaded_models[i] = NULL;
+		}
 }
 
 /* A slot for one more: an empty one, else the least recently used that nobody is using. */
@@ -290,7 +294,10 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 			loaded_models[i]->stamp == model->stamp)
 			loaded = loaded_models[i];
 	if (loaded == NULL)
+	{
+		free_versions(model->matrix_table);
 		loaded = load_version(model, read_only);
+	}
 	pin(loaded, user);
 	return loaded;
 }
@@ -322,15 +329,4 @@ fm_loaded_find_item(const FmLoaded *loaded, int64 item_id)
 			high = middle;
 	}
 	return low < loaded->num_items && loaded->item_keys[low] == item_id ? low : -1;
-}
-
-int32
-fm_loaded_check_item(const FmLoaded *loaded, int32 item)
-{
-	if (item < 0 || item >= loaded->num_items)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("the item table says idx %d, but the model has %d items", item,
-							   loaded->num_items),
-						errhint("Train the model again.")));
-	return item;
 }

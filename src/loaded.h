@@ -50,7 +50,4 @@ extern int32 fm_loaded_check_idx(const FmLoaded *loaded, int32 idx);
 /* The idx of an item id given as an integer, or -1. The item type must be an integer. */
 extern int32 fm_loaded_find_item(const FmLoaded *loaded, int64 item_id);
 
-/* The idx given, read from the item table just now; an error if the loaded version has no such item. */
-extern int32 fm_loaded_check_item(const FmLoaded *loaded, int32 item);
-
 #endif

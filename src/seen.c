@@ -99,7 +99,7 @@ void
 fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 {
 	FmLoaded *loaded = serving->loaded;
-	const Oid columns[] = {loaded->item_type.is_integer ? loaded->item_type.type : INT4OID};
+	const Oid columns[] = {seen_item_type(loaded)};
 	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 
@@ -154,8 +154,7 @@ seen_by_user_query(const FmServing *serving)
 static void
 fetch_seen_rows(FmSeenStream *stream)
 {
-	const FmIdType *item_type = &stream->loaded->item_type;
-	const Oid columns[] = {INT4OID, item_type->is_integer ? item_type->type : INT4OID};
+	const Oid columns[] = {INT4OID, seen_item_type(stream->loaded)};
 
 	SPI_freetuptable(stream->rows);
 	SPI_cursor_fetch(stream->cursor, true, ROWS_PER_FETCH);

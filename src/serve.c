@@ -97,7 +97,6 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 	FmLoaded *loaded = serving->loaded;
 	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
-	const Oid types[] = {FLOAT4OID, FLOAT4ARRAYOID};
 	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
 
 	user.query[loaded->num_factors] = 1;
@@ -137,10 +136,8 @@ find_items_by_query(const FmServing *serving, Datum *ids, int num_ids, int32 *co
 	int16 length;
 	bool by_value;
 	char alignment;
-	const Oid types[] = {INT4OID};
 	Datum values[2];
 	int32 *items;
-	int32 found = 0;
 
 	if (!OidIsValid(types[0]))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -134,23 +134,6 @@ fm_spi_value_not_null(uint64 row, int column)
 }
 
 void
-fm_spi_check_types(const Oid *types, int num_types)
-{
-	TupleDesc desc = SPI_tuptable->tupdesc;
-
-	Assert(desc->natts == num_types);
-	for (int i = 0; i < num_types; i++)
-		if (TupleDescAttr(desc, i)->atttypid != types[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" is of type %s instead of %s",
-							NameStr(TupleDescAttr(desc, i)->attname),
-							format_type_be(TupleDescAttr(desc, i)->atttypid),
-							format_type_be(types[i])),
-					 errhint("A table of the model, or the ratings relation, has been altered.")));
-}
-
-void
 fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store, double num_rows)
 {
 	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));

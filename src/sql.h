@@ -57,12 +57,6 @@ extern Datum fm_spi_value(uint64 row, int column, bool *isnull);
 /* The same where the query cannot give NULL (an error if it does). */
 extern Datum fm_spi_value_not_null(uint64 row, int column);
 
-/*
- * An error unless the columns of the last result have exactly these types. Asked wherever C takes a
- * value apart that comes from a table somebody may alter or replace.
- */
-extern void fm_spi_check_types(const Oid *types, int num_types);
-
 /* Let statements read a tuplestore as a relation of this name, until SPI_unregister_relation. */
 extern void fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store,
 								 double num_rows);

@@ -95,8 +95,7 @@ score_ratings(const Fit *fit, FmRun *run)
 				CHECK_FOR_INTERRUPTS();
 		}
 	for (int64 r = 0; r < held_out->count; r++)
-		fm_add_error(&run->test,
-					 fm_score(&fit->parameters, held_out->user[r], held_out->item[r]),
+		fm_add_error(&run->test, fm_score(&fit->parameters, held_out->user[r], held_out->item[r]),
 					 held_out->value[r]);
 	return sum / (double) ratings->num_ratings;
 }
@@ -228,7 +227,7 @@ fm_train(PG_FUNCTION_ARGS)
 	if (!exists)
 	{
 		model.name = name;
-		model.schema = schema;
+		model.extension_schema = schema;
 		model.owner = GetUserId();
 		namespace = creation_namespace(definition.ratings);
 		fm_registry_delete_model(schema, name); /* a dead row, if any */
