@@ -222,6 +222,12 @@ fm_idmap_find(FmIdMap *map, Datum id)
 	return entry == NULL ? -1 : entry->index;
 }
 
+const FmIdType *
+fm_idmap_type(const FmIdMap *map)
+{
+	return &map->id_type;
+}
+
 int32
 fm_idmap_count(const FmIdMap *map)
 {

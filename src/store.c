@@ -120,20 +120,15 @@ fm_store_check_id_types(const FmModel *model, const FmIdType *user_type, const F
 	check_id_type(model, model->item_table, "item_id", model->definition.item_column, item_type);
 }
 
-/* The rows of one entity table: idx, id, w, v. */
+/* The rows of one entity table: idx, id as the ratings type it (the table may be narrower), w, v. */
 static TupleDesc
-entity_row_desc(Oid table, const char *id_column)
+entity_row_desc(const FmIdType *id_type, const char *id_column)
 {
 	TupleDesc desc = CreateTemplateTupleDesc(4);
-	Oid type;
-	int32 typmod;
-	Oid collation;
 
-	get_atttypetypmodcoll(table, fm_column_number(table, id_column, "model"), &type, &typmod,
-						  &collation);
 	TupleDescInitEntry(desc, 1, "idx", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 2, id_column, type, typmod, 0);
-	TupleDescInitEntryCollation(desc, 2, collation);
+	TupleDescInitEntry(desc, 2, id_column, id_type->type, id_type->typmod, 0);
+	TupleDescInitEntryCollation(desc, 2, id_type->collation);
 	TupleDescInitEntry(desc, 3, "w", FLOAT4OID, -1, 0);
 	TupleDescInitEntry(desc, 4, "v", FLOAT4ARRAYOID, -1, 0);
 	return desc;
@@ -184,7 +179,7 @@ insert_entity_rows(const EntityRows *rows, int version)
 {
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(version)};
-	TupleDesc desc = entity_row_desc(rows->table, rows->id_column);
+	TupleDesc desc = entity_row_desc(fm_idmap_type(rows->ids), rows->id_column);
 	Tuplestorestate *store = put_entity_rows(rows, desc);
 
 	fm_spi_register_rows("new_rows", desc, store, fm_idmap_count(rows->ids));
