@@ -4,8 +4,8 @@
  * A version never changes, so there is nothing to invalidate: an entry is found by (matrix table,
  * stamp), which the caller has just looked up under its own snapshot; rollback, savepoints and old
  * snapshots are right by construction. Memory: each entry has a context of its own below
- * TopMemoryContext, made complete before it is hung there. At most MAX_LOADED entries are kept; the
- * least recently used one that no call is using goes first. Locking: none but the queries' own.
+ * TopMemoryContext, made complete before it is hung there. At most MAX_LOADED entries are kept, one a
+ * model where no call is using more; the least recently used one that no call is using goes first. Locking: none but the queries' own.
  */
 #include "loaded.h"
 
@@ -253,6 +253,19 @@ free_loaded(FmLoaded *loaded)
 	MemoryContextDelete(loaded->context);
 }
 
+/* Forget other versions of a model that nobody is using: most are older, and gone for good. */
+static void
+free_versions(Oid matrix_table)
+{
+	for (int i = 0; i < MAX_LOADED; i++)
+		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == matrix_table &&
+			loaded_models[i]->pins == 0)
+		{
+			free_loaded(loaded_models[i]);
+			loaded_models[i] = NULL;
+		}
+}
+
 /* A slot for one more: an empty one, else the least recently used that nobody is using. */
 static int
 free_slot(void)
@@ -313,7 +326,10 @@ refresh_plans(const FmModel *model, FmLoaded *loaded)
 
 	if (loaded->plan_names != NULL && strcmp(loaded->plan_names, names) == 0)
 		return;
-	free_plans(loaded);
+	if (loaded->pins == 0)
+		free_plans(loaded);
+	else /* one of them may be running; a few kilobytes are lost instead */
+		loaded->user_plan = loaded->item_plan = loaded->seen_plan = NULL;
 	if (loaded->plan_names != NULL)
 		pfree(loaded->plan_names);
 	loaded->plan_names = NULL; /* until all are prepared */
@@ -349,7 +365,10 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 			loaded_models[i]->stamp == model->stamp)
 			loaded = loaded_models[i];
 	if (loaded == NULL)
+	{
+		free_versions(model->matrix_table);
 		loaded = load_version(model, read_only);
+	}
 	refresh_plans(model, loaded);
 	pin(loaded, user);
 	return loaded;
