@@ -231,6 +231,9 @@ fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x, bool
 	add_relation(&arguments, target);
 	add_integer(&arguments, x, false);
 	add_argument(&arguments, BOOLOID, BoolGetDatum(exclude_seen), false);
+	/* what another model wrote there is gone */
+	run_as_registry_owner(schema, "fm_target", "DELETE FROM %s WHERE target = $2 AND model <> $1",
+						  &arguments);
 	run_as_registry_owner(schema, "fm_target",
 						  "INSERT INTO %s VALUES ($1, $2, $3, $4) ON CONFLICT (model, target) "
 						  "DO UPDATE SET x = excluded.x, exclude_seen = excluded.exclude_seen",

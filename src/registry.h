@@ -40,7 +40,7 @@ extern void fm_registry_fail_run(Oid schema, const FmRun *run, const char *messa
 /* Remove a model with its runs and targets; no error if there is none. */
 extern void fm_registry_delete_model(Oid schema, const char *name);
 
-/* Remember, or forget, that a table holds a model's lists. */
+/* Remember, or forget, that a table holds a model's lists, and no other model's. */
 extern void fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x,
 									bool exclude_seen);
 extern void fm_registry_delete_target(Oid schema, const char *model, Oid target);

@@ -2,7 +2,7 @@
 -- backend, and a name must mean now what it means now.
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(8);
+SELECT plan(16);
 
 CREATE TABLE ratings (user_id int, item_id text, rating real);
 INSERT INTO ratings
@@ -27,6 +27,30 @@ SELECT throws_ok($$SELECT fm_train('tampered', iterations => 2); -- a version th
 SELECT throws_ok($$SELECT fm_train('tampered', iterations => 2);
     DELETE FROM fm_tampered_item WHERE item_id = 'i3';
     SELECT * FROM fm_top_x('1'::text, model => 'tampered')$$, 'XX001', NULL, 'an item without a row');
+
+-- An id column that became wider: an error where a new id does not fit, never a longer id stored.
+CREATE TABLE wide (user_id varchar(5), item_id int, rating real);
+INSERT INTO wide
+    SELECT 'u' || u, i, (u * 7 + i * 3) % 5 FROM generate_series(1, 20) u, generate_series(1, 40) i
+    WHERE (u + i) % 3 <> 0;
+SELECT is(status, 'succeeded', 'train on narrow ids') FROM fm_train('wide', 'wide', iterations => 2);
+ALTER TABLE wide ALTER user_id TYPE varchar(20);
+SELECT is(status, 'succeeded', 'train on wider ids that fit') FROM fm_train('wide', iterations => 2);
+SELECT throws_ok($$INSERT INTO wide VALUES ('a longer id', 1, 1);
+    SELECT fm_train('wide', iterations => 2)$$, '22001', NULL, 'an id that does not fit');
+
+-- A table holds the lists of one model, and of none once another session may not touch it.
+SELECT is(fm_write_top_x('lists', 2, 'tampered'), 40::bigint, 'write a table');
+SELECT throws_ok($$SELECT fm_write_top_x('lists', 2, 'wide')$$, '42804', NULL,
+                 'its types are those of the first model');
+SELECT fm_train('again', 'ratings', iterations => 2);
+SELECT is(fm_write_top_x('lists', 2, 'again'), 40::bigint, 'write it again for another model');
+SELECT is(array_agg(model), '{again}', 'only that one refreshes it') FROM fm_target
+    WHERE target = 'lists'::regclass;
+CREATE TEMP TABLE temporary (LIKE lists);
+SELECT fm_write_top_x('temporary', 2, 'again');
+SELECT is(count(*), 0::bigint, 'a temporary table is not refreshed') FROM fm_target
+    WHERE target = 'temporary'::regclass;
 
 SELECT * FROM finish();
 ROLLBACK;
