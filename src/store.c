@@ -203,8 +203,8 @@ insert_version_row(const FmModel *model, int version, const FmResult *result)
 					  CStringGetTextDatum(model->definition.task),
 					  Int32GetDatum(result->parameters->num_factors),
 					  Float8GetDatum(result->parameters->b),
-					  Float4GetDatum(result->load->min),
-					  Float4GetDatum(result->load->max),
+					  Float4GetDatum(result->load->reading->min),
+					  Float4GetDatum(result->load->reading->max),
 					  Float8GetDatum(result->rating_mean)};
 
 	fm_spi_execute(
@@ -234,12 +234,14 @@ fm_store_version(const FmModel *model, Oid extension_schema, int version, const 
 {
 	const FmParameters *parameters = result->parameters;
 	const FmLoad *load = result->load;
-	EntityRows users = {
-		model->user_table,		"user_id",			load->users,		load->user_order,
-		result->user_canonical, parameters->user_w, parameters->user_v, parameters->num_factors};
-	EntityRows items = {
-		model->item_table,		"item_id",			load->items,		load->item_order,
-		result->item_canonical, parameters->item_w, parameters->item_v, parameters->num_factors};
+	EntityRows users = {model->user_table,		"user_id",
+						load->reading->users,	load->user_order,
+						result->user_canonical, parameters->user_w,
+						parameters->user_v,		parameters->num_factors};
+	EntityRows items = {model->item_table,		"item_id",
+						load->reading->items,	load->item_order,
+						result->item_canonical, parameters->item_w,
+						parameters->item_v,		parameters->num_factors};
 
 	insert_version_row(model, version, result);
 	insert_entity_rows(&users, version);
