@@ -54,24 +54,27 @@ fm_default_init_stdev(void)
 static void
 standardise(const FmRatings *ratings, FmProblem *problem)
 {
-	double n = ratings->num_ratings, sum = 0, sum2 = 0;
+	double n = ratings->num_ratings, centre = 0, sum, sum2;
 	float least = ratings->user_value[0], most = least;
 
-	for (int64_t r = 0; r < ratings->num_ratings; r++)
+	/* Twice: the second time around the mean of the first, so that nothing cancels. */
+	for (int pass = 0; pass < 2; pass++)
 	{
-		float value = ratings->user_value[r];
+		sum = sum2 = 0;
+		for (int64_t r = 0; r < ratings->num_ratings; r++)
+		{
+			float value = ratings->user_value[r];
+			double distance = value - centre;
 
-		sum += value;
-		least = value < least ? value : least;
-		most = value > most ? value : most;
+			fm_problem_check(problem, r);
+			sum += distance;
+			sum2 += distance * distance;
+			least = value < least ? value : least;
+			most = value > most ? value : most;
+		}
+		centre += sum / n;
 	}
-	problem->mean = least < most ? sum / n : least;
-	for (int64_t r = 0; r < ratings->num_ratings; r++)
-	{
-		double distance = ratings->user_value[r] - problem->mean;
-
-		sum2 += distance * distance;
-	}
+	problem->mean = least < most ? centre : least;
 	problem->deviation = least < most ? sqrt(sum2 / n) : 1;
 }
 
