@@ -2,7 +2,7 @@
 -- backend, and a name must mean now what it means now.
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(16);
+SELECT plan(17);
 
 CREATE TABLE ratings (user_id int, item_id text, rating real);
 INSERT INTO ratings
@@ -51,6 +51,12 @@ CREATE TEMP TABLE temporary (LIKE lists);
 SELECT fm_write_top_x('temporary', 2, 'again');
 SELECT is(count(*), 0::bigint, 'a temporary table is not refreshed') FROM fm_target
     WHERE target = 'temporary'::regclass;
+
+-- A run whose backend was killed does not run for ever.
+INSERT INTO fm_run (model, version, stamp, status, started_at) VALUES ('again', 90, 0, 'running', now());
+SELECT fm_train('again', iterations => 2);
+SELECT is(array_agg(status ORDER BY version), '{failed,succeeded}', 'a run that was cut off')
+    FROM fm_runs WHERE model = 'again' AND version >= 90;
 
 SELECT * FROM finish();
 ROLLBACK;
