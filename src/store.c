@@ -105,8 +105,12 @@ static void
 check_id_type(const FmModel *model, Oid table, const char *id_column, const char *source_column,
 			  const FmIdType *id_type)
 {
-	Oid stored = get_atttype(table, fm_column_number(table, id_column, "model"));
+	Oid stored;
+	int32 typmod;
+	Oid collation;
 
+	get_atttypetypmodcoll(table, fm_column_number(table, id_column, "model"), &stored, &typmod,
+						  &collation);
 	if (stored != id_type->type)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -114,6 +118,13 @@ check_id_type(const FmModel *model, Oid table, const char *id_column, const char
 						"made for ids of type %s",
 						source_column, get_rel_name(model->definition.ratings),
 						format_type_be(id_type->type), model->name, format_type_be(stored)),
+				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
+	if (collation != id_type->collation)
+		ereport(ERROR,
+				(errcode(ERRCODE_COLLATION_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" has another collation than model \"%s\" was "
+						"made for",
+						source_column, get_rel_name(model->definition.ratings), model->name),
 				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
 }
 

@@ -123,7 +123,8 @@ check_finite(const FmHost *host, const char *name, const float *values, size_t c
 }
 
 static void
-run_solver(const FmProblem *problem, FmSolverKind solver, int rank, FmSampleSink sink, void *sink_ctx)
+run_solver(const FmProblem *problem, FmSolverKind solver, int rank, FmSampleSink sink,
+		   void *sink_ctx)
 {
 	if (solver == FM_SOLVER_MCMC)
 		fm_gibbs(problem, rank, sink, sink_ctx);
