@@ -30,11 +30,11 @@ struct FmUserWalk
 static void
 fetch_users(FmUserWalk *walk)
 {
-	const Oid types[] = {INT4OID, walk->loaded->user_type.type, FLOAT4OID, FLOAT4ARRAYOID};
+	const Oid columns[] = {INT4OID, walk->loaded->user_type.type, FLOAT4OID, FLOAT4ARRAYOID};
 
 	SPI_freetuptable(walk->rows);
 	SPI_cursor_fetch(walk->cursor, true, USERS_PER_FETCH);
-	fm_spi_check_types(types, lengthof(types));
+	fm_spi_expect(columns, 4);
 	walk->rows = SPI_tuptable;
 	walk->num_rows = SPI_processed;
 	walk->next = 0;
@@ -53,8 +53,8 @@ fm_users_open(const FmServing *serving)
 	walk->loaded = loaded;
 	walk->user.vector.query = palloc0((loaded->num_factors + 1) * sizeof(float));
 	walk->user.vector.query[loaded->num_factors] = 1;
-	walk->cursor =
-		SPI_cursor_open_with_args(NULL, sql, 1, types, values, NULL, serving->read_only, 0);
+	walk->cursor = SPI_cursor_open_with_args(NULL, sql, 1, types, values, NULL, serving->read_only,
+											 0);
 	fetch_users(walk);
 	return walk;
 }
@@ -96,8 +96,7 @@ fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, FmListCallb
 	MemoryContext per_user = AllocSetContextCreate(CurrentMemoryContext, "fmtopx list of one user",
 												   ALLOCSET_DEFAULT_SIZES);
 	int32 length = Min(x, loaded->num_items);
-	FmHit *hits =
-		MemoryContextAllocHuge(CurrentMemoryContext, ((Size) length + 1) * sizeof(FmHit));
+	FmHit *hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) length + 1) * sizeof(FmHit));
 	uint64 *excluded = fm_new_item_set(loaded);
 	FmUserWalk *walk = fm_users_open(serving);
 	FmSeenStream *seen = exclude_seen ? fm_seen_open(serving) : NULL;
@@ -139,8 +138,7 @@ put_text_rows(void *state, const FmBatchUser *user, const FmHit *hits, int32 cou
 {
 	AllRows *rows = state;
 	bool nulls[4] = {false};
-	Datum user_id =
-		CStringGetTextDatum(fm_id_text(&rows->serving->loaded->user_type, user->id));
+	Datum user_id = CStringGetTextDatum(fm_id_text(&rows->serving->loaded->user_type, user->id));
 
 	for (int32 r = 0; r < count; r++)
 	{

@@ -27,7 +27,8 @@ extern const FmBatchUser *fm_users_next(FmUserWalk *walk); /* NULL at the end */
 extern void fm_users_close(FmUserWalk *walk);
 
 /* Called with each user's list, best first; the memory context is reset after each user. */
-typedef void (*FmListCallback)(void *state, const FmBatchUser *user, const FmHit *hits, int32 count);
+typedef void (*FmListCallback)(void *state, const FmBatchUser *user, const FmHit *hits,
+							   int32 count);
 
 extern void fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen,
 						   FmListCallback callback, void *state);

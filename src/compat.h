@@ -68,8 +68,8 @@ fm_init_materialized_srf(FunctionCallInfo fcinfo)
 		elog(ERROR, "return type must be a row type");
 	result->returnMode = SFRM_Materialize;
 	result->setDesc = CreateTupleDescCopy(desc);
-	result->setResult = tuplestore_begin_heap(
-		(result->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+	result->setResult = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
+											  false, work_mem);
 	MemoryContextSwitchTo(previous);
 }
 #else

@@ -83,8 +83,9 @@ integer_argument(FunctionCallInfo fcinfo, int argument, const char *option, int 
 		return if_null;
 	value = PG_GETARG_INT32(argument);
 	if (value < min || value > max)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option %s must be between %d and %d, not %d", option, min, max, value)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option %s must be between %d and %d, not %d", option, min, max, value)));
 	return value;
 }
 
@@ -206,13 +207,15 @@ resolve_solver(FmDefinition *definition)
 	if (strcmp(definition->solver, "auto") == 0)
 		definition->solver = "mcmc";
 	if (strcmp(definition->solver, "mcmc") != 0 && strcmp(definition->solver, "als") != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option solver must be auto, mcmc or als for task => '%s', not \"%s\"",
-							   definition->task, definition->solver)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option solver must be auto, mcmc or als for task => '%s', not \"%s\"",
+						definition->task, definition->solver)));
 }
 
 static void
-check_solver_uses(const FmDefinition *definition, const char *option, bool given, const char *solver)
+check_solver_uses(const FmDefinition *definition, const char *option, bool given,
+				  const char *solver)
 {
 	if (given && strcmp(definition->solver, solver) != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -228,11 +231,10 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 	if (!OidIsValid(definition->ratings))
 	{
 		if (stored == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("model \"%s\" does not exist",
-							text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL))),
-					 errhint("To define it, say what to train it on: ratings => 'table'.")));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+							errmsg("model \"%s\" does not exist",
+								   text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL))),
+							errhint("To define it, say what to train it on: ratings => 'table'.")));
 		inherit(definition, stored);
 	}
 	check_task(definition->task);

@@ -49,10 +49,9 @@ _PG_init(void)
 
 	DefineCustomStringVariable("fmtopx.model", "The model that functions use when none is named.",
 							   NULL, &fm_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("fmtopx.simd",
-							   "The kernel that scans item vectors: auto, or one by name.",
-							   "All kernels give identical results; forcing one compares their speed.",
-							   &simd_kernel, "auto", PGC_USERSET, 0, check_simd_kernel,
-							   assign_simd_kernel, NULL);
+	DefineCustomStringVariable(
+		"fmtopx.simd", "The kernel that scans item vectors: auto, or one by name.",
+		"All kernels give identical results; forcing one compares their speed.", &simd_kernel,
+		"auto", PGC_USERSET, 0, check_simd_kernel, assign_simd_kernel, NULL);
 	MarkGUCPrefixReserved("fmtopx");
 }

@@ -222,6 +222,12 @@ fm_idmap_find(FmIdMap *map, Datum id)
 	return entry == NULL ? -1 : entry->index;
 }
 
+const FmIdType *
+fm_idmap_type(const FmIdMap *map)
+{
+	return &map->id_type;
+}
+
 int32
 fm_idmap_count(const FmIdMap *map)
 {
@@ -258,8 +264,7 @@ fm_idmap_order(FmIdMap *map)
 {
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx id order",
 												  ALLOCSET_DEFAULT_SIZES);
-	int32 *order = MemoryContextAllocHuge(CurrentMemoryContext,
-										  Max(map->count, 1) * sizeof(int32));
+	int32 *order = MemoryContextAllocHuge(CurrentMemoryContext, Max(map->count, 1) * sizeof(int32));
 	MemoryContext previous = MemoryContextSwitchTo(scratch);
 	FmSortedId *sorted = MemoryContextAllocHuge(scratch, Max(map->count, 1) * sizeof(FmSortedId));
 

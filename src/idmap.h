@@ -45,6 +45,7 @@ extern int32 fm_idmap_intern(FmIdMap *map, Datum id);
 /* The index of an id, or -1. */
 extern int32 fm_idmap_find(FmIdMap *map, Datum id);
 
+extern const FmIdType *fm_idmap_type(const FmIdMap *map);
 extern int32 fm_idmap_count(const FmIdMap *map);
 extern Datum fm_idmap_id(const FmIdMap *map, int32 index);
 

@@ -4,8 +4,9 @@
  * A version never changes, so there is nothing to invalidate: an entry is found by (matrix table,
  * stamp), which the caller has just looked up under its own snapshot; rollback, savepoints and old
  * snapshots are right by construction. Memory: each entry has a context of its own below
- * TopMemoryContext, made complete before it is hung there. At most MAX_LOADED entries are kept; the
- * least recently used one that no call is using goes first. Locking: none but the queries' own.
+ * TopMemoryContext, made complete before it is hung there. At most MAX_LOADED entries are kept, one a
+ * model where no call is using more; the least recently used one that no call is using goes first.
+ * Locking: none but the queries' own.
  */
 #include "loaded.h"
 
@@ -20,7 +21,6 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #define MAX_LOADED 8
 #define ROWS_PER_FETCH 10000
@@ -40,17 +40,17 @@ corrupted(const FmModel *model, const char *problem)
 static void
 read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
+	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
 	Oid types[] = {INT4OID};
-	const Oid result_types[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
 	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean FROM %s "
 							"WHERE version = $1",
 							fm_relation_sql(model->version_table)),
 				   1, types, values, NULL, read_only);
+	fm_spi_expect(columns, lengthof(columns));
 	if (SPI_processed != 1)
 		corrupted(model, "its row in the version table is missing");
-	fm_spi_check_types(result_types, lengthof(result_types));
 	loaded->num_factors = DatumGetInt32(fm_spi_value_not_null(0, 1));
 	loaded->b = DatumGetFloat8(fm_spi_value_not_null(0, 2));
 	loaded->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 3));
@@ -108,7 +108,7 @@ static void
 read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
 	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table, "");
-	const Oid types[] = {INT4OID, loaded->item_type.type};
+	const Oid columns[] = {INT4OID, loaded->item_type.type};
 	Size count = loaded->num_items;
 	Size num_read = 0;
 	bool *filled = MemoryContextAllocExtended(CurrentMemoryContext, count,
@@ -120,7 +120,7 @@ read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
 	for (SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH); SPI_processed > 0;
 		 SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH))
 	{
-		fm_spi_check_types(types, lengthof(types));
+		fm_spi_expect(columns, 2);
 		for (uint64 r = 0; r < SPI_processed; r++)
 		{
 			int32 idx = DatumGetInt32(fm_spi_value_not_null(r, 1));
@@ -163,21 +163,15 @@ read_block(const FmModel *model, FmLoaded *loaded, int64 first, const FmMatrix *
 	return block->num_items;
 }
 
-static Oid
-matrix_type(const FmModel *model)
-{
-	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("fm_matrix"),
-						   ObjectIdGetDatum(model->schema));
-}
-
 static void
 read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 {
 	const FmHost *host = fm_pg_host(loaded->context);
 	Size size = fm_scan_matrix_size(loaded->num_items, loaded->num_factors);
-	Portal cursor = open_version_cursor(model, read_only, "matrix", model->matrix_table,
+	/* the cast is none, unless the table's owner has given the column another type */
+	char *column = psprintf("matrix::%s", fm_qualified_sql(model->extension_schema, "fm_matrix"));
+	Portal cursor = open_version_cursor(model, read_only, column, model->matrix_table,
 										" ORDER BY block");
-	const Oid types[] = {matrix_type(model)};
 	int64 items = 0;
 
 	if (size == 0)
@@ -187,7 +181,6 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 										 loaded->num_factors);
 	for (SPI_cursor_fetch(cursor, true, 1); SPI_processed > 0; SPI_cursor_fetch(cursor, true, 1))
 	{
-		fm_spi_check_types(types, lengthof(types));
 		items += read_block(model, loaded, items,
 							fm_matrix_from_datum(fm_spi_value_not_null(0, 1)));
 		SPI_freetuptable(SPI_tuptable);
@@ -200,57 +193,25 @@ read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
 }
 
 static void
-free_plans(FmLoaded *loaded)
-{
-	SPIPlanPtr *const plans[] = {&loaded->user_plan, &loaded->item_plan, &loaded->seen_plan};
-
-	for (int i = 0; i < lengthof(plans); i++)
-	{
-		SPIPlanPtr plan = *plans[i];
-
-		*plans[i] = NULL;
-		if (plan != NULL)
-			SPI_freeplan(plan);
-	}
-}
-
-/* The present names of the relations that the plans read. */
-static char *
-plan_names(const FmModel *model)
-{
-	Oid ratings = model->definition.ratings;
-
-	return psprintf("%s %s %s", fm_relation_sql(model->user_table), fm_relation_sql(model->item_table),
-					get_rel_name(ratings) == NULL ? "-" : fm_relation_sql(ratings));
-}
-
-static void
-prepare_plans(const FmModel *model, FmLoaded *loaded)
-{
-	StringInfoData sql;
-	Oid user_types[] = {loaded->user_type.type, INT4OID};
-	Oid item_types[] = {get_array_type(loaded->item_type.type), INT4OID};
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT w, v FROM %s WHERE version = $2 AND ",
-					 fm_relation_sql(model->user_table));
-	fm_append_equality(&sql, "user_id", loaded->user_type.type, "$1");
-	loaded->user_plan = fm_spi_prepare(sql.data, 2, user_types);
-
-	if (!OidIsValid(item_types[0]))
-		return; /* a type without arrays: no lists of such ids can be given either */
-	resetStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT idx FROM %s WHERE version = $2 AND ",
-					 fm_relation_sql(model->item_table));
-	fm_append_equality(&sql, "item_id", loaded->item_type.type, "ANY ($1)");
-	loaded->item_plan = fm_spi_prepare(sql.data, 2, item_types);
-}
-
-static void
 free_loaded(FmLoaded *loaded)
 {
-	free_plans(loaded);
+	fm_plan_free(&loaded->user_plan);
+	fm_plan_free(&loaded->item_plan);
+	fm_plan_free(&loaded->seen_plan);
 	MemoryContextDelete(loaded->context);
+}
+
+/* Forget other versions of a model that nobody is using: most are older, and gone for good. */
+static void
+free_versions(Oid matrix_table)
+{
+	for (int i = 0; i < MAX_LOADED; i++)
+		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == matrix_table &&
+			loaded_models[i]->pins == 0)
+		{
+			free_loaded(loaded_models[i]);
+			loaded_models[i] = NULL;
+		}
 }
 
 /* A slot for one more: an empty one, else the least recently used that nobody is using. */
@@ -305,22 +266,6 @@ load_version(const FmModel *model, bool read_only)
 	return loaded;
 }
 
-/* Prepare anew where that has not been done, or a relation has another name or schema since. */
-static void
-refresh_plans(const FmModel *model, FmLoaded *loaded)
-{
-	char *names = plan_names(model);
-
-	if (loaded->plan_names != NULL && strcmp(loaded->plan_names, names) == 0)
-		return;
-	free_plans(loaded);
-	if (loaded->plan_names != NULL)
-		pfree(loaded->plan_names);
-	loaded->plan_names = NULL; /* until all are prepared */
-	prepare_plans(model, loaded);
-	loaded->plan_names = MemoryContextStrdup(loaded->context, names);
-}
-
 static void
 unpin(void *loaded)
 {
@@ -349,10 +294,23 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 			loaded_models[i]->stamp == model->stamp)
 			loaded = loaded_models[i];
 	if (loaded == NULL)
+	{
+		free_versions(model->matrix_table);
 		loaded = load_version(model, read_only);
-	refresh_plans(model, loaded);
+	}
 	pin(loaded, user);
 	return loaded;
+}
+
+int32
+fm_loaded_check_idx(const FmLoaded *loaded, int32 idx)
+{
+	if (idx < 0 || idx >= loaded->num_items)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("the model's item table holds the idx %d, beyond its %d items", idx,
+							   loaded->num_items),
+						errhint("Train the model again.")));
+	return idx;
 }
 
 int32
@@ -371,15 +329,4 @@ fm_loaded_find_item(const FmLoaded *loaded, int64 item_id)
 			high = middle;
 	}
 	return low < loaded->num_items && loaded->item_keys[low] == item_id ? low : -1;
-}
-
-int32
-fm_loaded_check_item(const FmLoaded *loaded, int32 item)
-{
-	if (item < 0 || item >= loaded->num_items)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("the item table says idx %d, but the model has %d items", item,
-							   loaded->num_items),
-						errhint("Train the model again.")));
-	return item;
 }

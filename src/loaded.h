@@ -7,9 +7,9 @@
 #include "compat.h"
 
 #include "core/scan.h"
-#include "executor/spi.h"
 #include "idmap.h"
 #include "model.h"
+#include "sql.h"
 
 typedef struct FmLoaded
 {
@@ -29,14 +29,13 @@ typedef struct FmLoaded
 	FmIdType user_type;
 	FmIdType item_type;
 	int32 num_items;
-	Datum *item_ids;	/* by idx */
-	int64 *item_keys;	/* the same as integers, ascending; NULL for other types */
+	Datum *item_ids;	  /* by idx */
+	int64 *item_keys;	  /* the same as integers, ascending; NULL for other types */
 	FmScanMatrix *matrix; /* by idx */
 
-	SPIPlanPtr user_plan; /* (user_id, version) → w, v */
-	SPIPlanPtr item_plan; /* (item_id[], version) → idx */
-	SPIPlanPtr seen_plan; /* see seen.c; NULL until it is first needed */
-	char *plan_names;	  /* of the relations in the plans, which are parsed by name */
+	FmPlan user_plan; /* (user_id, version) → w, v */
+	FmPlan item_plan; /* (item_id[], version) → idx */
+	FmPlan seen_plan; /* see seen.c */
 } FmLoaded;
 
 /*
@@ -45,10 +44,10 @@ typedef struct FmLoaded
  */
 extern FmLoaded *fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user);
 
+/* An idx read from a table, which its owner may have changed: an error unless the version has it. */
+extern int32 fm_loaded_check_idx(const FmLoaded *loaded, int32 idx);
+
 /* The idx of an item id given as an integer, or -1. The item type must be an integer. */
 extern int32 fm_loaded_find_item(const FmLoaded *loaded, int64 item_id);
-
-/* The idx given, read from the item table just now; an error if the loaded version has no such item. */
-extern int32 fm_loaded_check_item(const FmLoaded *loaded, int32 item);
 
 #endif

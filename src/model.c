@@ -20,12 +20,7 @@
 
 char *fm_default_model = NULL;
 
-/*
- * Prepared for one name of the registry; prepared again when the extension is created anew in another
- * schema or its schema is renamed, lest somebody else's schema of the old name be read.
- */
-static SPIPlanPtr lookup_plan = NULL;
-static char *lookup_plan_registry = NULL;
+static FmPlan lookup_plan;
 
 enum
 {
@@ -63,29 +58,15 @@ fm_registry_owner(Oid schema)
 	return owner;
 }
 
-static void
-prepare_lookup(Oid schema)
+static char *
+lookup_query(Oid schema)
 {
-	Oid types[] = {TEXTOID};
-	char *registry = fm_qualified_sql(schema, "fm_model");
-	char *sql;
-
-	if (lookup_plan_registry != NULL && strcmp(lookup_plan_registry, registry) == 0)
-		return;
-	if (lookup_plan_registry != NULL)
-		pfree(lookup_plan_registry);
-	lookup_plan_registry = NULL; /* until it is prepared */
-	sql = psprintf(
+	return psprintf(
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
 		"ratings, user_column, item_column, rating_column, task, solver, num_factors, iterations, "
 		"l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers "
 		"FROM %s WHERE model = $1",
-		registry);
-	if (lookup_plan != NULL)
-		SPI_freeplan(lookup_plan);
-	lookup_plan = NULL;
-	lookup_plan = fm_spi_prepare(sql, 1, types);
-	lookup_plan_registry = MemoryContextStrdup(TopMemoryContext, registry);
+		fm_qualified_sql(schema, "fm_model"));
 }
 
 static char *
@@ -136,19 +117,19 @@ read_definition(FmDefinition *definition, MemoryContext context)
 bool
 fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context, FmModel *model)
 {
+	Oid types[] = {TEXTOID};
 	Datum values[] = {CStringGetTextDatum(name)};
 	FmRoleSwitch previous = fm_act_as(fm_registry_owner(schema));
 	bool found;
 
-	prepare_lookup(schema);
-	fm_spi_execute_plan(lookup_plan, values, NULL, read_only);
+	fm_plan_execute(&lookup_plan, lookup_query(schema), 1, types, values, read_only);
 	fm_restore_role(&previous);
 
 	found = SPI_processed == 1;
 	if (found)
 	{
 		model->name = MemoryContextStrdup(context, name);
-		model->schema = schema;
+		model->extension_schema = schema;
 		model->version_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_VERSION_TABLE));
 		model->user_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_USER_TABLE));
 		model->item_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_ITEM_TABLE));
@@ -169,18 +150,21 @@ only_model(Oid schema, bool read_only, MemoryContext context)
 	Oid types[] = {OIDOID};
 	Datum values[] = {ObjectIdGetDatum(GetUserId())};
 	FmRoleSwitch previous = fm_act_as(fm_registry_owner(schema));
-	char *sql = psprintf("SELECT model FROM %s WHERE "
-						 "pg_catalog.has_table_privilege($1, version_table::pg_catalog.oid, 'SELECT') "
-						 "ORDER BY model",
-						 fm_qualified_sql(schema, "fm_model"));
+	char *sql =
+		psprintf("SELECT model FROM %s WHERE "
+				 "pg_catalog.has_table_privilege($1, version_table::pg_catalog.oid, 'SELECT') "
+				 "ORDER BY model",
+				 fm_qualified_sql(schema, "fm_model"));
 	char *name;
 
 	fm_spi_execute(sql, 1, types, values, NULL, read_only);
 	fm_restore_role(&previous);
 	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no model that you may read"),
-						errhint("Train one with fm_train('name', ratings => 'table'), or ask for SELECT on "
-								"the tables of another's.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no model that you may read"),
+				 errhint(
+					 "Train one with fm_train('name', ratings => 'table'), or ask for SELECT on "
+					 "the tables of another's.")));
 	if (SPI_processed > 1)
 		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER),
 						errmsg("there are %llu models and none was named",
@@ -217,9 +201,9 @@ fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, 
 	else
 		wanted = only_model(schema, read_only, context);
 	if (!fm_model_lookup(schema, wanted, read_only, context, model))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("model \"%s\" does not exist", wanted),
-						errhint("See the view fm_models for those you may read.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", wanted),
+				 errhint("See the view fm_models for those you may read.")));
 	fm_model_check_tables(model);
 }
 
@@ -227,10 +211,10 @@ void
 fm_model_check_owner(const FmModel *model)
 {
 	if (!fm_owns_relation(model->version_table, GetUserId()))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("must be owner of model \"%s\"", model->name),
-						errdetail("It belongs to role \"%s\".",
-								  GetUserNameFromId(model->owner, false))));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of model \"%s\"", model->name),
+				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(model->owner, false))));
 }
 
 bool

@@ -18,8 +18,8 @@ typedef struct FmDefinition
 	char *task;
 	char *solver; /* "auto" is resolved before it is stored */
 	int num_factors;
-	int iterations;	  /* 0: the solver's default */
-	float l2_reg_w;	  /* NaN: the solver's default; so for the next two */
+	int iterations; /* 0: the solver's default */
+	float l2_reg_w; /* NaN: the solver's default; so for the next two */
 	float l2_reg_v;
 	float init_stdev;
 	float test_size;
@@ -30,8 +30,8 @@ typedef struct FmDefinition
 typedef struct FmModel
 {
 	char *name;
-	Oid schema; /* of the extension */
-	Oid owner;	/* of version_table */
+	Oid extension_schema;
+	Oid owner; /* of version_table */
 	Oid version_table;
 	Oid user_table;
 	Oid item_table;

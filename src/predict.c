@@ -40,8 +40,8 @@ predict(FunctionCallInfo fcinfo, FmIdForm form)
 		PG_RETURN_NULL();
 	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
 				   form, CurrentMemoryContext);
-	possible =
-		fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID), &user_id);
+	possible = fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID),
+							  &user_id);
 	user = fm_serve_user(&serving, possible, user_id);
 	item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
 	score = user.base;

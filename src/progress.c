@@ -119,10 +119,10 @@ put_row(ReturnSetInfo *result, const PgBackendStatus *entry)
 
 	values[COL_PID] = Int32GetDatum(entry->st_procpid);
 	values[COL_MODEL] = CStringGetTextDatum(name);
-	values[COL_PHASE] = CStringGetTextDatum(
-		slots[SLOT_PHASE] >= 0 && slots[SLOT_PHASE] < lengthof(phase_names)
-			? phase_names[slots[SLOT_PHASE]]
-			: "unknown");
+	values[COL_PHASE] = CStringGetTextDatum(slots[SLOT_PHASE] >= 0 &&
+													slots[SLOT_PHASE] < lengthof(phase_names)
+												? phase_names[slots[SLOT_PHASE]]
+												: "unknown");
 	values[COL_ITERATION] = Int32GetDatum((int32) iteration);
 	values[COL_ITERATIONS] = Int32GetDatum((int32) slots[SLOT_ITERATIONS]);
 	values[COL_METRIC] = Float8GetDatum(metric);

@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(fm_refresh);
 
@@ -92,8 +93,11 @@ target_step(Refresh *refresh, const void *argument)
 {
 	const FmTarget *target = argument;
 
+	/* serving reads under the active snapshot, and that of the CALL is older than this version */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	fm_rewrite_target(refresh->fcinfo, refresh->model.name, target->table, target->x,
 					  target->exclude_seen);
+	PopActiveSnapshot();
 }
 
 /* Rewrite every table, whatever becomes of the others, unless cancelled; the first error, if any. */
@@ -135,8 +139,8 @@ conflict_argument(FunctionCallInfo fcinfo)
 	char *given;
 
 	if (PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("on_conflict must not be NULL")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("on_conflict must not be NULL")));
 	given = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (strcmp(given, "skip") == 0)
 		return CONFLICT_SKIP;

@@ -94,8 +94,8 @@ fm_registry_number_run(Oid schema, FmRun *run)
 
 	/* A sequence never goes back, so no later training can be taken for one that was rolled back. */
 	previous = fm_act_as(fm_registry_owner(schema));
-	run->stamp = DatumGetInt64(DirectFunctionCall1(
-		nextval_oid, ObjectIdGetDatum(get_relname_relid("fm_stamp", schema))));
+	run->stamp = DatumGetInt64(
+		DirectFunctionCall1(nextval_oid, ObjectIdGetDatum(get_relname_relid("fm_stamp", schema))));
 	fm_restore_role(&previous);
 }
 
@@ -153,6 +153,11 @@ fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definiti
 	Arguments arguments = {0};
 
 	add_text(&arguments, run->model);
+	/* whoever holds the training lock is the only one that runs; the others' backends are gone */
+	run_as_registry_owner(schema, "fm_run",
+						  "UPDATE %s SET status = 'failed', message = 'the training was cut off' "
+						  "WHERE model = $1 AND status = 'running'",
+						  &arguments);
 	add_integer(&arguments, run->version, false);
 	add_bigint(&arguments, run->stamp);
 	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
@@ -231,6 +236,9 @@ fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x, bool
 	add_relation(&arguments, target);
 	add_integer(&arguments, x, false);
 	add_argument(&arguments, BOOLOID, BoolGetDatum(exclude_seen), false);
+	/* what another model wrote there is gone */
+	run_as_registry_owner(schema, "fm_target", "DELETE FROM %s WHERE target = $2 AND model <> $1",
+						  &arguments);
 	run_as_registry_owner(schema, "fm_target",
 						  "INSERT INTO %s VALUES ($1, $2, $3, $4) ON CONFLICT (model, target) "
 						  "DO UPDATE SET x = excluded.x, exclude_seen = excluded.exclude_seen",

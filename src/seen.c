@@ -25,47 +25,49 @@ check_relation(const FmServing *serving)
 	char *relation = get_rel_name(definition->ratings);
 
 	if (relation == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the ratings relation of model \"%s\" (OID %u) does not exist any more",
-							   serving->model.name, definition->ratings),
-						errhint("Train the model from another with ratings => '...', or ask with "
-								"exclude_seen => false.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the ratings relation of model \"%s\" (OID %u) does not exist any more",
+						serving->model.name, definition->ratings),
+				 errhint("Train the model from another with ratings => '...', or ask with "
+						 "exclude_seen => false.")));
 	for (int i = 0; i < lengthof(columns); i++)
 	{
 		AttrNumber number = get_attnum(definition->ratings, columns[i]);
 
 		if (number == InvalidAttrNumber)
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("column \"%s\" of relation \"%s\" does not exist any more", columns[i],
-								   relation),
+							errmsg("column \"%s\" of relation \"%s\" does not exist any more",
+								   columns[i], relation),
 							errdetail("Model \"%s\" was trained from it.", serving->model.name),
 							errhint("Train the model again, or ask with exclude_seen => false.")));
 		if (get_atttype(definition->ratings, number) != types[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" of relation \"%s\" is of type %s now, but model \"%s\" was "
-							"trained on type %s",
-							columns[i], relation,
-							format_type_be(get_atttype(definition->ratings, number)),
-							serving->model.name, format_type_be(types[i])),
-					 errhint("Train it under another name, or ask with exclude_seen => false.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s now, but model \"%s\" was "
+						"trained on type %s",
+						columns[i], relation,
+						format_type_be(get_atttype(definition->ratings, number)),
+						serving->model.name, format_type_be(types[i])),
+				 errhint("Train it under another name, or ask with exclude_seen => false.")));
 	}
 }
 
-static void
-prepare_seen_plan(const FmServing *serving)
+static char *
+seen_query(const FmServing *serving)
 {
-	FmLoaded *loaded = serving->loaded;
+	const FmLoaded *loaded = serving->loaded;
 	const FmModel *model = &serving->model;
 	char *ratings = fm_relation_sql(model->definition.ratings);
 	char *user = psprintf("r.%s", quote_identifier(model->definition.user_column));
 	char *item = psprintf("r.%s", quote_identifier(model->definition.item_column));
-	Oid types[] = {loaded->user_type.type, INT4OID};
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	if (loaded->item_type.is_integer)
-		appendStringInfo(&sql, "SELECT %s FROM %s r WHERE %s IS NOT NULL AND ", item, ratings, item);
+		appendStringInfo(&sql, "SELECT %s FROM %s r WHERE %s IS NOT NULL AND ", item, ratings,
+						 item);
 	else
 	{
 		appendStringInfo(&sql, "SELECT i.idx FROM %s r JOIN %s i ON i.version = $2 AND ", ratings,
@@ -74,7 +76,7 @@ prepare_seen_plan(const FmServing *serving)
 		appendStringInfoString(&sql, " WHERE ");
 	}
 	fm_append_equality(&sql, user, loaded->user_type.type, "$1");
-	loaded->seen_plan = fm_spi_prepare(sql.data, loaded->item_type.is_integer ? 1 : 2, types);
+	return sql.data;
 }
 
 /* What stands in the item column of the statements here. */
@@ -89,22 +91,22 @@ static inline int32
 seen_item(const FmLoaded *loaded, Datum value)
 {
 	if (!loaded->item_type.is_integer)
-		return fm_loaded_check_item(loaded, DatumGetInt32(value));
+		return fm_loaded_check_idx(loaded, DatumGetInt32(value));
 	return fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, value));
 }
 
 void
 fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 {
-	const FmLoaded *loaded = serving->loaded;
-	const Oid types[] = {seen_item_type(loaded)};
+	FmLoaded *loaded = serving->loaded;
+	const Oid columns[] = {seen_item_type(loaded)};
+	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 
 	check_relation(serving);
-	if (loaded->seen_plan == NULL)
-		prepare_seen_plan(serving);
-	fm_spi_execute_plan(loaded->seen_plan, values, NULL, serving->read_only);
-	fm_spi_check_types(types, lengthof(types));
+	fm_plan_execute(&loaded->seen_plan, seen_query(serving), loaded->item_type.is_integer ? 1 : 2,
+					types, values, serving->read_only);
+	fm_spi_expect(columns, 1);
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{
 		int32 item = seen_item(loaded, fm_spi_value_not_null(r, 1));
@@ -152,11 +154,11 @@ seen_by_user_query(const FmServing *serving)
 static void
 fetch_seen_rows(FmSeenStream *stream)
 {
-	const Oid types[] = {INT4OID, seen_item_type(stream->loaded)};
+	const Oid columns[] = {INT4OID, seen_item_type(stream->loaded)};
 
 	SPI_freetuptable(stream->rows);
 	SPI_cursor_fetch(stream->cursor, true, ROWS_PER_FETCH);
-	fm_spi_check_types(types, lengthof(types));
+	fm_spi_expect(columns, 2);
 	stream->rows = SPI_tuptable;
 	stream->num_rows = SPI_processed;
 	stream->next = 0;
@@ -193,8 +195,7 @@ fm_seen_add_next(FmSeenStream *stream, int32 user_idx, uint64 *set)
 				return;
 			if (user < user_idx)
 				continue;
-			item = seen_item(stream->loaded,
-							 SPI_getbinval(row, stream->rows->tupdesc, 2, &isnull));
+			item = seen_item(stream->loaded, SPI_getbinval(row, stream->rows->tupdesc, 2, &isnull));
 			if (item >= 0)
 				fm_add_items(set, &item, 1);
 		}

@@ -58,7 +58,8 @@ fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given, D
 	if (serving->form == FM_IDS_BIGINT)
 		return fm_id_from_int64(id_type, DatumGetInt64(given), id);
 	getTypeInputInfo(id_type->type, &input, &parameter);
-	*id = OidInputFunctionCall(input, TextDatumGetCString(given), parameter, id_type->typmod);
+	/* as a literal of the type in general: 'abc' is no varchar(2), and equal to none */
+	*id = OidInputFunctionCall(input, TextDatumGetCString(given), parameter, -1);
 	return true;
 }
 
@@ -77,19 +78,32 @@ fm_serve_item_out(const FmServing *serving, int32 item)
 	return result;
 }
 
+static char *
+user_query(const FmServing *serving)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT w, v FROM %s WHERE version = $2 AND ",
+					 fm_relation_sql(serving->model.user_table));
+	fm_append_equality(&sql, "user_id", serving->loaded->user_type.type, "$1");
+	return sql.data;
+}
+
 FmUserVector
 fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 {
-	const FmLoaded *loaded = serving->loaded;
+	const Oid columns[] = {FLOAT4OID, FLOAT4ARRAYOID};
+	FmLoaded *loaded = serving->loaded;
+	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
-	const Oid types[] = {FLOAT4OID, FLOAT4ARRAYOID};
 	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
 
 	user.query[loaded->num_factors] = 1;
 	if (!possible)
 		return user;
-	fm_spi_execute_plan(loaded->user_plan, values, NULL, serving->read_only);
-	fm_spi_check_types(types, lengthof(types));
+	fm_plan_execute(&loaded->user_plan, user_query(serving), 2, types, values, serving->read_only);
+	fm_spi_expect(columns, 2);
 	if (SPI_processed > 0)
 	{
 		user.base += DatumGetFloat4(fm_spi_value_not_null(0, 1));
@@ -100,20 +114,32 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 	return user;
 }
 
+static char *
+items_query(const FmServing *serving)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT idx FROM %s WHERE version = $2 AND ",
+					 fm_relation_sql(serving->model.item_table));
+	fm_append_equality(&sql, "item_id", serving->loaded->item_type.type, "ANY ($1)");
+	return sql.data;
+}
+
 /* The idx of native ids in any order, by the item table's index. */
 static int32 *
 find_items_by_query(const FmServing *serving, Datum *ids, int num_ids, int32 *count)
 {
-	const FmLoaded *loaded = serving->loaded;
+	const Oid columns[] = {INT4OID};
+	FmLoaded *loaded = serving->loaded;
+	Oid types[] = {get_array_type(loaded->item_type.type), INT4OID};
 	int16 length;
 	bool by_value;
 	char alignment;
-	const Oid types[] = {INT4OID};
 	Datum values[2];
 	int32 *items;
-	int32 found = 0;
 
-	if (loaded->item_plan == NULL)
+	if (!OidIsValid(types[0]))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("lists of items need an array type, and type %s has none",
 							   format_type_be(loaded->item_type.type))));
@@ -121,12 +147,12 @@ find_items_by_query(const FmServing *serving, Datum *ids, int num_ids, int32 *co
 	values[0] = PointerGetDatum(
 		construct_array(ids, num_ids, loaded->item_type.type, length, by_value, alignment));
 	values[1] = Int32GetDatum(loaded->version);
-	fm_spi_execute_plan(loaded->item_plan, values, NULL, serving->read_only);
-	fm_spi_check_types(types, lengthof(types));
+	fm_plan_execute(&loaded->item_plan, items_query(serving), 2, types, values, serving->read_only);
+	fm_spi_expect(columns, 1);
 	items = palloc((SPI_processed + 1) * sizeof(int32));
 	for (uint64 r = 0; r < SPI_processed; r++)
-		items[found++] = fm_loaded_check_item(loaded, DatumGetInt32(fm_spi_value_not_null(r, 1)));
-	*count = found;
+		items[r] = fm_loaded_check_idx(loaded, DatumGetInt32(fm_spi_value_not_null(r, 1)));
+	*count = (int32) SPI_processed;
 	SPI_freetuptable(SPI_tuptable);
 	return items;
 }
@@ -252,8 +278,8 @@ void
 fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 {
 	if (PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("%s must not be NULL", option)));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be NULL", option)));
 }
 
 int32

@@ -11,6 +11,7 @@
 #include "catalog/pg_operator.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
@@ -49,18 +50,6 @@ fm_spi_finish(void)
 		elog(ERROR, "SPI_finish failed");
 }
 
-SPIPlanPtr
-fm_spi_prepare(const char *sql, int num_args, Oid *types)
-{
-	SPIPlanPtr plan = SPI_prepare(sql, num_args, types);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	if (SPI_keepplan(plan) != 0)
-		elog(ERROR, "SPI_keepplan failed");
-	return plan;
-}
-
 void
 fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values, const char *nulls,
 			   bool read_only)
@@ -72,12 +61,66 @@ fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values, const c
 }
 
 void
-fm_spi_execute_plan(SPIPlanPtr plan, Datum *values, const char *nulls, bool read_only)
+fm_plan_free(FmPlan *plan)
 {
-	int result = SPI_execute_plan(plan, values, nulls, read_only, 0);
+	/* a plan that is running is not freed but forgotten: some kilobytes, in a case that is rare */
+	if (plan->plan != NULL && plan->running == 0)
+		SPI_freeplan(plan->plan);
+	if (plan->sql != NULL)
+		pfree(plan->sql);
+	plan->plan = NULL;
+	plan->sql = NULL;
+}
 
+static void
+prepare(FmPlan *plan, const char *sql, int num_args, Oid *types)
+{
+	SPIPlanPtr prepared = SPI_prepare(sql, num_args, types);
+
+	if (prepared == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	fm_plan_free(plan);
+	plan->sql = MemoryContextStrdup(TopMemoryContext, sql);
+	if (SPI_keepplan(prepared) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	plan->plan = prepared;
+}
+
+void
+fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
+				bool read_only)
+{
+	volatile int result = 0;
+
+	if (plan->plan == NULL || strcmp(plan->sql, sql) != 0)
+		prepare(plan, sql, num_args, types);
+	plan->running++;
+	PG_TRY();
+	{
+		result = SPI_execute_plan(plan->plan, values, NULL, read_only, 0);
+	}
+	PG_FINALLY();
+	{
+		plan->running--;
+	}
+	PG_END_TRY();
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
+}
+
+void
+fm_spi_expect(const Oid *types, int num_columns)
+{
+	TupleDesc desc = SPI_tuptable->tupdesc;
+
+	for (int i = 0; i < num_columns; i++)
+		if (SPI_gettypeid(desc, i + 1) != types[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" that fmtopx reads is of type %s, not %s any more",
+							NameStr(TupleDescAttr(desc, i)->attname),
+							format_type_be(SPI_gettypeid(desc, i + 1)), format_type_be(types[i])),
+					 errhint("Give it back its type, or drop the model and train it again.")));
 }
 
 Datum
@@ -93,27 +136,11 @@ fm_spi_value_not_null(uint64 row, int column)
 	Datum value = fm_spi_value(row, column, &isnull);
 
 	if (isnull)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("unexpected NULL in column \"%s\" of a table of fmtopx",
-							   NameStr(TupleDescAttr(SPI_tuptable->tupdesc, column - 1)->attname))));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("unexpected NULL in column \"%s\" of a table of fmtopx",
+						NameStr(TupleDescAttr(SPI_tuptable->tupdesc, column - 1)->attname))));
 	return value;
-}
-
-void
-fm_spi_check_types(const Oid *types, int num_types)
-{
-	TupleDesc desc = SPI_tuptable->tupdesc;
-
-	Assert(desc->natts == num_types);
-	for (int i = 0; i < num_types; i++)
-		if (TupleDescAttr(desc, i)->atttypid != types[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" is of type %s instead of %s",
-							NameStr(TupleDescAttr(desc, i)->attname),
-							format_type_be(TupleDescAttr(desc, i)->atttypid),
-							format_type_be(types[i])),
-					 errhint("A table of the model, or the ratings relation, has been altered.")));
 }
 
 void
@@ -187,13 +214,13 @@ fm_append_equality(StringInfo sql, const char *left, Oid type, const char *right
 	Form_pg_operator operator;
 
 	if (!OidIsValid(entry->eq_opr))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("could not identify an equality operator for type %s", format_type_be(type))));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+						errmsg("could not identify an equality operator for type %s",
+							   format_type_be(type))));
 	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for operator %u", entry->eq_opr);
-	operator = (Form_pg_operator) GETSTRUCT(tuple);
+	operator=(Form_pg_operator) GETSTRUCT(tuple);
 	appendStringInfo(sql, "%s OPERATOR(%s.%s) %s", left,
 					 quote_identifier(get_namespace_name(operator->oprnamespace)),
 					 NameStr(operator->oprname), right);

@@ -28,25 +28,35 @@ extern void fm_restore_role(const FmRoleSwitch *previous);
 extern void fm_spi_connect(void);
 extern void fm_spi_finish(void);
 
-/* Prepare and keep a statement. */
-extern SPIPlanPtr fm_spi_prepare(const char *sql, int num_args, Oid *types);
-
 /* Run; every argument not null unless nulls says 'n'. Results are in SPI_tuptable, SPI_processed. */
 extern void fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values,
 						   const char *nulls, bool read_only);
-extern void fm_spi_execute_plan(SPIPlanPtr plan, Datum *values, const char *nulls, bool read_only);
+
+/*
+ * A statement kept between calls. Its text names relations, which may be renamed or moved under it, so
+ * every call gives the text as it is now, and another text is prepared anew. All zero to begin with.
+ */
+typedef struct FmPlan
+{
+	SPIPlanPtr plan;
+	char *sql;
+	int running; /* executions under way: the statement may call us again */
+} FmPlan;
+
+/* The same, for a kept statement; no argument is null. */
+extern void fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
+							bool read_only);
+extern void fm_plan_free(FmPlan *plan);
+
+/* An error unless the last result has columns of these types: what a table's owner may have altered must
+ * not be taken for what it was. */
+extern void fm_spi_expect(const Oid *types, int num_columns);
 
 /* A column (from 1) of a row of the last result. */
 extern Datum fm_spi_value(uint64 row, int column, bool *isnull);
 
 /* The same where the query cannot give NULL (an error if it does). */
 extern Datum fm_spi_value_not_null(uint64 row, int column);
-
-/*
- * An error unless the columns of the last result have exactly these types. Asked wherever C takes a
- * value apart that comes from a table somebody may alter or replace.
- */
-extern void fm_spi_check_types(const Oid *types, int num_types);
 
 /* Let statements read a tuplestore as a relation of this name, until SPI_unregister_relation. */
 extern void fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store,

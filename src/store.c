@@ -26,11 +26,12 @@ fm_check_model_name(const char *name)
 	const int longest = NAMEDATALEN - 1 - (int) strlen(LONGEST_TABLE_NAME);
 
 	if (name[0] == '\0')
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("the name of a model must not be empty")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME), errmsg("the name of a model must not be empty")));
 	if (strlen(name) > longest)
-		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
-						errmsg("the model name \"%s\" is too long", name),
-						errdetail("Its tables are named after it; it may have %d bytes.", longest)));
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG), errmsg("the model name \"%s\" is too long", name),
+				 errdetail("Its tables are named after it; it may have %d bytes.", longest)));
 }
 
 static Oid
@@ -40,10 +41,11 @@ create_table(const FmModel *model, Oid namespace, const char *suffix, const char
 	char *name = psprintf("fm_%s_%s", model->name, suffix);
 	char *qualified = fm_qualified_sql(namespace, name);
 
-	fm_spi_execute(psprintf("CREATE TABLE %s (%s)", qualified, columns), 0, NULL, NULL, NULL, false);
+	fm_spi_execute(psprintf("CREATE TABLE %s (%s)", qualified, columns), 0, NULL, NULL, NULL,
+				   false);
 	fm_spi_execute(psprintf("COMMENT ON TABLE %s IS %s", qualified,
-							quote_literal_cstr(psprintf("fmtopx model \"%s\": %s", model->name,
-														comment))),
+							quote_literal_cstr(
+								psprintf("fmtopx model \"%s\": %s", model->name, comment))),
 				   0, NULL, NULL, NULL, false);
 	return get_relname_relid(name, namespace);
 }
@@ -56,7 +58,8 @@ create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 	TypeCacheEntry *entry = lookup_type_cache(id_type->type, TYPECACHE_BTREE_OPFAMILY);
 
 	if (OidIsValid(entry->btree_opf))
-		fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s, version)", relation, id_column),
+		fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s, version)", relation,
+								id_column),
 					   0, NULL, NULL, NULL, false);
 	else
 		fm_spi_execute(psprintf("CREATE INDEX ON %s USING hash (%s)", relation, id_column), 0, NULL,
@@ -64,7 +67,8 @@ create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 }
 
 static Oid
-create_entity_table(const FmModel *model, Oid namespace, const char *entity, const FmIdType *id_type)
+create_entity_table(const FmModel *model, Oid namespace, const char *entity,
+					const FmIdType *id_type)
 {
 	char *id_column = psprintf("%s_id", entity);
 	char *columns = psprintf("version integer NOT NULL, idx integer NOT NULL, %s %s NOT NULL, "
@@ -81,12 +85,12 @@ void
 fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
 					   const FmIdType *user_type, const FmIdType *item_type)
 {
-	model->version_table =
-		create_table(model, namespace, "version",
-					 "version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
-					 "b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
-					 "rating_mean double precision NOT NULL",
-					 "global bias b and the range of the ratings, a row a version");
+	model->version_table = create_table(
+		model, namespace, "version",
+		"version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
+		"b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
+		"rating_mean double precision NOT NULL",
+		"global bias b and the range of the ratings, a row a version");
 	model->user_table = create_entity_table(model, namespace, "user", user_type);
 	model->item_table = create_entity_table(model, namespace, "item", item_type);
 	model->matrix_table = create_table(
@@ -120,20 +124,15 @@ fm_store_check_id_types(const FmModel *model, const FmIdType *user_type, const F
 	check_id_type(model, model->item_table, "item_id", model->definition.item_column, item_type);
 }
 
-/* The rows of one entity table: idx, id, w, v. */
+/* The rows of one entity table: idx, id as the ratings type it (the table may be narrower), w, v. */
 static TupleDesc
-entity_row_desc(Oid table, const char *id_column)
+entity_row_desc(const FmIdType *id_type, const char *id_column)
 {
 	TupleDesc desc = CreateTemplateTupleDesc(4);
-	Oid type;
-	int32 typmod;
-	Oid collation;
 
-	get_atttypetypmodcoll(table, fm_column_number(table, id_column, "model"), &type, &typmod,
-						  &collation);
 	TupleDescInitEntry(desc, 1, "idx", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 2, id_column, type, typmod, 0);
-	TupleDescInitEntryCollation(desc, 2, collation);
+	TupleDescInitEntry(desc, 2, id_column, id_type->type, id_type->typmod, 0);
+	TupleDescInitEntryCollation(desc, 2, id_type->collation);
 	TupleDescInitEntry(desc, 3, "w", FLOAT4OID, -1, 0);
 	TupleDescInitEntry(desc, 4, "v", FLOAT4ARRAYOID, -1, 0);
 	return desc;
@@ -184,7 +183,7 @@ insert_entity_rows(const EntityRows *rows, int version)
 {
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(version)};
-	TupleDesc desc = entity_row_desc(rows->table, rows->id_column);
+	TupleDesc desc = entity_row_desc(fm_idmap_type(rows->ids), rows->id_column);
 	Tuplestorestate *store = put_entity_rows(rows, desc);
 
 	fm_spi_register_rows("new_rows", desc, store, fm_idmap_count(rows->ids));
@@ -204,14 +203,15 @@ insert_version_row(const FmModel *model, int version, const FmResult *result)
 					  CStringGetTextDatum(model->definition.task),
 					  Int32GetDatum(result->parameters->num_factors),
 					  Float8GetDatum(result->parameters->b),
-					  Float4GetDatum(result->load->min),
-					  Float4GetDatum(result->load->max),
+					  Float4GetDatum(result->load->reading->min),
+					  Float4GetDatum(result->load->reading->max),
 					  Float8GetDatum(result->rating_mean)};
 
-	fm_spi_execute(psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
-							"rating_mean) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-							fm_relation_sql(model->version_table)),
-				   lengthof(values), types, values, NULL, false);
+	fm_spi_execute(
+		psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
+				 "rating_mean) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+				 fm_relation_sql(model->version_table)),
+		lengthof(values), types, values, NULL, false);
 }
 
 static void
@@ -220,12 +220,13 @@ insert_matrix(const FmModel *model, Oid extension_schema, int version)
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(version)};
 
-	fm_spi_execute(psprintf("INSERT INTO %s (version, block, matrix) "
-							"SELECT $1, idx / %d, %s(idx, v, w) FROM %s WHERE version = $1 GROUP BY 2",
-							fm_relation_sql(model->matrix_table), MATRIX_BLOCK_ITEMS,
-							fm_qualified_sql(extension_schema, "fm_matrix_agg"),
-							fm_relation_sql(model->item_table)),
-				   1, types, values, NULL, false);
+	fm_spi_execute(
+		psprintf("INSERT INTO %s (version, block, matrix) "
+				 "SELECT $1, idx / %d, %s(idx, v, w) FROM %s WHERE version = $1 GROUP BY 2",
+				 fm_relation_sql(model->matrix_table), MATRIX_BLOCK_ITEMS,
+				 fm_qualified_sql(extension_schema, "fm_matrix_agg"),
+				 fm_relation_sql(model->item_table)),
+		1, types, values, NULL, false);
 }
 
 void
@@ -233,12 +234,14 @@ fm_store_version(const FmModel *model, Oid extension_schema, int version, const 
 {
 	const FmParameters *parameters = result->parameters;
 	const FmLoad *load = result->load;
-	EntityRows users = {
-		model->user_table,		"user_id",			load->users,		load->user_order,
-		result->user_canonical, parameters->user_w, parameters->user_v, parameters->num_factors};
-	EntityRows items = {
-		model->item_table,		"item_id",			load->items,		load->item_order,
-		result->item_canonical, parameters->item_w, parameters->item_v, parameters->num_factors};
+	EntityRows users = {model->user_table,		"user_id",
+						load->reading->users,	load->user_order,
+						result->user_canonical, parameters->user_w,
+						parameters->user_v,		parameters->num_factors};
+	EntityRows items = {model->item_table,		"item_id",
+						load->reading->items,	load->item_order,
+						result->item_canonical, parameters->item_w,
+						parameters->item_v,		parameters->num_factors};
 
 	insert_version_row(model, version, result);
 	insert_entity_rows(&users, version);
@@ -268,6 +271,6 @@ fm_store_drop_tables(const FmModel *model)
 
 	for (int i = 0; i < lengthof(tables); i++)
 		if (get_rel_name(tables[i]) != NULL)
-			fm_spi_execute(psprintf("DROP TABLE %s", fm_relation_sql(tables[i])), 0, NULL, NULL, NULL,
-						   false);
+			fm_spi_execute(psprintf("DROP TABLE %s", fm_relation_sql(tables[i])), 0, NULL, NULL,
+						   NULL, false);
 }

@@ -15,6 +15,7 @@
 #include "batch.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
 #include "registry.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -116,10 +117,11 @@ check_target_column(Oid target, const char *column, Oid type)
 	AttrNumber number = get_attnum(target, column);
 
 	if (number == InvalidAttrNumber)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
-						errhint("A table that fm_write_top_x writes needs user_id, rank, item_id and "
-								"score; name one that does not exist yet and it is created.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
+				 errhint("A table that fm_write_top_x writes needs user_id, rank, item_id and "
+						 "score; name one that does not exist yet and it is created.")));
 	if (get_atttype(target, number) != type)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of table \"%s\" is of type %s, but the lists have %s",
@@ -243,9 +245,9 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	fm_require_argument(fcinfo, 3, "exclude_seen");
 	exclude_seen = PG_GETARG_BOOL(3);
 	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
-	target = RangeVarGetRelid(name, ShareUpdateExclusiveLock, true);
-	if (OidIsValid(target) && !fm_owns_relation(target, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, name->relname);
+	/* whose table it is must be known before it is locked */
+	target = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock, RVR_MISSING_OK,
+									  RangeVarCallbackOwnsRelation, NULL);
 
 	lists = compute_lists(fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2), x, exclude_seen);
 	if (OidIsValid(target))
@@ -256,6 +258,8 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 		write_lists(lists, InvalidOid, fm_qualified_sql(namespace, name->relname), GetUserId());
 		target = get_relname_relid(name->relname, namespace);
 	}
-	register_target(fcinfo, lists->model, target, x, exclude_seen);
+	if (get_rel_persistence(target) !=
+		RELPERSISTENCE_TEMP) /* which no other session could refresh */
+		register_target(fcinfo, lists->model, target, x, exclude_seen);
 	PG_RETURN_INT64(lists->num_rows);
 }

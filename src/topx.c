@@ -84,8 +84,8 @@ compute_rows(FunctionCallInfo fcinfo, FmIdForm form, MemoryContext context, TopX
 	fm_check_context(fcinfo, ARG_CONTEXT);
 	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
 				   form, context);
-	possible =
-		fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID), &user_id);
+	possible = fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID),
+							  &user_id);
 	user = fm_serve_user(&serving, possible, user_id);
 	excluded = excluded_items(&serving, fcinfo, user_id, possible);
 	x = Min(x, serving.loaded->num_items);
@@ -130,8 +130,7 @@ top_x(FunctionCallInfo fcinfo, FmIdForm form)
 		Datum values[] = {Int32GetDatum(r + 1), rows->item_ids[r], Float4GetDatum(rows->scores[r])};
 		bool nulls[3] = {false};
 
-		SRF_RETURN_NEXT(call,
-						HeapTupleGetDatum(heap_form_tuple(call->tuple_desc, values, nulls)));
+		SRF_RETURN_NEXT(call, HeapTupleGetDatum(heap_form_tuple(call->tuple_desc, values, nulls)));
 	}
 	SRF_RETURN_DONE(call);
 }

@@ -62,9 +62,9 @@ static void
 fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
 {
 	FmSolverOptions options = fm_solver_options(definition);
-	FmTriples *triples = &load->triples;
-	int32 num_users = fm_idmap_count(load->users);
-	int32 num_items = fm_idmap_count(load->items);
+	FmTriples *triples = &load->reading->triples;
+	int32 num_users = fm_idmap_count(load->reading->users);
+	int32 num_items = fm_idmap_count(load->reading->items);
 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
@@ -95,8 +95,7 @@ score_ratings(const Fit *fit, FmRun *run)
 				CHECK_FOR_INTERRUPTS();
 		}
 	for (int64 r = 0; r < held_out->count; r++)
-		fm_add_error(&run->test,
-					 fm_score(&fit->parameters, held_out->user[r], held_out->item[r]),
+		fm_add_error(&run->test, fm_score(&fit->parameters, held_out->user[r], held_out->item[r]),
 					 held_out->value[r]);
 	return sum / (double) ratings->num_ratings;
 }
@@ -107,10 +106,10 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 	run->iterations = definition->iterations > 0
 						  ? definition->iterations
 						  : fm_default_iterations(fm_solver_options(definition).solver);
-	run->users = fm_idmap_count(load->users);
-	run->items = fm_idmap_count(load->items);
+	run->users = fm_idmap_count(load->reading->users);
+	run->items = fm_idmap_count(load->reading->items);
 	run->ratings = fit->ratings.num_ratings;
-	run->skipped = load->skipped;
+	run->skipped = load->reading->skipped;
 }
 
 static void
@@ -224,11 +223,13 @@ fm_train(PG_FUNCTION_ARGS)
 	fm_check_model_name(name);
 	fm_spi_connect();
 	exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
+	if (exists)
+		fm_model_check_tables(&model);
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
 	if (!exists)
 	{
 		model.name = name;
-		model.schema = schema;
+		model.extension_schema = schema;
 		model.owner = GetUserId();
 		namespace = creation_namespace(definition.ratings);
 		fm_registry_delete_model(schema, name); /* a dead row, if any */

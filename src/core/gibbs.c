@@ -30,12 +30,15 @@
  * conditioned on. The average of E[U|V] Vᵀ over draws of V converges to the same posterior mean as
  * the average of U Vᵀ, with the noise of U integrated out (Rao-Blackwell; Gelfand and Smith 1990).
  *
- * Memory: two tables of rows for each side, one worker's block memory.
+ * A team (team.h) shares out the entities of each half-step, and its leader feeds the sink. Memory: two
+ * tables of rows for each side, shared by the team; block memory for each member.
  */
 #include "core/gibbs.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "core/team.h"
 
 /* Of the gamma and normal hyper-priors; shapes and rates are halved where they are used. */
 #define PRIOR_SHAPE 1.0
@@ -194,6 +197,24 @@ draw_shares(Sampler *sampler, int side, int32_t begin, int32_t end)
 	}
 }
 
+/* The part of a half-step that members of a team share out. */
+typedef struct SideDraw
+{
+	Sampler *sampler;
+	int side;
+	const FmHalfStep *step;
+} SideDraw;
+
+/* FmTeamBody */
+static void
+draw_range(void *state, int32_t begin, int32_t end)
+{
+	const SideDraw *draw = state;
+
+	fm_block_half_step(draw->step, draw->sampler->work, begin, end);
+	draw_shares(draw->sampler, draw->side, begin, end);
+}
+
 /* Draw one side given the other. */
 static void
 draw_side(Sampler *sampler, int side)
@@ -202,7 +223,10 @@ draw_side(Sampler *sampler, int side)
 	FmHalfStep step = fm_problem_half_step(sampler->problem, side, sampler->rank,
 										   sampler->draw_rows[1 - side], sampler->error[side]);
 
+	SideDraw draw = {sampler, side, &step};
+
 	draw_prior(sampler, side);
+	fm_team_barrier(sampler->problem->host); /* all have read what is now written */
 	step.noise_precision = sampler->noise_precision;
 	step.noise_share = sampler->share[side];
 	step.prior_precision = sampler->prior.precision;
@@ -212,8 +236,7 @@ draw_side(Sampler *sampler, int side)
 	step.noise = &key;
 	step.draw_rows = sampler->draw_rows[side];
 	step.mean_rows = sampler->mean_rows[side];
-	fm_block_half_step(&step, sampler->work, 0, step.side->count);
-	draw_shares(sampler, side, 0, step.side->count);
+	fm_team_for(sampler->problem->host, step.side->count, FM_BLOCK_CHUNK, draw_range, &draw);
 }
 
 /* Draw α given the residuals; returns their weighted root mean square. */
@@ -271,10 +294,10 @@ sampler_init(Sampler *sampler, const FmProblem *problem, int rank)
 
 		sampler->draw_rows[side] = fm_problem_init_rows(problem, side, rank);
 		sampler->mean_rows[side] = fm_problem_rows(problem, side, rank);
-		sampler->error[side] = host->alloc(host->ctx, count, sizeof(double));
-		sampler->share[side] = host->alloc(host->ctx, count, sizeof(float));
+		sampler->error[side] = fm_team_alloc(host, count, sizeof(double));
+		sampler->share[side] = fm_team_alloc(host, count, sizeof(float));
 		sampler->covariate[side] = host->alloc(host->ctx, count, sizeof(float));
-		for (int32_t e = 0; e < count; e++)
+		for (int32_t e = 0; e < count && fm_team_leads(host); e++)
 			sampler->share[side][e] = 1;
 		init_covariate(sampler, side);
 	}
@@ -282,6 +305,7 @@ sampler_init(Sampler *sampler, const FmProblem *problem, int rank)
 	sampler->prior.precision = host->alloc(host->ctx, rank + 1, sizeof(float));
 	sampler->prior.mean = host->alloc(host->ctx, rank + 1, sizeof(float));
 	sampler->prior.slope = host->alloc(host->ctx, rank + 1, sizeof(float));
+	fm_team_barrier(host);
 }
 
 static void
@@ -292,10 +316,10 @@ sampler_release(Sampler *sampler)
 	fm_block_work_release(host, sampler->work);
 	for (int side = 0; side < 2; side++)
 	{
-		host->release(host->ctx, sampler->draw_rows[side]);
-		host->release(host->ctx, sampler->mean_rows[side]);
-		host->release(host->ctx, sampler->error[side]);
-		host->release(host->ctx, sampler->share[side]);
+		fm_team_release(host, sampler->draw_rows[side]);
+		fm_team_release(host, sampler->mean_rows[side]);
+		fm_team_release(host, sampler->error[side]);
+		fm_team_release(host, sampler->share[side]);
 		host->release(host->ctx, sampler->covariate[side]);
 	}
 	host->release(host->ctx, sampler->sums);
@@ -343,10 +367,10 @@ fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 
 		sampler.iteration = iteration;
 		draw_side(&sampler, FM_USERS);
-		if (keep)
+		if (keep && sink != NULL)
 			sink(sink_ctx, sampler.mean_rows[FM_USERS], sampler.draw_rows[FM_ITEMS]);
 		draw_side(&sampler, FM_ITEMS);
-		if (keep)
+		if (keep && sink != NULL)
 			sink(sink_ctx, sampler.draw_rows[FM_USERS], sampler.mean_rows[FM_ITEMS]);
 		error = draw_noise_precision(&sampler);
 		if (host->progress)

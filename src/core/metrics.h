@@ -39,7 +39,7 @@ typedef struct FmRankingSums
 } FmRankingSums;
 
 /* One user's list: is_hit[r] tells whether the item at rank r + 1 is relevant; relevant ≥ 1, x ≥ 1. */
-extern void fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length, int32_t x,
-						   int64_t relevant);
+extern void fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length,
+						   int32_t x, int64_t relevant);
 
 #endif

@@ -6,13 +6,15 @@
 
 #include <string.h>
 
+#include "core/team.h"
+
 float *
 fm_problem_rows(const FmProblem *problem, int side, int rank)
 {
-	return problem->host->alloc(problem->host->ctx,
-								(size_t) problem->side[side].count *
-									fm_block_stride(problem->kernel, rank),
-								sizeof(float));
+	return fm_team_alloc(problem->host,
+						 (size_t) problem->side[side].count *
+							 fm_block_stride(problem->kernel, rank),
+						 sizeof(float));
 }
 
 float *
@@ -22,9 +24,12 @@ fm_problem_init_rows(const FmProblem *problem, int side, int rank)
 	const FmSide *ratings = &problem->side[side];
 	int stride = fm_block_stride(problem->kernel, rank);
 	float *rows = fm_problem_rows(problem, side, rank);
-	float *normals = host->alloc(host->ctx, (size_t) (rank + 3) * FM_RANDOM_LANES, sizeof(float));
+	float *normals;
 	FmRandomKey key = {problem->seed, FM_STREAM_INIT + side, 0};
 
+	if (!fm_team_leads(host))
+		return rows;
+	normals = host->alloc(host->ctx, (size_t) (rank + 3) * FM_RANDOM_LANES, sizeof(float));
 	for (int32_t e = 0; e < ratings->count; e++)
 	{
 		int lane = e % FM_RANDOM_LANES;

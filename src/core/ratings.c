@@ -178,8 +178,8 @@ fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_item
 {
 	int64_t *next;
 
-	*ratings = (FmRatings){
-		.num_users = num_users, .num_items = num_items, .num_ratings = triples->count};
+	*ratings =
+		(FmRatings){.num_users = num_users, .num_items = num_items, .num_ratings = triples->count};
 	allocate_order(num_users, triples->count, host, &ratings->user_start, &ratings->user_item,
 				   &ratings->user_value);
 	count_starts(triples->user, triples->count, num_users, ratings->user_start);

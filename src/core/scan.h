@@ -55,8 +55,9 @@ extern int32_t fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query
 								  const int32_t *items, int32_t num_list, FmHit *hits);
 
 /* Kernels by name: "avx512", "avx2", "neon", "c". */
-extern const char *const *fm_scan_kernel_names(void); /* those this CPU runs, best first, NULL-ended */
-extern bool fm_scan_use_kernel(const char *name);	  /* "auto" or a name; false: not on this CPU */
+extern const char *const *
+fm_scan_kernel_names(void);						  /* those this CPU runs, best first, NULL-ended */
+extern bool fm_scan_use_kernel(const char *name); /* "auto" or a name; false: not on this CPU */
 extern const char *fm_scan_kernel_in_use(void);
 
 #endif

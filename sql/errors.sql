@@ -1,0 +1,348 @@
+-- Bad input: each item gets an error with its code, the value at fault and a hint, or the natural short
+-- result; and whatever happened, the model trained before serves the same lists.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS fmtopx;
+CREATE SCHEMA errors;
+SET search_path = errors, public;
+
+CREATE TABLE ratings (user_id int, item_id int, rating real);
+INSERT INTO ratings
+SELECT u, i, CASE WHEN (u <= 6) = (i % 2 = 1) THEN 5 ELSE 1 END
+FROM generate_series(1, 12) u, generate_series(1, 10) i WHERE (u + i) % 4 <> 0;
+SELECT model, version FROM fm_train('good', ratings => 'ratings', num_factors => 4, iterations => 20);
+
+CREATE VIEW served AS
+SELECT seen, l.* FROM (VALUES (true), (false)) s (seen),
+    LATERAL (SELECT u, t.* FROM generate_series(0, 12) u, fm_top_x(u, 3, 'good', seen) t
+             UNION ALL SELECT user_id::int, rank, item_id::bigint, score FROM fm_top_x_all(3, 'good', seen)) l;
+CREATE TABLE kept AS SELECT * FROM served;
+
+-- Run a statement as a user would; what came of it, but for OIDs, and whether the good model still serves.
+CREATE FUNCTION try(sql text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    code text; message text; detail text; hint text; rows bigint;
+BEGIN
+    BEGIN
+        EXECUTE sql;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        RETURN NEXT format('%s row(s)', rows);
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
+            detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+        RETURN NEXT format('ERROR %s: %s', code, regexp_replace(message, 'OID \d+', 'OID ...'));
+        RETURN QUERY SELECT 'DETAIL: ' || detail WHERE detail <> '';
+        RETURN QUERY SELECT 'HINT: ' || hint WHERE hint <> '';
+    END;
+    IF EXISTS ((TABLE served EXCEPT ALL TABLE kept) UNION ALL (TABLE kept EXCEPT ALL TABLE served)) THEN
+        RETURN NEXT 'the good model serves other lists now';
+    END IF;
+    IF EXISTS (SELECT FROM pg_class WHERE relname LIKE 'fm\_bad\_%') THEN
+        RETURN NEXT 'tables are left behind';
+    END IF;
+END $$;
+\pset format unaligned
+\pset tuples_only
+
+-- Unknown model.
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'nosuch')$$);
+SELECT try($$SELECT * FROM fm_top_x('1'::text, 3, 'nosuch')$$);
+SELECT try($$SELECT * FROM fm_top_x_all(3, 'nosuch')$$);
+SELECT try($$SELECT fm_write_top_x('lists', 3, 'nosuch')$$);
+SELECT try($$SELECT fm_predict(1, 1, 'nosuch')$$);
+SELECT try($$SELECT * FROM fm_evaluate('ratings', 'nosuch')$$);
+SELECT try($$SELECT * FROM fm_user_vectors('nosuch')$$);
+SELECT try($$SELECT * FROM fm_item_vectors('nosuch')$$);
+SELECT try($$SELECT fm_drop('nosuch')$$);
+SELECT try($$CALL fm_refresh('nosuch')$$);
+SELECT try($$SELECT fm_train('nosuch')$$);
+SELECT try($$SELECT fm_train('')$$);
+SELECT try($$SELECT fm_train(repeat('m', 53), ratings => 'ratings')$$);
+SET fmtopx.model = 'nosuch';
+SELECT try($$SELECT * FROM fm_top_x(1, 3)$$);
+RESET fmtopx.model;
+
+-- Unknown relation, or not one to read ratings from.
+SELECT try($$SELECT fm_train('bad', ratings => 'nosuch')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 999999999::oid::regclass)$$);
+SELECT try($$SELECT fm_train('good', ratings => 999999999::oid::regclass)$$);
+CREATE SEQUENCE numbers;
+SELECT try($$SELECT fm_train('bad', ratings => 'numbers')$$);
+CREATE INDEX ratings_user ON ratings (user_id);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings_user')$$);
+SELECT try($$SELECT * FROM fm_evaluate('nosuch', 'good')$$);
+SELECT try($$SELECT * FROM fm_evaluate('numbers', 'good')$$);
+
+-- Unknown column.
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', user_column => 'customer')$$);
+SELECT try($$SELECT fm_train('good', item_column => 'film')$$);
+SELECT try($$SELECT fm_train('good', rating_column => 'stars')$$);
+SELECT try($$SELECT fm_train('good', user_column => 'ctid')$$);
+SELECT try($$SELECT * FROM fm_evaluate('kept', 'good')$$);
+
+-- Unknown option, and values out of range.
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', factors => 3)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', task => 'cooking')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', solver => 'sgd')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', solver => 'ials')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', num_factors => 0)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', num_factors => -1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', num_factors => 1025)$$);
+SELECT try($$SELECT fm_train('good', num_factors => 10000)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', iterations => 0)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', iterations => 100001)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', solver => 'als', l2_reg_w => -1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', solver => 'als', l2_reg_v => 'NaN')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', solver => 'als', l2_reg_v => 'Infinity')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', init_stdev => -0.1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', test_size => 1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', test_size => -0.1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', test_size => 'NaN')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', test_size => 0.9999)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', workers => -1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', workers => 1025)$$);
+SELECT try($$CALL fm_refresh('good', 'perhaps')$$);
+SELECT try($$SET fmtopx.nosuch = 1$$);
+
+-- Options that the solver does not use.
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', l2_reg_w => 1)$$);
+SELECT try($$SELECT fm_train('good', l2_reg_v => 1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', solver => 'als', unobserved_weight => 1)$$);
+
+-- Ids of an unhashable type, and ratings that are no numbers.
+CREATE VIEW places AS SELECT point(user_id, 0) AS user_id, item_id, rating FROM ratings;
+CREATE VIEW documents AS SELECT user_id, json_build_object('id', item_id) AS item_id, rating FROM ratings;
+CREATE VIEW words AS SELECT user_id, item_id, rating::text FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'places')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'documents')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'words')$$);
+SELECT try($$SELECT * FROM fm_evaluate('words', 'good')$$);
+
+-- Ids of another type than the model was made for.
+CREATE VIEW by_text AS SELECT user_id::text, item_id, rating FROM ratings;
+SELECT try($$SELECT fm_train('good', ratings => 'by_text')$$);
+SELECT try($$SELECT * FROM fm_evaluate('by_text', 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x('one'::text, 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x('1'::text, 3, 'good', candidates => '{1,two}')$$);
+
+-- Ratings that are not finite, or not so as a real.
+CREATE VIEW nans AS SELECT * FROM ratings UNION ALL SELECT 1, 1, 'NaN';
+CREATE VIEW infinities AS SELECT * FROM ratings UNION ALL SELECT 1, 1, '-Infinity';
+CREATE VIEW huge AS SELECT user_id, item_id, rating::float8 FROM ratings UNION ALL SELECT 1, 1, 1e300;
+CREATE VIEW numeric_nans AS SELECT user_id, item_id, rating::numeric FROM ratings UNION ALL SELECT 1, 1, 'NaN';
+SELECT try($$SELECT fm_train('bad', ratings => 'nans')$$);
+SELECT try($$SELECT fm_train('good', ratings => 'infinities')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'huge')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'numeric_nans')$$);
+SELECT try($$SELECT * FROM fm_evaluate('nans', 'good')$$);
+
+-- Nothing to train on, and nothing to learn.
+CREATE VIEW nothing AS SELECT * FROM ratings WHERE false;
+CREATE VIEW nulls AS SELECT user_id, item_id, NULL::real AS rating FROM ratings;
+CREATE VIEW equals AS SELECT user_id, item_id, 4::real AS rating FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'nothing')$$);
+SELECT try($$SELECT fm_train('good', ratings => 'nothing')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'nulls')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'equals')$$);
+SELECT try($$SELECT * FROM fm_evaluate('nothing', 'good')$$);
+SELECT try($$SELECT * FROM fm_evaluate('nulls', 'good')$$);
+
+-- An error in the middle of reading.
+CREATE VIEW broken AS SELECT user_id, item_id, 1 / (item_id - 7) AS rating FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'broken')$$);
+SELECT try($$SELECT fm_train('good', ratings => 'broken')$$);
+
+-- x.
+SELECT try($$SELECT * FROM fm_top_x(1, 0, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, -1, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x('1'::text, -1, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 2147483647, 'good', exclude_seen => false)$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 2147483647, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_all(0, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_all(-1, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_all(2147483647, 'good', false)$$);
+SELECT try($$SELECT fm_write_top_x('lists', -1, 'good')$$);
+SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', 0)$$);
+SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', -1)$$);
+SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', 2147483647)$$);
+
+-- NULL arguments.
+SELECT try($$SELECT fm_train(NULL)$$);
+SELECT try($$SELECT fm_train('bad', NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', user_column => NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', item_column => NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', rating_column => NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', task => NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', solver => NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', num_factors => NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', history => NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', test_size => NULL)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', seed => NULL)$$);
+SELECT try($$SELECT * FROM fm_top_x(NULL::bigint, 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x(NULL::text, 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, NULL, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', NULL)$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, NULL, true, NULL, NULL, NULL)$$);
+SELECT try($$SELECT * FROM fm_top_x_all(NULL, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_all(3, 'good', NULL)$$);
+SELECT try($$SELECT fm_write_top_x(NULL)$$);
+SELECT try($$SELECT fm_write_top_x('lists', NULL, 'good')$$);
+SELECT try($$SELECT fm_write_top_x('lists', 3, 'good', NULL)$$);
+SELECT fm_predict(NULL, 1, 'good') IS NULL, fm_predict(1, NULL, 'good') IS NULL;
+SELECT try($$SELECT * FROM fm_evaluate(NULL, 'good')$$);
+SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', NULL)$$);
+SELECT try($$CALL fm_refresh('good', NULL)$$);
+SELECT try($$SELECT fm_drop(NULL)$$);
+
+-- Context, which this model has not.
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', context => '{"device": "phone"}')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', context => '[1]')$$);
+SELECT try($$SELECT fm_predict(1, 1, 'good', '{"device": "phone"}')$$);
+
+-- A user who has rated everything, one of whom nothing is known, ids beyond the type.
+INSERT INTO ratings SELECT 1, i, 3 FROM generate_series(1, 10) i;
+SELECT count(*) FROM fm_top_x(1, 3, 'good');
+DELETE FROM ratings WHERE user_id = 1 AND rating = 3;
+SELECT count(*) FROM fm_top_x(99, 3, 'good');
+SELECT count(*) FROM fm_top_x(9223372036854775807, 3, 'good');
+SELECT count(*) FROM fm_top_x(1, 3, 'good', candidates => '{9223372036854775807, -9223372036854775808}');
+SELECT fm_predict(9223372036854775807, 9223372036854775807, 'good') BETWEEN 1 AND 5;
+SELECT try($$SELECT * FROM fm_top_x('9223372036854775807'::text, 3, 'good')$$);
+
+-- Targets that cannot be written.
+CREATE TABLE other (user_id int, rank int, item_id int);
+CREATE TABLE typed (user_id bigint, rank int, item_id int, score real);
+CREATE VIEW seen AS SELECT user_id, 1 AS rank, item_id, 1::real AS score FROM ratings;
+SELECT try($$SELECT fm_write_top_x('other', 3, 'good')$$);
+SELECT try($$SELECT fm_write_top_x('typed', 3, 'good')$$);
+SELECT try($$SELECT fm_write_top_x('seen', 3, 'good')$$);
+SELECT try($$SELECT fm_write_top_x('ratings', 3, 'good')$$);
+SELECT try($$SELECT fm_write_top_x('', 3, 'good')$$);
+SELECT try($$SELECT fm_write_top_x('a.b.c.d', 3, 'good')$$);
+SELECT try($$SELECT fm_write_top_x('nosuch.lists', 3, 'good')$$);
+
+-- A name that is taken.
+CREATE TABLE fm_taken_item ();
+SELECT try($$SELECT fm_train('taken', ratings => 'ratings')$$);
+
+-- The source altered between training and serving. What does not need it goes on.
+DROP VIEW places, documents, words, by_text, nans, infinities, huge, numeric_nans, nothing, nulls, equals, broken, seen;
+ALTER TABLE ratings RENAME item_id TO film;
+SELECT fm_top_x(1, 3, 'good');
+SELECT fm_top_x_all(3, 'good');
+SELECT fm_train('good');
+SELECT fm_evaluate('ratings', 'good');
+SELECT count(*) FROM fm_top_x(1, 3, 'good', exclude_seen => false);
+SELECT count(*) FROM fm_top_x_all(3, 'good', false);
+SELECT fm_predict(1, 1, 'good') BETWEEN 1 AND 5;
+ALTER TABLE ratings RENAME film TO item_id;
+SELECT try('SELECT 1');
+
+ALTER TABLE ratings ALTER item_id TYPE text;
+SELECT fm_top_x(1, 3, 'good');
+SELECT fm_top_x_all(3, 'good');
+SELECT fm_train('good');
+SELECT count(*) FROM fm_top_x(1, 3, 'good', exclude_seen => false);
+ALTER TABLE ratings ALTER item_id TYPE int USING item_id::int;
+SELECT try('SELECT 1');
+
+-- Renamed or moved, it is the same relation, and another of its name is not.
+ALTER TABLE ratings RENAME TO opinions;
+SELECT try('SELECT 1');
+CREATE SCHEMA elsewhere;
+ALTER TABLE opinions SET SCHEMA elsewhere;
+SELECT try('SELECT 1');
+ALTER TABLE elsewhere.opinions SET SCHEMA errors;
+CREATE TABLE ratings (user_id int, item_id int, rating real);
+SELECT try('SELECT 1');
+DROP TABLE ratings;
+
+-- So for the tables of the model.
+ALTER TABLE fm_good_user RENAME TO renamed;
+ALTER TABLE fm_good_version SET SCHEMA elsewhere;
+SELECT try('SELECT 1');
+SELECT version FROM fm_train('good');
+SELECT try('SELECT 1');
+ALTER TABLE renamed RENAME TO fm_good_user;
+ALTER TABLE elsewhere.fm_good_version SET SCHEMA errors;
+
+-- The source dropped.
+DROP TABLE opinions;
+DELETE FROM kept WHERE seen;
+CREATE OR REPLACE VIEW served AS
+SELECT false AS seen, l.* FROM
+    (SELECT u, t.* FROM generate_series(0, 12) u, fm_top_x(u, 3, 'good', false) t
+     UNION ALL SELECT user_id::int, rank, item_id::bigint, score FROM fm_top_x_all(3, 'good', false)) l;
+SELECT try($$SELECT fm_top_x(1, 3, 'good')$$);
+SELECT try($$SELECT fm_top_x_all(3, 'good')$$);
+SELECT try($$SELECT fm_train('good')$$);
+SELECT try($$SELECT fm_write_top_x('lists', 3, 'good', false)$$);
+SELECT count(*) FROM lists;
+\set VERBOSITY sqlstate
+CALL fm_refresh('good');
+\set VERBOSITY default
+SELECT try('SELECT 1');
+SELECT version, status, regexp_replace(message, 'OID \d+', 'OID ...') FROM fm_runs WHERE model = 'good' ORDER BY version;
+
+-- A table of the model damaged: noticed when it is read, and before memory is touched.
+CREATE TABLE words (user_id text, item_id text, rating real);
+INSERT INTO words SELECT u, i, 1 + (u * i) % 5 FROM generate_series(1, 6) u, generate_series(1, 6) i;
+SELECT version FROM fm_train('words', ratings => 'words', num_factors => 2, iterations => 5);
+INSERT INTO words VALUES ('new', '1', 3);
+SELECT count(*) FROM fm_top_x('new', 10, 'words');
+BEGIN;
+UPDATE fm_words_item SET idx = 2000000000 WHERE item_id = '1';
+SELECT try($$SELECT fm_top_x('new', 3, 'words')$$);
+SELECT try($$SELECT fm_top_x('1'::text, 3, 'words', candidates => '{1}')$$);
+SELECT try($$SELECT fm_top_x_all(3, 'words')$$);
+SELECT try($$SELECT fm_predict('1'::text, '1'::text, 'words')$$);
+UPDATE fm_words_item SET idx = -1 WHERE item_id = '1';
+SELECT try($$SELECT fm_top_x('new', 3, 'words')$$);
+ROLLBACK;
+BEGIN;
+ALTER TABLE fm_words_item ALTER idx TYPE text;
+SELECT try($$SELECT fm_top_x('new', 3, 'words')$$);
+SELECT try($$SELECT fm_top_x('1'::text, 3, 'words', candidates => '{1}')$$);
+ROLLBACK;
+BEGIN;
+ALTER TABLE fm_words_user ALTER v TYPE text;
+SELECT try($$SELECT fm_top_x('1'::text, 3, 'words')$$);
+SELECT try($$SELECT fm_top_x_all(3, 'words')$$);
+ROLLBACK;
+BEGIN;
+UPDATE fm_words_user SET v = '{1,2,3}' WHERE user_id = '1';
+SELECT try($$SELECT fm_top_x('1'::text, 3, 'words')$$);
+UPDATE fm_words_user SET v = '{1,NULL}' WHERE user_id = '1';
+SELECT try($$SELECT fm_top_x('1'::text, 3, 'words')$$);
+UPDATE fm_words_user SET v = '{1,NaN}' WHERE user_id = '1';
+SELECT try($$SELECT fm_top_x('1'::text, 3, 'words')$$);
+ROLLBACK;
+DELETE FROM fm_words_item WHERE idx = 3;
+UPDATE fm_good_version SET b = 'NaN';
+ALTER TABLE fm_good_matrix RENAME TO renamed;
+\c -
+SET search_path = errors, public;
+\pset format unaligned
+\pset tuples_only
+SELECT fm_top_x('new', 3, 'words');
+SELECT fm_top_x(1, 3, 'good', exclude_seen => false);
+UPDATE fm_good_version SET b = 3;
+ALTER TABLE renamed ALTER matrix TYPE bytea USING '\x00';
+SELECT fm_top_x(1, 3, 'good', exclude_seen => false);
+
+-- Dropped.
+DROP TABLE renamed;
+SELECT fm_top_x(1, 3, 'good', exclude_seen => false);
+SELECT fm_write_top_x('lists', 3, 'good', false);
+CALL fm_refresh('good');
+SELECT fm_train('good', ratings => 'words');
+SELECT fm_drop('good');
+SELECT fm_top_x(1, 3, 'good', exclude_seen => false);
+SELECT fm_drop('words');
+SELECT fm_top_x(1);
+SELECT relname FROM pg_class WHERE relname ~ '^fm_(good|words)_' AND relkind = 'r';
+-- What fm_write_top_x wrote stays.
+SELECT count(*) FROM lists;
+
+SET client_min_messages = warning;
+DROP SCHEMA errors CASCADE;
+DROP SCHEMA elsewhere CASCADE;

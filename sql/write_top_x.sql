@@ -1,0 +1,91 @@
+-- Lists in tables: fm_write_top_x, and what CALL fm_refresh makes of them.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS fmtopx;
+CREATE SCHEMA write_top_x;
+SET search_path = write_top_x, public;
+RESET client_min_messages;
+
+CREATE TABLE ratings (user_id bigint, item_id varchar(20), rating real);
+INSERT INTO ratings
+SELECT u, 'item ' || i, CASE WHEN (u <= 6) = (i % 2 = 1) THEN 5 ELSE 1 END
+FROM generate_series(1, 12) u, generate_series(1, 10) i WHERE (u + i) % 4 <> 0;
+SELECT version FROM fm_train('likes', ratings => 'ratings', num_factors => 4, iterations => 20);
+
+-- Created when missing, typed like the source.
+SELECT fm_write_top_x('lists', 3, 'likes');
+\d lists
+SELECT count(*) AS differing FROM
+    (SELECT user_id::text, rank, item_id::text, score FROM lists EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'likes')) d;
+SELECT count(*) FILTER (WHERE rank = 1) AS users, count(*) FROM lists;
+
+-- Written again, nothing is touched; what somebody changed is mended, and only that.
+CREATE TABLE before AS SELECT ctid AS at, xmin::text AS by, * FROM lists;
+SELECT fm_write_top_x('lists', 3, 'likes');
+SELECT count(*) AS touched FROM (SELECT ctid, xmin::text, * FROM lists EXCEPT ALL SELECT * FROM before) t;
+UPDATE lists SET score = 0 WHERE user_id = 1 AND rank = 1;
+UPDATE lists SET item_id = 'item 99' WHERE user_id = 2 AND rank = 1;
+DELETE FROM lists WHERE user_id = 3;
+INSERT INTO lists VALUES (13, 1, 'item 1', 1), (1, 4, 'item 1', 1);
+SELECT fm_write_top_x('lists', 3, 'likes');
+SELECT count(*) AS wrong FROM
+    (SELECT user_id, rank, item_id, score FROM before EXCEPT ALL TABLE lists) t;
+SELECT count(*) AS rows FROM lists;
+SELECT DISTINCT user_id FROM lists l
+WHERE NOT EXISTS (SELECT FROM before b WHERE b.at = l.ctid AND b.by = l.xmin::text) ORDER BY 1;
+
+-- Shorter, longer, all, none.
+SELECT fm_write_top_x('lists', 1, 'likes'), (SELECT count(*) FROM lists);
+SELECT count(*), max(rank) FROM lists;
+SELECT fm_write_top_x('lists', 100, 'likes', exclude_seen => false);
+SELECT count(*), max(rank) FROM lists;
+SELECT fm_write_top_x('lists', 0, 'likes');
+SELECT count(*) FROM lists;
+
+-- Other names and other tables: quoted, qualified, with more columns, without a primary key, partitioned.
+SELECT fm_write_top_x('"My Lists"', 1, 'likes'), fm_write_top_x('write_top_x.q', 1, 'likes');
+SELECT count(*) FROM "My Lists";
+CREATE TABLE more (note text DEFAULT 'new', score real, item_id varchar(20), rank int, user_id bigint);
+SELECT fm_write_top_x('more', 2, 'likes');
+UPDATE more SET note = 'kept';
+SELECT fm_write_top_x('more', 2, 'likes');
+SELECT note, count(*) FROM more GROUP BY 1;
+CREATE TABLE parts (user_id bigint, rank int, item_id varchar(20), score real) PARTITION BY HASH (user_id);
+CREATE TABLE part0 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 0);
+CREATE TABLE part1 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 1);
+SELECT fm_write_top_x('parts', 2, 'likes');
+SELECT count(*) AS differing FROM
+    (SELECT user_id::text, rank, item_id::text, score FROM parts EXCEPT ALL SELECT * FROM fm_top_x_all(2, 'likes')) d;
+
+-- A trigger of the table sees what changes, and nothing else.
+CREATE TABLE audit (what text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO write_top_x.audit VALUES (TG_OP); RETURN coalesce(NEW, OLD); END $$;
+CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON more FOR EACH ROW EXECUTE FUNCTION note();
+SELECT fm_write_top_x('more', 2, 'likes');
+SELECT count(*) FROM audit;
+UPDATE more SET score = -1 WHERE user_id = 5 AND rank = 2;
+TRUNCATE audit;
+SELECT fm_write_top_x('more', 2, 'likes');
+SELECT what, count(*) FROM audit GROUP BY 1;
+
+-- Which tables are kept fresh, and how.
+SELECT target, x, exclude_seen FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
+
+-- A target that was dropped is forgotten at the next refresh.
+DROP TABLE parts;
+CALL fm_refresh('likes');
+SELECT target, x, exclude_seen FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
+
+-- The change of a rolled-back transaction is none.
+BEGIN;
+SELECT fm_write_top_x('lists', 2, 'likes');
+SELECT fm_write_top_x('brief', 2, 'likes');
+ROLLBACK;
+SELECT count(*) FROM lists;
+SELECT to_regclass('brief') IS NULL AS gone, count(*) FROM fm_target WHERE target = to_regclass('brief');
+
+SELECT fm_drop('likes');
+SELECT count(*) FROM more;
+SELECT count(*) FROM fm_target WHERE model = 'likes';
+SET client_min_messages = warning;
+DROP SCHEMA write_top_x CASCADE;
