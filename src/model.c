@@ -11,8 +11,9 @@
 
 #include "catalog/pg_type.h"
 #include "sql.h"
-#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
@@ -217,6 +218,38 @@ fm_model_check_owner(const FmModel *model)
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(model->owner, false))));
 }
 
+/*
+ * On the version table as an object, not as a relation: VACUUM and ANALYZE take the latter, and are not
+ * trainings.
+ */
+static LOCKTAG
+training_lock_tag(Oid version_table)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, version_table, 0);
+	return tag;
+}
+
+bool
+fm_training_lock(Oid version_table, bool for_session, bool wait)
+{
+	LOCKTAG tag = training_lock_tag(version_table);
+
+	if (LockAcquire(&tag, ExclusiveLock, for_session, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	return true;
+}
+
+void
+fm_training_unlock(Oid version_table, bool for_session)
+{
+	LOCKTAG tag = training_lock_tag(version_table);
+
+	(void) LockRelease(&tag, ExclusiveLock, for_session);
+}
+
 bool
 fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model)
 {
@@ -229,9 +262,9 @@ fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *mode
 			return true;
 		/* while we wait, the model may be dropped, and made anew by somebody else */
 		if (OidIsValid(locked))
-			UnlockRelationOid(locked, ShareUpdateExclusiveLock);
+			fm_training_unlock(locked, false);
 		locked = model->version_table;
-		LockRelationOid(locked, ShareUpdateExclusiveLock);
+		(void) fm_training_lock(locked, false, true);
 	}
 	return false;
 }
