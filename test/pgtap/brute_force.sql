@@ -1,10 +1,5 @@
 -- fm_top_x against a ranking in plain SQL, in double precision, over the exported vectors: for every user,
--- every filter and every kernel, on planted ratings and, where it is present, on MovieLens 100k.
-\if :{?movielens}
-\else
-\set movielens ''
-\endif
-SELECT :'movielens' <> '' AS present \gset
+-- every filter and every kernel, on planted ratings (movielens_exact.sql: on MovieLens 100k).
 BEGIN;
 CREATE SCHEMA brute_force;
 SELECT set_config('search_path', 'brute_force, ' || current_setting('search_path'), true) \g /dev/null
@@ -116,19 +111,6 @@ FULL JOIN (SELECT u.user_id AS u, t.rank, t.item_id AS i, t.score
            FROM (SELECT DISTINCT user_id FROM pair) u, fm_top_x(u.user_id, 9, 'planted') t) b
     USING (u, rank, i, score)
 WHERE a IS NULL OR b IS NULL;
-
-\if :present
-CREATE SCHEMA films;
-SELECT set_config('search_path', 'films, ' || current_setting('search_path'), true) \g /dev/null
-\ir ../../scripts/movielens.sql
-SELECT fm_train('films', 'films.ratings', iterations => 20) \g /dev/null
-TRUNCATE brute_force.pair;
-INSERT INTO brute_force.pair SELECT * FROM pairs('films', 'films.ratings');
-SELECT is(count(DISTINCT user_id), 943::bigint, 'all users of MovieLens') FROM pair;
-SELECT check_filters('films', 20, ARRAY(SELECT generate_series(1, 1700, 3)), ARRAY(SELECT generate_series(1, 400)));
-\else
-SELECT skip('MovieLens 100k is not here (make test DATA=dir)');
-\endif
 
 SELECT * FROM finish();
 ROLLBACK;
