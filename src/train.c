@@ -62,9 +62,9 @@ static void
 fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
 {
 	FmSolverOptions options = fm_solver_options(definition);
-	FmTriples *triples = &load->triples;
-	int32 num_users = fm_idmap_count(load->users);
-	int32 num_items = fm_idmap_count(load->items);
+	FmTriples *triples = &load->reading->triples;
+	int32 num_users = fm_idmap_count(load->reading->users);
+	int32 num_items = fm_idmap_count(load->reading->items);
 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
@@ -106,10 +106,10 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 	run->iterations = definition->iterations > 0
 						  ? definition->iterations
 						  : fm_default_iterations(fm_solver_options(definition).solver);
-	run->users = fm_idmap_count(load->users);
-	run->items = fm_idmap_count(load->items);
+	run->users = fm_idmap_count(load->reading->users);
+	run->items = fm_idmap_count(load->reading->items);
 	run->ratings = fit->ratings.num_ratings;
-	run->skipped = load->skipped;
+	run->skipped = load->reading->skipped;
 }
 
 static void

@@ -3,7 +3,7 @@ BEGIN;
 CREATE SCHEMA ids;
 SELECT set_config('search_path', 'ids, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(46);
+SELECT plan(48);
 
 -- Ids of one length, so that their order as text is that of the numbers, and ties fall the same way.
 CREATE TABLE ratings AS
@@ -25,7 +25,7 @@ INSERT INTO kinds VALUES
     ('uuid', 'lpad(n::text, 32, ''0'')::uuid'), ('numeric', 'n::numeric(8,2)'), ('label', 'n::text::label'),
     ('date', 'date ''2000-01-01'' + n'), ('timestamptz', 'to_timestamp(n)'), ('float8', 'n::float8'),
     ('inet', '(''10.0.0.0''::inet + n)'), ('bytea', 'convert_to(n::text, ''utf8'')'), ('xid', 'n::text::xid'),
-    ('jsonb', 'to_jsonb(n)'), ('range', 'int4range(n, n + 2)'), ('oid', 'n::oid');
+    ('jsonb', 'to_jsonb(n)'), ('array', 'ARRAY[n, 0]'), ('range', 'int4range(n, n + 2)'), ('oid', 'n::oid');
 DO $$
 DECLARE k kinds;
 BEGIN
