@@ -84,6 +84,38 @@ $node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM fm_progress'
 like(finish($long), qr/terminating connection/, 'the connection of a training is ended');
 unharmed('terminated');
 
+# With parallel workers: the same bits, whatever their number; and none of them is left behind.
+my $crowd = q{CREATE TABLE IF NOT EXISTS crowd AS
+    SELECT u AS user_id, i AS item_id, (3 + sin(u) + cos(i) + sin(u * 0.7) * cos(i * 1.3))::real AS rating
+    FROM generate_series(1, 1000) u, generate_series(1, 100) i WHERE hashint8extended(u * 1000 + i, 1) % 3 = 0;};
+my @bits = map {
+	$node->safe_psql('postgres', qq{$crowd
+		SELECT fm_train('crowd', 'crowd', iterations => 5, solver => '$_->[0]', workers => $_->[1]) \\g /dev/null
+		SELECT md5(string_agg(t::text, ' ' ORDER BY t.user_id, t.rank)) FROM fm_top_x_all(10, 'crowd') t;
+		SELECT fm_drop('crowd') \\g /dev/null})
+} ([ 'mcmc', 0 ], [ 'mcmc', 1 ], [ 'mcmc', 3 ], [ 'als', 0 ], [ 'als', 2 ]);
+like($bits[0], qr/^\w{32}$/, 'a training by itself');
+is($bits[1], $bits[0], 'with a worker: the same bits');
+is($bits[2], $bits[0], 'with three: the same bits');
+is($bits[4], $bits[3], 'least squares: the same bits');
+isnt($bits[3], $bits[0], 'which are others');
+
+my $together = q{SELECT fm_train('crowd', 'crowd', iterations => 100000, workers => 2)};
+my $workers = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'};
+$long = start_long($together);
+is($node->safe_psql('postgres', $workers), '2', 'two workers work');
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM fm_progress');
+like(finish($long), qr/canceling statement due to user request/, 'a training with workers is cancelled');
+$long = start_long($together);
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'parallel worker' LIMIT 1});
+like(finish($long), qr/terminating .* due to administrator command/, 'a worker that is ended fails the call');
+ok($node->poll_query_until('postgres', "SELECT ($workers) = 0"), 'no worker is left');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/memory leak/, 'nor shared memory');
+is($node->safe_psql('postgres', q{SET max_parallel_workers = 0;
+	SELECT status FROM fm_train('crowd', 'crowd', iterations => 5, workers => 2); SELECT fm_drop('crowd'); DROP TABLE crowd}),
+	"succeeded\n", 'with no worker to be had the backend trains alone');
+unharmed('workers');
+
 # A first training that fails leaves no table and no model.
 $long = start_long(q{SELECT fm_train('first', 'ratings', iterations => 100000)});
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM fm_progress');
