@@ -236,6 +236,11 @@ fm_train(PG_FUNCTION_ARGS)
 	fm_check_model_name(name);
 	fm_spi_connect();
 	exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
+	if (!exists)
+	{
+		fm_registry_lock_name(schema, name);
+		exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
+	}
 	if (exists)
 		fm_model_check_tables(&model);
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
