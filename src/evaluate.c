@@ -20,10 +20,7 @@ typedef struct Evaluation
 {
 	FmServing serving;
 	int32 x;
-	FmIdMap *users; /* of the evaluated rows, in order of appearance */
-	FmIdMap *items; /* the model's by idx, then those it does not know */
-	FmTriples rows; /* as read */
-	int64 capacity;
+	FmReading *reading; /* its items: the model's by idx, then those it does not know */
 	FmRatings by_user;
 	bool *done; /* users scored so far */
 
@@ -36,25 +33,6 @@ typedef struct Evaluation
 	FmErrorSums errors;
 	FmRankingSums ranking;
 } Evaluation;
-
-/* FmRatingCallback */
-static void
-add_row(void *state, Datum user, Datum item, double rating)
-{
-	Evaluation *evaluation = state;
-	FmTriples *rows = &evaluation->rows;
-
-	if (rows->count == evaluation->capacity)
-	{
-		evaluation->capacity *= 2;
-		rows->user = repalloc_huge(rows->user, evaluation->capacity * sizeof(int32));
-		rows->item = repalloc_huge(rows->item, evaluation->capacity * sizeof(int32));
-		rows->value = repalloc_huge(rows->value, evaluation->capacity * sizeof(float));
-	}
-	rows->user[rows->count] = fm_idmap_intern(evaluation->users, user);
-	rows->item[rows->count] = fm_idmap_intern(evaluation->items, item);
-	rows->value[rows->count++] = (float) rating;
-}
 
 static void
 check_same_type(const FmServing *serving, const char *column, const FmIdType *given,
@@ -84,22 +62,17 @@ read_rows(Evaluation *evaluation, Oid relation)
 	fm_check_ratings_relation(&definition, &user_type, &item_type);
 	check_same_type(serving, definition.user_column, &user_type, &loaded->user_type);
 	check_same_type(serving, definition.item_column, &item_type, &loaded->item_type);
-	evaluation->users = fm_idmap_create(&user_type, serving->context);
-	evaluation->items = fm_idmap_create(&item_type, serving->context);
+	evaluation->reading = fm_reading_create(&user_type, &item_type);
 	for (int32 item = 0; item < loaded->num_items; item++)
-		if (fm_idmap_intern(evaluation->items, loaded->item_ids[item]) != item)
+		if (fm_idmap_intern(evaluation->reading->items, loaded->item_ids[item]) != item)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("an item of model \"%s\" occurs twice", serving->model.name),
 							errhint("Train the model again.")));
 
-	evaluation->capacity = 1024;
-	evaluation->rows.user = palloc(evaluation->capacity * sizeof(int32));
-	evaluation->rows.item = palloc(evaluation->capacity * sizeof(int32));
-	evaluation->rows.value = palloc(evaluation->capacity * sizeof(float));
 	owner = fm_act_as(serving->caller.role);
-	fm_read_ratings(&definition, &user_type, &item_type, true, add_row, evaluation);
+	fm_read_ratings(&definition, true, evaluation->reading);
 	fm_restore_role(&owner);
-	if (evaluation->rows.count == 0)
+	if (evaluation->reading->triples.count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("relation \"%s\" has no ratings to evaluate", get_rel_name(relation))));
@@ -108,11 +81,11 @@ read_rows(Evaluation *evaluation, Oid relation)
 static void
 prepare(Evaluation *evaluation)
 {
-	Size num_items = fm_idmap_count(evaluation->items);
-	int32 num_users = fm_idmap_count(evaluation->users);
+	Size num_items = fm_idmap_count(evaluation->reading->items);
+	int32 num_users = fm_idmap_count(evaluation->reading->users);
 	Size words = (num_items / 64 + 1) * sizeof(uint64);
 
-	fm_ratings_by_user(&evaluation->rows, num_users, (int32) num_items,
+	fm_ratings_by_user(&evaluation->reading->triples, num_users, (int32) num_items,
 					   fm_pg_host(CurrentMemoryContext), &evaluation->by_user);
 	evaluation->done = palloc0(num_users * sizeof(bool));
 	evaluation->excluded = palloc0(words);
@@ -182,7 +155,8 @@ score_user(Evaluation *evaluation, int32 user, const FmUserVector *vector, const
 static void
 clear_excluded(Evaluation *evaluation)
 {
-	memset(evaluation->excluded, 0, (fm_idmap_count(evaluation->items) / 64 + 1) * sizeof(uint64));
+	memset(evaluation->excluded, 0,
+		   (fm_idmap_count(evaluation->reading->items) / 64 + 1) * sizeof(uint64));
 }
 
 static void
@@ -194,7 +168,7 @@ score_known_users(Evaluation *evaluation, const FmHost *host)
 
 	while ((known = fm_users_next(walk)) != NULL)
 	{
-		int32 user = fm_idmap_find(evaluation->users, known->id);
+		int32 user = fm_idmap_find(evaluation->reading->users, known->id);
 
 		CHECK_FOR_INTERRUPTS();
 		if (user < 0)
@@ -214,13 +188,14 @@ score_unknown_users(Evaluation *evaluation, const FmHost *host)
 	const FmServing *serving = &evaluation->serving;
 	FmUserVector nobody = fm_serve_user(serving, false, (Datum) 0);
 
-	for (int32 user = 0; user < fm_idmap_count(evaluation->users); user++)
+	for (int32 user = 0; user < fm_idmap_count(evaluation->reading->users); user++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (evaluation->done[user])
 			continue;
 		clear_excluded(evaluation);
-		fm_add_seen_items(serving, fm_idmap_id(evaluation->users, user), evaluation->excluded);
+		fm_add_seen_items(serving, fm_idmap_id(evaluation->reading->users, user),
+						  evaluation->excluded);
 		score_user(evaluation, user, &nobody, host);
 	}
 }

@@ -65,8 +65,8 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	check_rating_column(relation, definition->rating_column);
 }
 
-char *
-fm_ratings_query(const FmDefinition *definition)
+static char *
+ratings_query(const FmDefinition *definition)
 {
 	return psprintf("SELECT %s, %s, %s::pg_catalog.float8 FROM %s",
 					quote_identifier(definition->user_column),
@@ -88,13 +88,47 @@ check_rating(const FmDefinition *definition, double rating)
 					errhint("Filter such rows out with a view.")));
 }
 
-/* Hand over one batch; returns how many rows were skipped. */
-static int64
-read_batch(const FmDefinition *definition, FmRatingCallback callback, void *state)
+FmReading *
+fm_reading_create(const FmIdType *user_type, const FmIdType *item_type)
+{
+	FmReading *reading = palloc0(sizeof(FmReading));
+
+	reading->users = fm_idmap_create(user_type, CurrentMemoryContext);
+	reading->items = fm_idmap_create(item_type, CurrentMemoryContext);
+	reading->capacity = 1024;
+	reading->triples.user = palloc(reading->capacity * sizeof(int32));
+	reading->triples.item = palloc(reading->capacity * sizeof(int32));
+	reading->triples.value = palloc(reading->capacity * sizeof(float));
+	reading->min = INFINITY;
+	reading->max = -INFINITY;
+	return reading;
+}
+
+/* Append a triple, its ids interned. */
+static void
+add_rating(FmReading *reading, Datum user, Datum item, double rating)
+{
+	FmTriples *triples = &reading->triples;
+
+	if (triples->count == reading->capacity)
+	{
+		reading->capacity *= 2;
+		triples->user = repalloc_huge(triples->user, reading->capacity * sizeof(int32));
+		triples->item = repalloc_huge(triples->item, reading->capacity * sizeof(int32));
+		triples->value = repalloc_huge(triples->value, reading->capacity * sizeof(float));
+	}
+	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
+	triples->item[triples->count] = fm_idmap_intern(reading->items, item);
+	triples->value[triples->count++] = (float) rating;
+	reading->min = Min(reading->min, (float) rating);
+	reading->max = Max(reading->max, (float) rating);
+}
+
+static void
+read_batch(const FmDefinition *definition, FmReading *reading)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 num_rows = SPI_processed;
-	int64 skipped = 0;
 
 	for (uint64 r = 0; r < num_rows; r++)
 	{
@@ -105,27 +139,25 @@ read_batch(const FmDefinition *definition, FmRatingCallback callback, void *stat
 		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
 		if (nulls[0] || nulls[1] || nulls[2])
 		{
-			skipped++;
+			reading->skipped++;
 			continue;
 		}
 		rating = DatumGetFloat8(values[2]);
 		check_rating(definition, rating);
-		callback(state, values[0], values[1], rating);
+		add_rating(reading, values[0], values[1], rating);
 	}
-	return skipped;
 }
 
-int64
-fm_read_ratings(const FmDefinition *definition, const FmIdType *user_type,
-				const FmIdType *item_type, bool read_only, FmRatingCallback callback, void *state)
+void
+fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading)
 {
-	const Oid columns[] = {user_type->type, item_type->type, FLOAT8OID};
+	const Oid columns[] = {fm_idmap_type(reading->users)->type, fm_idmap_type(reading->items)->type,
+						   FLOAT8OID};
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
-	Portal cursor = SPI_cursor_open_with_args(NULL, fm_ratings_query(definition), 0, NULL, NULL,
-											  NULL, read_only, 0);
+	Portal cursor = SPI_cursor_open_with_args(NULL, ratings_query(definition), 0, NULL, NULL, NULL,
+											  read_only, 0);
 	MemoryContext previous = MemoryContextSwitchTo(batch);
-	int64 skipped = 0;
 
 	for (;;)
 	{
@@ -134,7 +166,7 @@ fm_read_ratings(const FmDefinition *definition, const FmIdType *user_type,
 		fm_spi_expect(columns, lengthof(columns));
 		if (SPI_processed == 0)
 			break;
-		skipped += read_batch(definition, callback, state);
+		read_batch(definition, reading);
 		SPI_freetuptable(SPI_tuptable);
 		MemoryContextReset(batch);
 	}
@@ -142,35 +174,6 @@ fm_read_ratings(const FmDefinition *definition, const FmIdType *user_type,
 	SPI_cursor_close(cursor);
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(batch);
-	return skipped;
-}
-
-typedef struct LoadState
-{
-	FmLoad *load;
-	int64 capacity;
-} LoadState;
-
-/* FmRatingCallback: append a triple, its ids interned. */
-static void
-append_triple(void *state, Datum user, Datum item, double rating)
-{
-	LoadState *loading = state;
-	FmLoad *load = loading->load;
-	FmTriples *triples = &load->triples;
-
-	if (triples->count == loading->capacity)
-	{
-		loading->capacity *= 2;
-		triples->user = repalloc_huge(triples->user, loading->capacity * sizeof(int32));
-		triples->item = repalloc_huge(triples->item, loading->capacity * sizeof(int32));
-		triples->value = repalloc_huge(triples->value, loading->capacity * sizeof(float));
-	}
-	triples->user[triples->count] = fm_idmap_intern(load->users, user);
-	triples->item[triples->count] = fm_idmap_intern(load->items, item);
-	triples->value[triples->count++] = (float) rating;
-	load->min = Min(load->min, (float) rating);
-	load->max = Max(load->max, (float) rating);
 }
 
 /* Replace indices in order of appearance by ranks in order of the ids. */
@@ -187,53 +190,44 @@ rank_indices(int32 *indices, int64 count, const int32 *order, int32 num_ids)
 }
 
 static void
-check_something_read(const FmDefinition *definition, const FmLoad *load)
+check_something_read(const FmDefinition *definition, const FmReading *reading)
 {
 	const char *relation = get_rel_name(definition->ratings);
 
-	if (load->triples.count == 0 && load->skipped == 0)
+	if (reading->triples.count == 0 && reading->skipped == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("relation \"%s\" has no rows to train on", relation)));
-	if (load->triples.count == 0)
+	if (reading->triples.count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("relation \"%s\" has no ratings to train on", relation),
 				 errdetail("Each of its %lld rows has NULL in column \"%s\", \"%s\" or \"%s\".",
-						   (long long) load->skipped, definition->user_column,
+						   (long long) reading->skipped, definition->user_column,
 						   definition->item_column, definition->rating_column)));
-	if (load->min == load->max)
+	if (reading->min == reading->max)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
-						(long long) load->triples.count, relation, load->min),
+						(long long) reading->triples.count, relation, reading->min),
 				 errhint("task => 'regression' needs ratings that differ.")));
 }
 
 void
 fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 {
-	LoadState state = {load, 65536};
+	FmReading *reading;
+	FmTriples *triples;
 	FmIdType user_type;
 	FmIdType item_type;
 
 	fm_check_ratings_relation(definition, &user_type, &item_type);
-	memset(load, 0, sizeof(*load));
-	load->users = fm_idmap_create(&user_type, CurrentMemoryContext);
-	load->items = fm_idmap_create(&item_type, CurrentMemoryContext);
-	load->triples.user = palloc(state.capacity * sizeof(int32));
-	load->triples.item = palloc(state.capacity * sizeof(int32));
-	load->triples.value = palloc(state.capacity * sizeof(float));
-	load->min = INFINITY;
-	load->max = -INFINITY;
+	load->reading = reading = fm_reading_create(&user_type, &item_type);
+	fm_read_ratings(definition, false, reading);
+	check_something_read(definition, reading);
 
-	load->skipped = fm_read_ratings(definition, &user_type, &item_type, false, append_triple,
-									&state);
-	check_something_read(definition, load);
-
-	load->user_order = fm_idmap_order(load->users);
-	load->item_order = fm_idmap_order(load->items);
-	rank_indices(load->triples.user, load->triples.count, load->user_order,
-				 fm_idmap_count(load->users));
-	rank_indices(load->triples.item, load->triples.count, load->item_order,
-				 fm_idmap_count(load->items));
+	triples = &reading->triples;
+	load->user_order = fm_idmap_order(reading->users);
+	load->item_order = fm_idmap_order(reading->items);
+	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
+	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
 }

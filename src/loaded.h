@@ -34,7 +34,7 @@ typedef struct FmLoaded
 	FmScanMatrix *matrix; /* by idx */
 
 	FmPlan user_plan; /* (user_id, version) → w, v */
-	FmPlan item_plan; /* (item_id[], version) → idx */
+	FmPlan item_plan; /* (item_id, version) → idx */
 	FmPlan seen_plan; /* see seen.c */
 } FmLoaded;
 

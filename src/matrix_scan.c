@@ -122,10 +122,11 @@ start_call(FunctionCallInfo fcinfo)
 		return;
 	matrix = PG_GETARG_FM_MATRIX(0);
 	query = PG_GETARG_ARRAYTYPE_P(1);
+
+	/* the descriptor too must last until the last row */
+	old_context = MemoryContextSwitchTo(call->multi_call_memory_ctx);
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "fm_matrix_top_x must be called where rows are expected");
-
-	old_context = MemoryContextSwitchTo(call->multi_call_memory_ctx);
 	call->tuple_desc = BlessTupleDesc(descriptor);
 	call->user_fctx = find_rows(matrix, query, PG_GETARG_INT32(2), &num_rows);
 	call->max_calls = num_rows;

@@ -33,6 +33,7 @@ extern void fm_registry_number_run(Oid schema, FmRun *run);
 /* Insert the model or replace its definition and active version; an error if the name is another's. */
 extern void fm_registry_save_model(Oid schema, const FmModel *model);
 
+/* Record a training that has begun. The caller holds the model's training lock. */
 extern void fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definition);
 extern void fm_registry_finish_run(Oid schema, const FmRun *run);
 extern void fm_registry_fail_run(Oid schema, const FmRun *run, const char *message);

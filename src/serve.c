@@ -115,46 +115,33 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 }
 
 static char *
-items_query(const FmServing *serving)
+item_query(const FmServing *serving)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT idx FROM %s WHERE version = $2 AND ",
 					 fm_relation_sql(serving->model.item_table));
-	fm_append_equality(&sql, "item_id", serving->loaded->item_type.type, "ANY ($1)");
+	fm_append_equality(&sql, "item_id", serving->loaded->item_type.type, "$1");
 	return sql.data;
 }
 
-/* The idx of native ids in any order, by the item table's index. */
-static int32 *
-find_items_by_query(const FmServing *serving, Datum *ids, int num_ids, int32 *count)
+/* The idx of a native id by the item table's index, or -1. */
+static int32
+find_item_by_query(const FmServing *serving, const char *sql, Datum id)
 {
 	const Oid columns[] = {INT4OID};
 	FmLoaded *loaded = serving->loaded;
-	Oid types[] = {get_array_type(loaded->item_type.type), INT4OID};
-	int16 length;
-	bool by_value;
-	char alignment;
-	Datum values[2];
-	int32 *items;
+	Oid types[] = {loaded->item_type.type, INT4OID};
+	Datum values[] = {id, Int32GetDatum(loaded->version)};
+	int32 item = -1;
 
-	if (!OidIsValid(types[0]))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("lists of items need an array type, and type %s has none",
-							   format_type_be(loaded->item_type.type))));
-	get_typlenbyvalalign(loaded->item_type.type, &length, &by_value, &alignment);
-	values[0] = PointerGetDatum(
-		construct_array(ids, num_ids, loaded->item_type.type, length, by_value, alignment));
-	values[1] = Int32GetDatum(loaded->version);
-	fm_plan_execute(&loaded->item_plan, items_query(serving), 2, types, values, serving->read_only);
+	fm_plan_execute(&loaded->item_plan, sql, 2, types, values, serving->read_only);
 	fm_spi_expect(columns, 1);
-	items = palloc((SPI_processed + 1) * sizeof(int32));
-	for (uint64 r = 0; r < SPI_processed; r++)
-		items[r] = fm_loaded_check_idx(loaded, DatumGetInt32(fm_spi_value_not_null(r, 1)));
-	*count = (int32) SPI_processed;
+	if (SPI_processed > 0)
+		item = fm_loaded_check_idx(loaded, DatumGetInt32(fm_spi_value_not_null(0, 1)));
 	SPI_freetuptable(SPI_tuptable);
-	return items;
+	return item;
 }
 
 static int
@@ -166,17 +153,22 @@ compare_items(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* The idx of native ids that are integers, by binary search; each once. */
+/* The idx of those of the native ids that the model knows, each once: integers are looked up in memory. */
 static int32 *
-find_integer_items(const FmLoaded *loaded, const Datum *ids, int num_ids, int32 *count)
+find_items(const FmServing *serving, const Datum *ids, int num_ids, int32 *count)
 {
+	const FmLoaded *loaded = serving->loaded;
+	bool integer = loaded->item_type.is_integer;
+	char *sql = integer ? NULL : item_query(serving);
 	int32 *items = palloc((num_ids + 1) * sizeof(int32));
 	int32 found = 0;
 	int32 distinct = 0;
 
 	for (int i = 0; i < num_ids; i++)
 	{
-		int32 item = fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, ids[i]));
+		int32 item = integer
+						 ? fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, ids[i]))
+						 : find_item_by_query(serving, sql, ids[i]);
 
 		if (item >= 0)
 			items[found++] = item;
@@ -187,14 +179,6 @@ find_integer_items(const FmLoaded *loaded, const Datum *ids, int num_ids, int32 
 			items[distinct++] = items[i];
 	*count = distinct;
 	return items;
-}
-
-static int32 *
-find_items(const FmServing *serving, Datum *ids, int num_ids, int32 *count)
-{
-	if (serving->loaded->item_type.is_integer)
-		return find_integer_items(serving->loaded, ids, num_ids, count);
-	return find_items_by_query(serving, ids, num_ids, count);
 }
 
 int32

@@ -63,7 +63,8 @@ fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values, const c
 void
 fm_plan_free(FmPlan *plan)
 {
-	if (plan->plan != NULL)
+	/* a plan that is running is not freed but forgotten: some kilobytes, in a case that is rare */
+	if (plan->plan != NULL && plan->running == 0)
 		SPI_freeplan(plan->plan);
 	if (plan->sql != NULL)
 		pfree(plan->sql);
@@ -89,11 +90,20 @@ void
 fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
 				bool read_only)
 {
-	int result;
+	volatile int result = 0;
 
 	if (plan->plan == NULL || strcmp(plan->sql, sql) != 0)
 		prepare(plan, sql, num_args, types);
-	result = SPI_execute_plan(plan->plan, values, NULL, read_only, 0);
+	plan->running++;
+	PG_TRY();
+	{
+		result = SPI_execute_plan(plan->plan, values, NULL, read_only, 0);
+	}
+	PG_FINALLY();
+	{
+		plan->running--;
+	}
+	PG_END_TRY();
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
 }

@@ -40,6 +40,7 @@ typedef struct FmPlan
 {
 	SPIPlanPtr plan;
 	char *sql;
+	int running; /* executions under way: the statement may call us again */
 } FmPlan;
 
 /* The same, for a kept statement; no argument is null. */

@@ -105,8 +105,12 @@ static void
 check_id_type(const FmModel *model, Oid table, const char *id_column, const char *source_column,
 			  const FmIdType *id_type)
 {
-	Oid stored = get_atttype(table, fm_column_number(table, id_column, "model"));
+	Oid stored;
+	int32 typmod;
+	Oid collation;
 
+	get_atttypetypmodcoll(table, fm_column_number(table, id_column, "model"), &stored, &typmod,
+						  &collation);
 	if (stored != id_type->type)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -114,6 +118,13 @@ check_id_type(const FmModel *model, Oid table, const char *id_column, const char
 						"made for ids of type %s",
 						source_column, get_rel_name(model->definition.ratings),
 						format_type_be(id_type->type), model->name, format_type_be(stored)),
+				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
+	if (collation != id_type->collation)
+		ereport(ERROR,
+				(errcode(ERRCODE_COLLATION_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" has another collation than model \"%s\" was "
+						"made for",
+						source_column, get_rel_name(model->definition.ratings), model->name),
 				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
 }
 
@@ -203,8 +214,8 @@ insert_version_row(const FmModel *model, int version, const FmResult *result)
 					  CStringGetTextDatum(model->definition.task),
 					  Int32GetDatum(result->parameters->num_factors),
 					  Float8GetDatum(result->parameters->b),
-					  Float4GetDatum(result->load->min),
-					  Float4GetDatum(result->load->max),
+					  Float4GetDatum(result->load->reading->min),
+					  Float4GetDatum(result->load->reading->max),
 					  Float8GetDatum(result->rating_mean)};
 
 	fm_spi_execute(
@@ -234,12 +245,14 @@ fm_store_version(const FmModel *model, Oid extension_schema, int version, const 
 {
 	const FmParameters *parameters = result->parameters;
 	const FmLoad *load = result->load;
-	EntityRows users = {
-		model->user_table,		"user_id",			load->users,		load->user_order,
-		result->user_canonical, parameters->user_w, parameters->user_v, parameters->num_factors};
-	EntityRows items = {
-		model->item_table,		"item_id",			load->items,		load->item_order,
-		result->item_canonical, parameters->item_w, parameters->item_v, parameters->num_factors};
+	EntityRows users = {model->user_table,		"user_id",
+						load->reading->users,	load->user_order,
+						result->user_canonical, parameters->user_w,
+						parameters->user_v,		parameters->num_factors};
+	EntityRows items = {model->item_table,		"item_id",
+						load->reading->items,	load->item_order,
+						result->item_canonical, parameters->item_w,
+						parameters->item_v,		parameters->num_factors};
 
 	insert_version_row(model, version, result);
 	insert_entity_rows(&users, version);

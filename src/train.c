@@ -19,16 +19,21 @@
 #include "progress.h"
 #include "sql.h"
 #include "store.h"
+#include "team.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(fm_train);
 
+/* A worker is not worth its start for fewer. */
+#define RATINGS_PER_WORKER 10000
+
 /* What the core made of the load, with everything the metrics and the store need. */
 typedef struct Fit
 {
-	FmRatings ratings; /* trained on */
+	FmSharedRatings *shared;
+	FmRatings *ratings; /* trained on */
 	FmTriples held_out;
 	int32_t *user_canonical;
 	int32_t *item_canonical;
@@ -50,38 +55,45 @@ hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
 {
 	if (definition->test_size <= 0)
 		return;
-	fm_ratings_hold_out(&fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
+	fm_ratings_hold_out(fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
 						&fit->held_out);
-	if (fit->ratings.num_ratings == 0)
+	if (fit->ratings->num_ratings == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("test_size => %g leaves none of the %lld ratings to train on",
 							   definition->test_size, (long long) fit->held_out.count)));
+}
+
+/* As many workers as were asked for, or as the server allows to a maintenance command; fewer for little. */
+static int
+choose_workers(const FmDefinition *definition, int64 num_ratings)
+{
+	int allowed = definition->workers >= 0 ? definition->workers : max_parallel_maintenance_workers;
+
+	return (int) Min(allowed, num_ratings / RATINGS_PER_WORKER);
 }
 
 static void
 fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
 {
 	FmSolverOptions options = fm_solver_options(definition);
-	FmTriples *triples = &load->triples;
-	int32 num_users = fm_idmap_count(load->users);
-	int32 num_items = fm_idmap_count(load->items);
+	FmTriples *triples = &load->reading->triples;
+	int32 num_users = fm_idmap_count(load->reading->users);
+	int32 num_items = fm_idmap_count(load->reading->items);
+	int workers = choose_workers(definition, triples->count);
 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
-	fm_ratings_by_user(triples, num_users, num_items, host, &fit->ratings);
-	pfree(triples->user);
-	pfree(triples->item);
-	pfree(triples->value);
-	fm_ratings_complete(&fit->ratings, host);
+	fit->shared = fm_share_ratings(triples, num_users, num_items, workers, host);
+	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
-	fm_solve(&fit->ratings, &options, host, &fit->parameters);
+	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
 }
 
 static double
 score_ratings(const Fit *fit, FmRun *run)
 {
-	const FmRatings *ratings = &fit->ratings;
+	const FmRatings *ratings = fit->ratings;
 	const FmTriples *held_out = &fit->held_out;
 	double sum = 0;
 
@@ -106,10 +118,10 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 	run->iterations = definition->iterations > 0
 						  ? definition->iterations
 						  : fm_default_iterations(fm_solver_options(definition).solver);
-	run->users = fm_idmap_count(load->users);
-	run->items = fm_idmap_count(load->items);
-	run->ratings = fit->ratings.num_ratings;
-	run->skipped = load->skipped;
+	run->users = fm_idmap_count(load->reading->users);
+	run->items = fm_idmap_count(load->reading->items);
+	run->ratings = fit->ratings->num_ratings;
+	run->skipped = load->reading->skipped;
 }
 
 static void
@@ -158,6 +170,7 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 
 	result = (FmResult){&fit.parameters, &load, fit.user_canonical, fit.item_canonical,
 						score_ratings(&fit, run)};
+	fm_release_ratings(fit.shared);
 	fm_store_version(model, extension_schema, run->version, &result);
 	fm_store_prune(model, run->version, previous_version);
 	fm_restore_role(&previous);
@@ -223,6 +236,8 @@ fm_train(PG_FUNCTION_ARGS)
 	fm_check_model_name(name);
 	fm_spi_connect();
 	exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
+	if (exists)
+		fm_model_check_tables(&model);
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
 	if (!exists)
 	{

@@ -10,11 +10,29 @@
  * with n (Zhou et al. 2008), and 0.9098, 0.9093, 0.9101 and 0.9118 with n to the power of 1/4, 1/2,
  * 0.6 and 3/4.
  *
- * Memory: one table of rows for each side, one worker's block memory.
+ * Memory: one table of rows for each side, one member's block memory.
  */
 #include "core/als.h"
 
 #include <math.h>
+
+#include "core/team.h"
+
+/* The part of a half-step that members of a team share out. */
+typedef struct SideUpdate
+{
+	const FmHalfStep *step;
+	FmBlockWork *work;
+} SideUpdate;
+
+/* FmTeamBody */
+static void
+update_range(void *state, int32_t begin, int32_t end)
+{
+	const SideUpdate *update = state;
+
+	fm_block_half_step(update->step, update->work, begin, end);
+}
 
 void
 fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
@@ -29,8 +47,9 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 	for (int side = 0; side < 2; side++)
 	{
 		rows[side] = fm_problem_init_rows(problem, side, rank);
-		error[side] = host->alloc(host->ctx, problem->side[side].count, sizeof(double));
+		error[side] = fm_team_alloc(host, problem->side[side].count, sizeof(double));
 	}
+	fm_team_barrier(host);
 	for (int f = 0; f < rank; f++)
 		prior_precision[f] = problem->l2_reg_v;
 	prior_precision[rank] = problem->l2_reg_w;
@@ -41,12 +60,13 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 		{
 			FmHalfStep step = fm_problem_half_step(problem, side, rank, rows[1 - side],
 												   error[side]);
+			SideUpdate update = {&step, work};
 
 			step.prior_precision = prior_precision;
 			step.prior_mean = prior_mean;
 			step.prior_by_count = true;
 			step.mean_rows = rows[side];
-			fm_block_half_step(&step, work, 0, step.side->count);
+			fm_team_for(host, step.side->count, FM_BLOCK_CHUNK, update_range, &update);
 		}
 		if (host->progress)
 			host->progress(host->ctx, "als", iteration + 1, problem->iterations,
@@ -54,14 +74,15 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 							   sqrt(fm_problem_sum_error(problem, FM_ITEMS, error[FM_ITEMS]) /
 									problem->num_ratings));
 	}
-	sink(sink_ctx, rows[FM_USERS], rows[FM_ITEMS]);
+	if (sink != NULL)
+		sink(sink_ctx, rows[FM_USERS], rows[FM_ITEMS]);
 
 	fm_block_work_release(host, work);
 	host->release(host->ctx, prior_mean);
 	host->release(host->ctx, prior_precision);
 	for (int side = 0; side < 2; side++)
 	{
-		host->release(host->ctx, rows[side]);
-		host->release(host->ctx, error[side]);
+		fm_team_release(host, rows[side]);
+		fm_team_release(host, error[side]);
 	}
 }

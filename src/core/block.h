@@ -19,6 +19,9 @@
 /* Entities are solved in batches, one to a SIMD lane. */
 #define FM_BLOCK_LANES FM_RANDOM_LANES
 
+/* What a member of a team takes at a time: whole batches. */
+#define FM_BLOCK_CHUNK (2 * FM_BLOCK_LANES)
+
 /* One implementation of the hot loops; block.c says what each must do. */
 typedef struct FmBlockKernel
 {

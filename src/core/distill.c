@@ -285,13 +285,17 @@ find_centre(FmDistiller *d, int side, const float *rows)
 
 	memset(centre, 0, d->sample_rank * sizeof(double));
 	for (int32_t e = 0; e < ratings->count; e++)
-		if (is_rated(ratings, e))
-		{
-			const float *row = rows + (size_t) e * d->stride;
+	{
+		const float *row = rows + (size_t) e * d->stride;
+		double scale;
 
-			for (int f = 0; f < d->sample_rank; f++)
-				centre[f] += row[f] / row[d->sample_rank];
-		}
+		fm_problem_check(d->problem, e);
+		if (!is_rated(ratings, e))
+			continue;
+		scale = 1.0 / row[d->sample_rank];
+		for (int f = 0; f < d->sample_rank; f++)
+			centre[f] += row[f] * scale;
+	}
 	for (int f = 0; f < d->sample_rank; f++)
 		centre[f] /= d->problem->num_rated[side];
 }
@@ -309,11 +313,12 @@ append_side(FmDistiller *d, int side, const float *rows)
 		float *to = d->factor[side] + (size_t) e * d->capacity + d->columns;
 		double scale, moved = 0;
 
+		fm_problem_check(d->problem, e);
 		/* The cells of entities without ratings may hold what a cut left behind. */
 		memset(to, 0, d->sample_rank * sizeof(float));
 		if (!is_rated(ratings, e))
 			continue;
-		scale = 1 / row[d->sample_rank];
+		scale = 1.0 / row[d->sample_rank];
 		for (int f = 0; f < d->sample_rank; f++)
 		{
 			double v = row[f] * scale - centre[f];

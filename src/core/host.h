@@ -34,6 +34,9 @@ typedef struct FmHost
 	/* After each iteration; metric is the training RMSE so far. May be NULL. */
 	void (*progress)(void *ctx, const char *phase, int iteration, int iterations, double metric);
 
+	/* The team that this host's program is a member of (core/team.h); NULL: it works alone. */
+	struct FmTeam *team;
+
 	/* A numerical failure the core cannot mend. Does not return. */
 	void (*fail)(void *ctx, const char *format, ...) FM_PRINTF(2, 3);
 } FmHost;

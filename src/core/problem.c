@@ -6,26 +6,51 @@
 
 #include <string.h>
 
+#include "core/team.h"
+
+float *
+fm_problem_rows(const FmProblem *problem, int side, int rank)
+{
+	return fm_team_alloc(problem->host,
+						 (size_t) problem->side[side].count *
+							 fm_block_stride(problem->kernel, rank),
+						 sizeof(float));
+}
+
 float *
 fm_problem_init_rows(const FmProblem *problem, int side, int rank)
 {
+	const FmHost *host = problem->host;
 	const FmSide *ratings = &problem->side[side];
 	int stride = fm_block_stride(problem->kernel, rank);
-	float *rows = problem->host->alloc(problem->host->ctx, (size_t) ratings->count * stride,
-									   sizeof(float));
+	float *rows = fm_problem_rows(problem, side, rank);
+	float *normals;
 	FmRandomKey key = {problem->seed, FM_STREAM_INIT + side, 0};
 
+	if (!fm_team_leads(host))
+		return rows;
+	normals = host->alloc(host->ctx, (size_t) (rank + 3) * FM_RANDOM_LANES, sizeof(float));
 	for (int32_t e = 0; e < ratings->count; e++)
 	{
-		FmRandomSequence random = {key, e, 0};
+		int lane = e % FM_RANDOM_LANES;
 		float *row = rows + (size_t) e * stride;
 
+		fm_problem_check(problem, e);
+		if (lane == 0)
+		{
+			uint32_t entity[FM_RANDOM_LANES];
+
+			for (int l = 0; l < FM_RANDOM_LANES; l++)
+				entity[l] = (uint32_t) e + l;
+			fm_random_normals(&key, entity, rank, normals);
+		}
 		if (ratings->start[e] == ratings->start[e + 1])
 			continue;
 		for (int f = 0; f < rank; f++)
-			row[f] = (float) (problem->init_stdev * fm_random_normal(&random));
+			row[f] = problem->init_stdev * normals[(size_t) f * FM_RANDOM_LANES + lane];
 		row[rank] = 1;
 	}
+	host->release(host->ctx, normals);
 	return rows;
 }
 

@@ -43,7 +43,18 @@ typedef struct FmProblem
 	uint64_t seed;
 } FmProblem;
 
-/* Rows of one side, v from N(0, init_stdev²) and w = 0; entities without ratings get zeros. */
+/* To be called for every element of a loop that does little for each: heeds interrupts now and then. */
+static inline void
+fm_problem_check(const FmProblem *problem, int64_t at)
+{
+	if (at % 1024 == 0)
+		problem->host->check_interrupts(problem->host->ctx);
+}
+
+/* Rows of one side, all zero. */
+extern float *fm_problem_rows(const FmProblem *problem, int side, int rank);
+
+/* Likewise, but entities with ratings have v from N(0, init_stdev²), w = 0 and scale 1. */
 extern float *fm_problem_init_rows(const FmProblem *problem, int side, int rank);
 
 /* The update of one side, ready but for its prior and its outputs. */

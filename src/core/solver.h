@@ -56,10 +56,14 @@ extern float fm_default_init_stdev(void);
  *
  * The result is put in a fixed gauge: Σ_u v_u = 0 and Σ_i v_i = 0 over the entities with ratings, with
  * what that moves absorbed in w and b, so that a user of whom nothing is known (φ = 0) gets the average
- * user's order of items.
+ * user's order of items. A member of a team (core/team.h) that does not lead has no result: NULL.
  */
 extern void fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host,
 					 FmParameters *result);
+
+/* Bytes at most that fm_solve allocates of the memory its team shares. */
+extern size_t fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options,
+								   const FmHost *host);
 
 /* ŷ(u, i), in double, summed in factor order. */
 extern double fm_score(const FmParameters *parameters, int32_t user, int32_t item);

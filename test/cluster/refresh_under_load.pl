@@ -6,8 +6,10 @@ use Test::More;
 
 BEGIN
 {
-	eval { require PostgreSQL::Test::Cluster; require PostgreSQL::Test::Utils; 1 }
-	  or plan(skip_all => 'this PostgreSQL does not ship PostgreSQL::Test::Cluster');
+	# Before PostgreSQL 15 the module has another name and interface.
+	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
+	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
+	require PostgreSQL::Test::Utils;
 }
 
 # pg_cron 1.4 counts in minutes: long enough that a minute begins, and its job ends, within it.

@@ -2,7 +2,7 @@
 -- backend, and a name must mean now what it means now.
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(16);
+SELECT plan(18);
 
 CREATE TABLE ratings (user_id int, item_id text, rating real);
 INSERT INTO ratings
@@ -23,7 +23,7 @@ SELECT throws_ok($$ALTER TABLE fm_tampered_user ALTER v TYPE bigint USING 12345;
     'v of another type, in a walk over all users');
 SELECT throws_ok($$SELECT fm_train('tampered', iterations => 2); -- a version that is not loaded yet
     ALTER TABLE fm_tampered_matrix ALTER matrix TYPE bigint USING 12345;
-    SELECT * FROM fm_top_x('1'::text, model => 'tampered')$$, '42804', NULL, 'matrix of another type');
+    SELECT * FROM fm_top_x('1'::text, model => 'tampered')$$, '42846', NULL, 'matrix of another type');
 SELECT throws_ok($$SELECT fm_train('tampered', iterations => 2);
     DELETE FROM fm_tampered_item WHERE item_id = 'i3';
     SELECT * FROM fm_top_x('1'::text, model => 'tampered')$$, 'XX001', NULL, 'an item without a row');
@@ -51,6 +51,32 @@ CREATE TEMP TABLE temporary (LIKE lists);
 SELECT fm_write_top_x('temporary', 2, 'again');
 SELECT is(count(*), 0::bigint, 'a temporary table is not refreshed') FROM fm_target
     WHERE target = 'temporary'::regclass;
+
+-- A run whose backend was killed does not run for ever.
+INSERT INTO fm_run (model, version, stamp, status, started_at) VALUES ('again', 90, 0, 'running', now());
+SELECT fm_train('again', iterations => 2);
+SELECT is(array_agg(status ORDER BY version), '{failed,succeeded}', 'a run that was cut off')
+    FROM fm_runs WHERE model = 'again' AND version >= 90;
+
+-- The ratings may be a view that calls a function that renames the view and asks the model again.
+CREATE TABLE switch AS SELECT false AS is_on;
+CREATE FUNCTION rename_and_ask(item_id int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE public.switch SET is_on = false WHERE is_on;
+    IF FOUND THEN
+        ALTER VIEW public.renaming RENAME TO renamed;
+        PERFORM * FROM public.fm_top_x(2, model => 'renaming');
+    END IF;
+    RETURN item_id;
+END
+$$;
+CREATE VIEW renaming AS SELECT u AS user_id, rename_and_ask(i) AS item_id, (u * 7 + i * 3) % 5 AS rating
+    FROM generate_series(1, 20) u, generate_series(1, 40) i WHERE (u + i) % 3 <> 0;
+SELECT fm_train('renaming', 'renaming', iterations => 2);
+SELECT count(*) FROM fm_top_x(1, model => 'renaming');
+UPDATE switch SET is_on = true;
+SELECT is(count(*), 10::bigint, 'a plan replaced while it is running')
+    FROM fm_top_x(1, model => 'renaming');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,0 +1,57 @@
+/*
+ * Several members working as one; team.h says how.
+ *
+ * The loops take turns with three counters. While one is being counted with, the leader resets the next:
+ * nobody can still be counting with that one, since all have passed the barrier after it, nor already,
+ * since that takes passing the barrier that the leader has yet to reach.
+ */
+#include "core/team.h"
+
+bool
+fm_team_leads(const FmHost *host)
+{
+	return host->team == NULL || host->team->member == 0;
+}
+
+void *
+fm_team_alloc(const FmHost *host, size_t count, size_t size)
+{
+	if (host->team == NULL)
+		return host->alloc(host->ctx, count, size);
+	return host->team->alloc_shared(host->team->ctx, count, size);
+}
+
+void
+fm_team_release(const FmHost *host, void *pointer)
+{
+	if (host->team == NULL)
+		host->release(host->ctx, pointer);
+}
+
+void
+fm_team_barrier(const FmHost *host)
+{
+	if (host->team != NULL)
+		host->team->barrier(host->team->ctx);
+}
+
+void
+fm_team_for(const FmHost *host, int32_t count, int32_t chunk, FmTeamBody body, void *state)
+{
+	struct FmTeam *team = host->team;
+	int counter;
+	int64_t begin;
+
+	if (team == NULL)
+	{
+		body(state, 0, count);
+		return;
+	}
+	counter = (int) (team->loops % FM_TEAM_COUNTERS);
+	if (team->member == 0)
+		team->reset(team->ctx, (counter + 1) % FM_TEAM_COUNTERS);
+	while ((begin = team->claim(team->ctx, counter, chunk)) < count)
+		body(state, (int32_t) begin, begin + chunk < count ? (int32_t) begin + chunk : count);
+	team->loops++;
+	team->barrier(team->ctx);
+}

@@ -1,0 +1,387 @@
+/*
+ * A training's team: this backend and parallel workers, with the memory they share.
+ *
+ * Workers come from PostgreSQL's parallel infrastructure, which gives them the leader's role, settings and
+ * snapshot, hands their errors to the leader, and ends them with him. They attach to two segments of
+ * dynamic shared memory, one with the ratings and one that the solver carves its arrays from, and run
+ * fm_solve as members of his team (core/team.h). With no worker to be had, or no shared memory, the
+ * backend trains alone, with the same result.
+ *
+ * Locking: no locks; members meet at a barrier and count with atomics. In parallel mode nothing may be
+ * written to the database, so it lasts only as long as fm_solve. Memory: segments belong to the resource
+ * owner of the transaction and to nobody after fm_release_ratings; local arrays to the current context.
+ */
+#include "team.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "core/team.h"
+#include "host_pg.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "storage/barrier.h"
+#include "storage/condition_variable.h"
+#include "storage/dsm.h"
+#include "storage/shm_toc.h"
+#include "storage/spin.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#define ALIGNMENT 64
+#define TEAM_KEY UINT64CONST(1)
+
+/* A stretch of memory that allocations are cut from, one after the other. */
+typedef struct Arena
+{
+	char *base;
+	Size size;
+	Size used;
+	dsm_segment *segment; /* NULL: local memory */
+} Arena;
+
+struct FmSharedRatings
+{
+	FmRatings ratings;
+	Arena arena;
+};
+
+/* What all members see. */
+typedef struct TeamState
+{
+	dsm_handle ratings_handle;
+	dsm_handle solver_handle;
+	Size solver_size;
+	int32 num_users;
+	int32 num_items;
+	int64 num_ratings;
+	Size offsets[6]; /* of the ratings' arrays in their segment */
+	FmSolverOptions options;
+
+	slock_t mutex;
+	int members; /* 0 until the leader knows how many have come */
+	ConditionVariable started;
+	Barrier barrier;
+	pg_atomic_uint64 counters[FM_TEAM_COUNTERS];
+} TeamState;
+
+/* A member's own view. */
+typedef struct Member
+{
+	struct FmTeam team;
+	TeamState *state;
+	Arena arena;
+} Member;
+
+static void *
+arena_alloc(Arena *arena, size_t count, size_t size)
+{
+	Size bytes = TYPEALIGN(ALIGNMENT, mul_size(count, size));
+	void *memory = arena->base + arena->used;
+
+	if (bytes > arena->size - arena->used)
+		elog(ERROR, "a training needs more shared memory than was estimated");
+	arena->used += bytes;
+	return memory;
+}
+
+/* A segment of shared memory, zeroed; NULL, with a notice, if the system has none to give. */
+static dsm_segment *
+try_shared_memory(Size size)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	dsm_segment *volatile segment = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+		if (segment != NULL)
+			dsm_pin_mapping(segment); /* it is to outlive the subtransaction */
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+			ReThrowError(error);
+		segment = NULL;
+		ereport(NOTICE, (errmsg("training without workers: %s", error->message),
+						 errhint("Give the system more shared memory, or ask for workers => 0.")));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (segment != NULL)
+		dsm_unpin_mapping(segment); /* now the transaction's */
+	return segment;
+}
+
+static Arena
+create_arena(Size size, bool shared)
+{
+	Arena arena = {.size = size};
+
+	if (shared)
+		arena.segment = try_shared_memory(size + ALIGNMENT);
+	if (arena.segment != NULL)
+		arena.base = dsm_segment_address(arena.segment);
+	else
+		arena.base = MemoryContextAllocExtended(CurrentMemoryContext, size + ALIGNMENT,
+												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	arena.base = (char *) TYPEALIGN(ALIGNMENT, arena.base);
+	return arena;
+}
+
+/* A host that allocates from an arena and never gives back. */
+static void *
+arena_host_alloc(void *ctx, size_t count, size_t size)
+{
+	return arena_alloc(ctx, count, size);
+}
+
+static void
+arena_host_release(void *ctx, void *pointer)
+{
+}
+
+static void
+arena_host_check_interrupts(void *ctx)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
+FmSharedRatings *
+fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, int workers,
+				 const FmHost *host)
+{
+	FmSharedRatings *shared = palloc0(sizeof(FmSharedRatings));
+	FmHost arena_host = *host;
+	const int arrays = 6;
+	const int starts = 3; /* two are kept, one is scratch */
+	Size entities = add_size(num_users, num_items) + 2;
+	Size size = add_size(mul_size(2 * (sizeof(int32) + sizeof(float)), triples->count + 1),
+						 mul_size(starts * sizeof(int64), entities)) +
+				(2 * arrays) * ALIGNMENT;
+
+	shared->arena = create_arena(size, workers > 0);
+	arena_host.ctx = &shared->arena;
+	arena_host.alloc = arena_host_alloc;
+	arena_host.release = arena_host_release;
+	arena_host.check_interrupts = arena_host_check_interrupts;
+	fm_ratings_by_user(triples, num_users, num_items, &arena_host, &shared->ratings);
+	pfree(triples->user);
+	pfree(triples->item);
+	pfree(triples->value);
+	fm_ratings_complete(&shared->ratings, &arena_host);
+	return shared;
+}
+
+FmRatings *
+fm_shared_ratings(FmSharedRatings *shared)
+{
+	return &shared->ratings;
+}
+
+void
+fm_release_ratings(FmSharedRatings *shared)
+{
+	if (shared->arena.segment != NULL)
+		dsm_detach(shared->arena.segment);
+}
+
+static void *
+team_alloc_shared(void *ctx, size_t count, size_t size)
+{
+	return arena_alloc(&((Member *) ctx)->arena, count, size);
+}
+
+static void
+team_barrier(void *ctx)
+{
+	BarrierArriveAndWait(&((Member *) ctx)->state->barrier, PG_WAIT_EXTENSION);
+}
+
+static int64_t
+team_claim(void *ctx, int counter, int64_t amount)
+{
+	return (int64_t) pg_atomic_fetch_add_u64(&((Member *) ctx)->state->counters[counter], amount);
+}
+
+static void
+team_reset(void *ctx, int counter)
+{
+	pg_atomic_write_u64(&((Member *) ctx)->state->counters[counter], 0);
+}
+
+static void
+init_member(Member *member, int number, TeamState *state, const Arena *arena)
+{
+	member->state = state;
+	member->arena = *arena;
+	member->team.ctx = member;
+	member->team.member = number;
+	member->team.alloc_shared = team_alloc_shared;
+	member->team.barrier = team_barrier;
+	member->team.claim = team_claim;
+	member->team.reset = team_reset;
+}
+
+/* The arrays of the ratings, in a fixed order. */
+static void
+list_arrays(FmRatings *ratings, void ***arrays)
+{
+	arrays[0] = (void **) &ratings->user_start;
+	arrays[1] = (void **) &ratings->user_item;
+	arrays[2] = (void **) &ratings->user_value;
+	arrays[3] = (void **) &ratings->item_start;
+	arrays[4] = (void **) &ratings->item_user;
+	arrays[5] = (void **) &ratings->item_value;
+}
+
+static void
+init_state(TeamState *state, FmSharedRatings *shared, const Arena *solver,
+		   const FmSolverOptions *options)
+{
+	void **arrays[6];
+
+	state->ratings_handle = dsm_segment_handle(shared->arena.segment);
+	state->solver_handle = dsm_segment_handle(solver->segment);
+	state->solver_size = solver->size;
+	state->num_users = shared->ratings.num_users;
+	state->num_items = shared->ratings.num_items;
+	state->num_ratings = shared->ratings.num_ratings;
+	list_arrays(&shared->ratings, arrays);
+	for (int i = 0; i < lengthof(state->offsets); i++)
+		state->offsets[i] = (char *) *arrays[i] -
+							(char *) dsm_segment_address(shared->arena.segment);
+	state->options = *options;
+	SpinLockInit(&state->mutex);
+	state->members = 0;
+	ConditionVariableInit(&state->started);
+	for (int i = 0; i < FM_TEAM_COUNTERS; i++)
+		pg_atomic_init_u64(&state->counters[i], 0);
+}
+
+/* Tell the workers how many have come; from now on the barrier waits for them all. */
+static void
+start_team(TeamState *state, int members)
+{
+	BarrierInit(&state->barrier, members);
+	SpinLockAcquire(&state->mutex);
+	state->members = members;
+	SpinLockRelease(&state->mutex);
+	ConditionVariableBroadcast(&state->started);
+}
+
+static void
+wait_for_start(TeamState *state)
+{
+	for (;;)
+	{
+		int members;
+
+		SpinLockAcquire(&state->mutex);
+		members = state->members;
+		SpinLockRelease(&state->mutex);
+		if (members > 0)
+			break;
+		ConditionVariableSleep(&state->started, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+}
+
+/* Launch the workers and lead them; false if none has come, and nothing is done. */
+static bool
+lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *options, int workers,
+		  const FmHost *host, FmParameters *result)
+{
+	ParallelContext *context;
+	TeamState *state;
+	Member leader = {0};
+	FmHost member_host = *host;
+	bool led;
+
+	EnterParallelMode();
+	context = CreateParallelContext("$libdir/fmtopx", "fm_train_worker", workers);
+	shm_toc_estimate_chunk(&context->estimator, sizeof(TeamState));
+	shm_toc_estimate_keys(&context->estimator, 1);
+	InitializeParallelDSM(context);
+	state = shm_toc_allocate(context->toc, sizeof(TeamState));
+	init_state(state, shared, solver, options);
+	shm_toc_insert(context->toc, TEAM_KEY, state);
+	LaunchParallelWorkers(context);
+	led = context->nworkers_launched > 0;
+	if (led)
+	{
+		WaitForParallelWorkersToAttach(context);
+		start_team(state, context->nworkers_launched + 1);
+		init_member(&leader, 0, state, solver);
+		member_host.team = &leader.team;
+		fm_solve(&shared->ratings, options, &member_host, result);
+		WaitForParallelWorkersToFinish(context);
+	}
+	DestroyParallelContext(context);
+	ExitParallelMode();
+	return led;
+}
+
+void
+fm_solve_in_parallel(FmSharedRatings *shared, const FmSolverOptions *options, int workers,
+					 const FmHost *host, FmParameters *result)
+{
+	bool led = false;
+
+	if (workers > 0 && shared->arena.segment != NULL)
+	{
+		Arena solver = create_arena(fm_solve_shared_size(&shared->ratings, options, host), true);
+
+		if (solver.segment != NULL)
+		{
+			led = lead_team(shared, &solver, options, workers, host, result);
+			dsm_detach(solver.segment);
+		}
+	}
+	if (!led)
+		fm_solve(&shared->ratings, options, host, result);
+}
+
+extern PGDLLEXPORT void fm_train_worker(dsm_segment *segment, shm_toc *toc);
+
+/* The main function of a worker. */
+void
+fm_train_worker(dsm_segment *segment, shm_toc *toc)
+{
+	TeamState *state = shm_toc_lookup(toc, TEAM_KEY, false);
+	dsm_segment *ratings_segment = dsm_attach(state->ratings_handle);
+	dsm_segment *solver_segment = dsm_attach(state->solver_handle);
+	FmHost host = *fm_pg_host(CurrentMemoryContext);
+	Member member = {0};
+	Arena arena = {.size = state->solver_size};
+	FmRatings ratings = {.num_users = state->num_users,
+						 .num_items = state->num_items,
+						 .num_ratings = state->num_ratings};
+	void **arrays[6];
+
+	if (ratings_segment == NULL || solver_segment == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("could not map dynamic shared memory segment")));
+	list_arrays(&ratings, arrays);
+	for (int i = 0; i < lengthof(state->offsets); i++)
+		*arrays[i] = (char *) dsm_segment_address(ratings_segment) + state->offsets[i];
+	arena.base = (char *) TYPEALIGN(ALIGNMENT, dsm_segment_address(solver_segment));
+	wait_for_start(state);
+	init_member(&member, ParallelWorkerNumber + 1, state, &arena);
+	host.team = &member.team;
+	fm_solve(&ratings, &state->options, &host, NULL);
+	dsm_detach(ratings_segment);
+	dsm_detach(solver_segment);
+}

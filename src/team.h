@@ -1,0 +1,28 @@
+/*
+ * A training's team: this backend and parallel workers, with the memory they share.
+ */
+#ifndef FMTOPX_TEAM_H
+#define FMTOPX_TEAM_H
+
+#include "compat.h"
+
+#include "core/ratings.h"
+#include "core/solver.h"
+
+/*
+ * Build both orders of the triples (whose arrays are freed) in memory that workers can attach to, when
+ * `workers` is above 0 and the system has room for it, else in the current context.
+ */
+typedef struct FmSharedRatings FmSharedRatings;
+
+extern FmSharedRatings *fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items,
+										 int workers, const FmHost *host);
+extern FmRatings *fm_shared_ratings(FmSharedRatings *shared);
+
+/* fm_solve with as many of the workers as there are to be had, none included. */
+extern void fm_solve_in_parallel(FmSharedRatings *shared, const FmSolverOptions *options, int workers,
+								 const FmHost *host, FmParameters *result);
+
+extern void fm_release_ratings(FmSharedRatings *shared);
+
+#endif

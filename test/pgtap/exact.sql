@@ -1,0 +1,181 @@
+-- fm_top_x against a scan of all items in SQL, in double precision: for every user, every way of choosing
+-- the eligible items, and every kernel that this CPU runs.
+BEGIN;
+CREATE SCHEMA exact;
+SELECT set_config('search_path', 'exact, ' || current_setting('search_path'), true) \g /dev/null
+SET client_min_messages = warning;
+-- Until the library is loaded, its settings take any value.
+SELECT fm_matrix_items('[[1,[1],0]]') \g /dev/null
+SELECT no_plan();
+
+-- The kernels by name, as far as this CPU has them.
+CREATE TABLE kernels (kernel text);
+DO $$
+DECLARE name text;
+BEGIN
+    FOREACH name IN ARRAY '{auto,c,avx2,avx512,neon}'::text[] LOOP
+        BEGIN
+            PERFORM set_config('fmtopx.simd', name, true);
+            INSERT INTO kernels VALUES (name);
+        EXCEPTION WHEN invalid_parameter_value THEN NULL;
+        END;
+    END LOOP;
+    PERFORM set_config('fmtopx.simd', 'auto', true);
+END $$;
+SELECT cmp_ok((SELECT count(*) FROM kernels WHERE kernel IN ('auto', 'c')), '=', 2::bigint, 'auto and c are everywhere');
+
+-- Ratings of a planted model; the shapes have lanes and blocks half full.
+CREATE FUNCTION plant(users int, items int, seed int)
+RETURNS TABLE (user_id int, item_id int, rating real) LANGUAGE sql AS $$
+    SELECT u, i * 3, (3 + sin(u * seed) + cos(i) + 2 * sin(u * 0.7 + seed) * cos(i * 1.3))::real
+    FROM generate_series(1, users) u, generate_series(1, items) i
+    WHERE hashint8extended(u::bigint << 32 | i, seed) % 4 = 0 OR i = 1 + u % items OR u = 1 + i % users
+$$;
+CREATE TABLE shapes (model text, users int, items int, factors int);
+INSERT INTO shapes VALUES ('wide', 40, 333, 7), ('narrow', 25, 16, 1), ('deep', 12, 65, 33), ('ties', 30, 150, 3);
+CREATE TABLE ratings (model text, user_id int, item_id int, rating real);
+INSERT INTO ratings SELECT model, p.* FROM shapes, plant(users, items, length(model)) p;
+CREATE VIEW wide_ratings AS SELECT * FROM ratings WHERE model = 'wide';
+CREATE VIEW narrow_ratings AS SELECT * FROM ratings WHERE model = 'narrow';
+CREATE VIEW deep_ratings AS SELECT * FROM ratings WHERE model = 'deep';
+CREATE VIEW ties_ratings AS SELECT * FROM ratings WHERE model = 'ties';
+SELECT is(status, 'succeeded', 'train ' || shapes.model)
+FROM shapes, fm_train(shapes.model, ratings => (shapes.model || '_ratings')::regclass, num_factors => factors,
+                      iterations => 8, seed => users);
+
+-- Vectors of few small integers, so that scores are exact and most of them tie.
+UPDATE fm_ties_version SET b = 6;
+UPDATE fm_ties_user SET w = 0, v = ARRAY[user_id % 3 - 1, user_id % 2, user_id % 5 - 2]::real[];
+UPDATE fm_ties_item SET w = item_id % 2, v = ARRAY[item_id % 2, (item_id / 3) % 3 - 1, 0]::real[];
+UPDATE fm_ties_matrix SET matrix = (SELECT fm_matrix_agg(idx, v, w) FROM fm_ties_item);
+
+-- Every score, in the order of the factors, and every rank; eligible or not is a matter of filtering.
+CREATE TABLE scores (model text, user_id int, item_id int, seen boolean, dot float8);
+INSERT INTO scores
+SELECT s.model, u.id::int, i.id::int,
+       EXISTS (SELECT FROM ratings r WHERE r.model = s.model AND r.user_id = u.id::int AND r.item_id = i.id::int),
+       (SELECT sum(a::float8 * b::float8 ORDER BY n) FROM unnest(u.vector, i.vector) WITH ORDINALITY AS f (a, b, n))
+FROM shapes s, fm_user_vectors(s.model) u, fm_item_vectors(s.model) i;
+SELECT is((SELECT count(*) FROM scores WHERE model = 'wide'), 40 * 333::bigint, 'every user and item has a vector');
+SELECT cmp_ok((SELECT count(DISTINCT dot) FROM scores WHERE model = 'ties'), '<', 30::bigint, 'most scores tie');
+CREATE TABLE bases (model text, user_id int, base float8);
+INSERT INTO bases
+SELECT 'wide', user_id, b + w FROM fm_wide_user, fm_wide_version UNION ALL
+SELECT 'narrow', user_id, b + w FROM fm_narrow_user, fm_narrow_version UNION ALL
+SELECT 'deep', user_id, b + w FROM fm_deep_user, fm_deep_version UNION ALL
+SELECT 'ties', user_id, b + w FROM fm_ties_user, fm_ties_version;
+
+-- The ways of asking.
+CREATE TABLE ways (way text, x int, exclude_seen boolean, candidates int[], exclude int[]);
+INSERT INTO ways VALUES
+    ('10', 10, false, NULL, NULL), ('1', 1, true, NULL, NULL), ('unseen', 10, true, NULL, NULL),
+    ('all', 100000, false, NULL, NULL), ('all unseen', 2147483647, true, NULL, NULL),
+    ('candidates', 5, false, (SELECT array_agg(i * 3 ORDER BY hashint4(i)) FROM generate_series(1, 400, 7) i), NULL),
+    ('unseen candidates', 5, true, (SELECT array_agg(i * 3) FROM generate_series(1, 400, 2) i), NULL),
+    ('candidates: unknown, twice, NULL', 20, false, '{3,3,NULL,4,-7,9,2147483647,9,3,12}', NULL),
+    ('no candidates', 5, false, '{}', NULL), ('only NULL', 5, false, '{NULL}', NULL),
+    ('excluded', 7, false, NULL, (SELECT array_agg(i) FROM generate_series(-3, 700) i)),
+    ('excluded: unknown, twice, NULL', 7, true, NULL, '{6,6,NULL,7,-1}'), ('none excluded', 7, true, NULL, '{}'),
+    ('all excluded', 7, true, NULL, (SELECT array_agg(i) FROM generate_series(1, 1000) i)),
+    ('candidates but excluded', 6, true, (SELECT array_agg(i * 3) FROM generate_series(1, 60) i), '{3,6,9,30,300}');
+
+CREATE FUNCTION expected(x int, exclude_seen boolean, candidates int[], exclude int[])
+RETURNS TABLE (model text, user_id int, rank int, item_id int, score real) LANGUAGE sql STABLE AS $$
+    SELECT model, user_id, rank::int, item_id, (base + dot)::real
+    FROM (SELECT *, row_number() OVER (PARTITION BY model, user_id ORDER BY dot DESC, item_id) AS rank
+          FROM scores
+          WHERE NOT (seen AND $2) AND ($3 IS NULL OR item_id = ANY ($3))
+              AND NOT coalesce(item_id = ANY (array_remove($4, NULL)), false)) s
+    JOIN bases USING (model, user_id)
+    WHERE rank <= $1
+$$;
+CREATE TABLE wanted AS SELECT way, e.* FROM ways, expected(x, exclude_seen, candidates, exclude) e;
+ALTER TABLE wanted ADD PRIMARY KEY (model, way, user_id, rank);
+
+-- Items that differ from the expected ones, or scores that differ by more than the last bit or so.
+CREATE FUNCTION wrong(kernel text, which text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE result text;
+BEGIN
+    PERFORM set_config('fmtopx.simd', kernel, true);
+    SELECT string_agg(DISTINCT format('%s/%s', model, way), ', ') INTO result
+    FROM (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score
+          FROM shapes s, ways, generate_series(1, s.users) u,
+              fm_top_x(u, x, s.model, exclude_seen, candidates, exclude) t) got
+    FULL JOIN (SELECT * FROM wanted) w USING (model, way, user_id, rank)
+    WHERE got.item_id IS DISTINCT FROM w.item_id
+        OR abs(got.score - w.score) > 1e-6 * greatest(abs(w.score), 1);
+    PERFORM set_config('fmtopx.simd', 'auto', true);
+    RETURN result;
+END $$;
+SELECT is(wrong(kernel, 'bigint'), NULL, 'as a scan in SQL: ' || kernel) FROM kernels;
+
+-- The other overload, and all at once.
+SELECT is_empty($$
+    SELECT * FROM
+        (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score
+         FROM shapes s, ways, generate_series(1, s.users) u,
+             fm_top_x(u::text, x, s.model, exclude_seen, candidates::text[], exclude::text[]) t) a
+    FULL JOIN
+        (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score
+         FROM shapes s, ways, generate_series(1, s.users) u,
+             fm_top_x(u, x, s.model, exclude_seen, candidates, exclude) t) b
+    USING (model, way, user_id, rank)
+    WHERE a.item_id IS DISTINCT FROM b.item_id::text OR a.score IS DISTINCT FROM b.score$$,
+    'the overload for text says the same');
+SELECT is_empty($$
+    SELECT * FROM
+        (SELECT s.model, way, user_id, t.rank, item_id, score FROM shapes s, ways, fm_top_x_all(x, s.model, exclude_seen) t
+         WHERE candidates IS NULL AND exclude IS NULL) a
+    FULL JOIN
+        (SELECT s.model, way, u::text AS user_id, t.rank, item_id, score
+         FROM shapes s, ways, generate_series(1, s.users) u, fm_top_x(u, x, s.model, exclude_seen) t
+         WHERE candidates IS NULL AND exclude IS NULL) b
+    USING (model, way, user_id, rank)
+    WHERE a.item_id IS DISTINCT FROM b.item_id::text OR a.score IS DISTINCT FROM b.score$$,
+    'fm_top_x_all is fm_top_x for each user');
+
+-- fm_predict is the score, clipped.
+SELECT is_empty($$
+    SELECT * FROM scores JOIN bases USING (model, user_id)
+    JOIN (SELECT model, min(rating) AS low, max(rating) AS high FROM ratings GROUP BY model) r USING (model)
+    WHERE abs(fm_predict(user_id, item_id, model) - least(high, greatest(low, base + dot))) > 1e-9$$,
+    'fm_predict is the score within the range of the ratings');
+SELECT cmp_ok((SELECT count(*) FROM scores JOIN bases USING (model, user_id)
+               WHERE abs(fm_predict(user_id, item_id, model) - base - dot) > 0.1), '>', 0::bigint,
+              'and some are clipped');
+
+-- A user of whom nothing is known: the items by their bias.
+SELECT results_eq(
+    $$SELECT rank, item_id FROM fm_top_x(-1, 1000, 'wide') ORDER BY rank$$,
+    $$SELECT row_number() OVER (ORDER BY w DESC, item_id)::int, item_id::bigint FROM fm_wide_item ORDER BY 1$$,
+    'an unknown user gets the items by bias');
+
+-- Live: what was rated this moment is gone, for known and unknown users, and comes back when taken back.
+CREATE TABLE best AS SELECT u, t.* FROM (VALUES (1), (2), (999)) v (u), fm_top_x(u, 1, 'wide') t;
+INSERT INTO ratings SELECT 'wide', u, item_id, 1 FROM best;
+SELECT is_empty($$SELECT FROM best, fm_top_x(u, 1000, 'wide') t WHERE t.item_id = best.item_id$$,
+                'rated a moment ago, recommended no more');
+SELECT is_empty($$SELECT FROM best, fm_top_x_all(1000, 'wide') t WHERE t.item_id = best.item_id::text AND user_id = u::text$$,
+                'nor in the lists of all');
+SELECT is((SELECT count(*) FROM best, fm_top_x(u, 1000, 'wide', false) t WHERE t.item_id = best.item_id), 3::bigint,
+          'unless asked for');
+DELETE FROM ratings WHERE model = 'wide' AND (user_id, item_id) IN (SELECT u, item_id FROM best) AND rating = 1;
+SELECT set_eq($$SELECT u, t.* FROM (VALUES (1), (2), (999)) v (u), fm_top_x(u, 1, 'wide') t$$, 'SELECT * FROM best',
+              'taken back, recommended again');
+
+-- Tables of lists: what does not differ is not touched, what does is.
+SELECT is(fm_write_top_x('written', 10, 'wide'), (SELECT count(*) FROM fm_top_x_all(10, 'wide')), 'written for all');
+CREATE TABLE copy AS SELECT ctid AS place, * FROM written;
+SELECT is(version, 2, 'train again') FROM fm_train('wide', seed => 7);
+UPDATE ratings SET rating = rating WHERE model = 'wide'; -- the same, in another place
+SELECT is(fm_write_top_x('written', 9, 'wide'), 360::bigint, 'written for all, one less each');
+SELECT set_eq($$SELECT user_id::text, rank, item_id::text, score FROM written$$, $$SELECT * FROM fm_top_x_all(9, 'wide')$$,
+              'the new lists');
+SELECT is_empty($$SELECT * FROM copy c LEFT JOIN written w USING (user_id, rank)
+    WHERE (w.ctid = place) IS DISTINCT FROM
+        (CASE WHEN rank <= 9 THEN (w.item_id, w.score) = (c.item_id, c.score) END)$$,
+    'exactly the rows that differ have moved');
+SELECT isnt_empty('SELECT FROM copy JOIN written w USING (user_id, rank) WHERE w.ctid <> place', 'and some have');
+
+SELECT * FROM finish();
+ROLLBACK;

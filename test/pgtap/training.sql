@@ -1,0 +1,169 @@
+-- What a training guarantees: the same bits for the same seed, versions that come and go with their
+-- transaction, held-out rows, and metrics that SQL computes the same.
+BEGIN;
+CREATE SCHEMA training;
+SELECT set_config('search_path', 'training, ' || current_setting('search_path'), true) \g /dev/null
+SET client_min_messages = warning;
+SELECT no_plan();
+
+CREATE TABLE ratings AS
+SELECT u AS user_id, i AS item_id, round((3 + sin(u) + cos(i) + 2 * sin(u * 0.7) * cos(i * 1.3))::numeric, 2)::real AS rating
+FROM generate_series(1, 60) u, generate_series(1, 50) i WHERE hashint8extended(u * 1000 + i, 1) % 3 = 0;
+INSERT INTO ratings SELECT user_id, item_id, rating + 0.5 FROM ratings WHERE (user_id + item_id) % 20 = 0; -- rated twice
+
+-- Everything that a version is made of, by its bits.
+CREATE FUNCTION bits(model text, VARIADIC versions int[] DEFAULT '{1}') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE result text;
+BEGIN
+    EXECUTE format('SELECT md5(
+        (SELECT string_agg(concat_ws('' '', num_factors, float8send(b), rating_min, rating_max, float8send(rating_mean)), '','' ORDER BY version)
+         FROM fm_%1$s_version WHERE version = ANY ($1)) ||
+        (SELECT string_agg(concat_ws('' '', idx, user_id, float4send(w), array_send(v)), '','' ORDER BY version, user_id)
+         FROM fm_%1$s_user WHERE version = ANY ($1)) ||
+        (SELECT string_agg(concat_ws('' '', idx, item_id, float4send(w), array_send(v)), '','' ORDER BY version, item_id)
+         FROM fm_%1$s_item WHERE version = ANY ($1)) ||
+        (SELECT string_agg(fm_matrix_send(matrix)::text, '','' ORDER BY version, block)
+         FROM fm_%1$s_matrix WHERE version = ANY ($1)))', model) INTO result USING versions;
+    RETURN result;
+END $$;
+
+CREATE VIEW shuffled AS SELECT * FROM ratings ORDER BY hashint8extended(user_id * 7 + item_id, 99);
+CREATE TABLE reversed AS SELECT rating, item_id, user_id FROM ratings ORDER BY user_id DESC, item_id DESC, rating DESC;
+SELECT is(count(*), 7::bigint, 'train each solver, and mcmc in every way that must not matter') FROM (
+    SELECT fm_train('mcmc', 'ratings', num_factors => 5, iterations => 12) UNION ALL
+    SELECT fm_train('again', 'ratings', num_factors => 5, iterations => 12) UNION ALL
+    SELECT fm_train('shuffled', 'shuffled', num_factors => 5, iterations => 12) UNION ALL
+    SELECT fm_train('alone', 'reversed', num_factors => 5, iterations => 12, workers => 0) UNION ALL
+    SELECT fm_train('crowd', 'reversed', num_factors => 5, iterations => 12, workers => 3) UNION ALL
+    SELECT fm_train('als', 'ratings', solver => 'als', num_factors => 5, iterations => 12) UNION ALL
+    SELECT fm_train('als_reversed', 'reversed', solver => 'als', num_factors => 5, iterations => 12, workers => 2)) t;
+SELECT isnt(bits('mcmc'), NULL, 'a version has bits');
+SELECT is(bits('again'), bits('mcmc'), 'the same seed, the same bits');
+SELECT is(bits('shuffled'), bits('mcmc'), 'in whatever order the ratings come');
+SELECT is(bits('alone'), bits('mcmc'), 'from another table, without workers');
+SELECT is(bits('crowd'), bits('mcmc'), 'with workers');
+SELECT is(bits('als_reversed'), bits('als'), 'so for als');
+SELECT isnt(bits('als'), bits('mcmc'), 'which is another solver');
+SELECT is(version, 2, 'train again') FROM fm_train('again');
+SELECT is(bits('again', 2), bits('mcmc'), 'a retrain on the same ratings gives the same bits');
+SELECT is(version, 3, 'train with another seed') FROM fm_train('again', seed => 43);
+SELECT isnt(bits('again', 3), bits('mcmc'), 'another seed, other bits');
+SELECT is(version, 4, 'a seed of its own is kept') FROM fm_train('again');
+SELECT is(bits('again', 4), bits('again', 3), 'and gives the same bits again');
+
+-- Held-out rows: their number, a choice by seed, and metrics of both parts that SQL computes the same.
+SELECT is(count(*), 3::bigint, 'hold out') FROM (
+    SELECT fm_train('held', 'ratings', num_factors => 3, iterations => 5, test_size => 0.25) UNION ALL
+    SELECT fm_train('held_reversed', 'reversed', num_factors => 3, iterations => 5, test_size => 0.25) UNION ALL
+    SELECT fm_train('held_other', 'ratings', num_factors => 3, iterations => 5, test_size => 0.25, seed => 43)) t;
+CREATE VIEW runs AS SELECT model, version, ratings, (test_metrics ->> 'ratings')::int AS held_out, train_metrics, test_metrics FROM fm_runs;
+SELECT is(ratings + held_out, (SELECT count(*) FROM ratings), 'every row is in one of the parts')
+FROM runs WHERE model = 'held';
+SELECT cmp_ok(abs(held_out / (SELECT count(*) FROM ratings)::float8 - 0.25), '<', 0.05::float8, 'about a quarter is held out')
+FROM runs WHERE model = 'held';
+SELECT is(bits('held_reversed'), bits('held'), 'which rows does not depend on their order');
+SELECT is((SELECT test_metrics FROM runs WHERE model = 'held_reversed'), (SELECT test_metrics FROM runs WHERE model = 'held'),
+          'nor do their metrics');
+SELECT isnt((SELECT test_metrics FROM runs WHERE model = 'held_other'), (SELECT test_metrics FROM runs WHERE model = 'held'),
+            'it does on the seed');
+SELECT is(train_metrics ->> 'ratings', ratings::text, 'train_metrics say of how many') FROM runs WHERE model = 'held';
+CREATE VIEW errors AS
+SELECT sqrt(avg((b + u.w + i.w + dot - rating) ^ 2)) AS rmse, avg(abs(b + u.w + i.w + dot - rating)) AS mae
+FROM ratings JOIN fm_mcmc_user u USING (user_id) JOIN fm_mcmc_item i USING (item_id), fm_mcmc_version,
+    LATERAL (SELECT sum(x::float8 * y::float8) AS dot FROM unnest(u.v, i.v) f (x, y)) d;
+SELECT cmp_ok(abs(rmse - (train_metrics ->> 'rmse')::float8), '<', 1e-4::float8, 'rmse of the training is that of the stored model')
+FROM errors, runs WHERE model = 'mcmc';
+SELECT cmp_ok(abs(mae - (train_metrics ->> 'mae')::float8), '<', 1e-4::float8, 'so is mae') FROM errors, runs WHERE model = 'mcmc';
+
+-- fm_evaluate, computed by hand. Half of the rows are held out, and what the model knows of the others is left out
+-- of the lists; among them are an unknown user and an unknown item.
+CREATE TABLE held_out AS SELECT * FROM ratings WHERE (user_id * 3 + item_id) % 4 = 0;
+INSERT INTO held_out VALUES (999, 1, 5), (999, 2, 1), (1, 999, 5);
+CREATE VIEW scored AS
+SELECT user_id, item_id, b + coalesce(u.w, 0) + coalesce(i.w, 0) + coalesce(dot, 0) AS score, i.item_id IS NOT NULL AS known
+FROM (SELECT user_id FROM fm_mcmc_user UNION ALL SELECT 999) all_users
+CROSS JOIN (SELECT item_id FROM fm_mcmc_item UNION ALL SELECT 999) all_items
+LEFT JOIN fm_mcmc_user u USING (user_id) LEFT JOIN fm_mcmc_item i USING (item_id) CROSS JOIN fm_mcmc_version,
+    LATERAL (SELECT sum(x::float8 * y::float8 ORDER BY n) AS dot FROM unnest(u.v, i.v) WITH ORDINALITY f (x, y, n)) d;
+CREATE FUNCTION evaluated(x int) RETURNS TABLE (metric text, value float8) LANGUAGE sql AS $$
+    WITH relevant AS (
+        SELECT DISTINCT user_id, item_id FROM held_out, fm_mcmc_version WHERE rating >= rating_mean
+    ), eligible AS (
+        SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY score DESC, item_id) AS rank FROM scored s
+        WHERE known AND user_id IN (SELECT user_id FROM relevant)
+            AND ((user_id, item_id) NOT IN (SELECT user_id, item_id FROM ratings)
+                 OR (user_id, item_id) IN (SELECT user_id, item_id FROM held_out))
+    ), lists AS (
+        SELECT *, ((user_id, item_id) IN (TABLE relevant))::int AS hit,
+            sum(((user_id, item_id) IN (TABLE relevant))::int) OVER (PARTITION BY user_id ORDER BY rank) AS hits
+        FROM eligible WHERE rank <= x
+    ), users AS (
+        SELECT user_id, (SELECT count(*) FROM relevant r WHERE r.user_id = l.user_id) AS wanted,
+            sum(hit)::float8 AS hits, sum(hit * hits / rank::float8) AS precisions, sum(hit / log(2, rank + 1))::float8 AS gain,
+            coalesce(1.0 / min(rank) FILTER (WHERE hit = 1), 0) AS reciprocal
+        FROM lists l GROUP BY user_id
+    ), errors AS (
+        SELECT score - rating AS error FROM held_out JOIN scored USING (user_id, item_id)
+    )
+    SELECT 'rmse', sqrt(avg(error * error)) FROM errors
+    UNION ALL SELECT 'mae', avg(abs(error)) FROM errors
+    UNION ALL SELECT m.* FROM (
+        SELECT avg(hits / x) AS precision, avg(hits / wanted) AS recall,
+            avg(gain / (SELECT sum(1 / log(2, r + 1))::float8 FROM generate_series(1, least(wanted, x)) r)) AS ndcg,
+            avg(precisions / least(wanted, x)) AS map, avg(reciprocal)::float8 AS mrr FROM users) u,
+        LATERAL (VALUES ('precision_at_x', precision), ('recall_at_x', recall), ('ndcg_at_x', ndcg), ('map_at_x', map),
+                        ('mrr', mrr)) m
+    UNION ALL SELECT 'coverage', (SELECT count(DISTINCT item_id) FROM lists) / (SELECT count(*) FROM fm_mcmc_item)::float8
+$$;
+SELECT set_eq(format('SELECT metric, round(value::numeric, 9) FROM fm_evaluate(''held_out'', ''mcmc'', %s)', x),
+              format('SELECT metric, round(value::numeric, 9) FROM evaluated(%s)', x), 'fm_evaluate is what SQL computes, x = ' || x)
+FROM unnest('{1,5,20}'::int[]) x;
+SELECT is((SELECT array_agg(metric) FROM fm_evaluate('held_out', 'mcmc')),
+          '{rmse,mae,precision_at_x,recall_at_x,ndcg_at_x,map_at_x,mrr,coverage}', 'the metrics by name');
+
+-- Versions come and go with their transaction, and in memory as in the tables.
+CREATE FUNCTION lists() RETURNS text LANGUAGE sql AS $$
+    SELECT md5(string_agg(t::text, ',' ORDER BY u, rank)) FROM generate_series(1, 60) u, fm_top_x(u, 5, 'als') t
+$$;
+CREATE TABLE first AS SELECT lists();
+SAVEPOINT trained;
+SELECT is(version, 2, 'train within a savepoint') FROM fm_train('als', seed => 7);
+CREATE TABLE second AS SELECT lists();
+SELECT isnt((TABLE second), (TABLE first), 'the new version serves');
+SELECT is((SELECT active_version FROM fm_models WHERE model = 'als'), 2, 'and is the active one');
+ROLLBACK TO trained;
+SELECT is(lists(), (TABLE first), 'after the rollback the first version serves');
+SELECT is((SELECT count(*) FROM fm_als_user WHERE version <> 1), 0::bigint, 'of the second there is no row');
+SELECT is((SELECT count(*) FROM fm_runs WHERE model = 'als'), 1::bigint, 'nor a run');
+SELECT is(version, 2, 'train again, the same version by number but not by content') FROM fm_train('als', seed => 8);
+CREATE TABLE other AS SELECT lists();
+SELECT isnt((TABLE other), (TABLE first), 'the other second version serves');
+SELECT is(version, 3, 'train once more') FROM fm_train('als', seed => 9);
+SELECT set_eq('SELECT DISTINCT version FROM fm_als_user', '{2,3}'::int[], 'two versions are kept of the users');
+SELECT set_eq('SELECT DISTINCT version FROM fm_als_item', '{2,3}'::int[], 'of the items');
+SELECT set_eq('SELECT version FROM fm_als_matrix', '{2,3}'::int[], 'of the matrix');
+SELECT set_eq('SELECT version FROM fm_als_version', '{2,3}'::int[], 'and of the version itself');
+SELECT set_eq($$SELECT version FROM fm_runs WHERE model = 'als'$$, '{1,2,3}'::int[], 'all runs are');
+
+-- A training that fails leaves nothing.
+SAVEPOINT failing;
+SELECT throws_ok($$SELECT fm_train('als', rating_column => 'nosuch')$$, '42703');
+SELECT throws_ok($$SELECT fm_train('new', (SELECT 'ratings'::regclass), user_column => 'nosuch')$$, '42703');
+SELECT hasnt_table('training'::name, 'fm_new_version'::name, 'no tables of a model that failed');
+SELECT is((SELECT max(version) FROM fm_als_user), 3, 'no version of a training that failed');
+
+-- Defining, dropping, defining anew.
+SELECT fm_drop('als') \g /dev/null
+SELECT is((SELECT count(*) FROM pg_class WHERE relname ~ '^fm_als_(version|user|item|matrix)'), 0::bigint, 'dropped: no tables');
+SELECT is((SELECT count(*) FROM fm_model WHERE model = 'als'), 0::bigint, 'dropped: no row of the registry');
+SELECT is((SELECT count(*) FROM fm_run WHERE model = 'als'), 0::bigint, 'dropped: no runs');
+SELECT throws_ok('SELECT lists()', '42704', NULL, 'dropped: no lists');
+SELECT is(version, 1, 'trained anew it starts over') FROM fm_train('als', 'reversed', solver => 'als', num_factors => 5, iterations => 12);
+SELECT is(lists(), (TABLE first), 'and serves what it served');
+DROP TABLE fm_als_version, fm_als_user, fm_als_item, fm_als_matrix;
+SELECT is((SELECT count(*) FROM fm_models WHERE model = 'als'), 0::bigint, 'its tables dropped by hand, a model is gone');
+SELECT is(version, 1, 'and may be trained anew') FROM fm_train('als', 'reversed', solver => 'als', num_factors => 5, iterations => 12);
+SELECT is(lists(), (TABLE first), 'to serve the same');
+
+SELECT * FROM finish();
+ROLLBACK;
