@@ -115,6 +115,19 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->workers = integer_column(COL_WORKERS, -1);
 }
 
+/* The owner of the first table that is left: they were made by one role. */
+static Oid
+tables_owner(const FmModel *model)
+{
+	const Oid tables[] = {model->version_table, model->user_table, model->item_table,
+						  model->matrix_table};
+	Oid owner = InvalidOid;
+
+	for (int i = 0; i < lengthof(tables) && !OidIsValid(owner); i++)
+		owner = fm_relation_owner(tables[i]);
+	return owner;
+}
+
 bool
 fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context, FmModel *model)
 {
@@ -137,7 +150,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
 		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
-		model->owner = fm_relation_owner(model->version_table);
+		model->owner = tables_owner(model);
 		read_definition(&model->definition, context);
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -211,7 +224,7 @@ fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, 
 void
 fm_model_check_owner(const FmModel *model)
 {
-	if (!fm_owns_relation(model->version_table, GetUserId()))
+	if (!has_privs_of_role(GetUserId(), model->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of model \"%s\"", model->name),

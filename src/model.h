@@ -31,7 +31,7 @@ typedef struct FmModel
 {
 	char *name;
 	Oid extension_schema;
-	Oid owner; /* of version_table */
+	Oid owner; /* of the tables */
 	Oid version_table;
 	Oid user_table;
 	Oid item_table;
