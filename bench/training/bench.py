@@ -1,0 +1,194 @@
+"""Train fmtopx and its peers on the same splits; print test RMSE, seconds and peak memory.
+
+Called by run.sh inside a throwaway cluster. Every training runs in a process of its own, so that its peak
+memory can be told; loading the data is not counted for anybody. fmtopx is timed through SQL, as fm_runs
+says: reading the table, training and writing the model.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+FOLDS = 5  # of MovieLens; planted data has one split, a tenth of which is the test
+PLANTED_RANK = 8
+NOISE = 0.7
+MYFM_MOST = 10_000_000  # ratings; above, a run takes hours
+
+
+def movielens(folder):
+    data = np.loadtxt(os.path.join(folder, "u.data"), dtype=np.int64)[:, :3]
+    users = np.unique(data[:, 0], return_inverse=True)[1]
+    items = np.unique(data[:, 1], return_inverse=True)[1]
+    fold = np.random.default_rng(1).permutation(len(data)) % FOLDS
+    return users.astype(np.int32), items.astype(np.int32), data[:, 2].astype(np.float32), fold
+
+
+def planted(size):
+    """Ratings of a planted model, users and items by Zipf popularity; NOISE is the error of who knows it."""
+    rng = np.random.default_rng(size)
+    num_users, num_items = max(1000, size // 100), max(500, size // 700)
+
+    def zipf(count, exponent):
+        weight = 1 / np.arange(1, count + 1) ** exponent
+        return rng.choice(count, size, p=weight / weight.sum()).astype(np.int32)
+
+    users, items = zipf(num_users, 0.6), zipf(num_items, 0.8)
+    user_v = rng.normal(0, 0.5, (num_users, PLANTED_RANK)).astype(np.float32)
+    item_v = rng.normal(0, 0.5, (num_items, PLANTED_RANK)).astype(np.float32)
+    user_w, item_w = rng.normal(0, 0.4, num_users), rng.normal(0, 0.4, num_items)
+    values = np.empty(size, np.float32)
+    for begin in range(0, size, 1_000_000):
+        u, i = users[begin:begin + 1_000_000], items[begin:begin + 1_000_000]
+        values[begin:begin + 1_000_000] = 3.5 + user_w[u] + item_w[i] + (user_v[u] * item_v[i]).sum(axis=1)
+    values += rng.normal(0, NOISE, size).astype(np.float32)
+    return users, items, values, rng.integers(0, 10, size)
+
+
+def rmse(predicted, actual):
+    return float(np.sqrt(np.mean((np.asarray(predicted, np.float64) - actual) ** 2)))
+
+
+def peak_kb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def run_myfm(train, test, rank):
+    import myfm
+    import scipy.sparse as sparse
+
+    users = int(max(train["u"].max(), test["u"].max())) + 1
+    items = int(max(train["i"].max(), test["i"].max())) + 1
+
+    def one_hots(data):
+        rows = np.arange(len(data["u"]))
+        ones = np.ones(2 * len(rows))
+        columns = np.concatenate([data["u"], users + data["i"]])
+        return sparse.csr_matrix((ones, (np.concatenate([rows, rows]), columns)), (len(rows), users + items))
+
+    x, x_test = one_hots(train), one_hots(test)
+    model = myfm.MyFMRegressor(rank=rank, random_seed=1)
+    begin = time.time()
+    model.fit(x, train["r"].astype(np.float64), n_iter=200, group_shapes=[users, items])
+    seconds = time.time() - begin
+    return {"rmse": rmse(model.predict(x_test), test["r"]), "seconds": seconds, "kb": peak_kb()}
+
+
+def run_libmf(train, test):
+    from libmf import mf
+
+    def rows(data):
+        return np.column_stack([data["u"], data["i"], data["r"]]).astype(np.float64)
+
+    x, x_test = rows(train), rows(test)
+    model = mf.MF(k=32, nr_iters=20, nr_threads=1, quiet=True)
+    begin = time.time()
+    model.fit(x)
+    seconds = time.time() - begin
+    return {"rmse": rmse(model.predict(x_test[:, :2]), test["r"]), "seconds": seconds, "kb": peak_kb()}
+
+
+def run_fmtopx(train, test, solver, workers):
+    sql = f"""
+CREATE TEMP TABLE run AS SELECT * FROM fm_train('bench', 'train', solver => '{solver}', workers => {workers});
+SELECT pg_backend_pid() AS pid \\gset
+\\setenv PID :pid
+\\! grep VmHWM /proc/$PID/status
+SELECT extract(epoch FROM finished_at - started_at) FROM run;
+SELECT value FROM fm_evaluate('test', 'bench') WHERE metric = 'rmse';
+SELECT fm_drop('bench');
+"""
+    lines = psql(sql).split()
+    return {"kb": int(lines[1]), "seconds": float(lines[3]), "rmse": float(lines[4])}
+
+
+def psql(sql):
+    command = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1"]
+    return subprocess.run(command, input=sql, text=True, check=True, stdout=subprocess.PIPE).stdout
+
+
+def load_tables(train, test, folder):
+    psql("CREATE EXTENSION IF NOT EXISTS fmtopx; DROP TABLE IF EXISTS train, test")
+    for name, data in (("train", train), ("test", test)):
+        path = os.path.join(folder, name)
+        with open(path, "w") as file:
+            for begin in range(0, len(data["u"]), 1_000_000):
+                part = slice(begin, begin + 1_000_000)
+                np.savetxt(file, np.column_stack([data["u"][part], data["i"][part], data["r"][part]]), "%d\t%d\t%.5g")
+        psql(f"CREATE UNLOGGED TABLE {name} (user_id int, item_id int, rating real);\n\\copy {name} from {path}\n"
+             f"CREATE INDEX ON {name} (user_id); VACUUM ANALYZE {name}")
+        os.unlink(path)
+
+
+SYSTEMS = {
+    "fmtopx mcmc": lambda train, test: run_fmtopx(train, test, "mcmc", 0),
+    "fmtopx mcmc, a worker": lambda train, test: run_fmtopx(train, test, "mcmc", 1),
+    "fmtopx als": lambda train, test: run_fmtopx(train, test, "als", 0),
+    "myFM, rank 8, 200 iterations": lambda train, test: run_myfm(train, test, 8),
+    "myFM, rank 10, 200 iterations": lambda train, test: run_myfm(train, test, 10),
+    "libmf SGD, rank 32, 20 epochs": run_libmf,
+}
+
+
+def run_apart(system, path):
+    """One training in a process of its own; the last line it prints is its result."""
+    command = [sys.executable, __file__, "--run", system, path]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def split(data, fold, folder):
+    users, items, values, folds = data
+    parts = {}
+    for name, rows in (("train", folds != fold), ("test", folds == fold)):
+        parts[name] = {"u": users[rows], "i": items[rows], "r": values[rows]}
+    path = os.path.join(folder, "split.npz")
+    np.savez(path, **{f"{name}_{key}": array for name, part in parts.items() for key, array in part.items()})
+    return parts["train"], parts["test"], path
+
+
+def bench(title, data, folds, folder):
+    results = {system: [] for system in SYSTEMS}
+    for fold in folds:
+        train, test, path = split(data, fold, folder)
+        load_tables(train, test, folder)
+        for system in SYSTEMS:
+            if system.startswith("myFM") and len(data[0]) > MYFM_MOST:
+                continue
+            results[system].append(run_apart(system, path))
+    print_table(title, {system: runs for system, runs in results.items() if runs})
+
+
+def print_table(title, results):
+    means = {system: {key: np.mean([run[key] for run in runs]) for key in runs[0]} for system, runs in results.items()}
+    best = min((mean for system, mean in means.items() if not system.startswith("fmtopx")), key=lambda m: m["rmse"])
+    print(f"\n{title}\n{'':32}{'test RMSE':>10}{'seconds':>10}{'peak MB':>10}{'time / best peer':>18}")
+    for system, mean in means.items():
+        ratio = f"{mean['seconds'] / best['seconds']:.3f}" if mean["rmse"] <= best["rmse"] else "(worse RMSE)"
+        print(f"{system:32}{mean['rmse']:10.4f}{mean['seconds']:10.2f}{mean['kb'] / 1024:10.0f}{ratio:>18}", flush=True)
+
+
+def main(arguments):
+    if arguments[:1] == ["--run"]:
+        arrays = np.load(arguments[2])
+        train, test = ({key: arrays[f"{name}_{key}"] for key in "uir"} for name in ("train", "test"))
+        print(json.dumps(SYSTEMS[arguments[1]](train, test)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for size in arguments or ["100k", "1M", "10M"]:
+            if size == "100k":
+                if not os.environ.get("MOVIELENS"):
+                    print("MovieLens 100k is not here: skipped")
+                    continue
+                bench(f"MovieLens 100k, mean of {FOLDS} folds", movielens(os.environ["MOVIELENS"]), range(FOLDS), folder)
+            else:
+                number = int(size.removesuffix("M")) * 1_000_000
+                bench(f"{size} planted ratings; the noise alone is {NOISE}", planted(number), [0], folder)
+
+
+main(sys.argv[1:])

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Train fmtopx, myFM and libmf on the same splits in one run, and print quality, time and memory side by side.
+#
+#   bench/training/run.sh [SIZE ...]     sizes in ratings: 100k (MovieLens, where it is), 1M, 10M, 50M;
+#                                        without any: 100k 1M 10M
+#
+# The peers come from PyPI into a virtual environment below build/, made with PYTHON (python3), which must be
+# one that the server's user may run where this is called as root. Nothing is asserted about time: read the
+# table, and compare only within it.
+set -eu
+cd "$(dirname "$0")/../.."
+venv=build/bench-training
+if [ ! -x "$venv/bin/python" ]; then
+    "${PYTHON:-python3}" -m venv "$venv"
+    "$venv/bin/pip" install --quiet numpy scipy myfm libmf
+fi
+make -s
+exec scripts/with-cluster.sh "$venv/bin/python" bench/training/bench.py "$@"
