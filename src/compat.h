@@ -27,10 +27,8 @@
 
 /* 16 replaced the checks per kind of object by one over (class, object). */
 #if PG_VERSION_NUM < 160000
-#define fm_owns_relation(relation, role) pg_class_ownercheck(relation, role)
 #define fm_namespace_aclcheck(schema, role, mode) pg_namespace_aclcheck(schema, role, mode)
 #else
-#define fm_owns_relation(relation, role) object_ownercheck(RelationRelationId, relation, role)
 #define fm_namespace_aclcheck(schema, role, mode)                                                  \
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
 #endif

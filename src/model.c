@@ -11,8 +11,9 @@
 
 #include "catalog/pg_type.h"
 #include "sql.h"
-#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
@@ -114,6 +115,19 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->workers = integer_column(COL_WORKERS, -1);
 }
 
+/* The owner of the first table that is left: they were made by one role. */
+static Oid
+tables_owner(const FmModel *model)
+{
+	const Oid tables[] = {model->version_table, model->user_table, model->item_table,
+						  model->matrix_table};
+	Oid owner = InvalidOid;
+
+	for (int i = 0; i < lengthof(tables) && !OidIsValid(owner); i++)
+		owner = fm_relation_owner(tables[i]);
+	return owner;
+}
+
 bool
 fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context, FmModel *model)
 {
@@ -136,7 +150,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
 		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
-		model->owner = fm_relation_owner(model->version_table);
+		model->owner = tables_owner(model);
 		read_definition(&model->definition, context);
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -210,11 +224,43 @@ fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, 
 void
 fm_model_check_owner(const FmModel *model)
 {
-	if (!fm_owns_relation(model->version_table, GetUserId()))
+	if (!has_privs_of_role(GetUserId(), model->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of model \"%s\"", model->name),
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(model->owner, false))));
+}
+
+/*
+ * On the version table as an object, not as a relation: VACUUM and ANALYZE take the latter, and are not
+ * trainings.
+ */
+static LOCKTAG
+training_lock_tag(Oid version_table)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, version_table, 0);
+	return tag;
+}
+
+bool
+fm_training_lock(Oid version_table, bool for_session, bool wait)
+{
+	LOCKTAG tag = training_lock_tag(version_table);
+
+	if (LockAcquire(&tag, ExclusiveLock, for_session, !wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	AcceptInvalidationMessages();
+	return true;
+}
+
+void
+fm_training_unlock(Oid version_table, bool for_session)
+{
+	LOCKTAG tag = training_lock_tag(version_table);
+
+	(void) LockRelease(&tag, ExclusiveLock, for_session);
 }
 
 bool
@@ -229,9 +275,9 @@ fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *mode
 			return true;
 		/* while we wait, the model may be dropped, and made anew by somebody else */
 		if (OidIsValid(locked))
-			UnlockRelationOid(locked, ShareUpdateExclusiveLock);
+			fm_training_unlock(locked, false);
 		locked = model->version_table;
-		LockRelationOid(locked, ShareUpdateExclusiveLock);
+		(void) fm_training_lock(locked, false, true);
 	}
 	return false;
 }

@@ -31,7 +31,7 @@ typedef struct FmModel
 {
 	char *name;
 	Oid extension_schema;
-	Oid owner; /* of version_table */
+	Oid owner; /* of the tables */
 	Oid version_table;
 	Oid user_table;
 	Oid item_table;
@@ -64,6 +64,13 @@ extern void fm_model_resolve(Oid schema, text *name, bool read_only, MemoryConte
 
 /* Errors if a table of the model has been dropped. */
 extern void fm_model_check_tables(const FmModel *model);
+
+/*
+ * The training lock of a model: who holds it trains, drops or replaces it; readers never ask for it. For
+ * the session it outlives commits, though not an error. Without `wait`, false if somebody else holds it.
+ */
+extern bool fm_training_lock(Oid version_table, bool for_session, bool wait);
+extern void fm_training_unlock(Oid version_table, bool for_session);
 
 /*
  * Find a model by name and take its training lock until the end of the transaction; false if there is

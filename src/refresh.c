@@ -6,8 +6,8 @@
  * before it is raised, so the last good version and tables keep serving. Inside a transaction block it
  * is one with that transaction.
  *
- * Locking: ShareUpdateExclusiveLock on the model's version table, for the session when committing on
- * the way, since it must outlive the commits; an error releases it, as it does any lock.
+ * Locking: the model's training lock (model.h) until the version is published, for the session when
+ * committing on the way, since it must outlive the commits; an error releases it, as it does any lock.
  * Memory: what must outlive the commits is in a context below PortalContext.
  */
 #include "compat.h"
@@ -16,7 +16,6 @@
 #include "nodes/parsenodes.h"
 #include "registry.h"
 #include "sql.h"
-#include "storage/lmgr.h"
 #include "target.h"
 #include "tcop/pquery.h"
 #include "train.h"
@@ -33,7 +32,6 @@ typedef struct Refresh
 	FunctionCallInfo fcinfo;
 	Oid schema;
 	bool commits; /* called where it may commit */
-	LockRelId lock;
 	FmModel model;
 	FmRun run;
 	MemoryContext context;
@@ -156,24 +154,13 @@ conflict_argument(FunctionCallInfo fcinfo)
 static bool
 lock_model(Refresh *refresh, OnConflict on_conflict)
 {
-	Oid table = refresh->model.version_table;
-
-	if (on_conflict == CONFLICT_WAIT)
-		LockRelationOid(table, ShareUpdateExclusiveLock);
-	else if (!ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
-	{
-		ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("model \"%s\" is being trained already", refresh->model.name)));
-		return false;
-	}
-	if (refresh->commits)
-	{
-		refresh->lock.relId = table;
-		refresh->lock.dbId = MyDatabaseId;
-		LockRelationIdForSession(&refresh->lock, ShareUpdateExclusiveLock);
-	}
-	return true;
+	if (fm_training_lock(refresh->model.version_table, refresh->commits,
+						 on_conflict == CONFLICT_WAIT))
+		return true;
+	ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("model \"%s\" is being trained already", refresh->model.name)));
+	return false;
 }
 
 /* While we waited for the lock, somebody may have published, or replaced the model by his own. */
@@ -203,6 +190,9 @@ refresh_model(Refresh *refresh)
 	if (error != NULL)
 		fm_registry_fail_run(refresh->schema, &refresh->run, error->message);
 	commit_if_allowed(refresh);
+	/* tables of lists may keep us waiting, but not the next training */
+	if (refresh->commits)
+		fm_training_unlock(refresh->model.version_table, true);
 	if (error == NULL)
 		error = rewrite_targets(refresh);
 	if (error != NULL)
@@ -232,8 +222,6 @@ fm_refresh(PG_FUNCTION_ARGS)
 		resolve_again(&refresh);
 		refresh.run.model = refresh.model.name;
 		refresh_model(&refresh);
-		if (refresh.commits)
-			UnlockRelationIdForSession(&refresh.lock, ShareUpdateExclusiveLock);
 	}
 	MemoryContextDelete(refresh.context);
 	fm_spi_finish();

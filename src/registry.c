@@ -11,7 +11,9 @@
 
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "common/hashfn.h"
 #include "sql.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -81,12 +83,29 @@ run_as_registry_owner(Oid schema, const char *table, const char *format, Argumen
 }
 
 void
+fm_registry_lock_name(Oid schema, const char *name)
+{
+	Oid registry = get_relname_relid("fm_model", schema);
+
+	LockDatabaseObject(registry, hash_bytes((const unsigned char *) name, (int) strlen(name)), 0,
+					   ExclusiveLock);
+}
+
+void
 fm_registry_number_run(Oid schema, FmRun *run)
 {
 	Arguments arguments = {0};
 	FmRoleSwitch previous;
 
 	add_text(&arguments, run->model);
+	/* a snapshot older than the last training fails here, as a serialization failure */
+	run_as_registry_owner(schema, "fm_model", "SELECT FROM %s WHERE model = $1 FOR NO KEY UPDATE",
+						  &arguments);
+	/* the training lock is ours, so whoever was running has died without a word */
+	run_as_registry_owner(schema, "fm_run",
+						  "UPDATE %s SET status = 'failed', message = 'the connection was lost' "
+						  "WHERE model = $1 AND status = 'running'",
+						  &arguments);
 	run_as_registry_owner(schema, "fm_run",
 						  "SELECT coalesce(max(version), 0) + 1 FROM %s WHERE model = $1",
 						  &arguments);

@@ -27,7 +27,10 @@ typedef struct FmRun
 	FmErrorSums test; /* count 0: nothing was held out */
 } FmRun;
 
-/* The version and stamp of the next training. */
+/* Wait for whoever is creating a model of this name, and keep others from it until the transaction ends. */
+extern void fm_registry_lock_name(Oid schema, const char *name);
+
+/* The version and stamp of the next training. The model must be locked: runs left running are failed. */
 extern void fm_registry_number_run(Oid schema, FmRun *run);
 
 /* Insert the model or replace its definition and active version; an error if the name is another's. */

@@ -120,12 +120,13 @@ check_id_type(const FmModel *model, Oid table, const char *id_column, const char
 						format_type_be(id_type->type), model->name, format_type_be(stored)),
 				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
 	if (collation != id_type->collation)
-		ereport(ERROR,
-				(errcode(ERRCODE_COLLATION_MISMATCH),
-				 errmsg("column \"%s\" of relation \"%s\" has another collation than model \"%s\" was "
-						"made for",
-						source_column, get_rel_name(model->definition.ratings), model->name),
-				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_COLLATION_MISMATCH),
+			 errmsg("column \"%s\" of relation \"%s\" has another collation than model \"%s\" was "
+					"made for",
+					source_column, get_rel_name(model->definition.ratings), model->name),
+			 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
 }
 
 void
@@ -277,8 +278,9 @@ fm_store_prune(const FmModel *model, int keep, int keep_too)
 void
 fm_store_drop_tables(const FmModel *model)
 {
-	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
-						  model->version_table};
+	/* in the order in which readers lock them */
+	const Oid tables[] = {model->version_table, model->item_table, model->matrix_table,
+						  model->user_table};
 
 	for (int i = 0; i < lengthof(tables); i++)
 		if (get_rel_name(tables[i]) != NULL)

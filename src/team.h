@@ -20,8 +20,8 @@ extern FmSharedRatings *fm_share_ratings(FmTriples *triples, int32 num_users, in
 extern FmRatings *fm_shared_ratings(FmSharedRatings *shared);
 
 /* fm_solve with as many of the workers as there are to be had, none included. */
-extern void fm_solve_in_parallel(FmSharedRatings *shared, const FmSolverOptions *options, int workers,
-								 const FmHost *host, FmParameters *result);
+extern void fm_solve_in_parallel(FmSharedRatings *shared, const FmSolverOptions *options,
+								 int workers, const FmHost *host, FmParameters *result);
 
 extern void fm_release_ratings(FmSharedRatings *shared);
 

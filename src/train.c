@@ -1,11 +1,11 @@
 /*
  * One training, from the ratings relation to a published version; and fm_train, which asks for one.
  *
- * The phases are strictly in order: read the ratings through SPI, compute, write. Everything happens
+ * The phases are strictly in order: read the ratings through SPI, compute (in parallel mode), write. Everything happens
  * in the caller's transaction, so a training that fails or is cancelled leaves nothing behind.
  *
- * Locking: ShareUpdateExclusiveLock on the model's version table until the end of the transaction: two
- * trainings of one model come one after the other, and no reader or writer of rows waits for either.
+ * Locking: the model's training lock (model.h) until the end of the transaction: two trainings of one
+ * model come one after the other, and no reader or writer of rows waits for either.
  * Memory: all in one context, deleted on return.
  */
 #include "train.h"
@@ -236,6 +236,11 @@ fm_train(PG_FUNCTION_ARGS)
 	fm_check_model_name(name);
 	fm_spi_connect();
 	exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
+	if (!exists)
+	{
+		fm_registry_lock_name(schema, name);
+		exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
+	}
 	if (exists)
 		fm_model_check_tables(&model);
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);

@@ -16,7 +16,7 @@ SET client_min_messages = warning;
 SET LOCAL work_mem = '256MB';
 SET LOCAL jit = off;
 \ir ../../scripts/movielens.sql
-SELECT plan(7);
+SELECT plan(11);
 SELECT is(users, 943::bigint, 'train') FROM fm_train('films', ratings => 'ratings', iterations => 10);
 SELECT cardinality(vector) AS length FROM fm_item_vectors('films') LIMIT 1 \gset
 
@@ -33,33 +33,29 @@ SELECT is((SELECT count(*) FROM ranks), 943 * 1682::bigint, 'every pair has a ra
 CREATE TABLE marked AS
 SELECT r.*, s.user_id IS NOT NULL AS seen, hashint4(item_id) % 3 = 0 AS candidate, hashint4(item_id) % 7 = 0 AS excluded
 FROM ranks r LEFT JOIN ratings s USING (user_id, item_id);
-CREATE TABLE wanted (way text, user_id int, rank int, item_id bigint, PRIMARY KEY (way, user_id, rank));
-CREATE FUNCTION want(way text, eligible text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('INSERT INTO wanted SELECT %L, * FROM (
-        SELECT user_id, (row_number() OVER (PARTITION BY user_id ORDER BY place))::int AS rank, item_id
-        FROM marked WHERE %s) r WHERE rank <= 20', way, eligible);
-END $$;
-SELECT want('all', 'place <= 20'), want('unseen', 'NOT seen'), want('candidates', 'candidate'),
-    want('some unseen', 'NOT seen AND candidate AND NOT excluded') \g /dev/null
-SELECT array_agg(item_id) FILTER (WHERE hashint4(item_id) % 3 = 0) AS candidates,
-    array_agg(item_id) FILTER (WHERE hashint4(item_id) % 7 = 0) AS excluded FROM films \gset
-
-CREATE FUNCTION lists(exclude_seen boolean, candidates bigint[] DEFAULT NULL, exclude bigint[] DEFAULT NULL)
-RETURNS TABLE (user_id int, rank int, item_id bigint) LANGUAGE sql STABLE AS $$
-    SELECT u, t.rank, t.item_id FROM generate_series(1, 943) u, fm_top_x(u, 20, 'films', $1, $2, $3) t
+CREATE TABLE ways (unseen boolean, candidates bigint[], exclude bigint[]);
+INSERT INTO ways
+SELECT unseen, candidates, exclude
+FROM (VALUES (false), (true)) u (unseen),
+    (SELECT NULL::bigint[] AS candidates UNION ALL SELECT array_agg(item_id) FROM films WHERE hashint4(item_id) % 3 = 0) c,
+    (SELECT NULL::bigint[] AS exclude UNION ALL SELECT array_agg(item_id) FROM films WHERE hashint4(item_id) % 7 = 0) e;
+CREATE FUNCTION differing(unseen boolean, candidates bigint[], exclude bigint[]) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*)
+    FROM (SELECT user_id, (row_number() OVER (PARTITION BY user_id ORDER BY place))::int AS rank, item_id FROM marked
+          WHERE NOT (seen AND unseen) AND (candidate OR candidates IS NULL) AND NOT (excluded AND exclude IS NOT NULL)) w
+    FULL JOIN (SELECT u AS user_id, rank, item_id
+               FROM generate_series(1, 943) u, fm_top_x(u, 20, 'films', unseen, candidates, exclude)) t
+        USING (user_id, rank)
+    WHERE rank <= 20 AND w.item_id IS DISTINCT FROM t.item_id
 $$;
-SELECT set_eq($$SELECT * FROM lists(false)$$,
-              $$SELECT user_id, rank, item_id FROM wanted WHERE way = 'all'$$, 'all items');
-SELECT set_eq($$SELECT * FROM lists(true)$$,
-              $$SELECT user_id, rank, item_id FROM wanted WHERE way = 'unseen'$$, 'all but those rated');
-SELECT set_eq(format($$SELECT * FROM lists(false, %L)$$, :'candidates'),
-              $$SELECT user_id, rank, item_id FROM wanted WHERE way = 'candidates'$$, 'only candidates');
-SELECT set_eq(format($$SELECT * FROM lists(true, %L, %L)$$, :'candidates', :'excluded'),
-              $$SELECT user_id, rank, item_id FROM wanted WHERE way = 'some unseen'$$,
-              'candidates but those rated or excluded');
-SELECT set_eq($$SELECT user_id::int, rank, item_id::bigint FROM fm_top_x_all(20, 'films')$$,
-              $$SELECT user_id, rank, item_id FROM wanted WHERE way = 'unseen'$$, 'for all at once');
+SELECT is(differing(unseen, candidates, exclude), 0::bigint,
+          concat_ws(', ', CASE WHEN unseen THEN 'unseen' ELSE 'all' END, 'candidates' || left(candidates::text, 0),
+                    'some excluded' || left(exclude::text, 0)))
+FROM ways;
+SELECT results_eq(
+    $$SELECT user_id::int, rank, item_id::bigint FROM fm_top_x_all(20, 'films') ORDER BY 1, 2$$,
+    $$SELECT u, t.rank, t.item_id FROM generate_series(1, 943) u, fm_top_x(u, 20, 'films') t ORDER BY 1, 2$$,
+    'for all at once');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -2,7 +2,7 @@
 -- backend, and a name must mean now what it means now.
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(18);
+SELECT plan(21);
 
 CREATE TABLE ratings (user_id int, item_id text, rating real);
 INSERT INTO ratings
@@ -77,6 +77,13 @@ SELECT count(*) FROM fm_top_x(1, model => 'renaming');
 UPDATE switch SET is_on = true;
 SELECT is(count(*), 10::bigint, 'a plan replaced while it is running')
     FROM fm_top_x(1, model => 'renaming');
+
+-- A model that has lost its version table, by which it is known, can still be removed by its owner.
+DROP TABLE fm_again_version;
+SELECT throws_ok($$SELECT fm_train('again')$$, '42P01', 'a table of model "again" has been dropped',
+                 'not trained again');
+SELECT lives_ok($$SELECT fm_drop('again')$$, 'dropped');
+SELECT is(status, 'succeeded', 'and trained anew') FROM fm_train('again', 'ratings', iterations => 2);
 
 SELECT * FROM finish();
 ROLLBACK;
