@@ -343,6 +343,14 @@ SELECT relname FROM pg_class WHERE relname ~ '^fm_(good|words)_' AND relkind = '
 -- What fm_write_top_x wrote stays.
 SELECT count(*) FROM lists;
 
+-- A training that would take more memory than it may says how much, before it starts.
+SET fmtopx.training_memory = '1MB';
+CREATE TABLE many AS SELECT u AS user_id, i AS item_id, (u * i % 7)::real AS rating
+FROM generate_series(1, 1000) u, generate_series(1, 100) i;
+SELECT fm_train('many', 'many');
+SELECT count(*) FROM fm_models WHERE model = 'many';
+RESET fmtopx.training_memory;
+
 SET client_min_messages = warning;
 DROP SCHEMA errors CASCADE;
 DROP SCHEMA elsewhere CASCADE;

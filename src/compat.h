@@ -40,6 +40,13 @@
 #define fm_local_backend_entry(i) pgstat_get_local_beentry_by_index(i)
 #endif
 
+/* A cached plan that no resource owner knows of; 14 turned the flag into the owner. */
+#if PG_VERSION_NUM < 140000
+#define fm_release_unowned_plan(plan) ReleaseCachedPlan(plan, false)
+#else
+#define fm_release_unowned_plan(plan) ReleaseCachedPlan(plan, NULL)
+#endif
+
 /* 14 put "pg_" roles' symbols into capitals with ROLE_ in front. */
 #if PG_VERSION_NUM < 140000
 #define ROLE_PG_READ_ALL_STATS DEFAULT_ROLE_READ_ALL_STATS

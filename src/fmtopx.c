@@ -6,6 +6,7 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 
+#include "budget.h"
 #include "core/scan.h"
 #include "model.h"
 
@@ -53,5 +54,9 @@ _PG_init(void)
 		"fmtopx.simd", "The kernel that scans item vectors: auto, or one by name.",
 		"All kernels give identical results; forcing one compares their speed.", &simd_kernel,
 		"auto", PGC_USERSET, 0, check_simd_kernel, assign_simd_kernel, NULL);
+	DefineCustomIntVariable("fmtopx.training_memory", "The most memory that a training may take.",
+							"One that would need more stops with an error before it starts.",
+							&fm_training_memory, FM_DEFAULT_TRAINING_MEMORY, FM_MIN_TRAINING_MEMORY,
+							MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("fmtopx");
 }

@@ -8,6 +8,8 @@
  */
 #include "load.h"
 
+#include "budget.h"
+
 #include <math.h>
 
 #include "catalog/pg_type.h"
@@ -167,6 +169,8 @@ fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *readi
 		if (SPI_processed == 0)
 			break;
 		read_batch(definition, reading);
+		if (reading->is_training)
+			fm_check_budget_while_reading(definition, reading->triples.count);
 		SPI_freetuptable(SPI_tuptable);
 		MemoryContextReset(batch);
 	}
@@ -221,7 +225,9 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 	FmIdType item_type;
 
 	fm_check_ratings_relation(definition, &user_type, &item_type);
+	fm_check_budget_to_read(definition);
 	load->reading = reading = fm_reading_create(&user_type, &item_type);
+	reading->is_training = true;
 	fm_read_ratings(definition, false, reading);
 	check_something_read(definition, reading);
 

@@ -14,9 +14,10 @@ typedef struct FmReading
 	FmIdMap *users;
 	FmIdMap *items;
 	FmTriples triples;
-	int64 capacity; /* of the triples */
-	int64 skipped;	/* rows with a NULL user, item or rating */
-	float min;		/* of the ratings */
+	int64 capacity;	  /* of the triples */
+	bool is_training; /* within fmtopx.training_memory */
+	int64 skipped;	  /* rows with a NULL user, item or rating */
+	float min;		  /* of the ratings */
 	float max;
 } FmReading;
 

@@ -10,6 +10,7 @@
  */
 #include "train.h"
 
+#include "budget.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "core/solver.h"
@@ -81,6 +82,7 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	int32 num_items = fm_idmap_count(load->reading->items);
 	int workers = choose_workers(definition, triples->count);
 
+	fm_check_budget_to_solve(definition, triples->count, num_users, num_items);
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);

@@ -69,21 +69,40 @@ least_rated(const FmProblem *problem)
 	return users < items ? users : items;
 }
 
+/* Columns after a cut, and at most. */
+static void
+count_columns(const FmProblem *problem, int sample_rank, int num_factors, int *kept, int *capacity)
+{
+	int most = least_rated(problem);
+	int between = SAMPLES_BETWEEN_CUTS * sample_rank;
+
+	*kept = num_factors + OVERSAMPLING < most ? num_factors + OVERSAMPLING : most;
+	*capacity = *kept + (between > *kept / 2 ? between : *kept / 2);
+}
+
+double
+fm_distill_size(const FmProblem *problem, int sample_rank, int num_factors)
+{
+	double entities = (double) problem->num_rated[FM_USERS] + problem->num_rated[FM_ITEMS];
+	int kept, capacity;
+
+	count_columns(problem, sample_rank, num_factors, &kept, &capacity);
+	return entities * (capacity * sizeof(float) + sizeof(double)) +
+		   4.0 * capacity * capacity * sizeof(double);
+}
+
 FmDistiller *
 fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors)
 {
 	const FmHost *host = problem->host;
 	FmDistiller *d = host->alloc(host->ctx, 1, sizeof(FmDistiller));
-	int most = least_rated(problem);
 	size_t square;
 
 	d->problem = problem;
 	d->sample_rank = sample_rank;
 	d->stride = fm_block_stride(problem->kernel, sample_rank);
 	d->num_factors = num_factors;
-	d->kept = num_factors + OVERSAMPLING < most ? num_factors + OVERSAMPLING : most;
-	d->capacity = SAMPLES_BETWEEN_CUTS * sample_rank;
-	d->capacity = d->kept + (d->capacity > d->kept / 2 ? d->capacity : d->kept / 2);
+	count_columns(problem, sample_rank, num_factors, &d->kept, &d->capacity);
 	square = (size_t) d->capacity * d->capacity;
 	for (int side = 0; side < 2; side++)
 	{

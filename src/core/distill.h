@@ -8,6 +8,9 @@
 
 typedef struct FmDistiller FmDistiller;
 
+/* Bytes, about, of a distiller. */
+extern double fm_distill_size(const FmProblem *problem, int sample_rank, int num_factors);
+
 /* For samples of sample_rank, to become a model of num_factors. */
 extern FmDistiller *fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors);
 

@@ -207,6 +207,22 @@ fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options, c
 }
 
 double
+fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
+			  const FmSolverOptions *options)
+{
+	FmProblem problem = {.kernel = fm_block_kernels()[0],
+						 .num_ratings = num_ratings,
+						 .num_rated = {num_users, num_items}};
+	double entities = (double) num_users + num_items;
+	int rank = solver_rank(&problem, options), k = options->num_factors;
+	double row = fm_block_stride(problem.kernel, rank) * sizeof(float);
+
+	/* two tables of rows, errors, shares and covariates; the samples so far; the result */
+	return entities * (2 * row + sizeof(double) + 2 * sizeof(float)) +
+		   fm_distill_size(&problem, rank, k) + entities * (k + 1) * sizeof(float);
+}
+
+double
 fm_score(const FmParameters *parameters, int32_t user, int32_t item)
 {
 	int k = parameters->num_factors;

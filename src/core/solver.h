@@ -65,6 +65,13 @@ extern void fm_solve(const FmRatings *ratings, const FmSolverOptions *options, c
 extern size_t fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options,
 								   const FmHost *host);
 
+/*
+ * Bytes, about, that fm_solve takes besides the ratings, its result included, when every user and item
+ * has ratings.
+ */
+extern double fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
+							const FmSolverOptions *options);
+
 /* ŷ(u, i), in double, summed in factor order. */
 extern double fm_score(const FmParameters *parameters, int32_t user, int32_t item);
 

@@ -2,7 +2,7 @@
 -- backend, and a name must mean now what it means now.
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(21);
+SELECT plan(22);
 
 CREATE TABLE ratings (user_id int, item_id text, rating real);
 INSERT INTO ratings
@@ -84,6 +84,14 @@ SELECT throws_ok($$SELECT fm_train('again')$$, '42P01', 'a table of model "again
                  'not trained again');
 SELECT lives_ok($$SELECT fm_drop('again')$$, 'dropped');
 SELECT is(status, 'succeeded', 'and trained anew') FROM fm_train('again', 'ratings', iterations => 2);
+
+-- Memory: what the solver would take is known before it starts.
+CREATE TABLE many AS
+    SELECT u AS user_id, i AS item_id, (u * i % 7)::real AS rating
+    FROM generate_series(1, 2000) u, generate_series(1, 20) i;
+SELECT throws_like($$SET LOCAL fmtopx.training_memory = '1MB'; SELECT fm_train('many', 'many', num_factors => 1024)$$,
+                   'training on relation "many" needs about % of memory, but fmtopx.training_memory is 1024 kB',
+                   'too many factors for the memory');
 
 SELECT * FROM finish();
 ROLLBACK;

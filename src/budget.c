@@ -1,0 +1,104 @@
+/*
+ * How much memory a training may take, and whether it will do with that.
+ *
+ * The need is known once the ratings have been counted: so many bytes a rating (core/ratings.h), and what
+ * the solver says it takes for so many users, items and factors. Before the ratings are read the planner's
+ * estimate of their number serves as a warning, and a count decides; what neither can know, the number of
+ * users and items, is looked at before the solver starts.
+ */
+#include "budget.h"
+
+#include "core/solver.h"
+#include "definition.h"
+#include "executor/spi.h"
+#include "nodes/plannodes.h"
+#include "sql.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+
+#define BYTES_PER_RATING 20
+#define BYTES_PER_ID 64 /* of a user or item: its entry in a hash table, its place in two orders */
+
+int fm_training_memory = FM_DEFAULT_TRAINING_MEMORY;
+
+static char *
+pretty_size(double bytes)
+{
+	Datum size = Int64GetDatum((int64) Min(bytes, (double) PG_INT64_MAX / 2));
+
+	return TextDatumGetCString(DirectFunctionCall1(pg_size_pretty, size));
+}
+
+static void
+check(const FmDefinition *definition, double bytes, const char *qualifier, int64 num_ratings)
+{
+	double limit = fm_training_memory * 1024.0;
+
+	if (bytes <= limit)
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+		 errmsg("training on relation \"%s\" needs %s %s of memory, but fmtopx.training_memory is "
+				"%s",
+				get_rel_name(definition->ratings), qualifier, pretty_size(bytes),
+				pretty_size(limit)),
+		 errdetail("It has %s%lld ratings; num_factors is %d.",
+				   strcmp(qualifier, "about") == 0 ? "" : "at least ", (long long) num_ratings,
+				   definition->num_factors),
+		 errhint("Raise fmtopx.training_memory, train on a view with fewer ratings, or lower "
+				 "num_factors.")));
+}
+
+/* The number of rows the planner expects of a relation. */
+static double
+estimate_rows(const char *relation)
+{
+	SPIPlanPtr plan = SPI_prepare(psprintf("SELECT FROM %s", relation), 0, NULL);
+	CachedPlan *cached = plan == NULL ? NULL : SPI_plan_get_cached_plan(plan);
+	double rows = 0;
+
+	if (cached != NULL)
+	{
+		rows = linitial_node(PlannedStmt, cached->stmt_list)->planTree->plan_rows;
+		fm_release_unowned_plan(cached);
+	}
+	if (plan != NULL)
+		SPI_freeplan(plan);
+	return rows;
+}
+
+void
+fm_check_budget_to_read(const FmDefinition *definition)
+{
+	char *relation = fm_relation_sql(definition->ratings);
+	int64 rows;
+
+	if (estimate_rows(relation) * BYTES_PER_RATING <= fm_training_memory * 1024.0)
+		return;
+	fm_spi_execute(psprintf("SELECT count(*) FROM %s WHERE %s IS NOT NULL", relation,
+							quote_identifier(definition->user_column)),
+				   0, NULL, NULL, NULL, false);
+	rows = DatumGetInt64(fm_spi_value_not_null(0, 1));
+	check(definition, (double) rows * BYTES_PER_RATING, "at least", rows);
+}
+
+void
+fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings)
+{
+	check(definition, (double) num_ratings * BYTES_PER_RATING, "at least", num_ratings);
+}
+
+void
+fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings, int32 num_users,
+						 int32 num_items)
+{
+	FmSolverOptions options = fm_solver_options(definition);
+	double need = (double) num_ratings * BYTES_PER_RATING +
+				  ((double) num_users + num_items) * BYTES_PER_ID +
+				  fm_solve_size(num_ratings, num_users, num_items, &options);
+
+	check(definition, need, "about", num_ratings);
+}

@@ -1,0 +1,26 @@
+/*
+ * How much memory a training may take: the setting fmtopx.training_memory.
+ */
+#ifndef FMTOPX_BUDGET_H
+#define FMTOPX_BUDGET_H
+
+#include "compat.h"
+
+#include "model.h"
+
+#define FM_MIN_TRAINING_MEMORY 1024					 /* kB */
+#define FM_DEFAULT_TRAINING_MEMORY (4 * 1024 * 1024) /* kB */
+
+extern int fm_training_memory;
+
+/* Refuse, before anything is read, what cannot fit. As the current user; SPI connected. */
+extern void fm_check_budget_to_read(const FmDefinition *definition);
+
+/* Refuse to read on. */
+extern void fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings);
+
+/* Refuse to solve what has been read. */
+extern void fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings,
+									 int32 num_users, int32 num_items);
+
+#endif
