@@ -12,7 +12,6 @@
 #include "core/als.h"
 #include "core/distill.h"
 #include "core/gibbs.h"
-#include "core/team.h"
 
 /*
  * Defaults, from random 80/20 splits of MovieLens 100k. The sampler: 100, 200 and 300 iterations
@@ -181,7 +180,7 @@ fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost 
 				   (long long) ratings->num_ratings);
 	problem = make_problem(ratings, options, host);
 	rank = solver_rank(&problem, options);
-	if (!fm_team_leads(host))
+	if (result == NULL) /* not the leader */
 	{
 		run_solver(&problem, options->solver, rank, NULL, NULL);
 		return;
