@@ -172,11 +172,6 @@ fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definiti
 	Arguments arguments = {0};
 
 	add_text(&arguments, run->model);
-	/* whoever holds the training lock is the only one that runs; the others' backends are gone */
-	run_as_registry_owner(schema, "fm_run",
-						  "UPDATE %s SET status = 'failed', message = 'the training was cut off' "
-						  "WHERE model = $1 AND status = 'running'",
-						  &arguments);
 	add_integer(&arguments, run->version, false);
 	add_bigint(&arguments, run->stamp);
 	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
