@@ -101,7 +101,6 @@ SELECT try($$SELECT fm_train('bad', ratings => 'ratings', test_size => 0.9999)$$
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings', workers => -1)$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings', workers => 1025)$$);
 SELECT try($$CALL fm_refresh('good', 'perhaps')$$);
-SELECT try($$SET fmtopx.nosuch = 1$$);
 
 -- Options that the solver does not use.
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings', l2_reg_w => 1)$$);

@@ -1,6 +1,6 @@
 -- The contract: names, arguments, defaults and columns that other people's queries are written against.
 BEGIN;
-SELECT plan(12);
+SELECT plan(13);
 
 CREATE FUNCTION pg_temp.signature(name text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT regexp_replace(pg_get_function_arguments(oid), '\mIN ', '', 'g') || coalesce(' -> ' || pg_get_function_result(oid), '')
@@ -64,6 +64,11 @@ SELECT is(ARRAY(SELECT proname::text FROM pg_proc p JOIN pg_depend d ON d.objid 
                 JOIN pg_extension e ON e.oid = d.refobjid
                 WHERE d.classid = 'pg_proc'::regclass AND extname = 'fmtopx' AND proname !~ '^fm_'), '{}',
           'every function is named fm_');
+
+LOAD 'fmtopx';
+SELECT CASE WHEN current_setting('server_version_num')::int < 150000
+            THEN skip('prefixes of settings are reserved from PostgreSQL 15 on', 1)
+            ELSE throws_ok('SET fmtopx.nosuch = 1', '42602', NULL, 'an unknown setting is refused') END;
 
 SELECT * FROM finish();
 ROLLBACK;
