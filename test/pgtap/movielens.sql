@@ -14,7 +14,7 @@ CREATE SCHEMA movielens;
 SELECT set_config('search_path', 'movielens, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
 \ir ../../scripts/movielens.sql
-SELECT plan(8);
+SELECT plan(9);
 
 SELECT is((SELECT count(*) FROM ratings), 100000::bigint, 'the ratings are there');
 
@@ -23,6 +23,9 @@ CREATE TEMPORARY TABLE run AS
 SELECT * FROM fm_train('films', ratings => 'ratings', test_size => 0.2, seed => 1);
 SELECT cmp_ok((SELECT (test_metrics ->> 'rmse')::float8 FROM run), '<', 0.900::float8,
               'the default settings reach a test RMSE below 0.900');
+SELECT cmp_ok((SELECT (test_metrics ->> 'rmse')::float8
+               FROM fm_train('als', ratings => 'ratings', test_size => 0.2, seed => 1, solver => 'als')),
+              '<', 0.915::float8, 'least squares by its defaults reaches one below 0.915');
 SELECT is((SELECT (users, items)::text FROM run), '(943,1682)', 'every user and film has a vector');
 
 SELECT fm_train('again', ratings => 'ratings', test_size => 0.2, seed => 1, workers => 0) \g /dev/null
