@@ -77,7 +77,4 @@ extern const float *fm_vector_elements(ArrayType *array, const char *name, const
 /* What PostgreSQL calls a value that is not finite. */
 extern const char *fm_not_finite_text(float value);
 
-/* The scan structure of a matrix, allocated through the host. */
-extern FmScanMatrix *fm_matrix_to_scan(const FmMatrix *matrix, const FmHost *host);
-
 #endif

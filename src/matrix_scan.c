@@ -21,8 +21,9 @@ PG_FUNCTION_INFO_V1(fm_matrix_top_x);
 
 #define NUM_COLUMNS 3
 
-FmScanMatrix *
-fm_matrix_to_scan(const FmMatrix *matrix, const FmHost *host)
+/* The scan structure of a matrix, allocated through the host. */
+static FmScanMatrix *
+matrix_to_scan(const FmMatrix *matrix, const FmHost *host)
 {
 	/* No fm_matrix is so large that the size could not be computed. */
 	Size size = fm_scan_matrix_size(matrix->num_items, matrix->num_factors);
@@ -88,7 +89,7 @@ find_rows(const FmMatrix *matrix, ArrayType *query_array, int32 x, int32 *num_ro
 	const FmHost *host = fm_pg_host(context);
 	float *query = augmented_query(query_array, matrix->num_factors);
 	FmHit *hits = host->alloc(host->ctx, Min(x, matrix->num_items), sizeof(FmHit));
-	FmScanMatrix *scan = fm_matrix_to_scan(matrix, host);
+	FmScanMatrix *scan = matrix_to_scan(matrix, host);
 	Row *rows;
 
 	*num_rows = fm_scan_top_x(scan, query, x, NULL, host, hits);

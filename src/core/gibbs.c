@@ -346,17 +346,11 @@ fm_gibbs_rank(const FmProblem *problem, int num_factors)
 	return rank < num_factors ? rank : num_factors;
 }
 
-int
-fm_gibbs_burn_in(int iterations)
-{
-	return iterations / BURN_IN;
-}
-
 void
 fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 {
 	const FmHost *host = problem->host;
-	int burn_in = fm_gibbs_burn_in(problem->iterations);
+	int burn_in = problem->iterations / BURN_IN;
 	Sampler sampler = {0};
 
 	sampler_init(&sampler, problem, rank);

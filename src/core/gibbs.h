@@ -9,9 +9,8 @@
 /* Called for every kept sample with the rows of both sides (block.h), standardised. */
 typedef void (*FmSampleSink)(void *ctx, const float *user_rows, const float *item_rows);
 
-/* The rank that is sampled for a model of num_factors, and the iterations to discard. */
+/* The rank that is sampled for a model of num_factors. */
 extern int fm_gibbs_rank(const FmProblem *problem, int num_factors);
-extern int fm_gibbs_burn_in(int iterations);
 
 extern void fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx);
 

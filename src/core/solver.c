@@ -33,24 +33,6 @@ fm_default_iterations(FmSolverKind solver)
 	return solver == FM_SOLVER_MCMC ? MCMC_ITERATIONS : ALS_ITERATIONS;
 }
 
-float
-fm_default_l2_reg_w(void)
-{
-	return ALS_L2_REG_W;
-}
-
-float
-fm_default_l2_reg_v(void)
-{
-	return ALS_L2_REG_V;
-}
-
-float
-fm_default_init_stdev(void)
-{
-	return INIT_STDEV;
-}
-
 /* Mean and deviation of the ratings. Ratings that are all equal have deviation 1, to divide by. */
 static void
 standardise(const FmRatings *ratings, FmProblem *problem)

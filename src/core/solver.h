@@ -26,9 +26,9 @@ typedef struct FmSolverOptions
 	FmSolverKind solver;
 	int num_factors;  /* of the stored model */
 	int iterations;	  /* 0: the solver's default, fm_default_iterations() */
-	float l2_reg_w;	  /* ALS only; negative: the default */
-	float l2_reg_v;	  /* ALS only; negative: the default */
-	float init_stdev; /* of the first V; negative: the default */
+	float l2_reg_w;	  /* ALS only, of standardised ratings; negative: the default */
+	float l2_reg_v;	  /* likewise */
+	float init_stdev; /* of the first V, of standardised ratings; negative: the default */
 	uint64_t seed;
 } FmSolverOptions;
 
@@ -44,11 +44,6 @@ typedef struct FmParameters
 
 /* The number of iterations (all of them, burn-in included) that a solver runs when none is asked for. */
 extern int fm_default_iterations(FmSolverKind solver);
-
-/* The defaults of the options that NULL stands for, as stored and reported. */
-extern float fm_default_l2_reg_w(void);
-extern float fm_default_l2_reg_v(void);
-extern float fm_default_init_stdev(void);
 
 /*
  * Train. Allocates the arrays of *result through the host. Every number in *result is finite, or
