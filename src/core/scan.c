@@ -347,6 +347,18 @@ fm_scan_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, const u
 	return best_finish(&best);
 }
 
+void
+fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t num_queries,
+					int32_t x, const uint64_t *const *excluded, const FmHost *host, FmHit *hits,
+					int32_t *counts)
+{
+	size_t room = x < matrix->num_items ? x : matrix->num_items;
+
+	for (int32_t q = 0; q < num_queries; q++)
+		counts[q] = fm_scan_top_x(matrix, queries + (size_t) q * matrix->length, x,
+								  excluded != NULL ? excluded[q] : NULL, host, hits + q * room);
+}
+
 int32_t
 fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, const int32_t *items,
 				   int32_t num_list, FmHit *hits)
