@@ -33,6 +33,19 @@
  */
 #define LIST_PAYS_BELOW 32
 
+/* The most hits for which lower bounds are kept, and the survivors that then wait to be rescored. */
+#define MOST_LOWER 128
+#define MOST_PENDING 512
+
+/* The same without lower bounds: few, because only rescoring raises the threshold then. */
+#define FEW_PENDING 16
+
+/* Rows ahead of the one being scored that are asked for. */
+#define ROWS_AHEAD 16
+
+/* Bytes of a row that are prefetched. */
+#define MOST_PREFETCHED 1024
+
 /* The best hits so far: a heap with the worst of them on top. */
 typedef struct Best
 {
@@ -41,11 +54,22 @@ typedef struct Best
 	int32_t wanted;
 } Best;
 
+typedef struct Survivor
+{
+	int32_t place;
+	float upper; /* its exact score is no higher, unless this is NaN */
+} Survivor;
+
 typedef struct Search
 {
-	Best best;
+	Best best; /* of those rescored */
 	const uint64_t *excluded;
-	FmScreenQuery query;
+	FmScreenQuery query; /* with the threshold */
+	int32_t num_lower;
+	int32_t num_pending;
+	int32_t most_pending;
+	double lower[MOST_LOWER]; /* a heap of the best lower bounds, the worst on top */
+	Survivor pending[MOST_PENDING + LANES];
 } Search;
 
 /*
@@ -143,16 +167,34 @@ best_finish(Best *best)
 	return best->count;
 }
 
+/* Ask for an item's row, so that it is in the cache when it is scored. */
+static void
+prefetch_row(const FmScanMatrix *matrix, int32_t item)
+{
+	const char *row = (const char *) fm_scan_row(matrix, item);
+	size_t bytes = ((size_t) matrix->num_factors + 1) * sizeof(float);
+
+	if (bytes > MOST_PREFETCHED)
+		bytes = MOST_PREFETCHED; /* the CPU has caught on by then */
+	for (size_t offset = 0; offset < bytes; offset += 64)
+		__builtin_prefetch(row + offset);
+	__builtin_prefetch(row + bytes - 1);
+}
+
 static void
 offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items, int32_t count,
 			Best *best)
 {
 	int32_t i = 0;
 
+	for (int32_t j = 0; j < ROWS_AHEAD && j < count; j++)
+		prefetch_row(matrix, items[j]);
 	for (; i + SCORES_AT_ONCE <= count; i += SCORES_AT_ONCE)
 	{
 		double scores[SCORES_AT_ONCE];
 
+		for (int32_t j = i + ROWS_AHEAD; j < i + ROWS_AHEAD + SCORES_AT_ONCE && j < count; j++)
+			prefetch_row(matrix, items[j]);
 		score_some(matrix, query, items + i, scores);
 		for (int j = 0; j < SCORES_AT_ONCE; j++)
 			best_offer(best, items[i + j], scores[j]);
@@ -162,37 +204,109 @@ offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items
 }
 
 static bool
-is_excluded(const uint64_t *excluded, int32_t item)
+is_in(const uint64_t *set, int32_t item)
 {
-	return excluded != NULL && (excluded[item / 64] >> (item % 64) & 1) != 0;
+	return (set[item / 64] >> (item % 64) & 1) != 0;
 }
 
-/* Rescore what a screen let through of one block. */
+/* Keep the best lower bounds; when they are as many as hits are wanted, the worst is a threshold. */
 static void
-rescore(const FmScanMatrix *matrix, int32_t block, uint32_t lanes, Search *search)
+offer_lower(Search *search, double value)
 {
-	const int32_t *items = fm_scan_items(matrix) + (size_t) block * LANES;
-	int32_t eligible[LANES];
+	double *heap = search->lower;
+	int32_t wanted = search->best.wanted;
+	int32_t hole;
+
+	if (!isfinite(value))
+		return;
+	if (search->num_lower < wanted)
+	{
+		for (hole = search->num_lower++; hole > 0 && heap[(hole - 1) / 2] > value;
+			 hole = (hole - 1) / 2)
+			heap[hole] = heap[(hole - 1) / 2];
+		heap[hole] = value;
+	}
+	else if (value > heap[0])
+	{
+		hole = 0;
+		while (2 * hole + 1 < wanted)
+		{
+			int32_t child = 2 * hole + 1;
+
+			if (child + 1 < wanted && heap[child + 1] < heap[child])
+				child++;
+			if (heap[child] >= value)
+				break;
+			heap[hole] = heap[child];
+			hole = child;
+		}
+		heap[hole] = value;
+	}
+	else
+		return;
+	if (search->num_lower == wanted)
+		fm_screen_raise_threshold(&search->query, heap[0]);
+}
+
+/* Rescore those pending that may still be hits. */
+static void
+rescore_pending(const FmScanMatrix *matrix, Search *search)
+{
+	int32_t items[MOST_PENDING + LANES];
 	int32_t count = 0;
 
-	for (; lanes != 0; lanes &= lanes - 1)
-	{
-		int32_t item = items[__builtin_ctz(lanes)];
-
-		if (item >= 0 && !is_excluded(search->excluded, item)) /* below 0: padding */
-			eligible[count++] = item;
-	}
-	offer_items(matrix, search->query.query, eligible, count, &search->best);
+	for (int32_t i = 0; i < search->num_pending; i++)
+		if (!(search->pending[i].upper < search->query.threshold))
+			items[count++] = fm_scan_items(matrix)[search->pending[i].place];
+	search->num_pending = 0;
+	if (count == 0)
+		return;
+	offer_items(matrix, search->query.query, items, count, &search->best);
 	if (search->best.count == search->best.wanted)
-		fm_screen_set_threshold(&search->query, search->best.hits[0].score);
+		fm_screen_raise_threshold(&search->query, search->best.hits[0].score);
 }
 
+/* Drop those pending that the threshold has overtaken; rescore when they are too many even so. */
+static void
+make_room(const FmScanMatrix *matrix, Search *search)
+{
+	int32_t kept = 0;
+
+	for (int32_t i = 0; i < search->num_pending; i++)
+		if (!(search->pending[i].upper < search->query.threshold))
+			search->pending[kept++] = search->pending[i];
+	search->num_pending = kept;
+	if (kept > search->most_pending / 2)
+		rescore_pending(matrix, search);
+}
+
+/* Note what a screen let through of one block for one query. */
+static void
+add_survivors(const FmScanMatrix *matrix, int32_t block, const FmSurvivors *survivors, int column,
+			  float error, Search *search)
+{
+	for (uint32_t lanes = survivors->lanes[column]; lanes != 0; lanes &= lanes - 1)
+	{
+		int lane = __builtin_ctz(lanes);
+		int32_t place = block * LANES + lane;
+		float upper = survivors->upper[column][lane];
+
+		if (place >= matrix->num_items ||
+			(search->excluded != NULL && is_in(search->excluded, fm_scan_items(matrix)[place])))
+			continue;
+		search->pending[search->num_pending++] = (Survivor){place, upper};
+		if (search->best.wanted <= MOST_LOWER)
+			offer_lower(search, fm_screen_lower(upper, error));
+	}
+	if (search->num_pending >= search->most_pending)
+		make_room(matrix, search);
+}
+
+/* Not less, rather than more or equal: NaN means that nothing is known. */
 static bool
 may_find_more(const Search *search, const FmScanTile *tile)
 {
-	/* not less, rather than more or equal: NaN means nothing is known */
-	return search->best.count < search->best.wanted ||
-		   !(fm_screen_reach(&search->query, tile) < search->best.hits[0].score);
+	return !(fm_screen_reach(&search->query, tile) < search->query.threshold);
 }
 
 static void
@@ -201,7 +315,17 @@ begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float
 {
 	search->best = (Best){hits, 0, x < matrix->num_items ? x : matrix->num_items};
 	search->excluded = excluded;
-	fm_screen_prepare(&search->query, query, matrix->num_factors, kernel->code_max);
+	search->num_lower = 0;
+	search->num_pending = 0;
+	search->most_pending = search->best.wanted <= MOST_LOWER ? MOST_PENDING : FEW_PENDING;
+	fm_screen_prepare(&search->query, query, matrix->num_factors, kernel->four_max);
+}
+
+static int32_t
+finish_search(const FmScanMatrix *matrix, Search *search)
+{
+	rescore_pending(matrix, search);
+	return best_finish(&search->best);
 }
 
 static void
@@ -211,12 +335,16 @@ begin_screen(const FmScanMatrix *matrix, FmScreen *screen)
 	screen->codes = fm_scan_codes(matrix);
 	screen->scales = fm_scan_scales(matrix);
 	screen->biases = fm_scan_biases(matrix);
+	memset(screen->loaded, 0, sizeof(screen->loaded));
 }
 
-/* Put a query's codes into its column of a screen of `width` queries. */
+/* Put a query's codes into its column of a screen of `width` queries, unless they are there. */
 static void
 load_codes(FmScreen *screen, int column, int width, const FmScreenQuery *query)
 {
+	if (screen->loaded[column] == query)
+		return;
+	screen->loaded[column] = query;
 	screen->offset[column] = query->offset;
 	screen->unit[column] = query->unit;
 	screen->bias_weight[column] = query->bias_weight;
@@ -225,31 +353,46 @@ load_codes(FmScreen *screen, int column, int width, const FmScreenQuery *query)
 			   FM_SCAN_GROUP);
 }
 
-/* Screen a tile for `count` queries whose codes are loaded, and rescore what comes through. */
+/* Screen a few blocks for `count` queries whose codes are loaded, and note what comes through. */
+static void
+search_blocks(const FmScanMatrix *matrix, int32_t from, int32_t to, FmScreenBlocks screen_blocks,
+			  FmScreen *screen, Search *const *searches, int count)
+{
+	FmSurvivors survivors[FM_SCAN_TILE_BLOCKS];
+	uint32_t blocks;
+
+	for (int i = 0; i < count; i++)
+		screen->threshold[i] = searches[i]->query.threshold;
+	for (blocks = screen_blocks(screen, from, to, survivors); blocks != 0; blocks &= blocks - 1)
+	{
+		int b = __builtin_ctz(blocks);
+
+		for (int i = 0; i < count; i++)
+			if (survivors[b].lanes[i] != 0)
+				add_survivors(matrix, from + b, &survivors[b], i, screen->error[i], searches[i]);
+	}
+}
+
+/* A tile at once, but its blocks one by one as long as a query has no threshold. */
 static void
 search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks, FmScreen *screen,
 			Search *const *searches, int count)
 {
-	const FmScanTile *tile = fm_scan_tiles(matrix) + t;
 	int32_t block = t * FM_SCAN_TILE_BLOCKS;
 	int32_t left = matrix->num_blocks - block;
 	int32_t end = block + (left < FM_SCAN_TILE_BLOCKS ? left : FM_SCAN_TILE_BLOCKS);
-	uint32_t survivors[FM_SCREEN_MAX_WIDTH];
 
 	for (int i = 0; i < count; i++)
+		screen->error[i] = fm_screen_error(&searches[i]->query, fm_scan_tiles(matrix) + t);
+	while (block < end)
 	{
-		screen->error[i] = fm_screen_error(&searches[i]->query, tile);
-		screen->threshold[i] = searches[i]->query.threshold;
-	}
-	while ((block = screen_blocks(screen, block, end, survivors)) < end)
-	{
+		int32_t to = end;
+
 		for (int i = 0; i < count; i++)
-			if (survivors[i] != 0)
-			{
-				rescore(matrix, block, survivors[i], searches[i]);
-				screen->threshold[i] = searches[i]->query.threshold;
-			}
-		block++;
+			if (searches[i]->query.threshold == -INFINITY)
+				to = block + 1;
+		search_blocks(matrix, block, to, screen_blocks, screen, searches, count);
+		block = to;
 	}
 }
 
@@ -274,27 +417,37 @@ fm_scan_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, const u
 			host->check_interrupts(host->ctx);
 			search_tile(matrix, t, kernel->screen_one, &screen, searches, 1);
 		}
-	return best_finish(&search.best);
+	return finish_search(matrix, &search);
 }
+
+/* QUERIES_AT_ONCE queries, and as many screens as they fill. */
+typedef struct Batch
+{
+	int32_t count;
+	Search searches[QUERIES_AT_ONCE];
+	FmScreen screens[];
+} Batch;
 
 /* One tile for all queries of a batch that may find something there, a screenful at a time. */
 static void
 search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *kernel,
-					 FmScreen *screen, Search *searches, int count)
+					 Batch *batch)
 {
 	const FmScanTile *tile = fm_scan_tiles(matrix) + t;
+	FmScreen *screen = batch->screens;
 	Search *column[FM_SCREEN_MAX_WIDTH];
 	int filled = 0;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < batch->count; i++)
 	{
-		if (may_find_more(&searches[i], tile))
+		Search *search = &batch->searches[i];
+
+		if (may_find_more(search, tile))
 		{
-			column[filled] = &searches[i];
-			load_codes(screen, filled, kernel->width, &searches[i].query);
-			filled++;
+			column[filled] = search;
+			load_codes(screen, filled++, kernel->width, &search->query);
 		}
-		if (filled == kernel->width || (filled > 0 && i == count - 1))
+		if (filled == kernel->width || (filled > 0 && i == batch->count - 1))
 		{
 			/* Columns that stay empty let nothing through. */
 			for (int j = filled; j < kernel->width; j++)
@@ -303,7 +456,7 @@ search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *
 				screen->error[j] = -INFINITY;
 				screen->threshold[j] = 0;
 			}
-			search_tile(matrix, t, kernel->screen_many, screen, column, filled);
+			search_tile(matrix, t, kernel->screen_many, screen++, column, filled);
 			filled = 0;
 		}
 	}
@@ -316,34 +469,33 @@ fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t nu
 {
 	const FmScanKernel *kernel = fm_scan_kernel();
 	size_t room = x < 0 ? 0 : x < matrix->num_items ? x : matrix->num_items;
-	int32_t at_once = num_queries < QUERIES_AT_ONCE ? num_queries : QUERIES_AT_ONCE;
-	Search *searches;
-	FmScreen screen;
+	int num_screens = QUERIES_AT_ONCE / kernel->width;
+	Batch *batch = host->alloc(host->ctx, 1, sizeof(Batch) + num_screens * sizeof(FmScreen));
 
-	if (num_queries <= 0)
-		return;
-	searches = host->alloc(host->ctx, at_once, sizeof(Search));
-	begin_screen(matrix, &screen);
-	for (int32_t first = 0; first < num_queries; first += at_once)
+	for (int32_t first = 0; first < num_queries; first += batch->count)
 	{
-		int32_t count = num_queries - first < at_once ? num_queries - first : at_once;
+		int32_t left = num_queries - first;
 
-		for (int32_t i = 0; i < count; i++)
+		batch->count = left < QUERIES_AT_ONCE ? left : QUERIES_AT_ONCE;
+		for (int s = 0; s < num_screens; s++)
+			begin_screen(matrix, &batch->screens[s]);
+		for (int32_t i = 0; i < batch->count; i++)
 		{
-			size_t q = first + i;
+			size_t q = (size_t) first + i;
 
 			begin_search(matrix, kernel, queries + q * (matrix->num_factors + 1), (int32_t) room,
-						 excluded != NULL ? excluded[q] : NULL, hits + q * room, &searches[i]);
+						 excluded != NULL ? excluded[q] : NULL, hits + q * room,
+						 &batch->searches[i]);
 		}
 		for (int32_t t = 0; t < matrix->num_tiles && room > 0; t++)
 		{
 			host->check_interrupts(host->ctx);
-			search_tile_for_many(matrix, t, kernel, &screen, searches, count);
+			search_tile_for_many(matrix, t, kernel, batch);
 		}
-		for (int32_t i = 0; i < count; i++)
-			counts[first + i] = best_finish(&searches[i].best);
+		for (int32_t i = 0; i < batch->count; i++)
+			counts[first + i] = finish_search(matrix, &batch->searches[i]);
 	}
-	host->release(host->ctx, searches);
+	host->release(host->ctx, batch);
 }
 
 bool

@@ -9,18 +9,21 @@
  *
  *   Sum                                                16 integers
  *   start(offset)                                      the sum of no products; offset is the query's
- *   add(sum, codes, group)                             4 products more in each lane
- *   survivors(sum, scale, weight, biases, error, threshold)
- *                                                      lanes with not (sum·scale + weight·biases)
- *                                                      + error < threshold, where NaN is not less
+ *   add(sum, codes, first, second)                     8 products more in each lane, of two groups;
+ *                                                      *first and *second hold 4 codes of the query
+ *   survivors(sum, scale, weight, biases, error, threshold, upper)
+ *                                                      upper = (sum·scale + weight·biases) + error;
+ *                                                      the lanes where it is not less than threshold,
+ *                                                      as NaN never is
  */
-KERNEL_TARGET static inline __attribute__((always_inline)) int32_t
-KERNEL(screen_blocks)(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors,
+KERNEL_TARGET static inline __attribute__((always_inline)) uint32_t
+KERNEL(screen_blocks)(const FmScreen *screen, int32_t from, int32_t to, FmSurvivors *survivors,
 					  const int width)
 {
 	const int num_groups = screen->num_groups;
+	uint32_t blocks = 0;
 
-	for (int32_t block = from; block < to; block++)
+	for (int32_t block = from; block < to; block++, survivors++)
 	{
 		const uint8_t *codes = screen->codes + (size_t) block * num_groups * FM_SCAN_GROUP_BYTES;
 		const int32_t *groups = screen->groups;
@@ -30,27 +33,30 @@ KERNEL(screen_blocks)(const FmScreen *screen, int32_t from, int32_t to, uint32_t
 
 		for (int q = 0; q < width; q++)
 			sums[q] = KERNEL(start)(screen->offset[q]);
-		for (int g = 0; g < num_groups; g++, codes += FM_SCAN_GROUP_BYTES, groups += width)
+		for (int g = 0; g < num_groups; g += 2)
+		{
 			for (int q = 0; q < width; q++)
-				sums[q] = KERNEL(add)(sums[q], codes, groups[q]);
+				sums[q] = KERNEL(add)(sums[q], codes, &groups[q], &groups[q + width]);
+			codes += 2 * FM_SCAN_GROUP_BYTES;
+			groups += 2 * width;
+		}
 		for (int q = 0; q < width; q++)
-			any |= survivors[q] = KERNEL(
+			any |= survivors->lanes[q] = KERNEL(
 				survivors)(sums[q], screen->unit[q] * screen->scales[block], screen->bias_weight[q],
-						   biases, screen->error[q], screen->threshold[q]);
-		if (any != 0)
-			return block;
+						   biases, screen->error[q], screen->threshold[q], survivors->upper[q]);
+		blocks |= (uint32_t) (any != 0) << (block - from);
 	}
-	return to;
+	return blocks;
 }
 
-KERNEL_TARGET static int32_t
-KERNEL(screen_one)(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
+KERNEL_TARGET static uint32_t
+KERNEL(screen_one)(const FmScreen *screen, int32_t from, int32_t to, FmSurvivors *survivors)
 {
 	return KERNEL(screen_blocks)(screen, from, to, survivors, 1);
 }
 
-KERNEL_TARGET static int32_t
-KERNEL(screen_many)(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
+KERNEL_TARGET static uint32_t
+KERNEL(screen_many)(const FmScreen *screen, int32_t from, int32_t to, FmSurvivors *survivors)
 {
 	return KERNEL(screen_blocks)(screen, from, to, survivors, KERNEL_WIDTH);
 }

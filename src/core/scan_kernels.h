@@ -16,7 +16,8 @@ typedef struct FmScreen
 	const uint8_t *codes; /* of all items, as are the next two */
 	const float *scales;
 	const float *biases;
-	int32_t offset[FM_SCREEN_MAX_WIDTH]; /* of each query */
+	const FmScreenQuery *loaded[FM_SCREEN_MAX_WIDTH]; /* whose codes are here */
+	int32_t offset[FM_SCREEN_MAX_WIDTH];			  /* of each query */
 	float unit[FM_SCREEN_MAX_WIDTH];
 	float bias_weight[FM_SCREEN_MAX_WIDTH];
 	float error[FM_SCREEN_MAX_WIDTH]; /* for this tile */
@@ -25,18 +26,27 @@ typedef struct FmScreen
 	int32_t groups[FM_SCAN_MAX_GROUPS * FM_SCREEN_MAX_WIDTH];
 } FmScreen;
 
+/* One block, for each query. */
+typedef struct FmSurvivors
+{
+	float upper[FM_SCREEN_MAX_WIDTH][FM_SCAN_LANES] __attribute__((aligned(64)));
+	uint32_t
+		lanes[FM_SCREEN_MAX_WIDTH]; /* that came through, a bit each; padding may be among them */
+} FmSurvivors;
+
 /*
- * The first block in [from, to) where items come through, and which: one mask of lanes a query. `to`
- * when there is none. Lanes past the last item are the caller's to drop.
+ * Screen blocks [from, to), at most FM_SCAN_TILE_BLOCKS, into as many survivors. Bit i of the result
+ * is set where something of block from + i came through; the survivors of other blocks are not to be
+ * read.
  */
-typedef int32_t (*FmScreenBlocks)(const FmScreen *screen, int32_t from, int32_t to,
-								  uint32_t *survivors);
+typedef uint32_t (*FmScreenBlocks)(const FmScreen *screen, int32_t from, int32_t to,
+								   FmSurvivors *survivors);
 
 typedef struct FmScanKernel
 {
 	const char *name;
 	bool (*runs_here)(void);
-	int code_max; /* of a query's codes */
+	int four_max; /* for fm_screen_prepare */
 	int width;	  /* queries that `screen_many` takes */
 	FmScreenBlocks screen_one;
 	FmScreenBlocks screen_many;

@@ -51,7 +51,8 @@ lay_out(FmScanMatrix *matrix, int32_t num_items, int num_factors)
 	size_t bytes = 0;
 	size_t blocks = ((size_t) num_items + LANES - 1) / LANES;
 	size_t tiles = (blocks + FM_SCAN_TILE_BLOCKS - 1) / FM_SCAN_TILE_BLOCKS;
-	size_t groups = ((size_t) num_factors + FM_SCAN_GROUP - 1) / FM_SCAN_GROUP;
+	size_t pairs = ((size_t) num_factors + 2 * FM_SCAN_GROUP - 1) / (2 * FM_SCAN_GROUP);
+	size_t groups = 2 * pairs;
 	size_t code_bytes = groups * FM_SCAN_GROUP_BYTES;
 	size_t start;
 

@@ -42,7 +42,7 @@ struct FmScanMatrix
 	int32_t num_factors;
 	int32_t num_blocks;
 	int32_t num_tiles;
-	int32_t num_groups;	  /* FM_SCAN_GROUP entries each, the last padded with zeros */
+	int32_t num_groups;	  /* of FM_SCAN_GROUP entries; an even number, padded with zeros */
 	size_t rows_offset;	  /* from the start of this struct, multiples of 64, as are all below */
 	size_t codes_offset;  /* block × num_groups × FM_SCAN_GROUP_BYTES bytes */
 	size_t biases_offset; /* a float a place */

@@ -34,44 +34,54 @@
 #include <float.h>
 #include <math.h>
 
-#define UNIT_ROUNDOFF (FLT_EPSILON / 2.0)
 #define SAFETY (1 + 1.0 / 65536)
+
+/* What a code should be worth. Rounding may add a half to each code, so to a sum of four 2. */
+static float
+choose_unit(const float *query, int num_factors, int four_max)
+{
+	float unit = 0;
+
+	for (int f = 0; f < num_factors; f++)
+		unit = fmaxf(unit, fabsf(query[f]) / FM_SCAN_CODE_MAX);
+	for (int f = 0; four_max > 0 && f < num_factors; f += 8)
+	{
+		float fours[2] = {0};
+
+		for (int i = 0; i < 8 && f + i < num_factors; i++)
+			fours[i / 2 % 2] += fabsf(query[f + i]) / (four_max - 2);
+		unit = fmaxf(unit, fmaxf(fours[0], fours[1]));
+	}
+	return unit < FLT_MIN ? 0 : unit;
+}
 
 /* Code φ; returns the squares of ‖t·φ̂‖ and ‖p‖. */
 static void
-code_query(FmScreenQuery *screen, int num_factors, int code_max, double *coded, double *rest)
+code_query(FmScreenQuery *screen, int num_factors, double *coded, double *rest)
 {
-	float largest = 0;
 	int32_t sum = 0;
 
-	for (int f = 0; f < num_factors; f++)
-		largest = fmaxf(largest, fabsf(screen->query[f]));
-	screen->unit = largest / code_max;
-	if (screen->unit < FLT_MIN)
-		screen->unit = 0;
 	*coded = *rest = 0;
 	for (int f = 0; f < num_factors; f++)
 	{
 		double q = screen->query[f];
 		long code = screen->unit > 0 ? lrint(q / screen->unit) : 0;
-		double value;
+		double value = (double) screen->unit * (double) code;
 
-		code = code > code_max ? code_max : code < -code_max ? -code_max : code;
-		value = (double) screen->unit * (double) code;
 		*coded += value * value;
 		*rest += (q - value) * (q - value);
 		screen->codes[f] = (int8_t) code;
 		sum += (int32_t) code;
 	}
-	for (int f = num_factors; f % FM_SCAN_GROUP != 0; f++)
+	for (int f = num_factors; f % (2 * FM_SCAN_GROUP) != 0; f++)
 		screen->codes[f] = 0;
 	screen->offset = -FM_SCAN_CODE_ZERO * sum;
 }
 
 void
-fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, int code_max)
+fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, int four_max)
 {
-	const double u = UNIT_ROUNDOFF;
+	const double u = FM_UNIT_ROUNDOFF;
 	const double beta = fabs((double) query[num_factors]);
 	double flushed = 32768.0 * (num_factors + 8) * FLT_MIN;
 	double squares = 0;
@@ -79,7 +89,8 @@ fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, in
 	double rest;
 
 	screen->query = query;
-	code_query(screen, num_factors, code_max, &coded, &rest);
+	screen->unit = choose_unit(query, num_factors, four_max);
+	code_query(screen, num_factors, &coded, &rest);
 	for (int f = 0; f < num_factors; f++)
 		squares += (double) query[f] * (double) query[f];
 	coded = sqrt(coded);
@@ -95,7 +106,7 @@ fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, in
 
 /* Rounded down, so that what reaches the threshold reaches the float too. */
 void
-fm_screen_set_threshold(FmScreenQuery *screen, double threshold)
+fm_screen_raise_threshold(FmScreenQuery *screen, double threshold)
 {
 	float nearest;
 
@@ -105,30 +116,15 @@ fm_screen_set_threshold(FmScreenQuery *screen, double threshold)
 		nearest = -INFINITY;
 	else
 		nearest = (float) threshold;
-	screen->threshold = nearest > threshold ? nextafterf(nearest, -INFINITY) : nearest;
+	if (nearest > threshold)
+		nearest = nextafterf(nearest, -INFINITY);
+	if (nearest > screen->threshold)
+		screen->threshold = nearest;
 }
 
-static float
-largest_bias(const FmScanTile *tile)
-{
-	return fmaxf(fabsf(tile->bias_min), fabsf(tile->bias_max));
-}
-
-float
-fm_screen_error(const FmScreenQuery *screen, const FmScanTile *tile)
-{
-	float error = screen->rest_factor * tile->rest + screen->norm_factor * tile->norm +
-				  screen->bias_factor * largest_bias(tile) + screen->absolute;
-
-	return error < FLT_MAX * (float) UNIT_ROUNDOFF ? error : INFINITY;
-}
-
+/* The bound holds on either side of the screened score. */
 double
-fm_screen_reach(const FmScreenQuery *screen, const FmScanTile *tile)
+fm_screen_lower(float upper, float error)
 {
-	double beta = screen->bias_weight;
-	double best_bias = beta * (beta < 0 ? tile->bias_min : tile->bias_max);
-	double slack = screen->bias_factor * (double) largest_bias(tile) + screen->absolute;
-
-	return screen->norm * tile->norm + best_bias + slack;
+	return (double) upper - 2 * (double) error;
 }

@@ -8,7 +8,12 @@
 #ifndef FMTOPX_CORE_SCAN_SCREEN_H
 #define FMTOPX_CORE_SCAN_SCREEN_H
 
+#include <float.h>
+#include <math.h>
+
 #include "core/scan_matrix.h"
+
+#define FM_UNIT_ROUNDOFF (FLT_EPSILON / 2)
 
 /* The most queries that a kernel screens at once. */
 #define FM_SCREEN_MAX_WIDTH 8
@@ -28,15 +33,42 @@ typedef struct FmScreenQuery
 	float absolute;
 } FmScreenQuery;
 
-/* Code a query with integers in -code_max .. code_max; the threshold begins at -infinity. */
+/*
+ * Code a query; the threshold begins at -infinity. In every eight entries the magnitudes of the
+ * codes 0, 1, 4 and 5 sum up to at most four_max, and so do the others; 0 means no such limit.
+ */
 extern void fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors,
-							  int code_max);
-extern void fm_screen_set_threshold(FmScreenQuery *screen, double threshold);
+							  int four_max);
+extern void fm_screen_raise_threshold(FmScreenQuery *screen, double threshold);
+
+/* The exact score of an item is at least this, unless it is NaN or infinite. */
+extern double fm_screen_lower(float upper, float error);
+
+static inline float
+fm_largest_bias(const FmScanTile *tile)
+{
+	return -tile->bias_min > tile->bias_max ? -tile->bias_min : tile->bias_max;
+}
 
 /* How far a screened score of the tile may be below the exact one; infinite when that is unknown. */
-extern float fm_screen_error(const FmScreenQuery *screen, const FmScanTile *tile);
+static inline float
+fm_screen_error(const FmScreenQuery *screen, const FmScanTile *tile)
+{
+	float error = screen->rest_factor * tile->rest + screen->norm_factor * tile->norm +
+				  screen->bias_factor * fm_largest_bias(tile) + screen->absolute;
+
+	return error < FLT_MAX * (float) FM_UNIT_ROUNDOFF ? error : INFINITY;
+}
 
 /* No exact score in the tile is higher (or it is NaN, and nothing is known). */
-extern double fm_screen_reach(const FmScreenQuery *screen, const FmScanTile *tile);
+static inline double
+fm_screen_reach(const FmScreenQuery *screen, const FmScanTile *tile)
+{
+	double beta = screen->bias_weight;
+	double best_bias = beta * (beta < 0 ? tile->bias_min : tile->bias_max);
+	double slack = screen->bias_factor * (double) fm_largest_bias(tile) + screen->absolute;
+
+	return screen->norm * tile->norm + best_bias + slack;
+}
 
 #endif
