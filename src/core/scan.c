@@ -373,7 +373,10 @@ search_blocks(const FmScanMatrix *matrix, int32_t from, int32_t to, FmScreenBloc
 	}
 }
 
-/* A tile at once, but its blocks one by one as long as a query has no threshold. */
+/*
+ * A tile at once; but its blocks one by one as long as a query has no threshold, and throughout the
+ * first tile, where thresholds still rise so fast that it pays to use the newest.
+ */
 static void
 search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks, FmScreen *screen,
 			Search *const *searches, int count)
@@ -386,7 +389,7 @@ search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks,
 		screen->error[i] = fm_screen_error(&searches[i]->query, fm_scan_tiles(matrix) + t);
 	while (block < end)
 	{
-		int32_t to = end;
+		int32_t to = t > 0 ? end : block + 1;
 
 		for (int i = 0; i < count; i++)
 			if (searches[i]->query.threshold == -INFINITY)
