@@ -68,7 +68,7 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 	for (int32 r = 0; r < count; r++)
 	{
 		Datum values[] = {user->id, Int32GetDatum(r + 1),
-						  lists->serving.loaded->item_ids[hits[r].item],
+						  fm_loaded_item_id(lists->serving.loaded, hits[r].item),
 						  Float4GetDatum((float) (user->vector.base + hits[r].score))};
 
 		tuplestore_putvalues(lists->store, lists->desc, values, nulls);
