@@ -318,6 +318,8 @@ ROLLBACK;
 DELETE FROM fm_words_item WHERE idx = 3;
 UPDATE fm_good_version SET b = 'NaN';
 ALTER TABLE fm_good_matrix RENAME TO renamed;
+-- what is loaded is found no more
+UPDATE fm_model SET stamp = stamp + 1 WHERE model IN ('words', 'good');
 \c -
 SET search_path = errors, public;
 \pset format unaligned

@@ -64,7 +64,7 @@ read_rows(Evaluation *evaluation, Oid relation)
 	check_same_type(serving, definition.item_column, &item_type, &loaded->item_type);
 	evaluation->reading = fm_reading_create(&user_type, &item_type);
 	for (int32 item = 0; item < loaded->num_items; item++)
-		if (fm_idmap_intern(evaluation->reading->items, loaded->item_ids[item]) != item)
+		if (fm_idmap_intern(evaluation->reading->items, fm_loaded_item_id(loaded, item)) != item)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 							errmsg("an item of model \"%s\" occurs twice", serving->model.name),
 							errhint("Train the model again.")));

@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "sql.h"
 #include "storage/lock.h"
@@ -44,7 +45,8 @@ enum
 	COL_INIT_STDEV,
 	COL_TEST_SIZE,
 	COL_SEED,
-	COL_WORKERS
+	COL_WORKERS,
+	COL_XMIN
 };
 
 Oid
@@ -65,7 +67,7 @@ lookup_query(Oid schema)
 	return psprintf(
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
 		"ratings, user_column, item_column, rating_column, task, solver, num_factors, iterations, "
-		"l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers "
+		"l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, xmin "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -150,6 +152,8 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
 		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
+		model->uncommitted = TransactionIdIsCurrentTransactionId(
+			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
 		model->owner = tables_owner(model);
 		read_definition(&model->definition, context);
 	}

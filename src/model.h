@@ -36,8 +36,9 @@ typedef struct FmModel
 	Oid user_table;
 	Oid item_table;
 	Oid matrix_table;
-	int version; /* the active one */
-	int64 stamp; /* identifies its contents, in this database, for ever */
+	int version;	  /* the active one */
+	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
+	bool uncommitted; /* published by the current transaction */
 	FmDefinition definition;
 } FmModel;
 

@@ -95,7 +95,6 @@ void
 fm_registry_number_run(Oid schema, FmRun *run)
 {
 	Arguments arguments = {0};
-	FmRoleSwitch previous;
 
 	add_text(&arguments, run->model);
 	/* a snapshot older than the last training fails here, as a serialization failure */
@@ -111,11 +110,10 @@ fm_registry_number_run(Oid schema, FmRun *run)
 						  &arguments);
 	run->version = DatumGetInt32(fm_spi_value_not_null(0, 1));
 
-	/* A sequence never goes back, so no later training can be taken for one that was rolled back. */
-	previous = fm_act_as(fm_registry_owner(schema));
-	run->stamp = DatumGetInt64(
-		DirectFunctionCall1(nextval_oid, ObjectIdGetDatum(get_relname_relid("fm_stamp", schema))));
-	fm_restore_role(&previous);
+	/* never drawn twice: not after a rollback, a restore or a promotion, nor in another database */
+	if (!pg_strong_random(&run->stamp, sizeof(run->stamp)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random number")));
 }
 
 void

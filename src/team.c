@@ -19,13 +19,12 @@
 #include "host_pg.h"
 #include "pgstat.h"
 #include "port/atomics.h"
+#include "segment.h"
 #include "storage/barrier.h"
 #include "storage/condition_variable.h"
-#include "storage/dsm.h"
 #include "storage/shm_toc.h"
 #include "storage/spin.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #define ALIGNMENT 64
 #define TEAM_KEY UINT64CONST(1)
@@ -88,40 +87,12 @@ arena_alloc(Arena *arena, size_t count, size_t size)
 static dsm_segment *
 try_shared_memory(Size size)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	dsm_segment *volatile segment = NULL;
+	const char *problem;
+	dsm_segment *segment = fm_segment_create(size, &problem);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-		if (segment != NULL)
-			dsm_pin_mapping(segment); /* it is to outlive the subtransaction */
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-			ReThrowError(error);
-		segment = NULL;
-		ereport(NOTICE, (errmsg("training without workers: %s", error->message),
+	if (segment == NULL)
+		ereport(NOTICE, (errmsg("training without workers: %s", problem),
 						 errhint("Give the system more shared memory, or ask for workers => 0.")));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (segment != NULL)
-		dsm_unpin_mapping(segment); /* now the transaction's */
 	return segment;
 }
 
