@@ -120,7 +120,38 @@ CREATE VIEW fm_runs WITH (security_barrier) AS
 COMMENT ON VIEW fm_runs IS
     'the last 1000 trainings of each model you may read: sizes, settings, metrics in the units of the rating, outcome';
 
-GRANT SELECT ON fm_models, fm_runs TO PUBLIC;
+-- Whether all is well, a row a model. What was trained on is compared with the statistics of the ratings table:
+-- for a view or a foreign table, ratings_since is NULL.
+CREATE VIEW fm_health WITH (security_barrier) AS
+    SELECT m.model, m.active_version,
+           served.finished_at AS trained_at,
+           pg_catalog.now() - served.finished_at AS age,
+           CASE WHEN source.relkind IN ('r', 'm')
+                THEN pg_catalog.pg_stat_get_live_tuples(source.oid) - served.ratings - served.skipped
+                     - coalesce((served.test_metrics ->> 'ratings')::bigint, 0) END AS ratings_since,
+           last.version AS last_version, last.status AS last_status,
+           last.finished_at AS last_finished_at,
+           last.finished_at - last.started_at AS last_duration,
+           last.message AS last_message,
+           (SELECT pg_catalog.count(*) FROM fm_run f
+            WHERE f.model = m.model AND f.status IN ('failed', 'refused')
+              AND f.version > coalesce((SELECT pg_catalog.max(s.version) FROM fm_run s
+                                        WHERE s.model = m.model AND s.status = 'succeeded'), 0)) AS failures,
+           (SELECT pg_catalog.count(*) FROM fm_target t WHERE t.model = m.model) AS targets,
+           (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)) FROM pg_catalog.pg_class c
+            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid)
+           )::bigint AS size
+    FROM fm_model m
+    JOIN pg_catalog.pg_class versions ON versions.oid = m.version_table::oid
+    LEFT JOIN pg_catalog.pg_class source ON source.oid = m.ratings::oid
+    LEFT JOIN fm_run served ON served.model = m.model AND served.version = m.active_version
+    LEFT JOIN LATERAL (SELECT * FROM fm_run r WHERE r.model = m.model
+                       ORDER BY r.version DESC LIMIT 1) last ON true
+    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+COMMENT ON VIEW fm_health IS
+    'whether the models you may read are well: the age of the version being served, rows that came since (an estimate), the last training, how many have failed or were refused since the last that succeeded, bytes on disk';
+
+GRANT SELECT ON fm_models, fm_runs, fm_health TO PUBLIC;
 
 ---------------------------------------------------------------------------------------------------
 -- The type fm_matrix: item vectors in one value

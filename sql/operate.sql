@@ -78,6 +78,12 @@ SELECT version, status, finished_at IS NOT NULL AS ended, r.users, regexp_replac
 FROM fm_runs r JOIN fm_models USING (model) WHERE model = 'm' ORDER BY version DESC LIMIT 2;
 SELECT num_factors FROM fm_models WHERE model = 'm';
 SELECT before = now AS unchanged FROM before, (SELECT * FROM kept, lists) now;
+-- What a watchman sees of it.
+SELECT model, last_version, last_status, failures, targets, age < interval '1 hour' AS young, size > 0 AS has_size FROM fm_health WHERE model = 'm';
+INSERT INTO ratings SELECT 100 + i, i, 3 FROM generate_series(1, 30) i;
+SELECT pg_sleep(1.1) IS NULL AS slept;
+SELECT ratings_since BETWEEN 29 AND 31 AS thirty FROM fm_health WHERE model = 'm';
+DELETE FROM ratings WHERE user_id > 100;
 -- Without ratings held out there is nothing to compare, nor across tasks; without a limit all is published.
 SELECT fm_set('m', max_worse => 'Infinity');
 CALL fm_refresh('m');
