@@ -47,7 +47,9 @@ enum
 	COL_TEST_SIZE,
 	COL_SEED,
 	COL_WORKERS,
-	COL_XMIN
+	COL_XMIN,
+	COL_KEEP_VERSIONS,
+	COL_MAX_WORSE
 };
 
 Oid
@@ -68,7 +70,8 @@ lookup_query(Oid schema)
 	return psprintf(
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
-		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, xmin "
+		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
+		"xmin, keep_versions, max_worse "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -156,6 +159,8 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
 		model->uncommitted = TransactionIdIsCurrentTransactionId(
 			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
+		model->keep_versions = integer_column(COL_KEEP_VERSIONS, 0);
+		model->max_worse = real_column(COL_MAX_WORSE);
 		model->owner = tables_owner(model);
 		read_definition(&model->definition, context);
 	}
@@ -210,6 +215,13 @@ fm_model_check_tables(const FmModel *model)
 }
 
 void
+fm_model_missing(const char *name)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+					errhint("See the view fm_models for those you may read.")));
+}
+
+void
 fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, FmModel *model)
 {
 	char *wanted;
@@ -221,9 +233,7 @@ fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, 
 	else
 		wanted = only_model(schema, read_only, context);
 	if (!fm_model_lookup(schema, wanted, read_only, context, model))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", wanted),
-				 errhint("See the view fm_models for those you may read.")));
+		fm_model_missing(wanted);
 	fm_model_check_tables(model);
 }
 

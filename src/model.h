@@ -40,6 +40,8 @@ typedef struct FmModel
 	int version;	  /* the active one */
 	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
 	bool uncommitted; /* published by the current transaction */
+	int keep_versions;
+	float max_worse; /* infinity: no training is refused */
 	FmDefinition definition;
 } FmModel;
 
@@ -79,6 +81,9 @@ extern void fm_training_unlock(Oid version_table, bool for_session);
  * none. An error unless the current user owns it. What is returned holds after any waiting.
  */
 extern bool fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model);
+
+/* An error that says there is no model of this name. */
+extern void fm_model_missing(const char *name) pg_attribute_noreturn();
 
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);
