@@ -162,29 +162,27 @@ fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost 
 				   (long long) ratings->num_ratings);
 	problem = make_problem(ratings, options, host);
 	rank = solver_rank(&problem, options);
-	if (result == NULL) /* not the leader */
-	{
-		run_solver(&problem, options->solver, rank, NULL, NULL);
-		return;
-	}
-	allocate_result(&problem, k, result);
+	if (result != NULL)
+		allocate_result(&problem, k, result);
 	distiller = fm_distill_create(&problem, rank, k);
 	run_solver(&problem, options->solver, rank, fm_distill_add, distiller);
 	fm_distill_finish(distiller, result);
-	check_result(&problem, result);
+	if (result != NULL)
+		check_result(&problem, result);
 }
 
 size_t
 fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host)
 {
 	FmProblem problem = make_problem(ratings, options, host);
-	size_t row = (size_t) fm_block_stride(problem.kernel, solver_rank(&problem, options)) *
-				 sizeof(float);
+	int rank = solver_rank(&problem, options);
+	size_t row = (size_t) fm_block_stride(problem.kernel, rank) * sizeof(float);
 	size_t entities = (size_t) ratings->num_users + ratings->num_items;
 	const int arrays_a_side = 4, alignment = 64;
 
-	/* two tables of rows, errors and shares */
-	return entities * (2 * row + sizeof(double) + sizeof(float)) + 2 * arrays_a_side * alignment;
+	/* two tables of rows, errors and shares; the samples so far */
+	return entities * (2 * row + sizeof(double) + sizeof(float)) + 2 * arrays_a_side * alignment +
+		   (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
 }
 
 double
@@ -192,6 +190,7 @@ fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 			  const FmSolverOptions *options)
 {
 	FmProblem problem = {.kernel = fm_block_kernels()[0],
+						 .side = {{.count = num_users}, {.count = num_items}},
 						 .num_ratings = num_ratings,
 						 .num_rated = {num_users, num_items}};
 	double entities = (double) num_users + num_items;

@@ -5,7 +5,8 @@
  * Members allocate shared arrays in the same order and so get the same ones. Loops over entities are
  * handed out in chunks; a barrier ends each. What is cheap every member computes for itself, from shared
  * arrays that nobody writes at the time, so that all know it without another barrier. Member 0 leads:
- * it alone initialises shared arrays, reports progress and has a result. No sum depends on who did what,
+ * it alone initialises shared arrays, factors the distiller's small matrices, reports progress and has a
+ * result. No sum depends on who did what,
  * so the result has the same bits for any number of members.
  */
 #ifndef FMTOPX_CORE_TEAM_H
@@ -51,5 +52,14 @@ typedef void (*FmTeamBody)(void *state, int32_t begin, int32_t end);
 
 extern void fm_team_for(const FmHost *host, int32_t count, int32_t chunk, FmTeamBody body,
 						void *state);
+
+/*
+ * The same for sums: [0, count) is cut into `slices` whatever the team, so that who adds up the slices'
+ * sums in their order has the same bits for any number of members.
+ */
+typedef void (*FmTeamSliceBody)(void *state, int32_t slice, int32_t begin, int32_t end);
+
+extern void fm_team_slices(const FmHost *host, int32_t count, int32_t slices, FmTeamSliceBody body,
+						   void *state);
 
 #endif
