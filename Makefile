@@ -78,7 +78,7 @@ build/core/%.o: src/core/%.c $(CORE_HEADERS)
 
 build/core/test_%: test/core/test_%.c $(CORE_OBJS) $(CORE_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) -lm $(BLAS_LIBS)
+	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) -lm -lpthread $(BLAS_LIBS)
 
 .SECONDARY: $(CORE_OBJS)
 

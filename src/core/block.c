@@ -35,6 +35,9 @@
 #define PANEL_ROWS 64
 #define SINGLE_ROWS 1024
 
+/* How many ratings ahead the rows of the other side are fetched. */
+#define PREFETCH_ROWS 16
+
 /* The largest block that is solved in lanes: 1 MB of them. */
 #define LANE_DIM_MAX 160
 
@@ -173,11 +176,16 @@ sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gra
 	for (int64_t at = begin; at < end; at += PANEL_ROWS)
 	{
 		int rows = end - at < PANEL_ROWS ? (int) (end - at) : PANEL_ROWS;
+		int64_t ahead;
 
 		if (is_long && at > begin && (at - begin) % SINGLE_ROWS == 0)
 			widen_gram(work, gram);
-		step->kernel->pack(step->other_rows, side->other + at, side->value + at, rows, work->stride,
-						   work->dim, step->value_mean, step->value_scale, work->panel);
+		/* Whose ratings come next does not matter: the next entity's follow this one's. */
+		ahead = side->start[side->count] - at - rows;
+		step->kernel->pack(step->other_rows, side->other + at,
+						   ahead < PREFETCH_ROWS ? (int) ahead : PREFETCH_ROWS, side->value + at,
+						   rows, work->stride, work->dim, step->value_mean, step->value_scale,
+						   work->panel);
 		if (side->weight)
 			weigh_rows(side->weight + at, rows, work->stride, work->panel);
 		step->kernel->accumulate(work->panel, rows, work->stride, gram);
@@ -314,7 +322,7 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 		return;
 	load_prior(step, work);
 	if (step->noise)
-		fm_random_normals(step->noise, (const uint32_t *) work->entity, work->dim, work->noise);
+		step->kernel->normals(step->noise, (const uint32_t *) work->entity, work->dim, work->noise);
 	else
 		memset(work->noise, 0, (size_t) work->dim * FM_BLOCK_LANES * sizeof(float));
 	if (work->batch_size > 1)

@@ -27,14 +27,15 @@ typedef struct FmBlockKernel
 {
 	const char *name;
 	int tile; /* strides are multiples of it */
-	void (*pack)(const float *rows, const int32_t *index, const float *value, int count, int stride,
-				 int column, double value_mean, double value_scale, float *panel);
+	void (*pack)(const float *rows, const int32_t *index, int ahead, const float *value, int count,
+				 int stride, int column, double value_mean, double value_scale, float *panel);
 	void (*accumulate)(const float *panel, int count, int stride, float *gram);
 	void (*load)(const float *gram, size_t gram_size, int stride, int dim, const float *precision,
 				 const float *prior, const float *prior_factor, const float *prior_linear,
 				 float *matrix);
 	void (*solve)(int dim, float *matrix, const float *noise, float *mean, float *draw,
 				  float *norm2, int32_t *sound);
+	void (*normals)(const FmRandomKey *key, const uint32_t *entity, int dims, float *out);
 } FmBlockKernel;
 
 /* The kernels this CPU runs, best first, NULL-ended. */

@@ -5,6 +5,7 @@
  *   KERNEL_TARGET   the function attribute that switches the instructions on
  *   KERNEL_WIDTH    floats to a SIMD register
  *   KERNEL_TILE     rows of the register tile of the Gram matrix
+ *   KERNEL_NARROW   floats to a register no wider than that
  *
  * It is written in the vector extensions that gcc and clang share, so the same text serves AVX-512,
  * AVX2, NEON and whatever else a compiler can make of it. Products and sums are of single
@@ -14,64 +15,89 @@
 #define IntVec KERNEL(IntVec)
 #define pack KERNEL(pack)
 #define accumulate_tile KERNEL(accumulate_tile)
+#define accumulate_narrow KERNEL(accumulate_narrow)
 #define accumulate KERNEL(accumulate)
+#define NarrowVec KERNEL(NarrowVec)
+#define TileVec KERNEL(TileVec)
 #define load_row KERNEL(load_row)
 #define load KERNEL(load)
 #define reciprocal_root KERNEL(reciprocal_root)
 #define factor_lanes KERNEL(factor_lanes)
 #define solve_back KERNEL(solve_back)
 #define solve KERNEL(solve)
+#define normals KERNEL(normals)
 
 typedef float Vec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias));
+typedef float TileVec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias,
+									 aligned(KERNEL_NARROW * 4))); /* rows of a stride begin so */
+typedef float NarrowVec __attribute__((vector_size(KERNEL_NARROW * 4), may_alias));
 typedef int32_t IntVec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias));
 
 /*
- * Gather rows into a panel, and add the standardised ratings to `column`, where the rows hold -s·w.
+ * Gather rows into a panel, fetching what comes `ahead` ratings later, and add the standardised ratings to `column`, where the rows hold -s·w.
  * The column before it holds s, the scale of the row.
  */
 KERNEL_TARGET static void
-pack(const float *rows, const int32_t *index, const float *value, int count, int stride, int column,
-	 double value_mean, double value_scale, float *panel)
+pack(const float *rows, const int32_t *index, int ahead, const float *value, int count, int stride,
+	 int column, double value_mean, double value_scale, float *panel)
 {
 	for (int r = 0; r < count; r++)
 	{
 		const float *from = rows + (size_t) index[r] * stride;
+		const float *later = rows + (size_t) index[r + ahead] * stride;
 		float *to = panel + (size_t) r * stride;
 
-		for (int j = 0; j < stride; j += KERNEL_WIDTH)
-			VEC(to + j) = CONST_VEC(from + j);
+		for (int j = 0; j < stride; j += FM_CACHE_LINE / (int) sizeof(float))
+			__builtin_prefetch(later + j);
+		for (int j = 0; j < stride; j += KERNEL_NARROW)
+			*(NarrowVec *) (to + j) = *(const NarrowVec *) (from + j);
 		to[column] += to[column - 1] * (float) ((value[r] - value_mean) * value_scale);
 	}
 }
 
-/* One register tile: KERNEL_TILE rows by KERNEL_WIDTH columns of the Gram matrix. */
-KERNEL_TARGET static inline void
-accumulate_tile(const float *row, const float *column, int count, int stride, float *gram)
-{
-	Vec sum[KERNEL_TILE];
-
-	for (int i = 0; i < KERNEL_TILE; i++)
-		sum[i] = CONST_VEC(gram + (size_t) i * stride);
-	for (int r = 0; r < count; r++)
-	{
-		Vec c = CONST_VEC(column);
-
-		for (int i = 0; i < KERNEL_TILE; i++)
-			sum[i] += c * row[i];
-		row += stride;
-		column += stride;
+/* One register tile: KERNEL_TILE rows by one register of columns of the Gram matrix. */
+#define DEFINE_ACCUMULATE_TILE(name, Columns)                                                      \
+	KERNEL_TARGET static inline void name(const float *row, const float *column, int count,        \
+										  int stride, float *gram)                                 \
+	{                                                                                              \
+		Columns sum[KERNEL_TILE];                                                                  \
+                                                                                                   \
+		for (int i = 0; i < KERNEL_TILE; i++)                                                      \
+			sum[i] = *(const Columns *) (gram + (size_t) i * stride);                              \
+		for (int r = 0; r < count; r++)                                                            \
+		{                                                                                          \
+			Columns c = *(const Columns *) column;                                                 \
+                                                                                                   \
+			for (int i = 0; i < KERNEL_TILE; i++)                                                  \
+				sum[i] += c * row[i];                                                              \
+			row += stride;                                                                         \
+			column += stride;                                                                      \
+		}                                                                                          \
+		for (int i = 0; i < KERNEL_TILE; i++)                                                      \
+			*(Columns *) (gram + (size_t) i * stride) = sum[i];                                    \
 	}
-	for (int i = 0; i < KERNEL_TILE; i++)
-		VEC(gram + (size_t) i * stride) = sum[i];
-}
 
-/* The lower triangle of gram += panel' panel. */
+DEFINE_ACCUMULATE_TILE(accumulate_tile, TileVec)
+DEFINE_ACCUMULATE_TILE(accumulate_narrow, NarrowVec)
+#undef DEFINE_ACCUMULATE_TILE
+
+/*
+ * The lower triangle of gram += panel' panel. Where a whole register of columns would reach beyond the
+ * diagonal's tile, one of KERNEL_TILE columns does.
+ */
 KERNEL_TARGET static void
 accumulate(const float *panel, int count, int stride, float *gram)
 {
 	for (int i = 0; i < stride; i += KERNEL_TILE)
-		for (int j = 0; j < i + KERNEL_TILE; j += KERNEL_WIDTH)
-			accumulate_tile(panel + i, panel + j, count, stride, gram + (size_t) i * stride + j);
+	{
+		float *rows = gram + (size_t) i * stride;
+		int end = i + KERNEL_TILE, j = 0;
+
+		for (; j + KERNEL_WIDTH <= end; j += KERNEL_WIDTH)
+			accumulate_tile(panel + i, panel + j, count, stride, rows + j);
+		if (j < end)
+			accumulate_narrow(panel + i, panel + j, count, stride, rows + j);
+	}
 }
 
 /* One row of every Gram matrix of a batch, scaled, into its lanes. */
@@ -220,22 +246,34 @@ solve(int dim, float *matrix, const float *noise, float *mean, float *draw, floa
 	}
 }
 
-static const FmBlockKernel KERNEL(kernel) = {KERNEL_NAME, KERNEL_TILE, pack,
-											 accumulate,  load,		   solve};
+KERNEL_TARGET static void
+normals(const FmRandomKey *key, const uint32_t *entity, int dims, float *out)
+{
+	random_normals(key, entity, dims, out);
+}
+
+static const FmBlockKernel KERNEL(kernel) = {
+	KERNEL_NAME, KERNEL_TILE, pack, accumulate, load, solve, normals,
+};
 
 #undef Vec
 #undef IntVec
 #undef pack
 #undef accumulate_tile
+#undef accumulate_narrow
 #undef accumulate
+#undef NarrowVec
+#undef TileVec
 #undef load_row
 #undef load
 #undef reciprocal_root
 #undef factor_lanes
 #undef solve_back
 #undef solve
+#undef normals
 #undef KERNEL
 #undef KERNEL_NAME
 #undef KERNEL_TARGET
 #undef KERNEL_WIDTH
 #undef KERNEL_TILE
+#undef KERNEL_NARROW

@@ -10,10 +10,14 @@
 
 #include <string.h>
 
+#include "core/rng_lanes.h"
+
 #define FM_PACKED_ROW(i) ((size_t) (i) * ((size_t) (i) + 1) / 2 * FM_BLOCK_LANES)
 
 /* A pivot that lost more than this to cancellation is left to double precision. */
 #define FM_PIVOT_TOLERANCE 2e-6f
+
+#define FM_CACHE_LINE 64
 
 #define VEC(pointer) (*(Vec *) (pointer))
 #define CONST_VEC(pointer) (*(const Vec *) (pointer))
@@ -24,7 +28,8 @@
 #define KERNEL_NAME "avx512"
 #define KERNEL_TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")))
 #define KERNEL_WIDTH 16
-#define KERNEL_TILE 16
+#define KERNEL_TILE 8
+#define KERNEL_NARROW 8
 #include "core/block_kernel.h"
 
 #define KERNEL(name) avx2_##name
@@ -32,6 +37,7 @@
 #define KERNEL_TARGET __attribute__((target("avx2,fma")))
 #define KERNEL_WIDTH 8
 #define KERNEL_TILE 8
+#define KERNEL_NARROW 8
 #include "core/block_kernel.h"
 
 #endif
@@ -42,6 +48,7 @@
 #define KERNEL_TARGET
 #define KERNEL_WIDTH 4
 #define KERNEL_TILE 8
+#define KERNEL_NARROW 4
 #include "core/block_kernel.h"
 
 const FmBlockKernel *const *

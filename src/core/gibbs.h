@@ -12,6 +12,9 @@ typedef void (*FmSampleSink)(void *ctx, const float *user_rows, const float *ite
 /* The rank that is sampled for a model of num_factors. */
 extern int fm_gibbs_rank(const FmProblem *problem, int num_factors);
 
+/* Bytes that a team's sums over a side take, alignment included. */
+extern size_t fm_gibbs_sums_size(int rank);
+
 extern void fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx);
 
 #endif

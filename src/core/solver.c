@@ -184,8 +184,9 @@ fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options, c
 	size_t entities = (size_t) ratings->num_users + ratings->num_items;
 	const int arrays_a_side = 4, alignment = 64;
 
-	/* two tables of rows, errors and shares; the samples so far */
-	return entities * (2 * row + sizeof(double) + sizeof(float)) + 2 * arrays_a_side * alignment +
+	/* two tables of rows, errors and shares; sums; the samples so far */
+	return fm_gibbs_sums_size(rank) + entities * (2 * row + sizeof(double) + sizeof(float)) +
+		   2 * arrays_a_side * alignment +
 		   (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
 }
 
@@ -201,8 +202,8 @@ fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 	int rank = solver_rank(&problem, options), k = options->num_factors;
 	double row = fm_block_stride(problem.kernel, rank) * sizeof(float);
 
-	/* two tables of rows, errors, shares and covariates; the samples so far; the result */
-	return entities * (2 * row + sizeof(double) + 2 * sizeof(float)) +
+	/* two tables of rows, errors, shares and covariates; sums; the samples so far; the result */
+	return fm_gibbs_sums_size(rank) + entities * (2 * row + sizeof(double) + 2 * sizeof(float)) +
 		   fm_distill_size(&problem, rank, k) + entities * (k + 1) * sizeof(float);
 }
 

@@ -3,17 +3,23 @@
  * survives the corners, its kernels agree, and the distilled model is the posterior mean. Prints TAP.
  */
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/block.h"
 #include "core/distill.h"
 #include "core/gibbs.h"
 #include "core/rng.h"
 #include "core/solver.h"
+#include "core/team.h"
 #include "host_test.h"
 
 static int tests = 0;
@@ -326,6 +332,124 @@ test_weights(void)
 	free_parameters(&by_repetition);
 	free_ratings(&weighted);
 	free_ratings(&repeated);
+}
+
+/* ---- Teams ---- */
+
+/* What the processes of a team share, their solver's arrays behind it. */
+typedef struct TeamMemory
+{
+	pthread_barrier_t barrier;
+	atomic_llong counters[FM_TEAM_COUNTERS];
+	size_t size;
+	char arrays[] __attribute__((aligned(64)));
+} TeamMemory;
+
+static TeamMemory *team_memory;
+static size_t team_used;
+
+static void *
+team_alloc(void *ctx, size_t count, size_t size)
+{
+	void *memory = team_memory->arrays + team_used;
+
+	team_used += (count * size + 63) / 64 * 64;
+	if (team_used > team_memory->size)
+		test_host_fail(ctx, "more shared memory than was estimated");
+	return memory;
+}
+
+static void
+team_barrier(void *ctx)
+{
+	pthread_barrier_wait(&team_memory->barrier);
+}
+
+static int64_t
+team_claim(void *ctx, int counter, int64_t amount)
+{
+	return atomic_fetch_add(&team_memory->counters[counter], amount);
+}
+
+static void
+team_reset(void *ctx, int counter)
+{
+	atomic_store(&team_memory->counters[counter], 0);
+}
+
+static size_t
+new_team_memory(const FmRatings *ratings, const FmSolverOptions *options, int members)
+{
+	size_t size = fm_solve_shared_size(ratings, options, &host);
+	size_t bytes = sizeof(TeamMemory) + size;
+	pthread_barrierattr_t shared;
+
+	team_memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_barrierattr_init(&shared);
+	pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(&team_memory->barrier, &shared, members);
+	team_memory->size = size;
+	team_used = 0;
+	return bytes;
+}
+
+/* Train with forked workers; false if one of them failed. */
+static bool
+train_in_team(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations,
+			  int workers, FmParameters *parameters)
+{
+	FmSolverOptions options = {solver, num_factors, iterations, ALS_L2_REG, ALS_L2_REG, -1, 1};
+	struct FmTeam team = {.alloc_shared = team_alloc,
+						  .barrier = team_barrier,
+						  .claim = team_claim,
+						  .reset = team_reset};
+	FmHost member = host;
+	size_t bytes = new_team_memory(ratings, &options, workers + 1);
+	bool all_well = true;
+
+	member.team = &team;
+	fflush(stdout);
+	for (team.member = workers; team.member > 0; team.member--)
+		if (fork() == 0)
+		{
+			fm_solve(ratings, &options, &member, NULL);
+			_exit(0);
+		}
+	fm_solve(ratings, &options, &member, parameters);
+	for (int worker = 0; worker < workers; worker++)
+	{
+		int status;
+
+		wait(&status);
+		all_well = all_well && status == 0;
+	}
+	munmap(team_memory, bytes);
+	return all_well;
+}
+
+static void
+test_teams(void)
+{
+	Planted planted = plant(1, 0);
+
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+		for (int factors = 3; factors <= 40; factors += 37)
+		{
+			FmParameters alone = train(&planted.train, solver, factors, 30, 1);
+
+			for (int workers = 1; workers <= 3; workers++)
+			{
+				FmParameters p;
+
+				ok(train_in_team(&planted.train, solver, factors, 30, workers, &p) &&
+					   same_bits(&alone, &p),
+				   "%s, %d factors, %d workers: the same bits",
+				   solver == FM_SOLVER_MCMC ? "mcmc" : "als", factors, workers);
+				free_parameters(&p);
+			}
+			free_parameters(&alone);
+		}
+	free_planted(&planted);
 }
 
 /* The largest |Σ v_f| and |Σ w| of a side. */
@@ -809,6 +933,7 @@ main(void)
 	test_units();
 	test_determinism();
 	test_weights();
+	test_teams();
 	test_gauge();
 	test_distillation();
 	test_corners();
