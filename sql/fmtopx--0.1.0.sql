@@ -451,6 +451,14 @@ COMMENT ON VIEW fm_progress IS
 
 GRANT SELECT ON fm_progress TO PUBLIC;
 
+CREATE FUNCTION fm_simd()
+RETURNS TABLE (kernel text, in_use boolean)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10 ROWS 4
+AS 'MODULE_PATHNAME', 'fm_simd';
+
+COMMENT ON FUNCTION fm_simd() IS
+'The kernels that can scan item vectors on this server''s CPU, best first, and which of them this session uses: the first, unless fmtopx.simd names another. All give the same results.';
+
 CREATE FUNCTION fm_cache_rows()
 RETURNS TABLE (database name, matrix_table oid, version integer, shared boolean, size bigint,
     hits bigint, in_use integer, loaded_at timestamptz)

@@ -38,18 +38,25 @@ find_best(const FmServing *serving, FunctionCallInfo fcinfo, const FmUserVector 
 		  const uint64 *excluded, FmHit *hits)
 {
 	const FmLoaded *loaded = serving->loaded;
+	const FmHost *host = fm_pg_host(CurrentMemoryContext);
+	uint64 *others;
 	int32 *candidates;
 	int32 count;
 	int32 eligible = 0;
 
 	if (PG_ARGISNULL(ARG_CANDIDATES))
-		return fm_scan_top_x(loaded->matrix, user->query, x, excluded,
-							 fm_pg_host(CurrentMemoryContext), hits);
+		return fm_scan_top_x(loaded->matrix, user->query, x, excluded, host, hits);
 	candidates = fm_serve_items(serving, PG_GETARG_ARRAYTYPE_P(ARG_CANDIDATES), &count);
 	for (int32 i = 0; i < count; i++)
 		if (!fm_item_is_in(excluded, candidates[i]))
 			candidates[eligible++] = candidates[i];
-	return fm_scan_list_top_x(loaded->matrix, user->query, x, candidates, eligible, hits);
+	if (fm_scan_list_pays(loaded->matrix, eligible))
+		return fm_scan_list_top_x(loaded->matrix, user->query, x, candidates, eligible, hits);
+	others = fm_new_item_set(loaded);
+	memset(others, 0xff, (loaded->num_items / 64 + 1) * sizeof(uint64));
+	for (int32 i = 0; i < eligible; i++)
+		others[candidates[i] / 64] &= ~(UINT64CONST(1) << (candidates[i] % 64));
+	return fm_scan_top_x(loaded->matrix, user->query, x, others, host, hits);
 }
 
 static uint64 *

@@ -17,9 +17,10 @@
  * Tiles. Items of similar bias and similar norm ‖ψ‖ share a tile (scan_order.c), because a query is
  * done with a whole tile when even its largest bias and largest norm together cannot reach the x-th
  * best score (Cauchy-Schwarz). On a model trained from 4 million ratings of 200,000 items (64
- * factors, the default solver) that leaves 5 percent of the tiles for the median user, where an order
- * by norm leaves 38 percent and one by norm plus bias over 50; a list of 20 asked for. On Gaussian
- * vectors it leaves all of them, and costs nothing that could be measured.
+ * factors, the default solver, lists of 20) a query screens 6 percent of the tiles; even with the
+ * last threshold known from the start, tiles of an order by norm would leave it 38 percent, and those
+ * of an order by norm plus bias 58. On MovieLens 100k, with 1,682 items, it is 60 percent. Gaussian
+ * vectors leave all of them; there the test takes some 2 percent of the time of a batch.
  */
 #ifndef FMTOPX_CORE_SCAN_MATRIX_H
 #define FMTOPX_CORE_SCAN_MATRIX_H

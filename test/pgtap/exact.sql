@@ -8,20 +8,14 @@ SET client_min_messages = warning;
 SELECT fm_matrix_items('[[1,[1],0]]') \g /dev/null
 SELECT no_plan();
 
--- The kernels by name, as far as this CPU has them.
-CREATE TABLE kernels (kernel text);
-DO $$
-DECLARE name text;
-BEGIN
-    FOREACH name IN ARRAY '{auto,c,avx2,avx512,neon}'::text[] LOOP
-        BEGIN
-            PERFORM set_config('fmtopx.simd', name, true);
-            INSERT INTO kernels VALUES (name);
-        EXCEPTION WHEN invalid_parameter_value THEN NULL;
-        END;
-    END LOOP;
-    PERFORM set_config('fmtopx.simd', 'auto', true);
-END $$;
+-- The kernels by name.
+CREATE TABLE kernels AS SELECT kernel FROM fm_simd() UNION ALL SELECT 'auto';
+SELECT is((SELECT string_agg(kernel, ' ') FROM fm_simd() WHERE in_use), (SELECT kernel FROM fm_simd() LIMIT 1),
+          'the best kernel is in use');
+SET LOCAL fmtopx.simd = 'c';
+SELECT is((SELECT string_agg(kernel, ' ') FROM fm_simd() WHERE in_use), 'c', 'the setting chooses another');
+SET LOCAL fmtopx.simd = 'auto';
+SELECT throws_ok($$SET fmtopx.simd = 'abacus'$$, '22023', NULL, 'a kernel that is not there is refused');
 SELECT cmp_ok((SELECT count(*) FROM kernels WHERE kernel IN ('auto', 'c')), '=', 2::bigint, 'auto and c are everywhere');
 
 -- Ratings of a planted model; the shapes have lanes and blocks half full.

@@ -1,8 +1,8 @@
 #!/bin/sh
 # The scan alone, kernel by kernel, beside faiss's IndexFlatIP, in one run and one thread, with the lists compared.
 #
-#   bench/serving/kernels/run.sh [MATRIX ...]     gaussian, trained, large (5 million items);
-#                                                 without any: all three
+#   bench/serving/kernels/run.sh [MATRIX ...]     gaussian, trained, large (5 million items), or PREFIX for vectors
+#                                                 in PREFIX_items.npy and PREFIX_users.npy; without any: the first three
 #
 # faiss comes from PyPI into a virtual environment below build/, made with PYTHON (python3). Nothing is asserted
 # about time: read the table, and compare only within it.
