@@ -39,7 +39,7 @@ CREATE TABLE fm_model (
 COMMENT ON TABLE fm_model IS
     'fmtopx: the definition of each model, its tables, and the version being served (read fm_models instead)';
 COMMENT ON COLUMN fm_model.stamp IS
-    'identifies the contents of the active version: never used twice, not even after a rolled-back training';
+    'identifies the contents of the active version: a random number, never drawn twice';
 
 CREATE TABLE fm_run (
     model         text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
@@ -73,12 +73,9 @@ CREATE TABLE fm_target (
 );
 COMMENT ON TABLE fm_target IS 'fmtopx: the tables that fm_write_top_x wrote and fm_refresh keeps fresh';
 
-CREATE SEQUENCE fm_stamp;
-
 SELECT pg_catalog.pg_extension_config_dump('fm_model', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_run', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_target', '');
-SELECT pg_catalog.pg_extension_config_dump('fm_stamp', '');
 
 -- Who may read a model's tables may know of it.
 ALTER TABLE fm_model ENABLE ROW LEVEL SECURITY;
@@ -391,3 +388,21 @@ COMMENT ON VIEW fm_progress IS
 'Trainings that are running in this database, yours or, with the rights of pg_read_all_stats, anybody''s: phase (loading ratings, training, writing version), iteration, metric (the RMSE on the training ratings after it), time elapsed, and time the remaining iterations will take at the pace so far.';
 
 GRANT SELECT ON fm_progress TO PUBLIC;
+
+CREATE FUNCTION fm_cache_rows()
+RETURNS TABLE (database name, matrix_table oid, version integer, shared boolean, size bigint,
+    hits bigint, in_use integer, loaded_at timestamptz)
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10
+AS 'MODULE_PATHNAME', 'fm_cache_rows';
+
+COMMENT ON FUNCTION fm_cache_rows() IS 'What the view fm_cache shows.';
+
+CREATE VIEW fm_cache AS
+    SELECT c.database, m.model, c.version, c.shared, c.size, c.hits, c.in_use, c.loaded_at
+    FROM fm_cache_rows() c
+    LEFT JOIN fm_model m ON m.matrix_table::oid = c.matrix_table AND c.database = pg_catalog.current_database();
+
+COMMENT ON VIEW fm_cache IS
+'Model versions in memory, of the models you may read in this database or, with the rights of pg_read_all_stats, of all in the cluster (model is NULL for another database''s): shared, or this connection''s own; size in bytes; hits, the calls served; in_use, the calls being served; loaded_at.';
+
+GRANT SELECT ON fm_cache TO PUBLIC;

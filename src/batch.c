@@ -129,8 +129,8 @@ create_block(const FmLoaded *loaded, int32 length, bool exclude_seen)
 	block->queries = MemoryContextAllocHuge(context, block->max_users * query);
 	block->counts = palloc(block->max_users * sizeof(int32));
 	block->excluded = palloc0(block->max_users * sizeof(uint64 *));
-	block->hits = MemoryContextAllocHuge(context, Max(1, (Size) block->max_users * length) *
-													  sizeof(FmHit));
+	block->hits = MemoryContextAllocHuge(context,
+										 Max(1, (Size) block->max_users * length) * sizeof(FmHit));
 	if (exclude_seen)
 	{
 		block->sets = MemoryContextAllocHuge(context, block->max_users * set);

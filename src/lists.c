@@ -30,7 +30,7 @@ fm_lists_row(const FmLists *lists, int32 user, int32 rank, Datum values[4])
 
 	values[0] = fm_idmap_id(lists->users, user);
 	values[1] = Int32GetDatum(rank);
-	values[2] = lists->loaded->item_ids[row->item];
+	values[2] = fm_loaded_item_id(lists->loaded, row->item);
 	values[3] = Float4GetDatum(row->score);
 }
 
@@ -99,8 +99,8 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 	for (int32 r = 0; r < count; r++)
 	{
 		float score = (float) (user->vector.base + hits[r].score);
-		Datum values[] = {user->id, Int32GetDatum(r + 1), lists->loaded->item_ids[hits[r].item],
-						  Float4GetDatum(score)};
+		Datum values[] = {user->id, Int32GetDatum(r + 1),
+						  fm_loaded_item_id(lists->loaded, hits[r].item), Float4GetDatum(score)};
 
 		if (lists->store != NULL)
 			tuplestore_putvalues(lists->store, lists->desc, values, nulls);

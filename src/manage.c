@@ -7,6 +7,7 @@
 
 #include "fmgr.h"
 #include "registry.h"
+#include "shared_cache.h"
 #include "sql.h"
 #include "store.h"
 #include "utils/builtins.h"
@@ -34,6 +35,7 @@ fm_drop(PG_FUNCTION_ARGS)
 	fm_store_drop_tables(&model);
 	fm_restore_role(&previous);
 	fm_registry_delete_model(schema, name);
+	fm_shared_forget(model.matrix_table); /* rolled back, it is loaded again */
 	fm_spi_finish();
 	PG_RETURN_VOID();
 }

@@ -15,6 +15,7 @@ typedef struct FmDefinition
 	char *user_column;
 	char *item_column;
 	char *rating_column;
+	char *weight_column; /* NULL: every rating counts once */
 	char *task;
 	char *solver; /* "auto" is resolved before it is stored */
 	int num_factors;
@@ -36,8 +37,9 @@ typedef struct FmModel
 	Oid user_table;
 	Oid item_table;
 	Oid matrix_table;
-	int version; /* the active one */
-	int64 stamp; /* identifies its contents, in this database, for ever */
+	int version;	  /* the active one */
+	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
+	bool uncommitted; /* published by the current transaction */
 	FmDefinition definition;
 } FmModel;
 

@@ -95,7 +95,6 @@ void
 fm_registry_number_run(Oid schema, FmRun *run)
 {
 	Arguments arguments = {0};
-	FmRoleSwitch previous;
 
 	add_text(&arguments, run->model);
 	/* a snapshot older than the last training fails here, as a serialization failure */
@@ -111,11 +110,10 @@ fm_registry_number_run(Oid schema, FmRun *run)
 						  &arguments);
 	run->version = DatumGetInt32(fm_spi_value_not_null(0, 1));
 
-	/* A sequence never goes back, so no later training can be taken for one that was rolled back. */
-	previous = fm_act_as(fm_registry_owner(schema));
-	run->stamp = DatumGetInt64(
-		DirectFunctionCall1(nextval_oid, ObjectIdGetDatum(get_relname_relid("fm_stamp", schema))));
-	fm_restore_role(&previous);
+	/* never drawn twice: not after a rollback, a restore or a promotion, nor in another database */
+	if (!pg_strong_random(&run->stamp, sizeof(run->stamp)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random number")));
 }
 
 void
@@ -135,6 +133,7 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	add_text(&arguments, definition->user_column);
 	add_text(&arguments, definition->item_column);
 	add_text(&arguments, definition->rating_column);
+	add_text(&arguments, definition->weight_column);
 	add_text(&arguments, definition->task);
 	add_text(&arguments, definition->solver);
 	add_integer(&arguments, definition->num_factors, false);
@@ -148,16 +147,16 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	run_as_registry_owner(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
-		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
-		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, history, test_size, seed, "
-		"workers) "
+		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
+		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
+		"workers, history) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"false, $19, $20, $21) "
+		"$19, $20, $21, $22, false) "
 		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
-		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
-		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers) = "
-		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-		"$21) WHERE m.version_table = $2",
+		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
+		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
+		"workers) = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+		"$19, $20, $21, $22) WHERE m.version_table = $2",
 		&arguments);
 	if (SPI_processed != 1)
 		ereport(ERROR,

@@ -89,7 +89,7 @@ seen_item(const FmLoaded *loaded, Datum value)
 {
 	if (!loaded->item_type.is_integer)
 		return fm_loaded_check_idx(loaded, DatumGetInt32(value));
-	return fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, value));
+	return fm_image_find_integer(loaded->image, fm_id_as_int64(&loaded->item_type, value));
 }
 
 void

@@ -70,11 +70,12 @@ add_user(void *state, TupleTableSlot *row)
 
 	if (row->tts_isnull[0] || row->tts_isnull[1] || DatumGetInt32(row->tts_values[0]) != idx ||
 		fm_idmap_intern(buckets->users, row->tts_values[1]) != idx)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("version %d of model \"%s\" is damaged: the idx of its users do not run from 0",
-						buckets->serving->model.version, buckets->serving->model.name),
-				 errhint("Train the model again.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("version %d of model \"%s\" is damaged: the idx of its users do not run from 0",
+					buckets->serving->model.version, buckets->serving->model.name),
+			 errhint("Train the model again.")));
 	buckets->too_large = idx % BUCKET_USERS == 0 && !has_room(buckets->context);
 	return !buckets->too_large;
 }
@@ -128,7 +129,7 @@ read_items(Buckets *buckets)
 	const FmLoaded *loaded = buckets->serving->loaded;
 
 	for (int32 item = 0; item < loaded->num_items; item++)
-		fm_idmap_intern(buckets->items, loaded->item_ids[item]);
+		fm_idmap_intern(buckets->items, fm_loaded_item_id(loaded, item));
 	fm_idmap_seal(buckets->items);
 	buckets->too_large = !has_room(buckets->context);
 }
@@ -197,14 +198,13 @@ sort_bucket(Buckets *buckets, int32 bucket)
 	{
 		if (buckets->seen != NULL)
 			pfree(buckets->seen);
-		buckets->seen = MemoryContextAllocHuge(buckets->context,
-											   total * sizeof(int32));
+		buckets->seen = MemoryContextAllocHuge(buckets->context, total * sizeof(int32));
 		buckets->capacity = total;
 	}
 	for (PairChunk *chunk = buckets->chunks[bucket]; chunk != NULL; chunk = chunk->next)
 		for (uint32 i = 0; i < chunk->count; i++)
-			buckets->seen[at[chunk->pairs[i] >> ITEM_BITS]++] =
-				chunk->pairs[i] & ((UINT32_C(1) << ITEM_BITS) - 1);
+			buckets->seen[at[chunk->pairs[i] >> ITEM_BITS]++] = chunk->pairs[i] &
+																((UINT32_C(1) << ITEM_BITS) - 1);
 	buckets->sorted = bucket;
 }
 
@@ -271,8 +271,8 @@ add_from_cursor(FmSeenStream *stream, int32 user_idx, uint64 *set)
 			if (user < user_idx)
 				continue;
 			item = fm_loaded_check_idx(stream->loaded,
-									   DatumGetInt32(SPI_getbinval(row, stream->rows->tupdesc, 2,
-																   &isnull)));
+									   DatumGetInt32(
+										   SPI_getbinval(row, stream->rows->tupdesc, 2, &isnull)));
 			fm_add_items(set, &item, 1);
 		}
 		fetch_rows(stream);
