@@ -10,6 +10,7 @@
 #include "target.h"
 
 #include "catalog/pg_type.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -173,12 +174,19 @@ end_rows(const Rows *rows)
 	tuplestore_end(rows->store);
 }
 
-/* In the order in which keys cannot clash. */
+/*
+ * In an order in which keys do not clash. The table has just been read, so that its pages are in memory as a
+ * rule, and a page by an index costs no more than the next one of a scan; the planner takes it from there.
+ * The setting lasts until the role is restored.
+ */
 static void
 apply(const Diff *diff, const char *table)
 {
 	const FmLists *lists = diff->lists;
 
+	if (random_page_cost > seq_page_cost)
+		(void) set_config_option("random_page_cost", psprintf("%.17g", seq_page_cost), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (diff->changed.count > 0)
 		execute_update(lists, table, diff->changed.name);
 	if (diff->gone.count > 0)

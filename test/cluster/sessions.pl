@@ -201,6 +201,26 @@ as('heir', q{DROP TRIGGER slow ON lists; CALL fm_refresh('m')});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score FROM shop.lists
 	EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm'))) d}), '0', 'the next refresh brings them up to date');
 
+# A rewrite that meets somebody else's writing waits for it, and its own word is the last.
+as('heir', q{UPDATE lists SET score = 0 WHERE user_id = 3});
+my $writer = session('heir');
+ask($writer, q{BEGIN; UPDATE lists SET score = -1 WHERE user_id = 3 AND rank = 1});
+my ($written_out, $written_err) = ('', '');
+my $rewrite = IPC::Run::start([ 'psql', '-XAtq', '-U', 'heir', '-d', $node->connstr('postgres'), '-c', q{SELECT fm_write_top_x('lists', 3, 'm')} ],
+	'>' => \$written_out, '2>' => \$written_err);
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%fm_write_top_x%' AND wait_event_type = 'Lock'}) or die $written_err;
+is($node->safe_psql('postgres', q{SELECT count(*) FROM shop.lists WHERE user_id = 3 AND score = 0}), '3', 'readers go on with the old rows');
+ask($writer, 'COMMIT');
+$writer->quit;
+$rewrite->finish;
+is($written_err, '', 'a rewrite beside another writer');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score FROM shop.lists
+	EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm'))) d}), '0', 'has the last word');
+like(as('heir', q{CREATE TRIGGER slow BEFORE UPDATE ON lists FOR EACH ROW EXECUTE FUNCTION slow_row();
+	UPDATE lists SET score = 0; SET statement_timeout = 1000; SELECT fm_write_top_x('lists', 3, 'm')}), qr/statement timeout/, 'a rewrite is cancelled');
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT score) FROM shop.lists}), '1', 'in the middle, and the old rows stay');
+as('heir', q{DROP TRIGGER slow ON lists; SELECT fm_write_top_x('lists', 3, 'm')});
+
 # A refresh whose backend ends leaves a run that is not said to be running for ever.
 $node->safe_psql('postgres', q{UPDATE fm_model SET iterations = 100000 WHERE model = 'm'});
 ($out, $err) = ('', '');
