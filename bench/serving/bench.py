@@ -13,8 +13,9 @@ import time
 
 import numpy as np
 
+import data
 import systems
-from data import QUERIES, Truth, load_and_train, psql, read_vectors
+from data import QUERIES, psql
 
 X = 20
 CHECKED = (1, 9, 90)  # users whose answers are compared, as long as that takes no more than CHECK_SECONDS
@@ -42,10 +43,12 @@ def measure(systems):
 
 
 def print_table(systems, truth):
-    """The rates follow from the latencies: no client waits between queries. True if the exact ones are exact."""
+    """True if the exact ones are exact. Rates follow from latencies, as no client waits between queries; ours is the
+    first system of as many clients."""
     all_exact = True
-    ours = {system.clients: np.median(system.latencies) for system in reversed(systems)}  # the first ones
-    print(f"\n{'':40}{'clients':>8}{'answers':>16}{'p50 ms':>10}{'p99 ms':>10}{'queries/s':>11}{'p50 / ours':>12}")
+    ours = {system.clients: np.median(system.latencies) for system in reversed(systems)}
+    print(f"\n{'':40}{'clients':>8}{'answers':>16}{'p50 ms':>10}{'p99 ms':>10}{'queries/s':>11}"
+          f"{'Gscores/s':>11}{'p50 / ours':>12}")
     for system in systems:
         recall, wrong, rows = check(system, truth)
         answers = f"recall {recall:.3f}"
@@ -54,7 +57,9 @@ def print_table(systems, truth):
             all_exact = all_exact and not wrong
         p50, p99 = np.percentile(system.latencies, [50, 99])
         rate = 1000 * system.clients / system.latencies.mean()
-        print(f"{system.name:40}{system.clients:8}{answers:>16}{p50:10.3f}{p99:10.3f}{rate:11.1f}"
+        scans = system.exact_to is not None and system.ranked is None
+        scores = f"{rate * len(truth.items) / 1e9:.3f}" if scans else ""
+        print(f"{system.name:40}{system.clients:8}{answers:>16}{p50:10.3f}{p99:10.3f}{rate:11.1f}{scores:>11}"
               f"{p50 / ours[system.clients]:12.2f}", flush=True)
     return all_exact
 
@@ -113,8 +118,8 @@ def print_memory(num_items, num_factors):
         connection.serve()
     private, shared = (memory_kb(pids) - idle) / 1024
     matrix = num_items * (num_factors + 1) * 4 / 1024**2
-    print(f"\n{count} connections that serve, over idle ones: {private:.0f} MB private in all, {shared:.0f} MB shared; "
-          f"that is {(private + shared) / matrix:.2f} times the item vectors' {matrix:.0f} MB")
+    print(f"\n{count} connections that serve, over idle ones: {private:.0f} MB private in all, {shared:.0f} MB shared;"
+          f" that is {(private + shared) / matrix:.2f} times the item vectors' {matrix:.0f} MB")
     if psql("SELECT count(*) FROM pg_proc WHERE proname = 'fm_cache'") == "0\n":
         print("fm_cache() does not exist in this version: skipped")
     else:
@@ -128,15 +133,20 @@ def sizes(text):
     return int(text.rstrip("kM")) * unit
 
 
-def bench(num_items, num_factors):
-    print(f"\n== {num_items:,} items, {num_factors} factors, top {X} ==")
+def bench(num_items, num_factors, vectors):
+    print(f"\n== {num_items:,} items, {num_factors} factors, {vectors} vectors, top {X} ==")
+    psql("CREATE EXTENSION IF NOT EXISTS fmtopx")
     for table in "ratings", "item_array", "item_vector", "query_array", "query_vector", "list":
         psql(f"DROP TABLE IF EXISTS {table}")
-    seconds = load_and_train(num_items, num_factors)
+    data.load_ratings(num_items)
+    seconds = data.train(num_factors)
     print(f"trained from {psql('SELECT count(*) FROM ratings').strip()} ratings in {seconds:.1f} s", flush=True)
-    items = read_vectors("item_array", "item_id", num_items, num_factors + 1)
-    queries = read_vectors("query_array", "user_id", QUERIES, num_factors + 1)
-    truth = Truth(items, queries[:sum(CHECKED)], X)
+    if vectors == "normal":
+        data.replace_by_normal(num_items, num_factors)
+    data.make_vector_tables()
+    items = data.read_vectors("item_array", "item_id", num_items, num_factors + 1)
+    queries = data.read_vectors("query_array", "user_id", QUERIES, num_factors + 1)
+    truth = data.Truth(items, queries[:sum(CHECKED)], X)
     print_memory(num_items, num_factors)
     competitors = [*systems.fmtopx(truth, X), *systems.pgvector(truth, X), *systems.plain_sql(truth, X),
                    *systems.faiss(truth, queries, X), *systems.hnswlib(truth, queries, X)]
@@ -149,10 +159,11 @@ def bench(num_items, num_factors):
 def main():
     parser = argparse.ArgumentParser(prog="bench/serving/run.sh")
     parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--vectors", choices=["trained", "normal"], default="trained")
     parser.add_argument("sizes", nargs="*", type=sizes, default=[10_000, 200_000], metavar="SIZE")
     arguments = parser.parse_args()
     print(psql("SELECT version()").strip())
-    exact = [bench(size, arguments.factors) for size in arguments.sizes]
+    exact = [bench(size, arguments.factors, arguments.vectors) for size in arguments.sizes]
     if not all(exact):
         sys.exit("an exact system gave other rows than a scan in double precision")
 

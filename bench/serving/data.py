@@ -1,8 +1,10 @@
 """The model that every system serves, its vectors, and the exact answers.
 
 Ratings of a planted model are drawn, loaded and trained from with fm_train, so that the vectors are as skewed as
-those of a real model: many items have few ratings and short vectors. All systems get the same vectors, as
-fm_item_vectors and fm_user_vectors give them: their inner product orders items as fm_top_x does.
+those of a real model: many items have few ratings and short vectors. That is easy for an approximate index, and
+for a scan that may stop early. So there is also the other extreme: independent normal numbers in the place of what
+was trained. All systems get the same vectors, as fm_item_vectors and fm_user_vectors give them: their inner
+product orders items as fm_top_x does.
 """
 
 import os
@@ -13,8 +15,9 @@ import numpy as np
 
 QUERIES = 1000  # users that are asked for, with ids from 1; also the fewest that there are
 SEEN = 100  # ratings of each user
-PLANTED_RANK = 8
-ITERATIONS = 3  # of als: what matters here is the shape of the vectors, not how well they predict
+RATINGS_PER_ITEM, RATINGS_MOST = 20, 20_000_000
+PLANTED_RANK = 16
+ITERATIONS = 5  # of als: what matters here is the shape of the vectors, not the last digit of the error
 
 
 def psql(sql, settings=""):
@@ -26,7 +29,7 @@ def psql(sql, settings=""):
 def draw_ratings(num_items):
     """(users, items, ratings): SEEN different items a user, each item at least once, the rest by Zipf popularity."""
     rng = np.random.default_rng(num_items)
-    num_users = max(QUERIES, num_items // (SEEN // 2))
+    num_users = max(QUERIES, min(num_items * RATINGS_PER_ITEM, RATINGS_MOST) // SEEN)
     weight = 1 / np.arange(1, num_items + 1) ** 0.8
     popular = rng.permutation(num_items)  # the most popular first
     drawn = popular[rng.choice(num_items, (num_users, 3 * SEEN), p=weight / weight.sum())]
@@ -36,8 +39,8 @@ def draw_ratings(num_items):
         items[user] = list(dict.fromkeys(np.concatenate([once[user::num_users], drawn[user]]).tolist()))[:SEEN]
 
     users, items = np.repeat(np.arange(num_users, dtype=np.int32), SEEN), items.ravel()
-    user_v = rng.normal(0, 0.5, (num_users, PLANTED_RANK)).astype(np.float32)
-    item_v = rng.normal(0, 0.5, (num_items, PLANTED_RANK)).astype(np.float32)
+    user_v = rng.normal(0, 0.4, (num_users, PLANTED_RANK)).astype(np.float32)
+    item_v = rng.normal(0, 0.4, (num_items, PLANTED_RANK)).astype(np.float32)
     user_w, item_w = rng.normal(0, 0.4, num_users), rng.normal(0, 0.4, num_items)
     ratings = 3.5 + user_w[users] + item_w[items] + rng.normal(0, 0.7, len(users))
     ratings += np.einsum("rk,rk->r", user_v[users], item_v[items])
@@ -58,30 +61,61 @@ def vector_row(length):
                      ("vector", element, length)])
 
 
-def load_and_train(num_items, num_factors):
-    """Make the tables ratings, item_array and query_array and the model bench; give the seconds of the training."""
+def copy_in(table, rows):
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(COPY_HEADER + rows.tobytes() + COPY_TRAILER)
+        file.flush()
+        psql(f"\\copy {table} FROM {file.name} (FORMAT binary)")
+
+
+def load_ratings(num_items):
     users, items, ratings = draw_ratings(num_items)
     rows = np.empty(len(users), RATING_ROW)
     rows["fields"], rows["user_len"], rows["item_len"], rows["rating_len"] = 3, 4, 4, 4
     rows["user"], rows["item"], rows["rating"] = users, items, ratings
-    psql("CREATE EXTENSION IF NOT EXISTS fmtopx;"
-         "CREATE UNLOGGED TABLE ratings (user_id int, item_id int, rating real)")
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(COPY_HEADER + rows.tobytes() + COPY_TRAILER)
-        file.flush()
-        psql(f"\\copy ratings FROM {file.name} (FORMAT binary)")
+    psql("CREATE UNLOGGED TABLE ratings (user_id int, item_id int, rating real)")
+    copy_in("ratings", rows)
     psql("ALTER TABLE ratings ADD PRIMARY KEY (user_id, item_id); VACUUM ANALYZE ratings")
-    seconds = psql(f"""
+
+
+def train(num_factors):
+    """Make the model bench; give the seconds that took."""
+    return float(psql(f"""
 SELECT extract(epoch FROM finished_at - started_at)
-FROM fm_train('bench', 'ratings', solver => 'als', num_factors => {num_factors}, iterations => {ITERATIONS});
+FROM fm_train('bench', 'ratings', solver => 'als', num_factors => {num_factors}, iterations => {ITERATIONS})
+""", "-c fmtopx.training_memory=16GB"))
+
+
+def replace_by_normal(num_items, num_factors):
+    """Put normal numbers into the tables of the model, before any connection has used it."""
+    for side, count in ("user", QUERIES), ("item", num_items):
+        rows = np.empty(count, vector_row(num_factors + 1))
+        rows["fields"], rows["id_len"], rows["id"] = 2, 4, np.arange(1, count + 1)
+        rows["vector_len"], rows["vector"]["len"] = 20 + 8 * (num_factors + 1), 4
+        rows["header"] = 1, 0, 700, num_factors + 1, 1  # one dimension, no NULL, real, its length, from 1
+        rows["vector"]["value"] = np.random.default_rng(count).normal(0, 0.3, (count, num_factors + 1))
+        psql("DROP TABLE IF EXISTS normal; CREATE UNLOGGED TABLE normal (id int PRIMARY KEY, v real[])")
+        copy_in("normal", rows)
+        psql(f"UPDATE fm_bench_{side} SET v = n.v[:{num_factors}], w = n.v[{num_factors + 1}] "
+             f"FROM normal n WHERE n.id = {side}_id")
+    psql("""
+UPDATE fm_bench_matrix m SET matrix = n.matrix
+FROM (SELECT idx / (SELECT max(fm_matrix_items(matrix)) FROM fm_bench_matrix) AS block,
+             fm_matrix_agg(idx, v, w) AS matrix
+      FROM fm_bench_item GROUP BY 1) n
+WHERE n.block = m.block;
+DROP TABLE normal""")
+
+
+def make_vector_tables():
+    psql(f"""
 CREATE UNLOGGED TABLE item_array AS SELECT id::int AS item_id, vector AS v FROM fm_item_vectors('bench');
 CREATE UNLOGGED TABLE query_array AS
     SELECT id::int AS user_id, vector AS v FROM fm_user_vectors('bench') WHERE id::int <= {QUERIES};
 ALTER TABLE query_array ADD PRIMARY KEY (user_id);
-VACUUM ANALYZE item_array; VACUUM ANALYZE query_array;
-VACUUM ANALYZE fm_bench_version; VACUUM ANALYZE fm_bench_user; VACUUM ANALYZE fm_bench_item; VACUUM fm_bench_matrix;
-""", "-c fmtopx.training_memory=16GB")
-    return float(seconds)
+""")
+    for table in "item_array", "query_array", "fm_bench_version", "fm_bench_user", "fm_bench_item", "fm_bench_matrix":
+        psql(f"VACUUM ANALYZE {table}")
 
 
 def read_vectors(table, id_column, count, length):

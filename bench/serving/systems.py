@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 import numpy as np
 
@@ -121,13 +122,14 @@ VACUUM ANALYZE item_vector; VACUUM ANALYZE query_vector;
         return
     begin = time.time()
     psql("SET maintenance_work_mem = '4GB'; "
-         f"CREATE INDEX item_hnsw ON item_vector USING hnsw (v vector_ip_ops) "
+         "CREATE INDEX item_hnsw ON item_vector USING hnsw (v vector_ip_ops) "
          f"WITH (m = {HNSW_LINKS}, ef_construction = {HNSW_BUILD})")
     size = psql("SELECT pg_size_pretty(pg_relation_size('item_hnsw'))").strip()
-    print(f"pgvector's HNSW index: built in {time.time() - begin:.0f} s, {size}")
-    for search in HNSW_SEARCH:
-        yield Sql(f"pgvector, HNSW, ef_search {search}", statement, f"-c enable_seqscan=off -c hnsw.ef_search={search}")
-    yield Sql("pgvector, HNSW, ef_search 200", statement, "-c enable_seqscan=off -c hnsw.ef_search=200", clients=8)
+    release = psql("SELECT extversion FROM pg_extension WHERE extname = 'vector'").strip()
+    print(f"pgvector {release}, HNSW index: built in {time.time() - begin:.0f} s, {size}")
+    for search, clients in [(search, 1) for search in HNSW_SEARCH] + [(200, 8)]:
+        yield Sql(f"pgvector, HNSW, ef_search {search}", statement,
+                  f"-c enable_seqscan=off -c hnsw.ef_search={search}", clients=clients)
 
 
 def plain_sql(truth, x):
@@ -170,8 +172,7 @@ def hnswlib(truth, queries, x):
     index = library.Index("ip", truth.items.shape[1])
     index.init_index(len(truth.items), ef_construction=HNSW_BUILD, M=HNSW_LINKS)
     index.add_items(truth.items)
-    print(f"hnswlib {library.__version__ if hasattr(library, '__version__') else ''}, HNSW index: "
-          f"built in {time.time() - begin:.0f} s")
+    print(f"hnswlib {version('hnswlib')}, HNSW index: built in {time.time() - begin:.0f} s")
     for ef in HNSW_SEARCH:
         def search(query, ef=ef):
             index.set_ef(ef)
