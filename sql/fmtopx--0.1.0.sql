@@ -34,18 +34,20 @@ CREATE TABLE fm_model (
     history           boolean NOT NULL,
     test_size         real NOT NULL,
     seed              bigint NOT NULL,
-    workers           integer
+    workers           integer,
+    keep_versions     integer NOT NULL DEFAULT 2,
+    max_worse         real NOT NULL DEFAULT 'Infinity'
 );
 COMMENT ON TABLE fm_model IS
     'fmtopx: the definition of each model, its tables, and the version being served (read fm_models instead)';
 COMMENT ON COLUMN fm_model.stamp IS
-    'identifies the contents of the active version: never used twice, not even after a rolled-back training';
+    'identifies the contents of the active version: a random number, never drawn twice';
 
 CREATE TABLE fm_run (
     model         text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
     version       integer NOT NULL,
     stamp         bigint NOT NULL,
-    status        text NOT NULL CHECK (status IN ('running', 'succeeded', 'failed')),
+    status        text NOT NULL CHECK (status IN ('running', 'succeeded', 'refused', 'failed')),
     started_at    timestamptz NOT NULL,
     finished_at   timestamptz,
     task          text,
@@ -62,7 +64,7 @@ CREATE TABLE fm_run (
     message       text,
     PRIMARY KEY (model, version)
 );
-COMMENT ON TABLE fm_run IS 'fmtopx: every training of every model (read fm_runs instead)';
+COMMENT ON TABLE fm_run IS 'fmtopx: the last 1000 trainings of every model (read fm_runs instead)';
 
 CREATE TABLE fm_target (
     model        text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
@@ -73,12 +75,9 @@ CREATE TABLE fm_target (
 );
 COMMENT ON TABLE fm_target IS 'fmtopx: the tables that fm_write_top_x wrote and fm_refresh keeps fresh';
 
-CREATE SEQUENCE fm_stamp;
-
 SELECT pg_catalog.pg_extension_config_dump('fm_model', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_run', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_target', '');
-SELECT pg_catalog.pg_extension_config_dump('fm_stamp', '');
 
 -- Who may read a model's tables may know of it.
 ALTER TABLE fm_model ENABLE ROW LEVEL SECURITY;
@@ -100,7 +99,8 @@ CREATE VIEW fm_models WITH (security_barrier) AS
            m.ratings, m.user_column, m.item_column, m.rating_column,
            r.users, r.items, r.ratings AS rating_count,
            r.finished_at AS trained_at,
-           m.version_table, m.user_table, m.item_table, m.matrix_table
+           m.version_table, m.user_table, m.item_table, m.matrix_table,
+           m.keep_versions, m.max_worse
     FROM fm_model m
     JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid
     LEFT JOIN fm_run r ON r.model = m.model AND r.version = m.active_version
@@ -115,9 +115,40 @@ CREATE VIEW fm_runs WITH (security_barrier) AS
     JOIN fm_model m ON m.model = r.model
     WHERE has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_runs IS
-    'every training of the models you may read: sizes, settings, metrics in the units of the rating, outcome';
+    'the last 1000 trainings of each model you may read: sizes, settings, metrics in the units of the rating, outcome';
 
-GRANT SELECT ON fm_models, fm_runs TO PUBLIC;
+-- Whether all is well, a row a model. What was trained on is compared with the statistics of the ratings table:
+-- for a view or a foreign table, ratings_since is NULL.
+CREATE VIEW fm_health WITH (security_barrier) AS
+    SELECT m.model, m.active_version,
+           served.finished_at AS trained_at,
+           pg_catalog.now() - served.finished_at AS age,
+           CASE WHEN source.relkind IN ('r', 'm')
+                THEN pg_catalog.pg_stat_get_live_tuples(source.oid) - served.ratings - served.skipped
+                     - coalesce((served.test_metrics ->> 'ratings')::bigint, 0) END AS ratings_since,
+           last.version AS last_version, last.status AS last_status,
+           last.finished_at AS last_finished_at,
+           last.finished_at - last.started_at AS last_duration,
+           last.message AS last_message,
+           (SELECT pg_catalog.count(*) FROM fm_run f
+            WHERE f.model = m.model AND f.status IN ('failed', 'refused')
+              AND f.version > coalesce((SELECT pg_catalog.max(s.version) FROM fm_run s
+                                        WHERE s.model = m.model AND s.status = 'succeeded'), 0)) AS failures,
+           (SELECT pg_catalog.count(*) FROM fm_target t WHERE t.model = m.model) AS targets,
+           (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)) FROM pg_catalog.pg_class c
+            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid)
+           )::bigint AS size
+    FROM fm_model m
+    JOIN pg_catalog.pg_class versions ON versions.oid = m.version_table::oid
+    LEFT JOIN pg_catalog.pg_class source ON source.oid = m.ratings::oid
+    LEFT JOIN fm_run served ON served.model = m.model AND served.version = m.active_version
+    LEFT JOIN LATERAL (SELECT * FROM fm_run r WHERE r.model = m.model
+                       ORDER BY r.version DESC LIMIT 1) last ON true
+    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+COMMENT ON VIEW fm_health IS
+    'whether the models you may read are well: the age of the version being served, rows that came since (an estimate), the last training, how many have failed or were refused since the last that succeeded, bytes on disk';
+
+GRANT SELECT ON fm_models, fm_runs, fm_health TO PUBLIC;
 
 ---------------------------------------------------------------------------------------------------
 -- The type fm_matrix: item vectors in one value
@@ -262,7 +293,35 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'fm_refresh';
 
 COMMENT ON PROCEDURE fm_refresh(text, text) IS
-'Retrains a model as it was defined, publishes the new version, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place. Needs the model''s owner.';
+'Retrains a model as it was defined, publishes the new version, then deletes the rows of versions that are not kept in small steps, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). A version that fm_set''s max_worse refuses is not published. on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place; a table of lists that belongs to another role than the model''s owner only gives a warning. Needs the model''s owner.';
+
+CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL) RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_set';
+
+COMMENT ON FUNCTION fm_set(text, integer, real) IS
+'Sets how a model is kept; an option left out stays as it is. keep_versions (1 to 1000, at first 2): how many versions stay in the model''s tables after a training, the new one and the one served before it first, then the latest. max_worse (0 or more, at first Infinity): a training whose rmse or log_loss on the ratings held out is worse than that of the version being served by more than this share of it is refused, not published; without test_size there is nothing to compare. Needs the model''s owner.';
+
+CREATE FUNCTION fm_activate(model text, version integer) RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_activate';
+
+COMMENT ON FUNCTION fm_activate(text, integer) IS
+'Serves another version of the model, older or newer, that is still kept in its tables. Tables of lists are left as they are. Does not wait for a training by fm_refresh, but for the moment in which it publishes. Sends NOTIFY fmtopx. Needs the model''s owner.';
+
+CREATE FUNCTION fm_grant(model text, role name) RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'fm_grant';
+
+COMMENT ON FUNCTION fm_grant(text, name) IS
+'Lets a role (or public) use a model: GRANT SELECT on its four tables. Taken back by REVOKE. Needs the model''s owner.';
+
+CREATE FUNCTION fm_forget_target(target regclass) RETURNS boolean
+LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'fm_forget_target';
+
+COMMENT ON FUNCTION fm_forget_target(regclass) IS
+'Ends the refreshing of a table that fm_write_top_x wrote; the table stays as it is. True if it was refreshed by a model until now. Needs the owner of the table or of the model.';
 
 CREATE FUNCTION fm_drop(model text) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -391,3 +450,21 @@ COMMENT ON VIEW fm_progress IS
 'Trainings that are running in this database, yours or, with the rights of pg_read_all_stats, anybody''s: phase (loading ratings, training, writing version), iteration, metric (the RMSE on the training ratings after it), time elapsed, and time the remaining iterations will take at the pace so far.';
 
 GRANT SELECT ON fm_progress TO PUBLIC;
+
+CREATE FUNCTION fm_cache_rows()
+RETURNS TABLE (database name, matrix_table oid, version integer, shared boolean, size bigint,
+    hits bigint, in_use integer, loaded_at timestamptz)
+LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10
+AS 'MODULE_PATHNAME', 'fm_cache_rows';
+
+COMMENT ON FUNCTION fm_cache_rows() IS 'What the view fm_cache shows.';
+
+CREATE VIEW fm_cache AS
+    SELECT c.database, m.model, c.version, c.shared, c.size, c.hits, c.in_use, c.loaded_at
+    FROM fm_cache_rows() c
+    LEFT JOIN fm_model m ON m.matrix_table::oid = c.matrix_table AND c.database = pg_catalog.current_database();
+
+COMMENT ON VIEW fm_cache IS
+'Model versions in memory, of the models you may read in this database or, with the rights of pg_read_all_stats, of all in the cluster (model is NULL for another database''s): shared, or this connection''s own; size in bytes; hits, the calls served; in_use, the calls being served; loaded_at.';
+
+GRANT SELECT ON fm_cache TO PUBLIC;

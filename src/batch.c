@@ -2,8 +2,9 @@
  * The best x items for every user of a model; and fm_top_x_all, which returns them as a set.
  *
  * Users come from the user table and seen items from the ratings relation, both by cursor in the order
- * of the users' idx, and are merged on the way: neither is ever whole in memory. Memory: one context
- * per user, reset after his list is handed over.
+ * of the users' idx, and are merged on the way, in blocks of users that are scanned together. Memory: a
+ * block, what the stream of seen items takes (serve.h), and one context per user, reset after his list is
+ * handed over.
  */
 #include "batch.h"
 
@@ -16,6 +17,8 @@
 PG_FUNCTION_INFO_V1(fm_top_x_all);
 
 #define USERS_PER_FETCH 1000
+#define MAX_BLOCK_USERS 256
+#define BLOCK_SIZE (8 * 1024 * 1024) /* bytes, unless one user needs more */
 
 struct FmUserWalk
 {
@@ -88,41 +91,116 @@ fm_users_close(FmUserWalk *walk)
 	SPI_cursor_close(walk->cursor);
 }
 
+/*
+ * A block of users on its way through the scan: their vectors and seen items, then their hits. Arrays are
+ * flat, an entry a user.
+ */
+typedef struct Block
+{
+	int32 max_users;
+	int32 count;
+	MemoryContext ids; /* of by-reference ids */
+	FmBatchUser *users;
+	float *queries;
+	uint64 *sets; /* NULL: nothing is excluded */
+	const uint64 **excluded;
+	FmHit *hits;
+	int32 *counts;
+} Block;
+
+static Size
+set_words(const FmLoaded *loaded)
+{
+	return loaded->num_items / 64 + 1;
+}
+
+static Block *
+create_block(const FmLoaded *loaded, int32 length, bool exclude_seen)
+{
+	Size query = (loaded->num_factors + 1) * sizeof(float);
+	Size set = exclude_seen ? set_words(loaded) * sizeof(uint64) : 0;
+	Size per_user = query + set + (Size) length * sizeof(FmHit);
+	MemoryContext context = CurrentMemoryContext;
+	Block *block = palloc0(sizeof(Block));
+
+	block->max_users = Max(1, Min(MAX_BLOCK_USERS, BLOCK_SIZE / per_user));
+	block->ids = AllocSetContextCreate(context, "fmtopx ids of a block", ALLOCSET_DEFAULT_SIZES);
+	block->users = palloc(block->max_users * sizeof(FmBatchUser));
+	block->queries = MemoryContextAllocHuge(context, block->max_users * query);
+	block->counts = palloc(block->max_users * sizeof(int32));
+	block->excluded = palloc0(block->max_users * sizeof(uint64 *));
+	block->hits = MemoryContextAllocHuge(context,
+										 Max(1, (Size) block->max_users * length) * sizeof(FmHit));
+	if (exclude_seen)
+	{
+		block->sets = MemoryContextAllocHuge(context, block->max_users * set);
+		for (int32 i = 0; i < block->max_users; i++)
+			block->excluded[i] = block->sets + i * set_words(loaded);
+	}
+	return block;
+}
+
+/* Take the next users, with what they have seen; false if there are none left. */
+static bool
+fill_block(Block *block, const FmLoaded *loaded, FmUserWalk *walk, FmSeenStream *seen)
+{
+	Size length = loaded->num_factors + 1;
+	Size words = set_words(loaded);
+	const FmBatchUser *user;
+
+	MemoryContextReset(block->ids);
+	if (seen != NULL)
+		memset(block->sets, 0, block->max_users * words * sizeof(uint64));
+	for (block->count = 0; block->count < block->max_users; block->count++)
+	{
+		int32 i = block->count;
+
+		user = fm_users_next(walk);
+		if (user == NULL)
+			break;
+		block->users[i] = *user;
+		block->users[i].id = fm_id_copy(&loaded->user_type, user->id, block->ids);
+		block->users[i].vector.query = block->queries + i * length;
+		memcpy(block->users[i].vector.query, user->vector.query, length * sizeof(float));
+		if (seen != NULL)
+			fm_seen_add_next(seen, user->idx, block->sets + i * words);
+	}
+	return block->count > 0;
+}
+
 void
 fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, FmListCallback callback,
 			   void *state)
 {
 	const FmLoaded *loaded = serving->loaded;
-	MemoryContext per_user = AllocSetContextCreate(CurrentMemoryContext, "fmtopx list of one user",
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx batch",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	MemoryContext per_user = AllocSetContextCreate(context, "fmtopx list of one user",
 												   ALLOCSET_DEFAULT_SIZES);
 	int32 length = Min(x, loaded->num_items);
-	FmHit *hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) length + 1) * sizeof(FmHit));
-	uint64 *excluded = fm_new_item_set(loaded);
-	FmUserWalk *walk = fm_users_open(serving);
+	Block *block = create_block(loaded, length, exclude_seen);
 	FmSeenStream *seen = exclude_seen ? fm_seen_open(serving) : NULL;
-	const FmBatchUser *user;
+	FmUserWalk *walk = fm_users_open(serving);
+	const FmHost *host = fm_pg_host(context);
 
-	while ((user = fm_users_next(walk)) != NULL)
+	while (fill_block(block, loaded, walk, seen))
 	{
-		MemoryContext previous = MemoryContextSwitchTo(per_user);
-		int32 count;
-
-		CHECK_FOR_INTERRUPTS();
-		if (seen != NULL)
+		fm_scan_batch_top_x(loaded->matrix, block->queries, block->count, length, block->excluded,
+							host, block->hits, block->counts);
+		MemoryContextSwitchTo(per_user);
+		for (int32 i = 0; i < block->count; i++)
 		{
-			memset(excluded, 0, (loaded->num_items / 64 + 1) * sizeof(uint64));
-			fm_seen_add_next(seen, user->idx, excluded);
+			callback(state, &block->users[i], block->hits + (Size) i * length, block->counts[i]);
+			MemoryContextReset(per_user);
 		}
-		count = fm_scan_top_x(loaded->matrix, user->vector.query, length, excluded,
-							  fm_pg_host(per_user), hits);
-		callback(state, user, hits, count);
-		MemoryContextSwitchTo(previous);
-		MemoryContextReset(per_user);
+		MemoryContextSwitchTo(context);
 	}
+	fm_users_close(walk);
 	if (seen != NULL)
 		fm_seen_close(seen);
-	fm_users_close(walk);
-	MemoryContextDelete(per_user);
+	MemoryContextSwitchTo(previous);
+	MemoryContextDelete(context);
 }
 
 typedef struct AllRows

@@ -12,6 +12,8 @@
 #include "catalog/pg_namespace.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
@@ -50,6 +52,35 @@
 /* 14 put "pg_" roles' symbols into capitals with ROLE_ in front. */
 #if PG_VERSION_NUM < 140000
 #define ROLE_PG_READ_ALL_STATS DEFAULT_ROLE_READ_ALL_STATS
+#endif
+
+/*
+ * A piece of shared memory that all backends know by name, made and initialised by whoever asks first;
+ * an error if there is no room. 17 has named segments; before, it is cut from the slack of main memory.
+ */
+#if PG_VERSION_NUM >= 170000
+#include "storage/dsm_registry.h"
+static inline void *
+fm_shared_area(const char *name, Size size, void (*init)(void *))
+{
+	bool found;
+
+	return GetNamedDSMSegment(name, size, init, &found);
+}
+#else
+static inline void *
+fm_shared_area(const char *name, Size size, void (*init)(void *))
+{
+	bool found;
+	void *area;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	area = ShmemInitStruct(name, size, &found);
+	if (!found)
+		init(area);
+	LWLockRelease(AddinShmemInitLock);
+	return area;
+}
 #endif
 
 /*

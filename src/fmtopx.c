@@ -9,6 +9,7 @@
 #include "budget.h"
 #include "core/scan.h"
 #include "model.h"
+#include "shared_cache.h"
 
 PG_MODULE_MAGIC;
 
@@ -58,5 +59,10 @@ _PG_init(void)
 							"One that would need more stops with an error before it starts.",
 							&fm_training_memory, FM_DEFAULT_TRAINING_MEMORY, FM_MIN_TRAINING_MEMORY,
 							MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("fmtopx.cache_size",
+							"Shared memory for loaded models, in the whole cluster.",
+							"With 0, each connection loads models into its own memory.",
+							&fm_cache_size, FM_DEFAULT_CACHE_SIZE, 0, MAX_KILOBYTES, PGC_SIGHUP,
+							GUC_UNIT_KB, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("fmtopx");
 }

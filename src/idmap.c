@@ -2,8 +2,9 @@
  * User and item ids of any hashable type, and the hash table that makes dense indices of them.
  *
  * The table is PostgreSQL's simplehash, keyed by the id itself. Integers are hashed and compared
- * inline (they are the common case and the hot path of loading); every other type goes through its
- * own hash and equality functions, so what SQL calls equal is one id here. Memory: all in the
+ * inline (they are the common case and the hot path of loading), and looked up in an array once the map is
+ * sealed and has few gaps, which the cache likes better; every other type goes through its own hash and
+ * equality functions, so what SQL calls equal is one id here. Memory: all in the
  * context given to fm_idmap_create, copies of by-reference ids included.
  */
 #include "idmap.h"
@@ -50,6 +51,10 @@ struct FmIdMap
 	Datum *ids;
 	int32 count;
 	int64 capacity;
+
+	int32 *direct; /* sealed: by id - least, the index or -1; NULL: use the table */
+	int64 least;
+	uint64 range;
 };
 
 /* splitmix64's finaliser (Steele, Lea & Flood 2014), folded to 32 bits */
@@ -75,6 +80,12 @@ equal_ids(FmIdType *id_type, Datum a, Datum b)
 	if (id_type->is_integer)
 		return fm_id_as_int64(id_type, a) == fm_id_as_int64(id_type, b);
 	return DatumGetBool(FunctionCall2Coll(&id_type->equal, id_type->collation, a, b));
+}
+
+bool
+fm_id_equal(FmIdType *id_type, Datum a, Datum b)
+{
+	return equal_ids(id_type, a, b);
 }
 
 void
@@ -180,12 +191,21 @@ fm_idmap_create(const FmIdType *id_type, MemoryContext context)
 	return map;
 }
 
+Datum
+fm_id_copy(const FmIdType *id_type, Datum id, MemoryContext context)
+{
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	Datum copy = id_type->typlen == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(id))
+									   : datumCopy(id, id_type->typbyval, id_type->typlen);
+
+	MemoryContextSwitchTo(previous);
+	return copy;
+}
+
 /* Keep an own copy of a new id and give it the next index. */
 static void
 append_id(FmIdMap *map, FmIdEntry *entry)
 {
-	MemoryContext previous = MemoryContextSwitchTo(map->context);
-
 	if (map->count == PG_INT32_MAX)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("more than %d distinct ids", PG_INT32_MAX)));
@@ -194,13 +214,9 @@ append_id(FmIdMap *map, FmIdEntry *entry)
 		map->capacity *= 2;
 		map->ids = repalloc_huge(map->ids, map->capacity * sizeof(Datum));
 	}
-	if (map->id_type.typlen == -1)
-		entry->id = PointerGetDatum(PG_DETOAST_DATUM_COPY(entry->id));
-	else
-		entry->id = datumCopy(entry->id, map->id_type.typbyval, map->id_type.typlen);
+	entry->id = fm_id_copy(&map->id_type, entry->id, map->context);
 	entry->index = map->count;
 	map->ids[map->count++] = entry->id;
-	MemoryContextSwitchTo(previous);
 }
 
 int32
@@ -214,11 +230,44 @@ fm_idmap_intern(FmIdMap *map, Datum id)
 	return entry->index;
 }
 
+void
+fm_idmap_seal(FmIdMap *map)
+{
+	int64 least = PG_INT64_MAX;
+	int64 greatest = PG_INT64_MIN;
+
+	if (!map->id_type.is_integer || map->count == 0)
+		return;
+	for (int32 i = 0; i < map->count; i++)
+	{
+		int64 id = fm_id_as_int64(&map->id_type, map->ids[i]);
+
+		least = Min(least, id);
+		greatest = Max(greatest, id);
+	}
+	/* no larger than the table, and fewer bytes to an id */
+	if ((uint64) greatest - (uint64) least >= UINT64CONST(4) * map->count)
+		return;
+	map->least = least;
+	map->range = (uint64) greatest - (uint64) least + 1;
+	map->direct = MemoryContextAllocHuge(map->context, map->range * sizeof(int32));
+	memset(map->direct, -1, map->range * sizeof(int32));
+	for (int32 i = 0; i < map->count; i++)
+		map->direct[fm_id_as_int64(&map->id_type, map->ids[i]) - least] = i;
+}
+
 int32
 fm_idmap_find(FmIdMap *map, Datum id)
 {
-	FmIdEntry *entry = idtable_lookup(map->table, id);
+	FmIdEntry *entry;
 
+	if (map->direct != NULL)
+	{
+		uint64 key = (uint64) fm_id_as_int64(&map->id_type, id) - (uint64) map->least;
+
+		return key < map->range ? map->direct[key] : -1;
+	}
+	entry = idtable_lookup(map->table, id);
 	return entry == NULL ? -1 : entry->index;
 }
 

@@ -45,6 +45,14 @@ extern int32 fm_idmap_intern(FmIdMap *map, Datum id);
 /* The index of an id, or -1. */
 extern int32 fm_idmap_find(FmIdMap *map, Datum id);
 
+/* Say that no more ids will come: finding gets faster where they are integers with few gaps. */
+extern void fm_idmap_seal(FmIdMap *map);
+
+/* A copy of an id in a memory context, detoasted. */
+extern Datum fm_id_copy(const FmIdType *id_type, Datum id, MemoryContext context);
+
+extern bool fm_id_equal(FmIdType *id_type, Datum a, Datum b);
+
 extern const FmIdType *fm_idmap_type(const FmIdMap *map);
 extern int32 fm_idmap_count(const FmIdMap *map);
 extern Datum fm_idmap_id(const FmIdMap *map, int32 index);

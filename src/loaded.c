@@ -1,203 +1,47 @@
 /*
- * A model version in memory, ready to serve: read from the model's tables once a backend, then kept.
+ * A model version in memory, ready to serve: attached to in shared memory, where one backend has loaded it
+ * for all (shared_cache.c), or loaded into this backend's own.
  *
  * A version never changes, so there is nothing to invalidate: an entry is found by (matrix table,
  * stamp), which the caller has just looked up under its own snapshot; rollback, savepoints and old
- * snapshots are right by construction. Memory: each entry has a context of its own below
- * TopMemoryContext, made complete before it is hung there. At most MAX_LOADED entries are kept, one a
- * model where no call is using more; the least recently used one that no call is using goes first.
- * Locking: none but the queries' own.
+ * snapshots are right by construction. Own memory serves versions that are of no use to others, being
+ * uncommitted or past, and all of them when sharing is off or shared memory is short.
+ *
+ * Memory: each entry has a context of its own below TopMemoryContext, made complete before it is hung
+ * there. At most MAX_LOADED entries are kept, one a model where no call is using more; the least recently used one
+ * that no call is using goes first. What has been evicted from the shared cache goes at the next call of
+ * another transaction. Locking: the loading lock of shared_cache.c around a shared load.
  */
 #include "loaded.h"
 
-#include <math.h>
-
-#include "catalog/pg_type.h"
-#include "core/solver.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
 #include "host_pg.h"
-#include "matrix.h"
-#include "realarray.h"
-#include "sql.h"
-#include "utils/datum.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(fm_cache_rows);
 
 #define MAX_LOADED 8
-#define ROWS_PER_FETCH 10000
 
 static FmLoaded *loaded_models[MAX_LOADED];
 static uint64 use_counter = 0;
 
 static void
-corrupted(const FmModel *model, const char *problem)
+free_entry(int slot)
 {
-	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-					errmsg("version %d of model \"%s\" is damaged: %s", model->version, model->name,
-						   problem),
-					errhint("Train the model again.")));
-}
+	FmLoaded *loaded = loaded_models[slot];
 
-static void
-read_version_row(const FmModel *model, bool read_only, FmLoaded *loaded)
-{
-	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(model->version)};
-
-	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean FROM %s "
-							"WHERE version = $1",
-							fm_relation_sql(model->version_table)),
-				   1, types, values, NULL, read_only);
-	fm_spi_expect(columns, lengthof(columns));
-	if (SPI_processed != 1)
-		corrupted(model, "its row in the version table is missing");
-	loaded->num_factors = DatumGetInt32(fm_spi_value_not_null(0, 1));
-	loaded->b = DatumGetFloat8(fm_spi_value_not_null(0, 2));
-	loaded->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 3));
-	loaded->rating_max = DatumGetFloat4(fm_spi_value_not_null(0, 4));
-	loaded->rating_mean = DatumGetFloat8(fm_spi_value_not_null(0, 5));
-	if (loaded->num_factors < FM_MIN_FACTORS || loaded->num_factors > FM_MAX_FACTORS ||
-		!isfinite(loaded->b))
-		corrupted(model, "its row in the version table is out of range");
-	SPI_freetuptable(SPI_tuptable);
-}
-
-static void
-count_items(const FmModel *model, bool read_only, FmLoaded *loaded)
-{
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(model->version)};
-	int64 count;
-
-	fm_spi_execute(psprintf("SELECT count(*) FROM %s WHERE version = $1",
-							fm_relation_sql(model->item_table)),
-				   1, types, values, NULL, read_only);
-	count = DatumGetInt64(fm_spi_value_not_null(0, 1));
-	if (count < 1 || count > PG_INT32_MAX)
-		corrupted(model, "it has no items");
-	loaded->num_items = (int32) count;
-	SPI_freetuptable(SPI_tuptable);
-}
-
-/* Open a cursor over one version's rows. */
-static Portal
-open_version_cursor(const FmModel *model, bool read_only, const char *columns, Oid table,
-					const char *order)
-{
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(model->version)};
-
-	return SPI_cursor_open_with_args(NULL,
-									 psprintf("SELECT %s FROM %s WHERE version = $1%s", columns,
-											  fm_relation_sql(table), order),
-									 1, types, values, NULL, read_only, 0);
-}
-
-static Datum
-copy_id(const FmIdType *id_type, Datum id, MemoryContext context)
-{
-	MemoryContext previous = MemoryContextSwitchTo(context);
-	Datum copy = id_type->typlen == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(id))
-									   : datumCopy(id, id_type->typbyval, id_type->typlen);
-
-	MemoryContextSwitchTo(previous);
-	return copy;
-}
-
-static void
-read_item_ids(const FmModel *model, bool read_only, FmLoaded *loaded)
-{
-	Portal cursor = open_version_cursor(model, read_only, "idx, item_id", model->item_table, "");
-	const Oid columns[] = {INT4OID, loaded->item_type.type};
-	Size count = loaded->num_items;
-	Size num_read = 0;
-	bool *filled = MemoryContextAllocExtended(CurrentMemoryContext, count,
-											  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-
-	loaded->item_ids = MemoryContextAllocHuge(loaded->context, count * sizeof(Datum));
-	if (loaded->item_type.is_integer)
-		loaded->item_keys = MemoryContextAllocHuge(loaded->context, count * sizeof(int64));
-	for (SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH); SPI_processed > 0;
-		 SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH))
-	{
-		fm_spi_expect(columns, 2);
-		for (uint64 r = 0; r < SPI_processed; r++)
-		{
-			int32 idx = DatumGetInt32(fm_spi_value_not_null(r, 1));
-			Datum id = fm_spi_value_not_null(r, 2);
-
-			if (idx < 0 || idx >= loaded->num_items || filled[idx])
-				corrupted(model, "the idx of its items do not run from 0");
-			filled[idx] = true;
-			num_read++;
-			loaded->item_ids[idx] = copy_id(&loaded->item_type, id, loaded->context);
-			if (loaded->item_keys != NULL)
-				loaded->item_keys[idx] = fm_id_as_int64(&loaded->item_type, id);
-		}
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	}
-	SPI_cursor_close(cursor);
-	pfree(filled);
-	if (num_read != count)
-		corrupted(model, "its items cannot be counted on");
-	for (int32 i = 1; loaded->item_keys != NULL && i < loaded->num_items; i++)
-		if (loaded->item_keys[i - 1] >= loaded->item_keys[i])
-			corrupted(model, "its items are not in the order of their ids");
-}
-
-/* Copy one block's vectors into the scan matrix, from item `first` on; returns how many. */
-static int32
-read_block(const FmModel *model, FmLoaded *loaded, int64 first, const FmMatrix *block)
-{
-	if (block->num_factors != loaded->num_factors)
-		corrupted(model, "a block of its matrix has another number of factors");
-	for (int32 i = 0; i < block->num_items; i++)
-	{
-		const float *row = fm_matrix_vector(block, i);
-
-		if (block->ids[i] != first + i || block->ids[i] >= loaded->num_items)
-			corrupted(model, "its matrix and its item table have different items");
-		fm_scan_matrix_set(loaded->matrix, (int32) block->ids[i], row, row[loaded->num_factors]);
-	}
-	return block->num_items;
-}
-
-static void
-read_matrix(const FmModel *model, bool read_only, FmLoaded *loaded)
-{
-	const FmHost *host = fm_pg_host(loaded->context);
-	Size size = fm_scan_matrix_size(loaded->num_items, loaded->num_factors);
-	/* the cast is none, unless the table's owner has given the column another type */
-	char *column = psprintf("matrix::%s", fm_qualified_sql(model->extension_schema, "fm_matrix"));
-	Portal cursor = open_version_cursor(model, read_only, column, model->matrix_table,
-										" ORDER BY block");
-	int64 items = 0;
-
-	if (size == 0)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("model \"%s\" is too large for this machine", model->name)));
-	loaded->matrix = fm_scan_matrix_init(host->alloc(host->ctx, size, 1), loaded->num_items,
-										 loaded->num_factors);
-	for (SPI_cursor_fetch(cursor, true, 1); SPI_processed > 0; SPI_cursor_fetch(cursor, true, 1))
-	{
-		items += read_block(model, loaded, items,
-							fm_matrix_from_datum(fm_spi_value_not_null(0, 1)));
-		SPI_freetuptable(SPI_tuptable);
-		CHECK_FOR_INTERRUPTS();
-	}
-	SPI_cursor_close(cursor);
-	if (items != loaded->num_items)
-		corrupted(model, "its matrix and its item table have different numbers of items");
-	fm_scan_matrix_finish(loaded->matrix);
-}
-
-static void
-free_loaded(FmLoaded *loaded)
-{
+	loaded_models[slot] = NULL;
 	fm_plan_free(&loaded->user_plan);
 	fm_plan_free(&loaded->item_plan);
 	fm_plan_free(&loaded->seen_plan);
+	fm_shared_detach(&loaded->shared);
 	MemoryContextDelete(loaded->context);
 }
 
@@ -208,10 +52,41 @@ free_versions(Oid matrix_table)
 	for (int i = 0; i < MAX_LOADED; i++)
 		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == matrix_table &&
 			loaded_models[i]->pins == 0)
-		{
-			free_loaded(loaded_models[i]);
-			loaded_models[i] = NULL;
-		}
+			free_entry(i);
+}
+
+/* Let go of what has been evicted, but for what this transaction, whose snapshot may be old, has used. */
+static void
+free_evicted(void)
+{
+	for (int i = 0; i < MAX_LOADED; i++)
+	{
+		FmLoaded *loaded = loaded_models[i];
+
+		if (loaded != NULL && loaded->shared.segment != NULL && loaded->pins == 0 &&
+			!fm_shared_is_cached(&loaded->shared) &&
+			loaded->transaction != GetCurrentTransactionStartTimestamp())
+			free_entry(i);
+	}
+}
+
+/* After a change of fmtopx.cache_size: keep to it, and try again to share what could not be. */
+static void
+follow_cache_size(void)
+{
+	static int followed = -1;
+
+	if (followed == fm_cache_size)
+		return;
+	if (followed >= 0)
+	{
+		fm_shared_trim();
+		for (int i = 0; i < MAX_LOADED; i++)
+			if (loaded_models[i] != NULL && loaded_models[i]->shared.segment == NULL &&
+				loaded_models[i]->pins == 0)
+				free_entry(i);
+	}
+	followed = fm_cache_size;
 }
 
 /* A slot for one more: an empty one, else the least recently used that nobody is using. */
@@ -231,45 +106,145 @@ free_slot(void)
 	if (oldest < 0)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("more than %d model versions are in use at once", MAX_LOADED)));
-	free_loaded(loaded_models[oldest]);
-	loaded_models[oldest] = NULL;
+	free_entry(oldest);
 	return oldest;
 }
 
 static FmLoaded *
-load_version(const FmModel *model, bool read_only)
+create_entry(const FmModel *model)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx loaded model",
 												  ALLOCSET_DEFAULT_SIZES);
 	FmLoaded *loaded = MemoryContextAllocZero(context, sizeof(FmLoaded));
 	MemoryContext previous = MemoryContextSwitchTo(context);
-	int slot;
 
 	loaded->context = context;
 	loaded->matrix_table = model->matrix_table;
 	loaded->stamp = model->stamp;
-	loaded->version = model->version;
+	loaded->uncommitted = model->uncommitted;
+	loaded->loaded_at = GetCurrentTimestamp();
 	/* the types' functions are called for as long as the entry lives */
 	fm_id_type_of_column(model->user_table, fm_column_number(model->user_table, "user_id", "model"),
 						 &loaded->user_type);
 	fm_id_type_of_column(model->item_table, fm_column_number(model->item_table, "item_id", "model"),
 						 &loaded->item_type);
 	MemoryContextSwitchTo(previous);
+	return loaded;
+}
 
-	read_version_row(model, read_only, loaded);
-	count_items(model, read_only, loaded);
-	read_item_ids(model, read_only, loaded);
-	read_matrix(model, read_only, loaded);
+/* FmImageAlloc */
+static void *
+alloc_own(void *ctx, Size size)
+{
+	const FmLoaded *loaded = ctx;
+	const FmHost *host = fm_pg_host(loaded->context);
+
+	return host->alloc(host->ctx, size, 1);
+}
+
+/* FmImageAlloc; where shared memory is short, say so, and use own. */
+static void *
+alloc_shared(void *ctx, Size size)
+{
+	FmLoaded *loaded = ctx;
+	const char *problem;
+	void *memory = fm_shared_create(size, &loaded->shared, &problem);
+
+	if (memory != NULL)
+		return memory;
+	ereport(WARNING,
+			(errmsg("a model of %zu kB is loaded into this connection's own memory: %s",
+					size / 1024, problem),
+			 errhint("Set fmtopx.cache_size in the server's configuration, and see that the system "
+					 "has as much shared memory (/dev/shm, in a container --shm-size). With 0, "
+					 "nothing is shared and this is not said.")));
+	return alloc_own(ctx, size);
+}
+
+/* Attach to the version if another has loaded it, and its ids are of the types that they are now. */
+static bool
+attach(FmLoaded *loaded)
+{
+	const FmImage *image;
+
+	if (!fm_shared_attach(loaded->matrix_table, loaded->stamp, &loaded->shared))
+		return false;
+	image = fm_shared_address(&loaded->shared);
+	if (image->user_type == loaded->user_type.type && image->item_type == loaded->item_type.type)
+		loaded->image = image;
+	else
+		fm_shared_detach(&loaded->shared);
+	return loaded->image != NULL;
+}
+
+/* Whether the version is the one that a transaction beginning now would be served. */
+static bool
+is_latest(const FmModel *model)
+{
+	FmModel latest;
+	bool found;
+
+	if (IsInParallelMode()) /* which allows no newer snapshot; at worst the latest is evicted */
+		return true;
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = fm_model_lookup(model->extension_schema, model->name, true, CurrentMemoryContext,
+							&latest);
+	PopActiveSnapshot();
+	return found && latest.matrix_table == model->matrix_table && latest.stamp == model->stamp;
+}
+
+static void
+load(const FmModel *model, bool read_only, FmLoaded *loaded, FmImageAlloc alloc)
+{
+	loaded->image = fm_image_read(model, &loaded->user_type, &loaded->item_type, read_only, alloc,
+								  loaded);
+}
+
+static void
+load_for_all(const FmModel *model, bool read_only, FmLoaded *loaded)
+{
+	fm_shared_lock(model->matrix_table);
+	if (!attach(loaded) && is_latest(model))
+	{
+		load(model, read_only, loaded, alloc_shared);
+		if (loaded->shared.segment != NULL)
+			fm_shared_publish(&loaded->shared, loaded->matrix_table, loaded->stamp, model->version);
+	}
+	fm_shared_unlock(model->matrix_table);
+}
+
+static FmLoaded *
+obtain(const FmModel *model, bool read_only)
+{
+	FmLoaded *loaded = create_entry(model);
+	int slot;
+
+	(void) free_slot(); /* or an error, while there is nothing to undo */
+	if (fm_cache_size > 0 && !model->uncommitted && !attach(loaded))
+		load_for_all(model, read_only, loaded);
+	if (loaded->image == NULL)
+		load(model, read_only, loaded, alloc_own);
+	loaded->version = loaded->image->version;
+	loaded->num_factors = loaded->image->num_factors;
+	loaded->b = loaded->image->b;
+	loaded->rating_min = loaded->image->rating_min;
+	loaded->rating_max = loaded->image->rating_max;
+	loaded->rating_mean = loaded->image->rating_mean;
+	loaded->num_items = loaded->image->num_items;
+	loaded->matrix = fm_image_at(loaded->image, loaded->image->matrix);
 	slot = free_slot();
-	MemoryContextSetParent(context, TopMemoryContext);
+	MemoryContextSetParent(loaded->context, TopMemoryContext);
 	loaded_models[slot] = loaded;
 	return loaded;
 }
 
 static void
-unpin(void *loaded)
+unpin(void *arg)
 {
-	((FmLoaded *) loaded)->pins--;
+	FmLoaded *loaded = arg;
+
+	loaded->pins--;
+	fm_shared_unpin(&loaded->shared);
 }
 
 static void
@@ -281,7 +256,10 @@ pin(FmLoaded *loaded, MemoryContext user)
 	callback->arg = loaded;
 	MemoryContextRegisterResetCallback(user, callback);
 	loaded->pins++;
+	loaded->hits++;
 	loaded->last_used = ++use_counter;
+	loaded->transaction = GetCurrentTransactionStartTimestamp();
+	fm_shared_pin(&loaded->shared);
 }
 
 FmLoaded *
@@ -289,14 +267,18 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 {
 	FmLoaded *loaded = NULL;
 
+	follow_cache_size();
+	free_evicted();
 	for (int i = 0; i < MAX_LOADED && loaded == NULL; i++)
+		/* what was loaded uncommitted may have been changed before it was committed */
 		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == model->matrix_table &&
-			loaded_models[i]->stamp == model->stamp)
+			loaded_models[i]->stamp == model->stamp &&
+			loaded_models[i]->uncommitted == model->uncommitted)
 			loaded = loaded_models[i];
 	if (loaded == NULL)
 	{
 		free_versions(model->matrix_table);
-		loaded = load_version(model, read_only);
+		loaded = obtain(model, read_only);
 	}
 	pin(loaded, user);
 	return loaded;
@@ -313,20 +295,82 @@ fm_loaded_check_idx(const FmLoaded *loaded, int32 idx)
 	return idx;
 }
 
-int32
-fm_loaded_find_item(const FmLoaded *loaded, int64 item_id)
+Datum
+fm_loaded_item_id(const FmLoaded *loaded, int32 item)
 {
-	int32 low = 0;
-	int32 high = loaded->num_items;
+	return fm_image_item_id(loaded->image, &loaded->item_type, item);
+}
 
-	while (low < high)
+enum
+{
+	COL_DATABASE,
+	COL_MATRIX_TABLE,
+	COL_VERSION,
+	COL_SHARED,
+	COL_SIZE,
+	COL_HITS,
+	COL_IN_USE,
+	COL_LOADED_AT,
+	NUM_COLS
+};
+
+static void
+put_row(ReturnSetInfo *result, const FmSharedEntry *entry, bool shared)
+{
+	char *database = get_database_name(entry->database);
+	Datum values[NUM_COLS];
+	bool nulls[NUM_COLS] = {false};
+
+	nulls[COL_DATABASE] = database == NULL; /* dropped */
+	values[COL_DATABASE] = database == NULL
+							   ? (Datum) 0
+							   : DirectFunctionCall1(namein, CStringGetDatum(database));
+	values[COL_MATRIX_TABLE] = ObjectIdGetDatum(entry->matrix_table);
+	values[COL_VERSION] = Int32GetDatum(entry->version);
+	values[COL_SHARED] = BoolGetDatum(shared);
+	values[COL_SIZE] = Int64GetDatum((int64) entry->size);
+	values[COL_HITS] = Int64GetDatum((int64) entry->hits);
+	values[COL_IN_USE] = Int32GetDatum((int32) entry->in_use);
+	values[COL_LOADED_AT] = TimestampTzGetDatum(entry->loaded_at);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static bool
+may_see(const FmSharedEntry *entry)
+{
+	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS))
+		return true;
+	return entry->database == MyDatabaseId && get_rel_name(entry->matrix_table) != NULL &&
+		   pg_class_aclcheck(entry->matrix_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+}
+
+Datum
+fm_cache_rows(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int count;
+	FmSharedEntry *entries = fm_shared_list(&count);
+
+	fm_init_materialized_srf(fcinfo);
+	for (int i = 0; i < count; i++)
+		if (may_see(&entries[i]))
+			put_row(result, &entries[i], true);
+	for (int i = 0; i < MAX_LOADED; i++)
 	{
-		int32 middle = low + (high - low) / 2;
+		const FmLoaded *loaded = loaded_models[i];
+		FmSharedEntry own;
 
-		if (loaded->item_keys[middle] < item_id)
-			low = middle + 1;
-		else
-			high = middle;
+		if (loaded == NULL || loaded->shared.segment != NULL)
+			continue;
+		own = (FmSharedEntry){.database = MyDatabaseId,
+							  .matrix_table = loaded->matrix_table,
+							  .version = loaded->version,
+							  .size = loaded->image->size,
+							  .loaded_at = loaded->loaded_at,
+							  .hits = loaded->hits,
+							  .in_use = loaded->pins};
+		if (may_see(&own))
+			put_row(result, &own, false);
 	}
-	return low < loaded->num_items && loaded->item_keys[low] == item_id ? low : -1;
+	return (Datum) 0;
 }

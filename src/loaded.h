@@ -8,7 +8,9 @@
 
 #include "core/scan.h"
 #include "idmap.h"
+#include "image.h"
 #include "model.h"
+#include "shared_cache.h"
 #include "sql.h"
 
 typedef struct FmLoaded
@@ -16,22 +18,27 @@ typedef struct FmLoaded
 	MemoryContext context;
 	Oid matrix_table; /* with stamp: which version of which model */
 	int64 stamp;
-	int pins; /* calls that are using it */
+	FmShared shared;  /* where the image is; none: in the context */
+	bool uncommitted; /* the version was when it was loaded */
+	int pins;		  /* calls that are using it */
+	uint64 hits;
 	uint64 last_used;
+	TimestampTz loaded_at;
+	TimestampTz transaction; /* start of the last one that used it */
 
+	FmIdType user_type;
+	FmIdType item_type;
+	const FmImage *image;
+
+	/* from the image */
 	int version;
 	int num_factors;
 	double b;
 	float rating_min;
 	float rating_max;
 	double rating_mean;
-
-	FmIdType user_type;
-	FmIdType item_type;
 	int32 num_items;
-	Datum *item_ids;	  /* by idx */
-	int64 *item_keys;	  /* the same as integers, ascending; NULL for other types */
-	FmScanMatrix *matrix; /* by idx */
+	const FmScanMatrix *matrix; /* by idx */
 
 	FmPlan user_plan; /* (user_id, version) → w, v */
 	FmPlan item_plan; /* (item_id, version) → idx */
@@ -47,7 +54,7 @@ extern FmLoaded *fm_loaded_get(const FmModel *model, bool read_only, MemoryConte
 /* An idx read from a table, which its owner may have changed: an error unless the version has it. */
 extern int32 fm_loaded_check_idx(const FmLoaded *loaded, int32 idx);
 
-/* The idx of an item id given as an integer, or -1. The item type must be an integer. */
-extern int32 fm_loaded_find_item(const FmLoaded *loaded, int64 item_id);
+/* The id of an item, as the source types it; it lasts as long as the pin. */
+extern Datum fm_loaded_item_id(const FmLoaded *loaded, int32 item);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "sql.h"
 #include "storage/lock.h"
@@ -35,6 +36,7 @@ enum
 	COL_USER_COLUMN,
 	COL_ITEM_COLUMN,
 	COL_RATING_COLUMN,
+	COL_WEIGHT_COLUMN,
 	COL_TASK,
 	COL_SOLVER,
 	COL_NUM_FACTORS,
@@ -44,7 +46,10 @@ enum
 	COL_INIT_STDEV,
 	COL_TEST_SIZE,
 	COL_SEED,
-	COL_WORKERS
+	COL_WORKERS,
+	COL_XMIN,
+	COL_KEEP_VERSIONS,
+	COL_MAX_WORSE
 };
 
 Oid
@@ -64,8 +69,9 @@ lookup_query(Oid schema)
 {
 	return psprintf(
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
-		"ratings, user_column, item_column, rating_column, task, solver, num_factors, iterations, "
-		"l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers "
+		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
+		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
+		"xmin, keep_versions, max_worse "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -103,6 +109,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->user_column = string_column(COL_USER_COLUMN, context);
 	definition->item_column = string_column(COL_ITEM_COLUMN, context);
 	definition->rating_column = string_column(COL_RATING_COLUMN, context);
+	definition->weight_column = string_column(COL_WEIGHT_COLUMN, context);
 	definition->task = string_column(COL_TASK, context);
 	definition->solver = string_column(COL_SOLVER, context);
 	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);
@@ -150,6 +157,10 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
 		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
+		model->uncommitted = TransactionIdIsCurrentTransactionId(
+			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
+		model->keep_versions = integer_column(COL_KEEP_VERSIONS, 0);
+		model->max_worse = real_column(COL_MAX_WORSE);
 		model->owner = tables_owner(model);
 		read_definition(&model->definition, context);
 	}
@@ -204,6 +215,13 @@ fm_model_check_tables(const FmModel *model)
 }
 
 void
+fm_model_missing(const char *name)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+					errhint("See the view fm_models for those you may read.")));
+}
+
+void
 fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, FmModel *model)
 {
 	char *wanted;
@@ -215,9 +233,7 @@ fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, 
 	else
 		wanted = only_model(schema, read_only, context);
 	if (!fm_model_lookup(schema, wanted, read_only, context, model))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", wanted),
-				 errhint("See the view fm_models for those you may read.")));
+		fm_model_missing(wanted);
 	fm_model_check_tables(model);
 }
 

@@ -15,6 +15,7 @@ typedef struct FmDefinition
 	char *user_column;
 	char *item_column;
 	char *rating_column;
+	char *weight_column; /* NULL: every rating counts once */
 	char *task;
 	char *solver; /* "auto" is resolved before it is stored */
 	int num_factors;
@@ -36,8 +37,11 @@ typedef struct FmModel
 	Oid user_table;
 	Oid item_table;
 	Oid matrix_table;
-	int version; /* the active one */
-	int64 stamp; /* identifies its contents, in this database, for ever */
+	int version;	  /* the active one */
+	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
+	bool uncommitted; /* published by the current transaction */
+	int keep_versions;
+	float max_worse; /* infinity: no training is refused */
 	FmDefinition definition;
 } FmModel;
 
@@ -77,6 +81,9 @@ extern void fm_training_unlock(Oid version_table, bool for_session);
  * none. An error unless the current user owns it. What is returned holds after any waiting.
  */
 extern bool fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model);
+
+/* An error that says there is no model of this name. */
+extern void fm_model_missing(const char *name) pg_attribute_noreturn();
 
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);

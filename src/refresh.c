@@ -2,11 +2,11 @@
  * CALL fm_refresh: retrain a model as it was defined, publish, rewrite the tables of lists.
  *
  * Called at the top level it commits as it goes: the started run (so that others see it), the published
- * version, each rewritten table. A failure rolls back to the last of these and is written into the run
- * before it is raised, so the last good version and tables keep serving. Inside a transaction block it
- * is one with that transaction.
+ * version, some deleted rows of old versions at a time, each rewritten table. A failure rolls back to the
+ * last of these and is written into the run before it is raised, so the last good version and tables
+ * keep serving. Inside a transaction block it is one with that transaction.
  *
- * Locking: the model's training lock (model.h) until the version is published, for the session when
+ * Locking: the model's training lock (model.h) until old versions are deleted, for the session when
  * committing on the way, since it must outlive the commits; an error releases it, as it does any lock.
  * Memory: what must outlive the commits is in a context below PortalContext.
  */
@@ -16,6 +16,7 @@
 #include "nodes/parsenodes.h"
 #include "registry.h"
 #include "sql.h"
+#include "store.h"
 #include "target.h"
 #include "tcop/pquery.h"
 #include "train.h"
@@ -34,6 +35,9 @@ typedef struct Refresh
 	bool commits; /* called where it may commit */
 	FmModel model;
 	FmRun run;
+	FmPruning pruning;
+	bool pruning_left;
+	StringInfoData failures; /* after publishing */
 	MemoryContext context;
 } Refresh;
 
@@ -98,7 +102,80 @@ target_step(Refresh *refresh, const void *argument)
 	PopActiveSnapshot();
 }
 
-/* Rewrite every table, whatever becomes of the others, unless cancelled; the first error, if any. */
+/* Step: delete some rows of versions that are not kept any more. */
+static void
+prune_step(Refresh *refresh, const void *argument)
+{
+	FmRoleSwitch previous = fm_act_as(refresh->model.owner);
+
+	refresh->pruning_left = fm_store_prune_step(&refresh->model, &refresh->pruning);
+	fm_restore_role(&previous);
+}
+
+static ErrorData *
+prune(Refresh *refresh)
+{
+	ErrorData *error;
+
+	do
+	{
+		error = attempt(refresh, prune_step, NULL);
+		commit_if_allowed(refresh);
+	} while (error == NULL && refresh->pruning_left);
+	return error;
+}
+
+/* Whether a failure to write this table is the business of the model's owner. */
+static bool
+is_own_target(const Refresh *refresh, const FmTarget *target)
+{
+	return is_member_of_role_nosuper(refresh->model.owner, fm_relation_owner(target->table));
+}
+
+/* Add to what went wrong after publishing. */
+static void
+note_failure(Refresh *refresh, const char *what, const ErrorData *error)
+{
+	if (refresh->failures.data == NULL)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(refresh->context);
+
+		initStringInfo(&refresh->failures);
+		MemoryContextSwitchTo(previous);
+	}
+	appendStringInfo(&refresh->failures, "%s%s: %s", refresh->failures.len > 0 ? "; " : "", what,
+					 error->message);
+	fm_registry_note_run(refresh->schema, &refresh->run, refresh->failures.data);
+}
+
+/*
+ * Rewrite one table. The error, if it is one for the model's owner: what others have made of their tables is
+ * worth a warning.
+ */
+static ErrorData *
+rewrite_target(Refresh *refresh, const FmTarget *target)
+{
+	bool own = is_own_target(refresh, target);
+	char *table = fm_relation_sql(target->table);
+	ErrorData *error = attempt(refresh, target_step, target);
+
+	if (error == NULL)
+		return NULL;
+	note_failure(refresh, psprintf("table %s was not written", table), error);
+	if (own || error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		return error;
+	ereport(WARNING, (errcode(error->sqlerrcode),
+					  errmsg("table %s of another role was not written: %s", table, error->message),
+					  errhint("Its owner, or that of the model, ends this with "
+							  "fm_forget_target('%s').",
+							  table)));
+	return NULL;
+}
+
+/*
+ * Rewrite every table, whatever becomes of the others, unless cancelled; the first error, if any. Those of
+ * other roles, which may keep us waiting, come last.
+ */
 static ErrorData *
 rewrite_targets(Refresh *refresh)
 {
@@ -107,20 +184,21 @@ rewrite_targets(Refresh *refresh)
 	FmTarget *targets = fm_registry_targets(refresh->schema, refresh->model.name, refresh->context,
 											&num_targets);
 
-	for (int i = 0; i < num_targets; i++)
-	{
-		ErrorData *error = NULL;
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < num_targets; i++)
+		{
+			ErrorData *error = NULL;
 
-		if (!OidIsValid(fm_relation_owner(targets[i].table)))
-			fm_registry_delete_target(refresh->schema, refresh->model.name, targets[i].table);
-		else
-			error = attempt(refresh, target_step, &targets[i]);
-		if (first_error == NULL)
-			first_error = error;
-		commit_if_allowed(refresh);
-		if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			return error; /* not only for this table */
-	}
+			if (!OidIsValid(fm_relation_owner(targets[i].table)))
+				fm_registry_delete_target(refresh->schema, refresh->model.name, targets[i].table);
+			else if (is_own_target(refresh, &targets[i]) == (pass == 0))
+				error = rewrite_target(refresh, &targets[i]);
+			if (first_error == NULL)
+				first_error = error;
+			commit_if_allowed(refresh);
+			if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+				return error; /* not only for this table */
+		}
 	return first_error;
 }
 
@@ -181,6 +259,7 @@ static void
 refresh_model(Refresh *refresh)
 {
 	ErrorData *error;
+	bool published;
 
 	fm_registry_number_run(refresh->schema, &refresh->run);
 	fm_registry_start_run(refresh->schema, &refresh->run, &refresh->model.definition);
@@ -190,11 +269,24 @@ refresh_model(Refresh *refresh)
 	if (error != NULL)
 		fm_registry_fail_run(refresh->schema, &refresh->run, error->message);
 	commit_if_allowed(refresh);
+	published = error == NULL && !refresh->run.refused;
+	if (published)
+	{
+		error = prune(refresh);
+		if (error != NULL)
+			note_failure(refresh, "old versions were not deleted", error);
+	}
 	/* tables of lists may keep us waiting, but not the next training */
 	if (refresh->commits)
 		fm_training_unlock(refresh->model.version_table, true);
-	if (error == NULL)
-		error = rewrite_targets(refresh);
+	if (published && (error == NULL || error->sqlerrcode != ERRCODE_QUERY_CANCELED))
+	{
+		ErrorData *target_error = rewrite_targets(refresh);
+
+		if (error == NULL)
+			error = target_error;
+	}
+	commit_if_allowed(refresh);
 	if (error != NULL)
 		ReThrowError(error);
 }

@@ -10,13 +10,17 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
+#include "commands/async.h"
 #include "common/hashfn.h"
 #include "sql.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
+
+/* How many trainings of a model fm_runs remembers. */
+#define KEPT_RUNS 1000
 
 /* Positional arguments of one statement, collected as they are needed. */
 typedef struct Arguments
@@ -68,7 +72,8 @@ add_relation(Arguments *arguments, Oid relation)
 	add_argument(arguments, REGCLASSOID, ObjectIdGetDatum(relation), false);
 }
 
-/* Run a statement in which the first %s stands for the qualified name of a registry table. */
+/* Run a statement in which the first %s stands for the qualified name of a registry table, and the second
+ * for that of fm_model. */
 static void
 run_as_registry_owner(Oid schema, const char *table, const char *format, Arguments *arguments)
 {
@@ -76,7 +81,8 @@ run_as_registry_owner(Oid schema, const char *table, const char *format, Argumen
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, format, fm_qualified_sql(schema, table));
+	appendStringInfo(&sql, format, fm_qualified_sql(schema, table),
+					 fm_qualified_sql(schema, "fm_model"));
 	fm_spi_execute(sql.data, arguments->count, arguments->types, arguments->values,
 				   arguments->nulls, false);
 	fm_restore_role(&previous);
@@ -91,16 +97,78 @@ fm_registry_lock_name(Oid schema, const char *name)
 					   ExclusiveLock);
 }
 
+int
+fm_registry_lock_pointer(Oid schema, const char *name)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, name);
+	run_as_registry_owner(schema, "fm_model",
+						  "SELECT active_version FROM %s WHERE model = $1 FOR NO KEY UPDATE",
+						  &arguments);
+	return SPI_processed == 0 ? 0 : DatumGetInt32(fm_spi_value_not_null(0, 1));
+}
+
+/* Never drawn twice: not after a rollback, a restore or a promotion, nor in another database. */
+static int64
+next_stamp(void)
+{
+	int64 stamp;
+
+	if (!pg_strong_random(&stamp, sizeof(stamp)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random number")));
+	return stamp;
+}
+
+void
+fm_registry_notify(const char *name, int version)
+{
+	StringInfoData payload;
+
+	initStringInfo(&payload);
+	appendStringInfoString(&payload, "{\"model\": ");
+	escape_json(&payload, name);
+	appendStringInfo(&payload, ", \"version\": %d}", version);
+	Async_Notify("fmtopx", payload.data);
+}
+
+void
+fm_registry_activate(Oid schema, const char *name, int version)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, name);
+	add_integer(&arguments, version, false);
+	add_bigint(&arguments, next_stamp());
+	run_as_registry_owner(schema, "fm_model",
+						  "UPDATE %s SET active_version = $2, stamp = $3 WHERE model = $1",
+						  &arguments);
+	fm_registry_notify(name, version);
+}
+
+void
+fm_registry_set_options(Oid schema, const char *name, int keep_versions, float max_worse)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, name);
+	add_integer(&arguments, keep_versions, keep_versions == 0);
+	add_real(&arguments, max_worse);
+	run_as_registry_owner(schema, "fm_model",
+						  "UPDATE %s SET keep_versions = coalesce($2, keep_versions), "
+						  "max_worse = coalesce($3, max_worse) WHERE model = $1",
+						  &arguments);
+}
+
 void
 fm_registry_number_run(Oid schema, FmRun *run)
 {
 	Arguments arguments = {0};
-	FmRoleSwitch previous;
 
-	add_text(&arguments, run->model);
 	/* a snapshot older than the last training fails here, as a serialization failure */
-	run_as_registry_owner(schema, "fm_model", "SELECT FROM %s WHERE model = $1 FOR NO KEY UPDATE",
-						  &arguments);
+	(void) fm_registry_lock_pointer(schema, run->model);
+	add_text(&arguments, run->model);
 	/* the training lock is ours, so whoever was running has died without a word */
 	run_as_registry_owner(schema, "fm_run",
 						  "UPDATE %s SET status = 'failed', message = 'the connection was lost' "
@@ -110,12 +178,7 @@ fm_registry_number_run(Oid schema, FmRun *run)
 						  "SELECT coalesce(max(version), 0) + 1 FROM %s WHERE model = $1",
 						  &arguments);
 	run->version = DatumGetInt32(fm_spi_value_not_null(0, 1));
-
-	/* A sequence never goes back, so no later training can be taken for one that was rolled back. */
-	previous = fm_act_as(fm_registry_owner(schema));
-	run->stamp = DatumGetInt64(
-		DirectFunctionCall1(nextval_oid, ObjectIdGetDatum(get_relname_relid("fm_stamp", schema))));
-	fm_restore_role(&previous);
+	run->stamp = next_stamp();
 }
 
 void
@@ -135,6 +198,7 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	add_text(&arguments, definition->user_column);
 	add_text(&arguments, definition->item_column);
 	add_text(&arguments, definition->rating_column);
+	add_text(&arguments, definition->weight_column);
 	add_text(&arguments, definition->task);
 	add_text(&arguments, definition->solver);
 	add_integer(&arguments, definition->num_factors, false);
@@ -148,16 +212,16 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	run_as_registry_owner(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
-		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
-		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, history, test_size, seed, "
-		"workers) "
+		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
+		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
+		"workers, history) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"false, $19, $20, $21) "
+		"$19, $20, $21, $22, false) "
 		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
-		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
-		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers) = "
-		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-		"$21) WHERE m.version_table = $2",
+		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
+		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
+		"workers) = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+		"$19, $20, $21, $22) WHERE m.version_table = $2",
 		&arguments);
 	if (SPI_processed != 1)
 		ereport(ERROR,
@@ -194,6 +258,48 @@ add_metrics(Arguments *arguments, const FmErrorSums *sums)
 									 fm_rmse(sums), fm_mae(sums), (long long) sums->count));
 }
 
+bool
+fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, float max_worse)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, run->model);
+	add_text(&arguments, definition->task);
+	add_metrics(&arguments, &run->test);
+	add_real(&arguments, max_worse);
+	/* a metric of which less is better, one a task; the more there is of it, the worse */
+	run_as_registry_owner(
+		schema, "fm_run",
+		"SELECT pg_catalog.format('test %%s %%s is worse than %%s of version %%s by more than %%s "
+		"%%%%', "
+		"n.key, n.value, r.test_metrics ->> n.key, r.version, trim_scale(round((100 * "
+		"$4)::numeric, 2))) "
+		"FROM %s r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
+		"WHERE r.model = $1 AND r.task = $2 AND n.key IN ('rmse', 'log_loss') "
+		"AND r.version = (SELECT active_version FROM %s WHERE model = $1) "
+		"AND n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) LIMIT 1",
+		&arguments);
+	run->refused = SPI_processed > 0;
+	if (run->refused)
+		strlcpy(run->message, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+				sizeof(run->message));
+	return run->refused;
+}
+
+/* The oldest runs, but for that of the version being served. */
+static void
+delete_old_runs(Oid schema, const FmRun *run)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, run->model);
+	add_integer(&arguments, run->version - KEPT_RUNS, false);
+	run_as_registry_owner(schema, "fm_run",
+						  "DELETE FROM %s WHERE model = $1 AND version <= $2 AND version <> "
+						  "(SELECT active_version FROM %s WHERE model = $1)",
+						  &arguments);
+}
+
 void
 fm_registry_finish_run(Oid schema, const FmRun *run)
 {
@@ -209,12 +315,15 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_bigint(&arguments, run->skipped);
 	add_metrics(&arguments, &run->train);
 	add_metrics(&arguments, &run->test);
+	add_text(&arguments, run->refused ? "refused" : "succeeded");
+	add_text(&arguments, run->refused ? run->message : NULL);
 	run_as_registry_owner(
 		schema, "fm_run",
-		"UPDATE %s SET status = 'succeeded', finished_at = $3, iterations = $4, users = $5, "
-		"items = $6, features = $5 + $6, ratings = $7, skipped = $8, train_metrics = $9::jsonb, "
-		"test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
+		"UPDATE %s SET status = $11, message = $12, finished_at = $3, iterations = $4, "
+		"users = $5, items = $6, features = $5 + $6, ratings = $7, skipped = $8, "
+		"train_metrics = $9::jsonb, test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
 		&arguments);
+	delete_old_runs(schema, run);
 }
 
 void
@@ -229,6 +338,19 @@ fm_registry_fail_run(Oid schema, const FmRun *run, const char *message)
 	run_as_registry_owner(schema, "fm_run",
 						  "UPDATE %s SET status = 'failed', finished_at = $3, message = $4 "
 						  "WHERE model = $1 AND version = $2",
+						  &arguments);
+}
+
+void
+fm_registry_note_run(Oid schema, const FmRun *run, const char *message)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, run->model);
+	add_integer(&arguments, run->version, false);
+	add_text(&arguments, message);
+	run_as_registry_owner(schema, "fm_run",
+						  "UPDATE %s SET message = $3 WHERE model = $1 AND version = $2",
 						  &arguments);
 }
 
@@ -268,6 +390,18 @@ fm_registry_delete_target(Oid schema, const char *model, Oid target)
 	add_relation(&arguments, target);
 	run_as_registry_owner(schema, "fm_target", "DELETE FROM %s WHERE model = $1 AND target = $2",
 						  &arguments);
+}
+
+char *
+fm_registry_target_model(Oid schema, Oid target)
+{
+	Arguments arguments = {0};
+
+	add_relation(&arguments, target);
+	run_as_registry_owner(schema, "fm_target", "SELECT model FROM %s WHERE target = $1",
+						  &arguments);
+	return SPI_processed == 0 ? NULL
+							  : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
 FmTarget *

@@ -25,6 +25,8 @@ typedef struct FmRun
 	int64 skipped;
 	FmErrorSums train;
 	FmErrorSums test; /* count 0: nothing was held out */
+	bool refused;	  /* not published, for the reason in message */
+	char message[200];
 } FmRun;
 
 /* Wait for whoever is creating a model of this name, and keep others from it until the transaction ends. */
@@ -33,13 +35,39 @@ extern void fm_registry_lock_name(Oid schema, const char *name);
 /* The version and stamp of the next training. The model must be locked: runs left running are failed. */
 extern void fm_registry_number_run(Oid schema, FmRun *run);
 
+/*
+ * Keep others from moving the model's pointer until the transaction ends; the version it points at, or 0
+ * if there is no such model any more.
+ */
+extern int fm_registry_lock_pointer(Oid schema, const char *name);
+
+/* Point at another version, under a stamp of its own, and tell who listens. */
+extern void fm_registry_activate(Oid schema, const char *name, int version);
+
+/* NOTIFY fmtopx, when the transaction commits, that a version is being served from then on. */
+extern void fm_registry_notify(const char *name, int version);
+
+/* 0 and NaN: as it is. */
+extern void fm_registry_set_options(Oid schema, const char *name, int keep_versions,
+									float max_worse);
+
+/*
+ * Whether the run is worse on the ratings held out than the version being served by more than the share
+ * max_worse; if so, marks it as refused and says why. False where there is nothing to compare.
+ */
+extern bool fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition,
+								   float max_worse);
+
 /* Insert the model or replace its definition and active version; an error if the name is another's. */
 extern void fm_registry_save_model(Oid schema, const FmModel *model);
 
 /* Record a training that has begun. The caller holds the model's training lock. */
 extern void fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definition);
-extern void fm_registry_finish_run(Oid schema, const FmRun *run);
+extern void fm_registry_finish_run(Oid schema, const FmRun *run); /* also deletes the oldest */
 extern void fm_registry_fail_run(Oid schema, const FmRun *run, const char *message);
+
+/* What went wrong after the version was published. */
+extern void fm_registry_note_run(Oid schema, const FmRun *run, const char *message);
 
 /* Remove a model with its runs and targets; no error if there is none. */
 extern void fm_registry_delete_model(Oid schema, const char *name);
@@ -48,6 +76,9 @@ extern void fm_registry_delete_model(Oid schema, const char *name);
 extern void fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x,
 									bool exclude_seen);
 extern void fm_registry_delete_target(Oid schema, const char *model, Oid target);
+
+/* The model that keeps a table fresh, in the current context, or NULL. */
+extern char *fm_registry_target_model(Oid schema, Oid target);
 
 typedef struct FmTarget
 {

@@ -1,7 +1,7 @@
 /*
- * What a user has rated, read live from the ratings relation: for one user, or for all in turn.
+ * What one user has rated, read live from the ratings relation.
  *
- * For one, the statement is `WHERE user = $1`, so an index on the relation's user column serves it, and it runs
+ * The statement is `WHERE user = $1`, so an index on the relation's user column serves it, and it runs
  * as the model's owner, who may be allowed to read what the caller may not. Where items are integers
  * the relation alone is read and the ids are looked up in memory; other types are joined to the item
  * table, so that what counts as the same item is what SQL calls equal.
@@ -13,11 +13,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#define ROWS_PER_FETCH 10000
-
-/* The relation must still be there, with the columns of the types that the model was made for. */
-static void
-check_relation(const FmServing *serving)
+void
+fm_check_ratings(const FmServing *serving)
 {
 	const FmDefinition *definition = &serving->model.definition;
 	const char *columns[] = {definition->user_column, definition->item_column};
@@ -92,7 +89,7 @@ seen_item(const FmLoaded *loaded, Datum value)
 {
 	if (!loaded->item_type.is_integer)
 		return fm_loaded_check_idx(loaded, DatumGetInt32(value));
-	return fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, value));
+	return fm_image_find_integer(loaded->image, fm_id_as_int64(&loaded->item_type, value));
 }
 
 void
@@ -103,7 +100,7 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 
-	check_relation(serving);
+	fm_check_ratings(serving);
 	fm_plan_execute(&loaded->seen_plan, seen_query(serving), loaded->item_type.is_integer ? 1 : 2,
 					types, values, serving->read_only);
 	fm_spi_expect(columns, 1);
@@ -115,97 +112,4 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 			fm_add_items(set, &item, 1);
 	}
 	SPI_freetuptable(SPI_tuptable);
-}
-
-struct FmSeenStream
-{
-	const FmLoaded *loaded;
-	Portal cursor;
-	SPITupleTable *rows; /* the batch at hand */
-	uint64 num_rows;
-	uint64 next;
-};
-
-static char *
-seen_by_user_query(const FmServing *serving)
-{
-	const FmLoaded *loaded = serving->loaded;
-	const FmModel *model = &serving->model;
-	char *user = psprintf("r.%s", quote_identifier(model->definition.user_column));
-	char *item = psprintf("r.%s", quote_identifier(model->definition.item_column));
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT u.idx, %s FROM %s r JOIN %s u ON u.version = $1 AND ",
-					 loaded->item_type.is_integer ? item : "i.idx",
-					 fm_relation_sql(model->definition.ratings),
-					 fm_relation_sql(model->user_table));
-	fm_append_equality(&sql, "u.user_id", loaded->user_type.type, user);
-	if (!loaded->item_type.is_integer)
-	{
-		appendStringInfo(&sql, " JOIN %s i ON i.version = $1 AND ",
-						 fm_relation_sql(model->item_table));
-		fm_append_equality(&sql, "i.item_id", loaded->item_type.type, item);
-	}
-	appendStringInfo(&sql, " WHERE %s IS NOT NULL ORDER BY u.idx", item);
-	return sql.data;
-}
-
-static void
-fetch_seen_rows(FmSeenStream *stream)
-{
-	const Oid columns[] = {INT4OID, seen_item_type(stream->loaded)};
-
-	SPI_freetuptable(stream->rows);
-	SPI_cursor_fetch(stream->cursor, true, ROWS_PER_FETCH);
-	fm_spi_expect(columns, 2);
-	stream->rows = SPI_tuptable;
-	stream->num_rows = SPI_processed;
-	stream->next = 0;
-}
-
-FmSeenStream *
-fm_seen_open(const FmServing *serving)
-{
-	FmSeenStream *stream = palloc0(sizeof(FmSeenStream));
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version)};
-
-	check_relation(serving);
-	stream->loaded = serving->loaded;
-	stream->cursor = SPI_cursor_open_with_args(NULL, seen_by_user_query(serving), 1, types, values,
-											   NULL, serving->read_only, 0);
-	fetch_seen_rows(stream);
-	return stream;
-}
-
-void
-fm_seen_add_next(FmSeenStream *stream, int32 user_idx, uint64 *set)
-{
-	while (stream->num_rows > 0)
-	{
-		for (; stream->next < stream->num_rows; stream->next++)
-		{
-			HeapTuple row = stream->rows->vals[stream->next];
-			bool isnull;
-			int32 user = DatumGetInt32(SPI_getbinval(row, stream->rows->tupdesc, 1, &isnull));
-			int32 item;
-
-			if (user > user_idx)
-				return;
-			if (user < user_idx)
-				continue;
-			item = seen_item(stream->loaded, SPI_getbinval(row, stream->rows->tupdesc, 2, &isnull));
-			if (item >= 0)
-				fm_add_items(set, &item, 1);
-		}
-		fetch_seen_rows(stream);
-	}
-}
-
-void
-fm_seen_close(FmSeenStream *stream)
-{
-	SPI_freetuptable(stream->rows);
-	SPI_cursor_close(stream->cursor);
 }

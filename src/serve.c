@@ -71,9 +71,9 @@ fm_serve_item_out(const FmServing *serving, int32 item)
 	Datum result;
 
 	if (serving->form == FM_IDS_BIGINT)
-		return Int64GetDatum(loaded->item_keys[item]);
+		return Int64GetDatum(fm_image_integer_id(loaded->image, item));
 	previous = MemoryContextSwitchTo(serving->context);
-	result = CStringGetTextDatum(fm_id_text(&loaded->item_type, loaded->item_ids[item]));
+	result = CStringGetTextDatum(fm_id_text(&loaded->item_type, fm_loaded_item_id(loaded, item)));
 	MemoryContextSwitchTo(previous);
 	return result;
 }
@@ -166,9 +166,9 @@ find_items(const FmServing *serving, const Datum *ids, int num_ids, int32 *count
 
 	for (int i = 0; i < num_ids; i++)
 	{
-		int32 item = integer
-						 ? fm_loaded_find_item(loaded, fm_id_as_int64(&loaded->item_type, ids[i]))
-						 : find_item_by_query(serving, sql, ids[i]);
+		int32 item = integer ? fm_image_find_integer(loaded->image,
+													 fm_id_as_int64(&loaded->item_type, ids[i]))
+							 : find_item_by_query(serving, sql, ids[i]);
 
 		if (item >= 0)
 			items[found++] = item;

@@ -68,12 +68,15 @@ extern uint64 *fm_new_item_set(const FmLoaded *loaded);
 extern void fm_add_items(uint64 *set, const int32 *items, int32 count);
 extern bool fm_item_is_in(const uint64 *set, int32 item);
 
+/* An error unless the ratings relation is still there, with columns of the types the model was made for. */
+extern void fm_check_ratings(const FmServing *serving);
+
 /* Add the items that the ratings relation holds for the user now (seen.c). */
 extern void fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set);
 
 /*
- * The same for every user of the model in turn: the relation is read once, in the order of the users'
- * idx. Ask for ascending idx. Memory does not grow with the relation.
+ * The same for every user of the model in turn (seen_all.c). Ask for ascending idx. The relation is read
+ * once, and memory beyond maintenance_work_mem is not used, however large it is.
  */
 typedef struct FmSeenStream FmSeenStream;
 

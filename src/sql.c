@@ -9,6 +9,7 @@
 #include "sql.h"
 
 #include "catalog/pg_operator.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -108,11 +109,9 @@ fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
 }
 
-void
-fm_spi_expect(const Oid *types, int num_columns)
+static void
+expect_columns(TupleDesc desc, const Oid *types, int num_columns)
 {
-	TupleDesc desc = SPI_tuptable->tupdesc;
-
 	for (int i = 0; i < num_columns; i++)
 		if (SPI_gettypeid(desc, i + 1) != types[i])
 			ereport(ERROR,
@@ -121,6 +120,63 @@ fm_spi_expect(const Oid *types, int num_columns)
 							NameStr(TupleDescAttr(desc, i)->attname),
 							format_type_be(SPI_gettypeid(desc, i + 1)), format_type_be(types[i])),
 					 errhint("Give it back its type, or drop the model and train it again.")));
+}
+
+void
+fm_spi_expect(const Oid *types, int num_columns)
+{
+	expect_columns(SPI_tuptable->tupdesc, types, num_columns);
+}
+
+/* A destination of rows that is a callback. */
+typedef struct RowReceiver
+{
+	DestReceiver receiver;
+	FmRowCallback callback;
+	void *state;
+	MemoryContext row_context;
+} RowReceiver;
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	RowReceiver *rows = (RowReceiver *) self;
+	MemoryContext previous = MemoryContextSwitchTo(rows->row_context);
+	bool more;
+
+	slot_getallattrs(slot);
+	more = rows->callback(rows->state, slot);
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(rows->row_context);
+	return more;
+}
+
+static void
+start_receiver(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+end_receiver(DestReceiver *self)
+{
+}
+
+void
+fm_spi_scan(const char *sql, int num_args, Oid *types, Datum *values, bool read_only,
+			const Oid *columns, int num_columns, FmRowCallback callback, void *state)
+{
+	Portal portal = SPI_cursor_open_with_args(NULL, sql, num_args, types, values, NULL, read_only,
+											  0);
+	RowReceiver rows = {{receive_row, start_receiver, end_receiver, end_receiver, DestNone},
+						callback,
+						state,
+						AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
+											  ALLOCSET_SMALL_SIZES)};
+
+	expect_columns(portal->tupDesc, columns, num_columns);
+	PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
+	SPI_cursor_close(portal);
+	MemoryContextDelete(rows.row_context);
 }
 
 Datum

@@ -52,6 +52,16 @@ extern void fm_plan_free(FmPlan *plan);
  * not be taken for what it was. */
 extern void fm_spi_expect(const Oid *types, int num_columns);
 
+/*
+ * Run a query and hand over each row as it comes, without a copy of it; no argument is null. Columns must
+ * have these types, as in fm_spi_expect. The row is gone after the call, and so is what is allocated in the
+ * memory context that is current in it. The callback returns whether it wants more.
+ */
+typedef bool (*FmRowCallback)(void *state, TupleTableSlot *row);
+
+extern void fm_spi_scan(const char *sql, int num_args, Oid *types, Datum *values, bool read_only,
+						const Oid *columns, int num_columns, FmRowCallback callback, void *state);
+
 /* A column (from 1) of a row of the last result. */
 extern Datum fm_spi_value(uint64 row, int column, bool *isnull);
 

@@ -15,6 +15,7 @@
 #include "core/solver.h"
 #include "load.h"
 #include "model.h"
+#include "storage/block.h"
 
 /* Errors unless the name is one that tables can be named after. */
 extern void fm_check_model_name(const char *name);
@@ -42,8 +43,28 @@ typedef struct FmResult
 extern void fm_store_version(const FmModel *model, Oid extension_schema, int version,
 							 const FmResult *result);
 
-/* Delete all versions but two (which may be the same). */
-extern void fm_store_prune(const FmModel *model, int keep, int keep_too);
+/*
+ * Keep so many versions, these two first, then the latest: the others' rows in the version table are
+ * deleted, which makes them unknown. The rest of them is left to the two functions below.
+ */
+extern void fm_store_keep(const FmModel *model, int version, int previous_version,
+						  int keep_versions);
+
+/* Delete all rows of versions that are not in the version table. */
+extern void fm_store_prune(const FmModel *model);
+
+/* The same in steps: false when all is done. The position is all zero to begin with. */
+typedef struct FmPruning
+{
+	int table;
+	BlockNumber block;
+	BlockNumber num_blocks; /* of the table, when its first block was looked at */
+} FmPruning;
+
+extern bool fm_store_prune_step(const FmModel *model, FmPruning *position);
+
+/* Whether a version is in the version table. */
+extern bool fm_store_has_version(const FmModel *model, int version);
 
 /* Drop the tables that are left, as the current user. */
 extern void fm_store_drop_tables(const FmModel *model);

@@ -1,18 +1,16 @@
 /*
- * fm_write_top_x: every user's list in a table, rewritten in place.
+ * fm_write_top_x: every user's list in a table, created or rewritten in place.
  *
- * The lists are computed into a tuplestore first, then compared with the table by three statements that
- * update, insert and delete only what differs; a new table is filled before its primary key is built.
- * All of it is the caller's transaction, so a reader sees either the old lists or the new ones.
+ * The lists are computed first (lists.c). A new table is filled in bulk before its primary key is built
+ * (target_fill.c); in an existing one only what differs is touched (target_diff.c). All of it is the
+ * caller's transaction, so a reader sees either the old lists or the new ones.
  *
  * Locking: ShareUpdateExclusiveLock on the target until the end of the transaction, so that two rewrites
  * of it come one after the other; no reader waits. The statements run as the table's owner under a
- * security-restricted operation, since the table may carry triggers. Memory: the tuplestore spills to
- * disk beyond maintenance_work_mem.
+ * security-restricted operation, since the table may carry triggers.
  */
 #include "target.h"
 
-#include "batch.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
@@ -24,89 +22,43 @@
 
 PG_FUNCTION_INFO_V1(fm_write_top_x);
 
-/* Every user's list, typed as the model's ids are. */
-typedef struct Lists
+/* A call's lists and whose model they come from. */
+typedef struct Written
 {
-	FmServing serving;
-	TupleDesc desc;
-	Tuplestorestate *store;
-	FmIdType user_type;
-	FmIdType item_type;
+	FmLists *lists;
 	char *model;
-	int64 num_rows;
-} Lists;
-
-enum
-{
-	LIST_USER_ID = 1,
-	LIST_RANK,
-	LIST_ITEM_ID,
-	LIST_SCORE
-};
-
-static TupleDesc
-list_desc(const FmIdType *user_type, const FmIdType *item_type)
-{
-	TupleDesc desc = CreateTemplateTupleDesc(4);
-
-	TupleDescInitEntry(desc, LIST_USER_ID, "user_id", user_type->type, user_type->typmod, 0);
-	TupleDescInitEntryCollation(desc, LIST_USER_ID, user_type->collation);
-	TupleDescInitEntry(desc, LIST_RANK, "rank", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, LIST_ITEM_ID, "item_id", item_type->type, item_type->typmod, 0);
-	TupleDescInitEntryCollation(desc, LIST_ITEM_ID, item_type->collation);
-	TupleDescInitEntry(desc, LIST_SCORE, "score", FLOAT4OID, -1, 0);
-	return desc;
-}
-
-/* FmListCallback */
-static void
-put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
-{
-	Lists *lists = state;
-	bool nulls[4] = {false};
-
-	for (int32 r = 0; r < count; r++)
-	{
-		Datum values[] = {user->id, Int32GetDatum(r + 1),
-						  lists->serving.loaded->item_ids[hits[r].item],
-						  Float4GetDatum((float) (user->vector.base + hits[r].score))};
-
-		tuplestore_putvalues(lists->store, lists->desc, values, nulls);
-	}
-	lists->num_rows += count;
-}
+} Written;
 
 /* Compute the lists as the current user; they live in the current context. */
-static Lists *
+static Written
 compute_lists(FunctionCallInfo fcinfo, text *model, int32 x, bool exclude_seen)
 {
-	Lists *lists = palloc0(sizeof(Lists));
+	FmServing serving;
 	MemoryContext context = CurrentMemoryContext;
+	Written written;
 
-	lists->store = tuplestore_begin_heap(true, false, maintenance_work_mem);
-	fm_serve_begin(&lists->serving, fcinfo, model, FM_IDS_TEXT, context);
-	lists->user_type = lists->serving.loaded->user_type;
-	lists->item_type = lists->serving.loaded->item_type;
-	lists->model = lists->serving.model.name;
+	fm_serve_begin(&serving, fcinfo, model, FM_IDS_TEXT, context);
 	MemoryContextSwitchTo(context);
-	lists->desc = list_desc(&lists->user_type, &lists->item_type);
-	fm_batch_top_x(&lists->serving, x, exclude_seen, put_list, lists);
-	fm_serve_end(&lists->serving);
-	return lists;
+	written.lists = fm_lists_compute(&serving, x, exclude_seen);
+	written.model = serving.model.name;
+	fm_serve_end(&serving);
+	return written;
 }
 
 static void
-create_target(const Lists *lists, const char *qualified)
+create_target(const FmLists *lists, Oid namespace, const char *name)
 {
+	char *qualified = fm_qualified_sql(namespace, name);
+	Oid table;
+
 	fm_spi_execute(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
 							"item_id %s NOT NULL, score real NOT NULL)",
 							qualified, fm_id_type_sql(&lists->user_type),
 							fm_id_type_sql(&lists->item_type)),
 				   0, NULL, NULL, NULL, false);
-	fm_spi_execute(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
-							"SELECT user_id, rank, item_id, score FROM new_lists",
-							qualified),
-				   0, NULL, NULL, NULL, false);
+	table = get_relname_relid(name, namespace);
+	if (!fm_target_fill(table, lists))
+		fm_target_update(qualified, lists);
 	fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), 0, NULL,
 				   NULL, NULL, false);
 }
@@ -130,7 +82,7 @@ check_target_column(Oid target, const char *column, Oid type)
 }
 
 static void
-check_target(const Lists *lists, Oid target)
+check_target(const FmLists *lists, Oid target)
 {
 	char kind = get_rel_relkind(target);
 
@@ -143,53 +95,24 @@ check_target(const Lists *lists, Oid target)
 	check_target_column(target, "score", FLOAT4OID);
 }
 
-/* Update, insert and delete what differs, and touch nothing else. */
+/* Bring the target up to date, or create it in a schema under a name, as its owner. */
 static void
-update_target(const Lists *lists, const char *qualified)
-{
-	StringInfoData same_row;
-	StringInfoData same_item;
-
-	initStringInfo(&same_row);
-	appendStringInfoString(&same_row, "t.rank = n.rank AND ");
-	fm_append_equality(&same_row, "t.user_id", lists->user_type.type, "n.user_id");
-	initStringInfo(&same_item);
-	fm_append_equality(&same_item, "t.item_id", lists->item_type.type, "n.item_id");
-
-	fm_spi_execute(psprintf("UPDATE %s t SET item_id = n.item_id, score = n.score FROM new_lists n "
-							"WHERE %s AND NOT coalesce(%s AND t.score = n.score, false)",
-							qualified, same_row.data, same_item.data),
-				   0, NULL, NULL, NULL, false);
-	fm_spi_execute(psprintf("DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM new_lists n WHERE %s)",
-							qualified, same_row.data),
-				   0, NULL, NULL, NULL, false);
-	fm_spi_execute(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
-							"SELECT user_id, rank, item_id, score FROM new_lists n "
-							"WHERE NOT EXISTS (SELECT FROM %s t WHERE %s)",
-							qualified, qualified, same_row.data),
-				   0, NULL, NULL, NULL, false);
-}
-
-/* Bring the target (InvalidOid: to be created under that name) up to date, as its owner. */
-static void
-write_lists(const Lists *lists, Oid target, const char *new_name, Oid owner)
+write_lists(FmLists *lists, Oid target, Oid namespace, const char *new_name, Oid owner)
 {
 	FmRoleSwitch previous;
 
 	fm_spi_connect();
 	previous = fm_act_as(owner);
-	fm_spi_register_rows("new_lists", lists->desc, lists->store, lists->num_rows);
 	if (OidIsValid(target))
 	{
 		check_target(lists, target);
-		update_target(lists, fm_relation_sql(target));
+		fm_target_update(fm_relation_sql(target), lists);
 	}
 	else
-		create_target(lists, new_name);
-	SPI_unregister_relation("new_lists");
+		create_target(lists, namespace, new_name);
 	fm_restore_role(&previous);
 	fm_spi_finish();
-	tuplestore_end(lists->store);
+	fm_lists_free(lists);
 }
 
 /* ErrorContextCallback: among several targets, which one. */
@@ -205,7 +128,8 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 {
 	FmRoleSwitch previous;
 	ErrorContextCallback context = {error_context_stack, name_target, fm_relation_sql(target)};
-	Lists *lists;
+	Written written;
+	int64 num_rows;
 	Oid owner;
 
 	error_context_stack = &context;
@@ -215,11 +139,12 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the target with OID %u has been dropped meanwhile", target)));
 	previous = fm_act_as(owner);
-	lists = compute_lists(fcinfo, cstring_to_text(model), x, exclude_seen);
+	written = compute_lists(fcinfo, cstring_to_text(model), x, exclude_seen);
 	fm_restore_role(&previous);
-	write_lists(lists, target, NULL, owner);
+	num_rows = written.lists->num_rows;
+	write_lists(written.lists, target, InvalidOid, NULL, owner);
 	error_context_stack = context.previous;
-	return lists->num_rows;
+	return num_rows;
 }
 
 /* Remember the target, in the registry's name. */
@@ -235,7 +160,8 @@ Datum
 fm_write_top_x(PG_FUNCTION_ARGS)
 {
 	RangeVar *name;
-	Lists *lists;
+	Written written;
+	int64 num_rows;
 	Oid namespace;
 	Oid target;
 	int32 x = fm_x_argument(fcinfo, 1);
@@ -249,17 +175,18 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	target = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock, RVR_MISSING_OK,
 									  RangeVarCallbackOwnsRelation, NULL);
 
-	lists = compute_lists(fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2), x, exclude_seen);
+	written = compute_lists(fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2), x, exclude_seen);
+	num_rows = written.lists->num_rows;
 	if (OidIsValid(target))
-		write_lists(lists, target, NULL, fm_relation_owner(target));
+		write_lists(written.lists, target, InvalidOid, NULL, fm_relation_owner(target));
 	else
 	{
 		namespace = RangeVarGetCreationNamespace(name);
-		write_lists(lists, InvalidOid, fm_qualified_sql(namespace, name->relname), GetUserId());
+		write_lists(written.lists, InvalidOid, namespace, name->relname, GetUserId());
 		target = get_relname_relid(name->relname, namespace);
 	}
 	if (get_rel_persistence(target) !=
 		RELPERSISTENCE_TEMP) /* which no other session could refresh */
-		register_target(fcinfo, lists->model, target, x, exclude_seen);
-	PG_RETURN_INT64(lists->num_rows);
+		register_target(fcinfo, written.model, target, x, exclude_seen);
+	PG_RETURN_INT64(num_rows);
 }

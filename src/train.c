@@ -102,16 +102,18 @@ score_ratings(const Fit *fit, FmRun *run)
 	for (int32 user = 0; user < ratings->num_users; user++)
 		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
 		{
+			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
+
 			fm_add_error(&run->train, fm_score(&fit->parameters, user, ratings->user_item[r]),
-						 ratings->user_value[r]);
-			sum += ratings->user_value[r];
+						 ratings->user_value[r], weight);
+			sum += weight * ratings->user_value[r];
 			if (r % 65536 == 0)
 				CHECK_FOR_INTERRUPTS();
 		}
 	for (int64 r = 0; r < held_out->count; r++)
 		fm_add_error(&run->test, fm_score(&fit->parameters, held_out->user[r], held_out->item[r]),
-					 held_out->value[r]);
-	return sum / (double) ratings->num_ratings;
+					 held_out->value[r], held_out->weight != NULL ? held_out->weight[r] : 1);
+	return sum / run->train.weight;
 }
 
 static void
@@ -150,6 +152,35 @@ training_host(MemoryContext context)
 	return host;
 }
 
+/* The quality gate. */
+static bool
+is_refused(Oid schema, const FmModel *model, FmRun *run)
+{
+	if (!fm_registry_refuse_run(schema, run, &model->definition, model->max_worse))
+		return false;
+	ereport(WARNING,
+			(errmsg("version %d of model \"%s\" is not published", run->version, model->name),
+			 errdetail("Its %s.", run->message)));
+	return true;
+}
+
+/* Point at the version that has been stored, and let go of those that are one too many. */
+static void
+publish(Oid schema, FmModel *model, const FmRun *run)
+{
+	/* somebody may have activated another since the training began */
+	int previous_version = fm_registry_lock_pointer(schema, model->name);
+	FmRoleSwitch previous = fm_act_as(model->owner);
+
+	if (previous_version > 0)
+		fm_store_keep(model, run->version, previous_version, model->keep_versions);
+	fm_restore_role(&previous);
+	model->version = run->version;
+	model->stamp = run->stamp;
+	fm_registry_save_model(schema, model);
+	fm_registry_notify(model->name, run->version);
+}
+
 void
 fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun *run)
 {
@@ -160,7 +191,6 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 	FmLoad load;
 	Fit fit = {0};
 	FmResult result;
-	int previous_version = OidIsValid(namespace) ? run->version : model->version;
 
 	prepare_tables(extension_schema, model, namespace);
 	fm_progress_phase(model->name, FM_PHASE_LOADING);
@@ -173,13 +203,14 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 	result = (FmResult){&fit.parameters, &load, fit.user_canonical, fit.item_canonical,
 						score_ratings(&fit, run)};
 	fm_release_ratings(fit.shared);
-	fm_store_version(model, extension_schema, run->version, &result);
-	fm_store_prune(model, run->version, previous_version);
-	fm_restore_role(&previous);
-
-	model->version = run->version;
-	model->stamp = run->stamp;
-	fm_registry_save_model(extension_schema, model);
+	if (!OidIsValid(namespace) && is_refused(extension_schema, model, run))
+		fm_restore_role(&previous);
+	else
+	{
+		fm_store_version(model, extension_schema, run->version, &result);
+		fm_restore_role(&previous);
+		publish(extension_schema, model, run);
+	}
 	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
 	MemoryContextDelete(context);
@@ -200,6 +231,16 @@ creation_namespace(Oid ratings)
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(namespace));
 	return namespace;
+}
+
+/* Delete at once what is not kept any more. */
+static void
+prune(const FmModel *model)
+{
+	FmRoleSwitch previous = fm_act_as(model->owner);
+
+	fm_store_prune(model);
+	fm_restore_role(&previous);
 }
 
 /* The row of fm_runs, as this function returns it. Ends the SPI connection. */
@@ -258,6 +299,8 @@ fm_train(PG_FUNCTION_ARGS)
 	run.model = name;
 	fm_registry_number_run(schema, &run);
 	fm_train_and_publish(schema, &model, namespace, &run);
+	if (exists && !run.refused)
+		prune(&model);
 	fm_registry_start_run(schema, &run, &model.definition);
 	fm_registry_finish_run(schema, &run);
 	return finish_with_run(schema, &run);

@@ -9,7 +9,8 @@
 
 /*
  * Train the model as *model defines it and publish the result: the rows of the new version, the
- * registry's pointer to it, the run's figures. The run must have been numbered (and, for a model that
+ * registry's pointer to it, the run's figures. A run that is worse than the model allows is marked as
+ * refused instead, with a warning. The rows of versions not kept any more are left to fm_store_prune. The run must have been numbered (and, for a model that
  * exists, may have been started). `namespace` is where to create the tables of a new model, or
  * InvalidOid for one that exists. Acts as model->owner. SPI must be connected.
  */

@@ -76,7 +76,7 @@ fm_item_vectors(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		fm_scan_get(loaded->matrix, item, vector, vector + loaded->num_factors);
 		put_vector((ReturnSetInfo *) fcinfo->resultinfo,
-				   fm_id_text(&loaded->item_type, loaded->item_ids[item]), vector,
+				   fm_id_text(&loaded->item_type, fm_loaded_item_id(loaded, item)), vector,
 				   loaded->num_factors + 1);
 		MemoryContextSwitchTo(previous);
 		MemoryContextReset(row);

@@ -4,10 +4,10 @@
  * The mean of S samples is b̄ + w̄_u + w̄_i + <p_u, q_i>, where p_u and q_i are the S samples' v_u and
  * v_i one after the other (scaled): still a factorization machine, of rank S·k. Its best
  * approximation of rank r is the truncated singular value decomposition of P Qᵀ (Eckart and Young
- * 1936), which needs nothing larger than the two Gram matrices: with PᵀP = E D Eᵀ, A = Q E √D and
- * AᵀA = F S² Fᵀ,
+ * 1936), which needs nothing larger than the two Gram matrices: with PᵀP = L Lᵀ (Cholesky) and
+ * Lᵀ QᵀQ L = F S² Fᵀ,
  *
- *   P Qᵀ = (P E D^-½ F) S (Q E √D F S⁻¹)ᵀ,   both brackets with orthonormal columns.
+ *   P Qᵀ = (P L⁻ᵀ F) S (Q L F S⁻¹)ᵀ,   both brackets with orthonormal columns.
  *
  * Samples arrive one by one, so P and Q are kept as `capacity` columns: when these are full they
  * are cut back to `kept` columns, somewhat more than the model has, and filled up again. Memory
@@ -17,13 +17,20 @@
  * goes to its w and b, exactly: with means a and c, <v_u, v_i> = <v_u - a, v_i - c> + <v_u - a, c>
  * + <a, v_i - c>
  * + <a, c>. All means of w and b are taken in double.
+ *
+ * A team (team.h) shares out whatever is done for each entity: sums by slices that do not depend on
+ * the team, the rest by rows. The leader alone factors the small matrices, while the others wait.
+ * Memory: P, Q, the slices and the two transforms are shared; panels and small matrices are the
+ * member's own.
  */
 #include "core/distill.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "core/lapack.h"
+#include "core/team.h"
 
 /*
  * Columns beyond the model's that survive a cut, and samples (at least) between cuts. More of
@@ -31,12 +38,29 @@
  * the exact posterior mean's.
  */
 #define OVERSAMPLING 8
-#define SAMPLES_BETWEEN_CUTS 4
+#define SAMPLES_BETWEEN_CUTS 2
 
 #define PANEL_ROWS 256
 
+/* Sums over a side are cut into so many slices, those of Gram matrices into as many at most. */
+#define SLICES 16
+
 /* Directions with less than this share of the largest eigenvalue are rounding error. */
 #define EIGENVALUE_TOLERANCE 1e-14
+
+/* Columns reduced, or transformed back, between checks for interrupts. */
+#define EIGEN_COLUMNS 32
+
+/* What the members of a team share. */
+typedef struct Shared
+{
+	double *w[2];		  /* the sum over samples, by entity */
+	float *factor[2];	  /* count × capacity: P and Q */
+	double *centre[2];	  /* SLICES × sample_rank: sums over the entities of a slice */
+	double *gram[2];	  /* slices × capacity²: of the rows of a slice */
+	double *transform[2]; /* capacity × kept, column-major */
+	int *rank;			  /* columns of the transforms */
+} Shared;
 
 struct FmDistiller
 {
@@ -48,16 +72,18 @@ struct FmDistiller
 	int capacity; /* columns at most */
 	int columns;  /* columns in use */
 	int64_t samples;
-	double b;		  /* the sum over samples */
-	double *w[2];	  /* likewise, by entity */
-	float *factor[2]; /* count × capacity: P and Q */
+	double b; /* the sum over samples */
 	double *centre[2];
-	double *gram; /* capacity × capacity, as are the next four */
-	double *left;
-	double *right;
-	double *scratch;
-	double *eigenvalue; /* capacity */
-	double *panel;		/* two panels of PANEL_ROWS × capacity */
+	Shared shared;
+	const float *sample[2]; /* the sample at hand */
+
+	double *panel; /* two panels of PANEL_ROWS × capacity */
+
+	/* The leader's: */
+	double *square[2];	/* capacity × capacity */
+	double *eigenvalue; /* capacity, as is what describes a tridiagonal matrix */
+	double *off_diagonal;
+	double *reflector;
 };
 
 /* No product of P and Q has a higher rank than this. */
@@ -80,15 +106,67 @@ count_columns(const FmProblem *problem, int sample_rank, int num_factors, int *k
 	*capacity = *kept + (between > *kept / 2 ? between : *kept / 2);
 }
 
+/* Slices that a Gram matrix is summed in: such that adding them up is little beside filling them. */
+static int
+count_slices(int32_t entities, int capacity)
+{
+	int32_t slices = 1 + entities / (8 * capacity);
+
+	return slices < SLICES ? slices : SLICES;
+}
+
+double
+fm_distill_shared_size(const FmProblem *problem, int sample_rank, int num_factors)
+{
+	const int arrays = 11, alignment = 64;
+	int kept, capacity;
+	double bytes = arrays * alignment;
+
+	count_columns(problem, sample_rank, num_factors, &kept, &capacity);
+	for (int side = 0; side < 2; side++)
+	{
+		double count = problem->side[side].count;
+		double slices = count_slices(problem->side[side].count, capacity);
+
+		bytes += count * (capacity * sizeof(float) + sizeof(double)) +
+				 ((double) SLICES * sample_rank + slices * capacity * capacity +
+				  (double) capacity * kept) *
+					 sizeof(double);
+	}
+	return bytes;
+}
+
 double
 fm_distill_size(const FmProblem *problem, int sample_rank, int num_factors)
 {
-	double entities = (double) problem->num_rated[FM_USERS] + problem->num_rated[FM_ITEMS];
 	int kept, capacity;
 
 	count_columns(problem, sample_rank, num_factors, &kept, &capacity);
-	return entities * (capacity * sizeof(float) + sizeof(double)) +
-		   4.0 * capacity * capacity * sizeof(double);
+	/* the leader's squares, and what LAPACK works with: two more */
+	return fm_distill_shared_size(problem, sample_rank, num_factors) +
+		   (4.0 * capacity * capacity + 2.0 * PANEL_ROWS * capacity) * sizeof(double);
+}
+
+static void
+allocate_shared(const FmProblem *problem, FmDistiller *d)
+{
+	const FmHost *host = problem->host;
+	Shared *shared = &d->shared;
+	size_t square = (size_t) d->capacity * d->capacity;
+
+	for (int side = 0; side < 2; side++)
+	{
+		size_t count = problem->side[side].count;
+		size_t slices = count_slices(problem->side[side].count, d->capacity);
+
+		shared->w[side] = fm_team_alloc(host, count, sizeof(double));
+		shared->factor[side] = fm_team_alloc(host, count * d->capacity, sizeof(float));
+		shared->centre[side] = fm_team_alloc(host, SLICES * d->sample_rank, sizeof(double));
+		shared->gram[side] = fm_team_alloc(host, slices * square, sizeof(double));
+		shared->transform[side] = fm_team_alloc(host, (size_t) d->capacity * d->kept,
+												sizeof(double));
+	}
+	shared->rank = fm_team_alloc(host, 1, sizeof(int));
 }
 
 FmDistiller *
@@ -96,27 +174,26 @@ fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors)
 {
 	const FmHost *host = problem->host;
 	FmDistiller *d = host->alloc(host->ctx, 1, sizeof(FmDistiller));
-	size_t square;
 
 	d->problem = problem;
 	d->sample_rank = sample_rank;
 	d->stride = fm_block_stride(problem->kernel, sample_rank);
 	d->num_factors = num_factors;
 	count_columns(problem, sample_rank, num_factors, &d->kept, &d->capacity);
-	square = (size_t) d->capacity * d->capacity;
-	for (int side = 0; side < 2; side++)
-	{
-		d->w[side] = host->alloc(host->ctx, problem->side[side].count, sizeof(double));
-		d->factor[side] = host->alloc(host->ctx, (size_t) problem->side[side].count * d->capacity,
-									  sizeof(float));
-		d->centre[side] = host->alloc(host->ctx, sample_rank, sizeof(double));
-	}
-	d->gram = host->alloc(host->ctx, square, sizeof(double));
-	d->left = host->alloc(host->ctx, square, sizeof(double));
-	d->right = host->alloc(host->ctx, square, sizeof(double));
-	d->scratch = host->alloc(host->ctx, square, sizeof(double));
-	d->eigenvalue = host->alloc(host->ctx, d->capacity, sizeof(double));
+	allocate_shared(problem, d);
 	d->panel = host->alloc(host->ctx, (size_t) 2 * PANEL_ROWS * d->capacity, sizeof(double));
+	for (int side = 0; side < 2; side++)
+		d->centre[side] = host->alloc(host->ctx, sample_rank, sizeof(double));
+	if (fm_team_leads(host))
+	{
+		size_t square = (size_t) d->capacity * d->capacity;
+
+		d->square[0] = host->alloc(host->ctx, square, sizeof(double));
+		d->square[1] = host->alloc(host->ctx, square, sizeof(double));
+		d->eigenvalue = host->alloc(host->ctx, d->capacity, sizeof(double));
+		d->off_diagonal = host->alloc(host->ctx, d->capacity, sizeof(double));
+		d->reflector = host->alloc(host->ctx, d->capacity, sizeof(double));
+	}
 	return d;
 }
 
@@ -127,16 +204,23 @@ distill_release(FmDistiller *d)
 
 	for (int side = 0; side < 2; side++)
 	{
-		host->release(host->ctx, d->w[side]);
-		host->release(host->ctx, d->factor[side]);
+		fm_team_release(host, d->shared.w[side]);
+		fm_team_release(host, d->shared.factor[side]);
+		fm_team_release(host, d->shared.centre[side]);
+		fm_team_release(host, d->shared.gram[side]);
+		fm_team_release(host, d->shared.transform[side]);
 		host->release(host->ctx, d->centre[side]);
 	}
-	host->release(host->ctx, d->gram);
-	host->release(host->ctx, d->left);
-	host->release(host->ctx, d->right);
-	host->release(host->ctx, d->scratch);
-	host->release(host->ctx, d->eigenvalue);
+	fm_team_release(host, d->shared.rank);
 	host->release(host->ctx, d->panel);
+	if (fm_team_leads(host))
+	{
+		host->release(host->ctx, d->square[0]);
+		host->release(host->ctx, d->square[1]);
+		host->release(host->ctx, d->eigenvalue);
+		host->release(host->ctx, d->off_diagonal);
+		host->release(host->ctx, d->reflector);
+	}
 	host->release(host->ctx, d);
 }
 
@@ -146,27 +230,23 @@ is_rated(const FmSide *side, int32_t entity)
 	return side->start[entity] < side->start[entity + 1];
 }
 
-/* c (m × n) = a (m × k) times b (k × n), column-major; trans is "N" or "T" for a and for b. */
-static void
-multiply(const char *trans, int m, int n, int k, const double *a, int lda, const double *b, int ldb,
-		 double *c, int ldc)
+/* For team loops over one side. */
+typedef struct SideLoop
 {
-	double one = 1, zero = 0;
-
-	dgemm_(&trans[0], &trans[1], &m, &n, &k, &one, a, &lda, b, &ldb, &zero, c, &ldc, 1, 1);
-}
+	FmDistiller *distiller;
+	int side;
+} SideLoop;
 
 /* Widen some rows of P or Q into the panel; returns how many. */
 static int
-load_panel(FmDistiller *d, int side, int32_t first)
+load_panel(FmDistiller *d, int side, int32_t first, int32_t end)
 {
-	int32_t left = d->problem->side[side].count - first;
-	int rows = left < PANEL_ROWS ? left : PANEL_ROWS;
+	int rows = end - first < PANEL_ROWS ? end - first : PANEL_ROWS;
 
 	d->problem->host->check_interrupts(d->problem->host->ctx);
 	for (int r = 0; r < rows; r++)
 	{
-		const float *from = d->factor[side] + (size_t) (first + r) * d->capacity;
+		const float *from = d->shared.factor[side] + (size_t) (first + r) * d->capacity;
 		double *to = d->panel + (size_t) r * d->columns;
 
 		for (int c = 0; c < d->columns; c++)
@@ -175,38 +255,47 @@ load_panel(FmDistiller *d, int side, int32_t first)
 	return rows;
 }
 
-/* gram = PᵀP or QᵀQ, the lower triangle. */
+/* FmTeamSliceBody: the Gram matrix of a slice of P or Q, its lower triangle. */
 static void
-factor_gram(FmDistiller *d, int side)
+gram_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 {
+	const SideLoop *loop = state;
+	FmDistiller *d = loop->distiller;
 	int n = d->columns;
-	double one = 1;
+	double *gram = d->shared.gram[loop->side] + (size_t) slice * n * n;
+	double one = 1, zero = 0;
 
-	memset(d->gram, 0, (size_t) n * n * sizeof(double));
-	for (int32_t first = 0; first < d->problem->side[side].count; first += PANEL_ROWS)
+	if (begin == end)
+		memset(gram, 0, (size_t) n * n * sizeof(double));
+	for (int32_t first = begin; first < end; first += PANEL_ROWS)
 	{
-		int rows = load_panel(d, side, first);
+		int rows = load_panel(d, loop->side, first, end);
 
-		dsyrk_("L", "N", &n, &rows, &one, d->panel, &n, &one, d->gram, &n, 1, 1);
+		dsyrk_("L", "N", &n, &rows, &one, d->panel, &n, first == begin ? &zero : &one, gram, &n, 1,
+			   1);
 	}
 }
 
-/* Replace P (or Q) by itself times transform (columns × rank). */
+/* FmTeamBody: replace rows of P or Q by themselves times the transform. */
 static void
-transform_factor(FmDistiller *d, int side, const double *transform, int rank)
+transform_range(void *state, int32_t begin, int32_t end)
 {
+	const SideLoop *loop = state;
+	FmDistiller *d = loop->distiller;
 	double *product = d->panel + (size_t) PANEL_ROWS * d->capacity;
+	int n = d->columns, rank = *d->shared.rank;
+	double one = 1, zero = 0;
 
-	for (int32_t first = 0; first < d->problem->side[side].count; first += PANEL_ROWS)
+	for (int32_t first = begin; first < end; first += PANEL_ROWS)
 	{
-		int rows = load_panel(d, side, first);
+		int rows = load_panel(d, loop->side, first, end);
 
 		/* A row-major panel is its own transpose in column-major order. */
-		multiply("TN", rank, rows, d->columns, transform, d->columns, d->panel, d->columns, product,
-				 rank);
+		dgemm_("T", "N", &rank, &rows, &n, &one, d->shared.transform[loop->side], &n, d->panel, &n,
+			   &zero, product, &rank, 1, 1);
 		for (int r = 0; r < rows; r++)
 		{
-			float *to = d->factor[side] + (size_t) (first + r) * d->capacity;
+			float *to = d->shared.factor[loop->side] + (size_t) (first + r) * d->capacity;
 
 			for (int c = 0; c < rank; c++)
 				to[c] = (float) product[(size_t) r * rank + c];
@@ -214,50 +303,162 @@ transform_factor(FmDistiller *d, int side, const double *transform, int rank)
 	}
 }
 
-/* Eigenvalues, ascending, and eigenvectors of gram, in place. */
+/* Add up the slices of a side's Gram matrix. */
 static void
-decompose(FmDistiller *d)
+add_slices(FmDistiller *d, int side, double *gram)
 {
-	const FmHost *host = d->problem->host;
-	int n = d->columns, query = -1, info, lwork, liwork;
-	double work_size;
-	double *work;
-	int *iwork;
+	size_t square = (size_t) d->columns * d->columns;
+	int slices = count_slices(d->problem->side[side].count, d->capacity);
 
-	dsyevd_("V", "L", &n, d->gram, &n, d->eigenvalue, &work_size, &query, &liwork, &query, &info, 1,
-			1);
-	lwork = (int) work_size;
-	work = host->alloc(host->ctx, lwork, sizeof(double));
-	iwork = host->alloc(host->ctx, liwork, sizeof(int));
-	dsyevd_("V", "L", &n, d->gram, &n, d->eigenvalue, work, &lwork, iwork, &liwork, &info, 1, 1);
-	if (info != 0)
-		host->fail(host->ctx, "the eigenvalues of a factor matrix could not be computed");
-	host->release(host->ctx, work);
-	host->release(host->ctx, iwork);
+	memcpy(gram, d->shared.gram[side], square * sizeof(double));
+	for (int slice = 1; slice < slices; slice++)
+		for (size_t i = 0; i < square; i++)
+			gram[i] += d->shared.gram[side][slice * square + i];
 }
 
 /*
- * From the eigenvectors of PᵀP: left = E D^-½ and right = E √D, strongest first, zero where there
- * is nothing but rounding.
+ * Cholesky of PᵀP in place. P may have fewer dimensions than columns; a ridge the size of rounding
+ * stands in for the others. False if P is nothing at all.
  */
-static void
-split_eigenvectors(FmDistiller *d)
+static bool
+factor_gram(FmDistiller *d, double *gram, double *scratch)
 {
-	int n = d->columns;
-	double floor = EIGENVALUE_TOLERANCE * d->eigenvalue[n - 1];
+	int n = d->columns, info = 1;
+	double largest = 0;
 
 	for (int c = 0; c < n; c++)
+		largest = fmax(largest, gram[(size_t) c * (n + 1)]);
+	if (!(largest > 0))
+		return false;
+	for (double ridge = n * DBL_EPSILON * largest; info != 0; ridge *= 16)
 	{
-		const double *e = d->gram + (size_t) (n - 1 - c) * n;
-		double value = d->eigenvalue[n - 1 - c];
-		double root = value > floor ? sqrt(value) : 0;
+		if (!(ridge < largest))
+			d->problem->host->fail(d->problem->host->ctx, "a factor matrix could not be factored");
+		memcpy(scratch, gram, (size_t) n * n * sizeof(double));
+		for (int c = 0; c < n; c++)
+			scratch[(size_t) c * (n + 1)] += ridge;
+		dpotrf_("L", &n, scratch, &n, &info, 1);
+	}
+	memcpy(gram, scratch, (size_t) n * n * sizeof(double));
+	return true;
+}
+
+/*
+ * Reduce a symmetric matrix (its lower triangle) to tridiagonal form, as LAPACK's dsytrd does, but with
+ * checks for interrupts in between: for a thousand columns it takes seconds.
+ */
+static void
+tridiagonalise(FmDistiller *d, int n, double *a)
+{
+	const FmHost *host = d->problem->host;
+	double *panel = host->alloc(host->ctx, (size_t) n * EIGEN_COLUMNS, sizeof(double));
+	double minus_one = -1, one = 1;
+	int width = EIGEN_COLUMNS, at = 0, left, info;
+
+	for (; n - at > 2 * EIGEN_COLUMNS; at += EIGEN_COLUMNS)
+	{
+		double *corner = a + (size_t) at * (n + 1);
+		double *below = corner + (size_t) width * (n + 1);
+
+		host->check_interrupts(host->ctx);
+		left = n - at;
+		dlatrd_("L", &left, &width, corner, &n, d->off_diagonal + at, d->reflector + at, panel, &n,
+				1);
+		left -= width;
+		dsyr2k_("L", "N", &left, &width, &minus_one, corner + width, &n, panel + width, &n, &one,
+				below, &n, 1, 1);
+		for (int j = 0; j < width; j++)
+		{
+			double *diagonal = corner + (size_t) j * (n + 1);
+
+			diagonal[1] = d->off_diagonal[at + j];
+			d->eigenvalue[at + j] = diagonal[0];
+		}
+	}
+	left = n - at;
+	dsytd2_("L", &left, a + (size_t) at * (n + 1), &n, d->eigenvalue + at, d->off_diagonal + at,
+			d->reflector + at, &info, 1);
+	host->release(host->ctx, panel);
+}
+
+/*
+ * The eigenvalues, ascending, of a symmetric matrix, and the eigenvectors of the `wanted` largest, in the
+ * order of the eigenvalues; the matrix is spent. Release the vectors.
+ */
+static double *
+decompose(FmDistiller *d, int n, double *a, int wanted)
+{
+	const FmHost *host = d->problem->host;
+	int lwork = 1 + 4 * n + n * n, liwork = 3 + 5 * n, info;
+	double *vectors = host->alloc(host->ctx, (size_t) n * n, sizeof(double));
+	double *work = host->alloc(host->ctx, lwork, sizeof(double));
+	int *iwork = host->alloc(host->ctx, liwork, sizeof(int));
+
+	tridiagonalise(d, n, a);
+	host->check_interrupts(host->ctx);
+	dstedc_("I", &n, d->eigenvalue, d->off_diagonal, vectors, &n, work, &lwork, iwork, &liwork,
+			&info, 1);
+	if (info != 0)
+		host->fail(host->ctx, "the eigenvalues of a factor matrix could not be computed");
+	for (int at = n - wanted; at < n; at += EIGEN_COLUMNS)
+	{
+		int columns = n - at < EIGEN_COLUMNS ? n - at : EIGEN_COLUMNS;
+
+		host->check_interrupts(host->ctx);
+		dormtr_("L", "L", "N", &n, &columns, a, &n, d->reflector, vectors + (size_t) at * n, &n,
+				work, &lwork, &info, 1, 1, 1);
+	}
+	host->release(host->ctx, work);
+	host->release(host->ctx, iwork);
+	return vectors;
+}
+
+/* Write the two transforms: L⁻ᵀ F √S and L F / √S, strongest first. */
+static void
+write_transforms(FmDistiller *d, const double *cholesky, const double *vectors, int rank)
+{
+	int n = d->columns;
+	double *users = d->shared.transform[FM_USERS], *items = d->shared.transform[FM_ITEMS];
+	double one = 1;
+
+	for (int c = 0; c < rank; c++)
+	{
+		const double *f = vectors + (size_t) (n - 1 - c) * n;
+		double root = sqrt(sqrt(d->eigenvalue[n - 1 - c]));
 
 		for (int r = 0; r < n; r++)
 		{
-			d->left[(size_t) c * n + r] = root > 0 ? e[r] / root : 0;
-			d->right[(size_t) c * n + r] = e[r] * root;
+			users[(size_t) c * n + r] = f[r] * root;
+			items[(size_t) c * n + r] = f[r] / root;
 		}
 	}
+	dtrsm_("L", "L", "T", "N", &n, &rank, &one, cholesky, &n, users, &n, 1, 1, 1, 1);
+	dtrmm_("L", "L", "N", "N", &n, &rank, &one, cholesky, &n, items, &n, 1, 1, 1, 1);
+	*d->shared.rank = rank;
+}
+
+/* From the slices of the Gram matrices to the transforms of at most max_rank columns. */
+static void
+find_transforms(FmDistiller *d, int max_rank)
+{
+	const FmHost *host = d->problem->host;
+	int n = d->columns, rank = 0, type = 2, info;
+	int wanted = max_rank < n ? max_rank : n;
+	double *cholesky = d->square[0], *core = d->square[1], *vectors, floor;
+
+	*d->shared.rank = 0;
+	add_slices(d, FM_USERS, cholesky);
+	if (n == 0 || !factor_gram(d, cholesky, core))
+		return;
+	add_slices(d, FM_ITEMS, core);
+	host->check_interrupts(host->ctx);
+	dsygst_(&type, "L", &n, core, &n, cholesky, &n, &info, 1); /* Lᵀ QᵀQ L */
+	vectors = decompose(d, n, core, wanted);
+	floor = fmax(EIGENVALUE_TOLERANCE * d->eigenvalue[n - 1], 0);
+	while (rank < wanted && d->eigenvalue[n - 1 - rank] > floor)
+		rank++;
+	write_transforms(d, cholesky, vectors, rank);
+	host->release(host->ctx, vectors);
 }
 
 /*
@@ -267,45 +468,40 @@ split_eigenvectors(FmDistiller *d)
 static void
 recompress(FmDistiller *d, int max_rank)
 {
-	int n = d->columns, rank = 0;
-	double one = 1, zero = 0, floor;
+	const FmProblem *problem = d->problem;
 
-	factor_gram(d, FM_USERS);
-	decompose(d);
-	split_eigenvectors(d);
-	factor_gram(d, FM_ITEMS);
-	dsymm_("L", "L", &n, &n, &one, d->gram, &n, d->right, &n, &zero, d->scratch, &n, 1, 1);
-	multiply("TN", n, n, n, d->right, n, d->scratch, n, d->gram, n);
-	decompose(d); /* of AᵀA: F, and the squares of S */
+	for (int side = 0; side < 2; side++)
+	{
+		SideLoop loop = {d, side};
 
-	floor = fmax(EIGENVALUE_TOLERANCE * d->eigenvalue[n - 1], 0);
-	while (rank < n && rank < max_rank && d->eigenvalue[n - 1 - rank] > floor)
-		rank++;
-	for (int c = 0; c < rank; c++)
-		for (int r = 0; r < n; r++)
-			d->scratch[(size_t) c * n + r] = d->gram[(size_t) (n - 1 - c) * n + r] *
-											 sqrt(sqrt(d->eigenvalue[n - 1 - c]));
-	multiply("NN", n, rank, n, d->left, n, d->scratch, n, d->gram, n);
-	transform_factor(d, FM_USERS, d->gram, rank);
-	for (int c = 0; c < rank; c++)
-		for (int r = 0; r < n; r++)
-			d->scratch[(size_t) c * n + r] /= sqrt(d->eigenvalue[n - 1 - c]);
-	multiply("NN", n, rank, n, d->right, n, d->scratch, n, d->gram, n);
-	transform_factor(d, FM_ITEMS, d->gram, rank);
-	d->columns = rank;
+		fm_team_slices(problem->host, problem->side[side].count,
+					   count_slices(problem->side[side].count, d->capacity), gram_slice, &loop);
+	}
+	if (fm_team_leads(problem->host))
+		find_transforms(d, max_rank);
+	fm_team_barrier(problem->host);
+	for (int side = 0; side < 2; side++)
+	{
+		SideLoop loop = {d, side};
+
+		fm_team_for(problem->host, problem->side[side].count, PANEL_ROWS, transform_range, &loop);
+	}
+	d->columns = *d->shared.rank;
 }
 
-/* The mean of v over the rated entities of a side. */
+/* FmTeamSliceBody: the sum of v over the rated entities of a slice. */
 static void
-find_centre(FmDistiller *d, int side, const float *rows)
+centre_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 {
-	const FmSide *ratings = &d->problem->side[side];
-	double *centre = d->centre[side];
+	const SideLoop *loop = state;
+	const FmDistiller *d = loop->distiller;
+	const FmSide *ratings = &d->problem->side[loop->side];
+	double *centre = d->shared.centre[loop->side] + (size_t) slice * d->sample_rank;
 
 	memset(centre, 0, d->sample_rank * sizeof(double));
-	for (int32_t e = 0; e < ratings->count; e++)
+	for (int32_t e = begin; e < end; e++)
 	{
-		const float *row = rows + (size_t) e * d->stride;
+		const float *row = d->sample[loop->side] + (size_t) e * d->stride;
 		double scale;
 
 		fm_problem_check(d->problem, e);
@@ -315,21 +511,40 @@ find_centre(FmDistiller *d, int side, const float *rows)
 		for (int f = 0; f < d->sample_rank; f++)
 			centre[f] += row[f] * scale;
 	}
-	for (int f = 0; f < d->sample_rank; f++)
-		centre[f] /= d->problem->num_rated[side];
 }
 
-/* Append one side's centred v, and add up its w with what the centring moves there. */
+/* The mean of v over the rated entities of a side, known to every member. */
 static void
-append_side(FmDistiller *d, int side, const float *rows)
+find_centre(FmDistiller *d, int side)
 {
+	SideLoop loop = {d, side};
+	const FmProblem *problem = d->problem;
+
+	fm_team_slices(problem->host, problem->side[side].count, SLICES, centre_slice, &loop);
+	for (int f = 0; f < d->sample_rank; f++)
+	{
+		double sum = 0;
+
+		for (int slice = 0; slice < SLICES; slice++)
+			sum += d->shared.centre[side][(size_t) slice * d->sample_rank + f];
+		d->centre[side][f] = sum / problem->num_rated[side];
+	}
+}
+
+/* FmTeamBody: append one side's centred v, and add up its w with what the centring moves there. */
+static void
+append_range(void *state, int32_t begin, int32_t end)
+{
+	const SideLoop *loop = state;
+	FmDistiller *d = loop->distiller;
+	int side = loop->side;
 	const FmSide *ratings = &d->problem->side[side];
 	const double *centre = d->centre[side], *other_centre = d->centre[1 - side];
 
-	for (int32_t e = 0; e < ratings->count; e++)
+	for (int32_t e = begin; e < end; e++)
 	{
-		const float *row = rows + (size_t) e * d->stride;
-		float *to = d->factor[side] + (size_t) e * d->capacity + d->columns;
+		const float *row = d->sample[side] + (size_t) e * d->stride;
+		float *to = d->shared.factor[side] + (size_t) e * d->capacity + d->columns;
 		double scale, moved = 0;
 
 		fm_problem_check(d->problem, e);
@@ -345,7 +560,7 @@ append_side(FmDistiller *d, int side, const float *rows)
 			to[f] = (float) v;
 			moved += v * other_centre[f];
 		}
-		d->w[side][e] += moved - row[d->sample_rank + 1] * scale;
+		d->shared.w[side][e] += moved - row[d->sample_rank + 1] * scale;
 	}
 }
 
@@ -354,12 +569,19 @@ fm_distill_add(void *distiller, const float *user_rows, const float *item_rows)
 {
 	FmDistiller *d = distiller;
 
+	d->sample[FM_USERS] = user_rows;
+	d->sample[FM_ITEMS] = item_rows;
 	if (d->columns + d->sample_rank > d->capacity)
 		recompress(d, d->kept);
-	find_centre(d, FM_USERS, user_rows);
-	find_centre(d, FM_ITEMS, item_rows);
-	append_side(d, FM_USERS, user_rows);
-	append_side(d, FM_ITEMS, item_rows);
+	find_centre(d, FM_USERS);
+	find_centre(d, FM_ITEMS);
+	for (int side = 0; side < 2; side++)
+	{
+		SideLoop loop = {d, side};
+
+		fm_team_for(d->problem->host, d->problem->side[side].count, PANEL_ROWS, append_range,
+					&loop);
+	}
 	for (int f = 0; f < d->sample_rank; f++)
 		d->b += d->centre[FM_USERS][f] * d->centre[FM_ITEMS][f];
 	d->columns += d->sample_rank;
@@ -375,10 +597,10 @@ finish_w(FmDistiller *d, int side, float *w)
 	double centre = 0;
 
 	for (int32_t e = 0; e < ratings->count; e++)
-		centre += d->w[side][e];
+		centre += d->shared.w[side][e];
 	centre /= d->problem->num_rated[side];
 	for (int32_t e = 0; e < ratings->count; e++)
-		w[e] = is_rated(ratings, e) ? (float) ((d->w[side][e] - centre) * scale) : 0;
+		w[e] = is_rated(ratings, e) ? (float) ((d->shared.w[side][e] - centre) * scale) : 0;
 	return centre * scale;
 }
 
@@ -395,7 +617,7 @@ finish_v(FmDistiller *d, FmParameters *result)
 
 		for (int32_t e = 0; e < d->problem->side[FM_ITEMS].count; e++)
 		{
-			float value = d->factor[FM_ITEMS][(size_t) e * d->capacity + c];
+			float value = d->shared.factor[FM_ITEMS][(size_t) e * d->capacity + c];
 
 			if (fabsf(value) > fabsf(largest))
 				largest = value;
@@ -403,7 +625,7 @@ finish_v(FmDistiller *d, FmParameters *result)
 		for (int side = 0; side < 2; side++)
 			for (int32_t e = 0; e < d->problem->side[side].count; e++)
 				v[side][(size_t) e * d->num_factors + c] =
-					(float) (d->factor[side][(size_t) e * d->capacity + c] *
+					(float) (d->shared.factor[side][(size_t) e * d->capacity + c] *
 							 (largest < 0 ? -scale : scale));
 	}
 }
@@ -411,10 +633,13 @@ finish_v(FmDistiller *d, FmParameters *result)
 void
 fm_distill_finish(FmDistiller *d, FmParameters *result)
 {
-	recompress(d, d->num_factors);
-	result->b = d->problem->mean + d->b * d->problem->deviation / d->samples;
-	result->b += finish_w(d, FM_USERS, result->user_w);
-	result->b += finish_w(d, FM_ITEMS, result->item_w);
-	finish_v(d, result);
+	recompress(d, d->num_factors < d->kept ? d->num_factors : d->kept);
+	if (result != NULL)
+	{
+		result->b = d->problem->mean + d->b * d->problem->deviation / d->samples;
+		result->b += finish_w(d, FM_USERS, result->user_w);
+		result->b += finish_w(d, FM_ITEMS, result->item_w);
+		finish_v(d, result);
+	}
 	distill_release(d);
 }

@@ -1,19 +1,16 @@
 /*
- * The loaded matrix and the exact top-x over it.
+ * The exact top-x over a loaded matrix: one query, a batch, or a list of items.
  *
- * A matrix is one flat piece of memory that the caller owns:
+ * A scan goes through the matrix tile by tile and keeps the best x seen so far, by exact score, in a
+ * heap that stands in the caller's array of hits. The score of the worst of them is the threshold
+ * that everything else must reach: a tile whose bound does not is passed over, the other tiles are
+ * screened in 8 bits (scan_kernels.c), and what the screen lets through is rescored exactly. Items
+ * come in the order of their places, not of their indices, so one that equals the threshold is
+ * rescored too and the heap settles the tie.
  *
- *     FmScanMatrix | norm per item | vectors, in blocks of FM_SCAN_LANES items
- *
- * Within a block the items are interleaved, entry 0 of each, then entry 1 of each, and so on: one
- * SIMD register holds the same entry of many items, so a screen needs no horizontal sums. The last
- * block is padded with zero vectors. The floats are the only copy of an item; an exact score reads
- * them with a stride, mostly from a block that the screen has just pulled into the cache.
- *
- * The scan goes by ascending index and keeps the best x seen so far, by exact score, in a heap that
- * stands in the caller's array of hits; so it allocates nothing. Once the heap is full, the screen
- * (see scan_kernels.h) drops whatever cannot beat the worst of them. An item that only equals the
- * worst is dropped as well: its index is higher.
+ * A batch goes through the tiles once for every QUERIES_AT_ONCE queries, and screens a tile for as
+ * many of them at a time as the kernel takes. Only a batch needs memory of its own, of a size that
+ * does not depend on the number of queries or items.
  */
 #include "core/scan.h"
 
@@ -24,171 +21,30 @@
 
 #define LANES FM_SCAN_LANES
 
-/* Between two looks for an interrupt: 4 MB, a fraction of a millisecond when screened. */
-#define FLOATS_PER_CHECK (1 << 20)
+/* Queries of a batch that go through the matrix together: a tile's codes are read once for them. */
+#define QUERIES_AT_ONCE 64
 
-/* From so many survivors on, scoring a whole block at once is cheaper than one by one. */
-#define WHOLE_BLOCK_SURVIVORS 4
-
-struct FmScanMatrix
-{
-	int32_t num_items;
-	int32_t num_factors;
-	int32_t num_blocks;
-	int32_t length;		   /* num_factors + 1 */
-	size_t norms_offset;   /* from the start of this struct; a multiple of 64, as is the next */
-	size_t vectors_offset; /* num_blocks × length × LANES floats */
-};
-
-#define HEADER_SIZE 64
-
-_Static_assert(sizeof(FmScanMatrix) <= HEADER_SIZE, "header does not fit its place");
-
-static float *
-matrix_norms(const FmScanMatrix *matrix)
-{
-	return (float *) ((char *) matrix + matrix->norms_offset);
-}
-
-static float *
-matrix_vectors(const FmScanMatrix *matrix)
-{
-	return (float *) ((char *) matrix + matrix->vectors_offset);
-}
-
-/* Entry 0 of an item; entry f stands f × LANES floats further on. */
-static float *
-item_entries(const FmScanMatrix *matrix, int32_t item)
-{
-	size_t block = (size_t) item / LANES;
-
-	return matrix_vectors(matrix) + block * LANES * matrix->length + item % LANES;
-}
-
-static size_t
-count_blocks(int32_t num_items)
-{
-	return ((size_t) num_items + LANES - 1) / LANES;
-}
-
-size_t
-fm_scan_matrix_size(int32_t num_items, int num_factors)
-{
-	size_t floats_per_block;
-	size_t bytes;
-
-	if (num_items < 0 || num_factors < 0)
-		return 0;
-	/* Per block: the norms and length = num_factors + 1 entries, of LANES items. */
-	if (__builtin_mul_overflow((size_t) num_factors + 2, (size_t) LANES, &floats_per_block) ||
-		__builtin_mul_overflow(floats_per_block, sizeof(float), &bytes) ||
-		__builtin_mul_overflow(bytes, count_blocks(num_items), &bytes) ||
-		__builtin_add_overflow(bytes, (size_t) HEADER_SIZE, &bytes))
-		return 0;
-	return bytes;
-}
-
-FmScanMatrix *
-fm_scan_matrix_init(void *memory, int32_t num_items, int num_factors)
-{
-	FmScanMatrix *matrix = memory;
-	size_t num_blocks = count_blocks(num_items);
-
-	memset(memory, 0, HEADER_SIZE);
-	matrix->num_items = num_items;
-	matrix->num_factors = num_factors;
-	matrix->num_blocks = (int32_t) num_blocks;
-	matrix->length = num_factors + 1;
-	matrix->norms_offset = HEADER_SIZE;
-	matrix->vectors_offset = HEADER_SIZE + num_blocks * LANES * sizeof(float);
-	if (num_blocks > 0)
-	{
-		size_t block_floats = (size_t) LANES * matrix->length;
-
-		/* The lanes past the last item. */
-		memset(matrix_vectors(matrix) + (num_blocks - 1) * block_floats, 0,
-			   block_floats * sizeof(float));
-	}
-	return matrix;
-}
-
-void
-fm_scan_matrix_set(FmScanMatrix *matrix, int32_t item, const float *v, float bias)
-{
-	float *entries = item_entries(matrix, item);
-
-	for (int f = 0; f < matrix->num_factors; f++)
-		entries[(size_t) f * LANES] = v[f];
-	entries[(size_t) matrix->num_factors * LANES] = bias;
-}
-
-void
-fm_scan_matrix_finish(FmScanMatrix *matrix)
-{
-	const float *entries = matrix_vectors(matrix);
-	float *norms = matrix_norms(matrix);
-
-	for (int32_t block = 0; block < matrix->num_blocks; block++)
-	{
-		double squares[LANES] = {0};
-
-		for (int f = 0; f < matrix->length; f++, entries += LANES)
-			for (int lane = 0; lane < LANES; lane++)
-				squares[lane] += (double) entries[lane] * (double) entries[lane];
-		for (int lane = 0; lane < LANES; lane++)
-			*norms++ = fm_round_up(sqrt(squares[lane]));
-	}
-}
-
-int32_t
-fm_scan_matrix_items(const FmScanMatrix *matrix)
-{
-	return matrix->num_items;
-}
-
-int
-fm_scan_matrix_factors(const FmScanMatrix *matrix)
-{
-	return matrix->num_factors;
-}
-
-void
-fm_scan_get(const FmScanMatrix *matrix, int32_t item, float *v, float *bias)
-{
-	const float *entries = item_entries(matrix, item);
-
-	for (int f = 0; f < matrix->num_factors; f++)
-		v[f] = entries[(size_t) f * LANES];
-	*bias = entries[(size_t) matrix->num_factors * LANES];
-}
+/* Items rescored side by side, because one sum would wait for the latency of every addition. */
+#define SCORES_AT_ONCE 4
 
 /*
- * The definition of a score. The product of two floats is exact in a double, so a compiler that
- * fuses multiplication and addition changes nothing, and no sum of finite floats overflows.
+ * Scoring an item of a list costs as much as screening so many: it is somewhere in memory, and in
+ * double precision.
  */
-double
-fm_scan_score(const FmScanMatrix *matrix, const float *query, int32_t item)
-{
-	const float *entries = item_entries(matrix, item);
-	double score = 0;
+#define LIST_PAYS_BELOW 32
 
-	for (int f = 0; f < matrix->length; f++)
-		score += (double) query[f] * (double) entries[(size_t) f * LANES];
-	return score;
-}
+/* The most hits for which lower bounds are kept, and the survivors that then wait to be rescored. */
+#define MOST_LOWER 128
+#define MOST_PENDING 512
 
-/* The same, bit for bit, of all items of a block. */
-static void
-score_block(const FmScanMatrix *matrix, const float *query, int32_t block, double *scores)
-{
-	const float *entries = item_entries(matrix, block * LANES);
-	double sum[LANES] = {0};
+/* The same without lower bounds: few, because only rescoring raises the threshold then. */
+#define FEW_PENDING 16
 
-	for (int f = 0; f < matrix->length; f++, entries += LANES)
-		for (int lane = 0; lane < LANES; lane++)
-			sum[lane] += (double) query[f] * (double) entries[lane];
-	memcpy(scores, sum, sizeof(sum));
-}
+/* Rows ahead of the one being scored that are asked for. */
+#define ROWS_AHEAD 16
+
+/* Bytes of a row that are prefetched. */
+#define MOST_PREFETCHED 1024
 
 /* The best hits so far: a heap with the worst of them on top. */
 typedef struct Best
@@ -197,6 +53,54 @@ typedef struct Best
 	int32_t count;
 	int32_t wanted;
 } Best;
+
+typedef struct Survivor
+{
+	int32_t place;
+	float upper; /* its exact score is no higher, unless this is NaN */
+} Survivor;
+
+typedef struct Search
+{
+	Best best; /* of those rescored */
+	const uint64_t *excluded;
+	FmScreenQuery query; /* with the threshold */
+	int32_t num_lower;
+	int32_t num_pending;
+	int32_t most_pending;
+	double lower[MOST_LOWER]; /* a heap of the best lower bounds, the worst on top */
+	Survivor pending[MOST_PENDING + LANES];
+} Search;
+
+/*
+ * The definition of a score. The product of two floats is exact in a double, so a compiler that
+ * fuses multiplication and addition changes nothing, and no sum of finite floats overflows.
+ */
+double
+fm_scan_score(const FmScanMatrix *matrix, const float *query, int32_t item)
+{
+	const float *row = fm_scan_row(matrix, item);
+	double score = 0;
+
+	for (int f = 0; f <= matrix->num_factors; f++)
+		score += (double) query[f] * (double) row[f];
+	return score;
+}
+
+/* The same, bit for bit, of SCORES_AT_ONCE items. */
+static void
+score_some(const FmScanMatrix *matrix, const float *query, const int32_t *items, double *scores)
+{
+	const float *rows[SCORES_AT_ONCE];
+	double sums[SCORES_AT_ONCE] = {0};
+
+	for (int i = 0; i < SCORES_AT_ONCE; i++)
+		rows[i] = fm_scan_row(matrix, items[i]);
+	for (int f = 0; f <= matrix->num_factors; f++)
+		for (int i = 0; i < SCORES_AT_ONCE; i++)
+			sums[i] += (double) query[f] * (double) rows[i][f];
+	memcpy(scores, sums, sizeof(sums));
+}
 
 static bool
 ranks_before(FmHit a, FmHit b)
@@ -238,8 +142,7 @@ heap_insert(FmHit *hits, int32_t count, FmHit hit)
 	hits[hole] = hit;
 }
 
-/* Returns whether the hit was taken. */
-static bool
+static void
 best_offer(Best *best, int32_t item, double score)
 {
 	FmHit hit = {item, score};
@@ -248,9 +151,6 @@ best_offer(Best *best, int32_t item, double score)
 		heap_insert(best->hits, best->count++, hit);
 	else if (ranks_before(hit, best->hits[0]))
 		heap_replace_top(best->hits, best->count, hit);
-	else
-		return false;
-	return true;
 }
 
 /* Turn the heap into a list, best first. */
@@ -267,59 +167,235 @@ best_finish(Best *best)
 	return best->count;
 }
 
-/* The lanes of a block that hold an item, less the excluded ones. */
-static uint32_t
-eligible_lanes(const FmScanMatrix *matrix, int32_t block, const uint64_t *excluded)
+/* Ask for an item's row, so that it is in the cache when it is scored. */
+static void
+prefetch_row(const FmScanMatrix *matrix, int32_t item)
 {
-	const uint32_t all = (UINT32_C(1) << LANES) - 1;
-	int32_t first = block * LANES;
-	int32_t present = matrix->num_items - first;
-	uint32_t lanes = present < LANES ? (UINT32_C(1) << present) - 1 : all;
+	const char *row = (const char *) fm_scan_row(matrix, item);
+	size_t bytes = ((size_t) matrix->num_factors + 1) * sizeof(float);
 
-	if (excluded != NULL)
-		lanes &= ~(uint32_t) (excluded[first / 64] >> (first % 64));
-	return lanes & all;
+	if (bytes > MOST_PREFETCHED)
+		bytes = MOST_PREFETCHED; /* the CPU has caught on by then */
+	for (size_t offset = 0; offset < bytes; offset += 64)
+		__builtin_prefetch(row + offset);
+	__builtin_prefetch(row + bytes - 1);
 }
 
-/* Rescore the given lanes of a block. Returns whether any of them was taken. */
-static bool
-rescore(const FmScanMatrix *matrix, const float *query, int32_t block, uint32_t lanes, Best *best)
+static void
+offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items, int32_t count,
+			Best *best)
 {
-	double scores[LANES];
-	bool whole = __builtin_popcount(lanes) >= WHOLE_BLOCK_SURVIVORS;
-	bool taken = false;
+	int32_t i = 0;
 
-	if (whole)
-		score_block(matrix, query, block, scores);
-	for (; lanes != 0; lanes &= lanes - 1)
+	for (int32_t j = 0; j < ROWS_AHEAD && j < count; j++)
+		prefetch_row(matrix, items[j]);
+	for (; i + SCORES_AT_ONCE <= count; i += SCORES_AT_ONCE)
+	{
+		double scores[SCORES_AT_ONCE];
+
+		for (int32_t j = i + ROWS_AHEAD; j < i + ROWS_AHEAD + SCORES_AT_ONCE && j < count; j++)
+			prefetch_row(matrix, items[j]);
+		score_some(matrix, query, items + i, scores);
+		for (int j = 0; j < SCORES_AT_ONCE; j++)
+			best_offer(best, items[i + j], scores[j]);
+	}
+	for (; i < count; i++)
+		best_offer(best, items[i], fm_scan_score(matrix, query, items[i]));
+}
+
+static bool
+is_in(const uint64_t *set, int32_t item)
+{
+	return (set[item / 64] >> (item % 64) & 1) != 0;
+}
+
+/* Keep the best lower bounds; when they are as many as hits are wanted, the worst is a threshold. */
+static void
+offer_lower(Search *search, double value)
+{
+	double *heap = search->lower;
+	int32_t wanted = search->best.wanted;
+	int32_t hole;
+
+	if (!isfinite(value))
+		return;
+	if (search->num_lower < wanted)
+	{
+		for (hole = search->num_lower++; hole > 0 && heap[(hole - 1) / 2] > value;
+			 hole = (hole - 1) / 2)
+			heap[hole] = heap[(hole - 1) / 2];
+		heap[hole] = value;
+	}
+	else if (value > heap[0])
+	{
+		hole = 0;
+		while (2 * hole + 1 < wanted)
+		{
+			int32_t child = 2 * hole + 1;
+
+			if (child + 1 < wanted && heap[child + 1] < heap[child])
+				child++;
+			if (heap[child] >= value)
+				break;
+			heap[hole] = heap[child];
+			hole = child;
+		}
+		heap[hole] = value;
+	}
+	else
+		return;
+	if (search->num_lower == wanted)
+		fm_screen_raise_threshold(&search->query, heap[0]);
+}
+
+/* Rescore those pending that may still be hits. */
+static void
+rescore_pending(const FmScanMatrix *matrix, Search *search)
+{
+	int32_t items[MOST_PENDING + LANES];
+	int32_t count = 0;
+
+	for (int32_t i = 0; i < search->num_pending; i++)
+		if (!(search->pending[i].upper < search->query.threshold))
+			items[count++] = fm_scan_items(matrix)[search->pending[i].place];
+	search->num_pending = 0;
+	if (count == 0)
+		return;
+	offer_items(matrix, search->query.query, items, count, &search->best);
+	if (search->best.count == search->best.wanted)
+		fm_screen_raise_threshold(&search->query, search->best.hits[0].score);
+}
+
+/* Drop those pending that the threshold has overtaken; rescore when they are too many even so. */
+static void
+make_room(const FmScanMatrix *matrix, Search *search)
+{
+	int32_t kept = 0;
+
+	for (int32_t i = 0; i < search->num_pending; i++)
+		if (!(search->pending[i].upper < search->query.threshold))
+			search->pending[kept++] = search->pending[i];
+	search->num_pending = kept;
+	if (kept > search->most_pending / 2)
+		rescore_pending(matrix, search);
+}
+
+/* Note what a screen let through of one block for one query. */
+static void
+add_survivors(const FmScanMatrix *matrix, int32_t block, const FmSurvivors *survivors, int column,
+			  float error, Search *search)
+{
+	for (uint32_t lanes = survivors->lanes[column]; lanes != 0; lanes &= lanes - 1)
 	{
 		int lane = __builtin_ctz(lanes);
-		int32_t item = block * LANES + lane;
+		int32_t place = block * LANES + lane;
+		float upper = survivors->upper[column][lane];
 
-		if (best_offer(best, item, whole ? scores[lane] : fm_scan_score(matrix, query, item)))
-			taken = true;
+		if (place >= matrix->num_items ||
+			(search->excluded != NULL && is_in(search->excluded, fm_scan_items(matrix)[place])))
+			continue;
+		search->pending[search->num_pending++] = (Survivor){place, upper};
+		if (search->best.wanted <= MOST_LOWER)
+			offer_lower(search, fm_screen_lower(upper, error));
 	}
-	return taken;
+	if (search->num_pending >= search->most_pending)
+		make_room(matrix, search);
 }
 
-/* Blocks [from, to), continuing from what *best and the screen's threshold already hold. */
-static void
-scan_blocks(const FmScanMatrix *matrix, FmScreen *screen, FmScreenKernel kernel, int32_t from,
-			int32_t to, const uint64_t *excluded, Best *best)
+/* Not less, rather than more or equal: NaN means that nothing is known. */
+static bool
+may_find_more(const Search *search, const FmScanTile *tile)
 {
-	for (int32_t block = from; block < to; block++)
-	{
-		uint32_t lanes = ~UINT32_C(0);
+	return !(fm_screen_reach(&search->query, tile) < search->query.threshold);
+}
 
-		if (best->count == best->wanted)
-		{
-			block = kernel(screen, block, to, &lanes);
-			if (block == to)
-				break;
-		}
-		lanes &= eligible_lanes(matrix, block, excluded);
-		if (rescore(matrix, screen->query, block, lanes, best) && best->count == best->wanted)
-			fm_screen_set_threshold(screen, best->hits[0].score);
+static void
+begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *query, int32_t x,
+			 const uint64_t *excluded, FmHit *hits, Search *search)
+{
+	search->best = (Best){hits, 0, x < matrix->num_items ? x : matrix->num_items};
+	search->excluded = excluded;
+	search->num_lower = 0;
+	search->num_pending = 0;
+	search->most_pending = search->best.wanted <= MOST_LOWER ? MOST_PENDING : FEW_PENDING;
+	fm_screen_prepare(&search->query, query, matrix->num_factors, kernel->four_max);
+}
+
+static int32_t
+finish_search(const FmScanMatrix *matrix, Search *search)
+{
+	rescore_pending(matrix, search);
+	return best_finish(&search->best);
+}
+
+static void
+begin_screen(const FmScanMatrix *matrix, FmScreen *screen)
+{
+	screen->num_groups = matrix->num_groups;
+	screen->codes = fm_scan_codes(matrix);
+	screen->scales = fm_scan_scales(matrix);
+	screen->biases = fm_scan_biases(matrix);
+	memset(screen->loaded, 0, sizeof(screen->loaded));
+}
+
+/* Put a query's codes into its column of a screen of `width` queries, unless they are there. */
+static void
+load_codes(FmScreen *screen, int column, int width, const FmScreenQuery *query)
+{
+	if (screen->loaded[column] == query)
+		return;
+	screen->loaded[column] = query;
+	screen->offset[column] = query->offset;
+	screen->unit[column] = query->unit;
+	screen->bias_weight[column] = query->bias_weight;
+	for (int g = 0; g < screen->num_groups; g++)
+		memcpy(&screen->groups[g * width + column], query->codes + g * FM_SCAN_GROUP,
+			   FM_SCAN_GROUP);
+}
+
+/* Screen a few blocks for `count` queries whose codes are loaded, and note what comes through. */
+static void
+search_blocks(const FmScanMatrix *matrix, int32_t from, int32_t to, FmScreenBlocks screen_blocks,
+			  FmScreen *screen, Search *const *searches, int count)
+{
+	FmSurvivors survivors[FM_SCAN_TILE_BLOCKS];
+	uint32_t blocks;
+
+	for (int i = 0; i < count; i++)
+		screen->threshold[i] = searches[i]->query.threshold;
+	for (blocks = screen_blocks(screen, from, to, survivors); blocks != 0; blocks &= blocks - 1)
+	{
+		int b = __builtin_ctz(blocks);
+
+		for (int i = 0; i < count; i++)
+			if (survivors[b].lanes[i] != 0)
+				add_survivors(matrix, from + b, &survivors[b], i, screen->error[i], searches[i]);
+	}
+}
+
+/*
+ * A tile at once; but its blocks one by one as long as a query has no threshold, and throughout the
+ * first tile, where thresholds still rise so fast that it pays to use the newest.
+ */
+static void
+search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks, FmScreen *screen,
+			Search *const *searches, int count)
+{
+	int32_t block = t * FM_SCAN_TILE_BLOCKS;
+	int32_t left = matrix->num_blocks - block;
+	int32_t end = block + (left < FM_SCAN_TILE_BLOCKS ? left : FM_SCAN_TILE_BLOCKS);
+
+	for (int i = 0; i < count; i++)
+		screen->error[i] = fm_screen_error(&searches[i]->query, fm_scan_tiles(matrix) + t);
+	while (block < end)
+	{
+		int32_t to = t > 0 ? end : block + 1;
+
+		for (int i = 0; i < count; i++)
+			if (searches[i]->query.threshold == -INFINITY)
+				to = block + 1;
+		search_blocks(matrix, block, to, screen_blocks, screen, searches, count);
+		block = to;
 	}
 }
 
@@ -327,24 +403,66 @@ int32_t
 fm_scan_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, const uint64_t *excluded,
 			  const FmHost *host, FmHit *hits)
 {
-	Best best = {hits, 0, x < matrix->num_items ? x : matrix->num_items};
-	FmScreenKernel kernel = fm_screen_kernel();
-	int32_t step = FLOATS_PER_CHECK / (LANES * matrix->length) + 1;
+	const FmScanKernel *kernel = fm_scan_kernel();
+	const FmScanTile *tiles = fm_scan_tiles(matrix);
+	Search search;
+	Search *searches[] = {&search};
 	FmScreen screen;
 
-	if (best.wanted <= 0)
+	begin_search(matrix, kernel, query, x, excluded, hits, &search);
+	if (search.best.wanted <= 0)
 		return 0;
-	fm_screen_prepare(&screen, query, matrix_vectors(matrix), matrix_norms(matrix), matrix->length);
-	for (int32_t from = 0; from < matrix->num_blocks;)
-	{
-		int32_t left = matrix->num_blocks - from;
-		int32_t to = from + (left < step ? left : step);
+	begin_screen(matrix, &screen);
+	load_codes(&screen, 0, 1, &search.query);
+	for (int32_t t = 0; t < matrix->num_tiles; t++)
+		if (may_find_more(&search, &tiles[t]))
+		{
+			host->check_interrupts(host->ctx);
+			search_tile(matrix, t, kernel->screen_one, &screen, searches, 1);
+		}
+	return finish_search(matrix, &search);
+}
 
-		host->check_interrupts(host->ctx);
-		scan_blocks(matrix, &screen, kernel, from, to, excluded, &best);
-		from = to;
+/* QUERIES_AT_ONCE queries, and as many screens as they fill. */
+typedef struct Batch
+{
+	int32_t count;
+	Search searches[QUERIES_AT_ONCE];
+	FmScreen screens[];
+} Batch;
+
+/* One tile for all queries of a batch that may find something there, a screenful at a time. */
+static void
+search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *kernel,
+					 Batch *batch)
+{
+	const FmScanTile *tile = fm_scan_tiles(matrix) + t;
+	FmScreen *screen = batch->screens;
+	Search *column[FM_SCREEN_MAX_WIDTH];
+	int filled = 0;
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		Search *search = &batch->searches[i];
+
+		if (may_find_more(search, tile))
+		{
+			column[filled] = search;
+			load_codes(screen, filled++, kernel->width, &search->query);
+		}
+		if (filled == kernel->width || (filled > 0 && i == batch->count - 1))
+		{
+			/* Columns that stay empty let nothing through. */
+			for (int j = filled; j < kernel->width; j++)
+			{
+				load_codes(screen, j, kernel->width, &column[0]->query);
+				screen->error[j] = -INFINITY;
+				screen->threshold[j] = 0;
+			}
+			search_tile(matrix, t, kernel->screen_many, screen++, column, filled);
+			filled = 0;
+		}
 	}
-	return best_finish(&best);
 }
 
 void
@@ -352,11 +470,41 @@ fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t nu
 					int32_t x, const uint64_t *const *excluded, const FmHost *host, FmHit *hits,
 					int32_t *counts)
 {
-	size_t room = x < matrix->num_items ? x : matrix->num_items;
+	const FmScanKernel *kernel = fm_scan_kernel();
+	size_t room = x < 0 ? 0 : x < matrix->num_items ? x : matrix->num_items;
+	int num_screens = QUERIES_AT_ONCE / kernel->width;
+	Batch *batch = host->alloc(host->ctx, 1, sizeof(Batch) + num_screens * sizeof(FmScreen));
 
-	for (int32_t q = 0; q < num_queries; q++)
-		counts[q] = fm_scan_top_x(matrix, queries + (size_t) q * matrix->length, x,
-								  excluded != NULL ? excluded[q] : NULL, host, hits + q * room);
+	for (int32_t first = 0; first < num_queries; first += batch->count)
+	{
+		int32_t left = num_queries - first;
+
+		batch->count = left < QUERIES_AT_ONCE ? left : QUERIES_AT_ONCE;
+		for (int s = 0; s < num_screens; s++)
+			begin_screen(matrix, &batch->screens[s]);
+		for (int32_t i = 0; i < batch->count; i++)
+		{
+			size_t q = (size_t) first + i;
+
+			begin_search(matrix, kernel, queries + q * (matrix->num_factors + 1), (int32_t) room,
+						 excluded != NULL ? excluded[q] : NULL, hits + q * room,
+						 &batch->searches[i]);
+		}
+		for (int32_t t = 0; t < matrix->num_tiles && room > 0; t++)
+		{
+			host->check_interrupts(host->ctx);
+			search_tile_for_many(matrix, t, kernel, batch);
+		}
+		for (int32_t i = 0; i < batch->count; i++)
+			counts[first + i] = finish_search(matrix, &batch->searches[i]);
+	}
+	host->release(host->ctx, batch);
+}
+
+bool
+fm_scan_list_pays(const FmScanMatrix *matrix, int32_t num_list)
+{
+	return num_list <= matrix->num_items / LIST_PAYS_BELOW;
 }
 
 int32_t
@@ -367,7 +515,6 @@ fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, co
 
 	if (best.wanted <= 0)
 		return 0;
-	for (int32_t i = 0; i < num_list; i++)
-		best_offer(&best, items[i], fm_scan_score(matrix, query, items[i]));
+	offer_items(matrix, query, items, num_list, &best);
 	return best_finish(&best);
 }

@@ -23,10 +23,16 @@ typedef struct FmHit
 	double score;
 } FmHit;
 
+/* The most factors of a matrix. Sums of their products in 8 bits fit 32 bits. */
+#define FM_SCAN_MAX_FACTORS 1024
+
 /* A loaded matrix: flat and position-independent (offsets, no pointers), so it may stand in shared memory. */
 typedef struct FmScanMatrix FmScanMatrix;
 
-/* Bytes that fm_scan_matrix_init needs; 0 when the size does not fit a size_t. num_items may be 0. */
+/*
+ * Bytes that fm_scan_matrix_init needs, some 1.3 times those of the floats; 0 when they do not fit a
+ * size_t or the factors are too many. num_items may be 0.
+ */
 extern size_t fm_scan_matrix_size(int32_t num_items, int num_factors);
 
 /* Prepare 64-byte aligned memory of that size. Then set every item once, in any order, then finish. */
@@ -64,7 +70,13 @@ extern void fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries
 extern int32_t fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x,
 								  const int32_t *items, int32_t num_list, FmHit *hits);
 
-/* Kernels by name: "avx512", "avx2", "neon", "c". */
+/*
+ * Whether a list of so many items is better asked by fm_scan_list_top_x; otherwise by fm_scan_top_x
+ * with all other items excluded.
+ */
+extern bool fm_scan_list_pays(const FmScanMatrix *matrix, int32_t num_list);
+
+/* Kernels by name: "avx512vnni", "avx512", "avx2", "neondot", "neon", "c". */
 extern const char *const *
 fm_scan_kernel_names(void);						  /* those this CPU runs, best first, NULL-ended */
 extern bool fm_scan_use_kernel(const char *name); /* "auto" or a name; false: not on this CPU */

@@ -1,252 +1,182 @@
 /*
- * The float32 screen: its error bound, its SIMD kernels, and the choice among them.
+ * The scan kernels for every instruction set, and the choice among them.
  *
  * Owns the process-wide choice of kernel and nothing else; allocates nothing. Each kernel is
  * compiled for its own instruction set by a function attribute, so the build needs no machine
- * flags, and is only called after the CPU said it can run it.
+ * flags, and is only called after the CPU said it can run it. What the results mean, and what their
+ * rounding may be, is in scan_screen.c.
  *
- * The bound. Let n be the length, u = 2^-24. In whatever order n products are summed, with or
- * without fused multiply-add,
- *
- *     |fl(Σ q_f a_f) − Σ q_f a_f|  ≤  γ_n Σ |q_f a_f|  ≤  γ_n ‖q‖ ‖a‖,    γ_n = n u / (1 − n u)
- *
- * as long as nothing over- or underflows (Higham 2002, section 3.1, with Cauchy-Schwarz). To that
- * come the roundings of the bound itself, of the sum with the bound, and of the double score: a few
- * units u of ‖q‖ ‖a‖, for which n is taken ERROR_SLACK larger and the whole one percent larger (n u
- * < 2^-13).
- *
- * Underflow. Each operation may lose up to the least normal float, and each entry read too: a
- * library in the same process may have switched the CPU to flush denormals to zero. The loss is at
- * most FLT_MIN per operation, FLT_MIN |a_f| or FLT_MIN |q_f| per entry; hence the terms with
- * FLT_MIN below.
- *
- * Overflow. Partial sums stay below (1 + γ_n) ‖q‖ ‖a‖, so items with ‖q‖ ‖a‖ ≤ FLT_MAX / 4 are safe
- * and all others are let through unscreened.
+ * Items' codes are bytes from 0 to 255, a query's are signed. Instruction sets differ in how they
+ * multiply these: see four_max.
  */
 #include "core/scan_kernels.h"
 
-#include <float.h>
-#include <math.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <string.h>
 
-#include "core/scan.h"
-
 #if defined(__x86_64__)
-#define HAVE_X86_KERNELS
 #include <immintrin.h>
 #elif defined(__aarch64__)
-#define HAVE_NEON_KERNEL
 #include <arm_neon.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #endif
 
-#define ERROR_SLACK 8
-#define LANES FM_SCAN_LANES
-
 /*
- * A value below FLT_MAX is at most half a unit above its nearest float, so the next float up is
- * above it by at least as much: room for the few units of double rounding in the value itself.
+ * For the x86 instruction that adds two products of bytes in 16 bits: 255 · 128 is below 2^15. So
+ * two such results may be added before they are widened, which is what makes these kernels fast.
  */
-float
-fm_round_up(double value)
+#define SUM_OF_FOUR_MAX 128
+
+static bool
+cpu_has_all(void)
 {
-	if (value >= FLT_MAX)
-		return INFINITY;
-	return nextafterf((float) value, INFINITY);
+	return true;
 }
 
-static float
-round_down(double value)
-{
-	float nearest;
+#if defined(__x86_64__)
 
-	if (value >= FLT_MAX)
-		return FLT_MAX;
-	if (value < -FLT_MAX)
-		return -INFINITY;
-	nearest = (float) value;
-	return nearest > value ? nextafterf(nearest, -INFINITY) : nearest;
+/* Lanes not below the threshold; shared by both AVX-512 kernels. */
+__attribute__((target("avx512f"))) static inline uint32_t
+avx512_survivors(__m512i sum, float scale, float weight, const float *biases, float error,
+				 float threshold, float *upper)
+{
+	__m512 bias = _mm512_mul_ps(_mm512_set1_ps(weight), _mm512_load_ps(biases));
+	__m512 score = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(scale), bias);
+
+	score = _mm512_add_ps(score, _mm512_set1_ps(error));
+	_mm512_store_ps(upper, score);
+	return _mm512_cmp_ps_mask(score, _mm512_set1_ps(threshold), _CMP_NLT_UQ);
 }
 
-void
-fm_screen_prepare(FmScreen *screen, const float *query, const float *vectors, const float *norms,
-				  int length)
+#define AVX512VNNI_TARGET __attribute__((target("avx512f,avx512vnni")))
+
+typedef __m512i avx512vnni_Sum;
+
+AVX512VNNI_TARGET static inline __m512i
+avx512vnni_start(int32_t offset)
 {
-	double squares = 0;
-	double norm;
-	double operations = length + ERROR_SLACK;
-	double flushed = 4 * operations * FLT_MIN;
-
-	for (int f = 0; f < length; f++)
-		squares += (double) query[f] * (double) query[f];
-	norm = sqrt(squares);
-
-	screen->query = query;
-	screen->vectors = vectors;
-	screen->norms = norms;
-	screen->length = length;
-	screen->norm_factor = fm_round_up(1.01 * operations * (FLT_EPSILON / 2) * norm + flushed);
-	screen->absolute = fm_round_up(flushed * (1 + norm));
-	/* A query of tiny norm needs no limit but that an item's norm be a number. */
-	screen->norm_limit = norm > 0.25 ? round_down(FLT_MAX / 4 / norm) : FLT_MAX;
-	screen->threshold = -INFINITY;
-}
-
-void
-fm_screen_set_threshold(FmScreen *screen, double threshold)
-{
-	screen->threshold = round_down(threshold);
+	return _mm512_set1_epi32(offset);
 }
 
 /*
- * Four lanes in whatever registers the compiler finds for them: it would rather vectorize a plain
- * loop over entries than over lanes, which costs a shuffle per load.
+ * Not _mm512_dpbusd_epi32, because gcc (12) would copy each sum before and after it, and load each
+ * group into a register of its own: with eight queries half the speed.
  */
-typedef float FourLanes __attribute__((vector_size(16), may_alias));
-
-static int32_t
-screen_c(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
+AVX512VNNI_TARGET static inline __m512i
+avx512vnni_add(__m512i sum, const uint8_t *codes, const int32_t *first, const int32_t *second)
 {
-	const float *q = screen->query;
-	const int length = screen->length;
+	__m512i one = _mm512_load_si512(codes);
+	__m512i two = _mm512_load_si512(codes + FM_SCAN_GROUP_BYTES);
 
-	for (int32_t block = from; block < to; block++)
-	{
-		const float *norms = screen->norms + (size_t) block * LANES;
-		const FourLanes *a = (const FourLanes *) (screen->vectors +
-												  (size_t) block * LANES * length);
-		FourLanes sum[LANES / 4] = {{0}};
-		uint32_t mask = 0;
-
-		for (int f = 0; f < length; f++, a += LANES / 4)
-			for (int quarter = 0; quarter < LANES / 4; quarter++)
-				sum[quarter] += q[f] * a[quarter];
-		for (int lane = 0; lane < LANES; lane++)
-		{
-			float upper = sum[lane / 4][lane % 4] +
-						  (screen->norm_factor * norms[lane] + screen->absolute);
-			bool out = upper <= screen->threshold && norms[lane] <= screen->norm_limit;
-
-			mask |= (uint32_t) !out << lane;
-		}
-		if (mask != 0)
-		{
-			*survivors = mask;
-			return block;
-		}
-	}
-	return to;
+	__asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(one), "m"(*first));
+	__asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(two), "m"(*second));
+	return sum;
 }
 
-#ifdef HAVE_X86_KERNELS
+#define avx512vnni_survivors avx512_survivors
 
-/* Four accumulators, because one would wait for the latency of every addition. */
-__attribute__((target("avx512f"))) static int32_t
-screen_avx512(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
+#define KERNEL(name) avx512vnni_##name
+#define KERNEL_TARGET AVX512VNNI_TARGET
+#define KERNEL_WIDTH 8
+#include "core/scan_kernel.h"
+
+static bool
+cpu_has_avx512vnni(void)
 {
-	const float *q = screen->query;
-	const int length = screen->length;
-	const __m512 factor = _mm512_set1_ps(screen->norm_factor);
-	const __m512 absolute = _mm512_set1_ps(screen->absolute);
-	const __m512 limit = _mm512_set1_ps(screen->norm_limit);
-	const __m512 threshold = _mm512_set1_ps(screen->threshold);
-
-	for (int32_t block = from; block < to; block++)
-	{
-		const float *a = screen->vectors + (size_t) block * LANES * length;
-		__m512 norm = _mm512_load_ps(screen->norms + (size_t) block * LANES);
-		__m512 s0 = _mm512_setzero_ps();
-		__m512 s1 = _mm512_setzero_ps();
-		__m512 s2 = _mm512_setzero_ps();
-		__m512 s3 = _mm512_setzero_ps();
-		__m512 upper;
-		__mmask16 mask;
-		int f = 0;
-
-		for (; f + 4 <= length; f += 4, a += 4 * LANES)
-		{
-			s0 = _mm512_fmadd_ps(_mm512_set1_ps(q[f]), _mm512_load_ps(a), s0);
-			s1 = _mm512_fmadd_ps(_mm512_set1_ps(q[f + 1]), _mm512_load_ps(a + LANES), s1);
-			s2 = _mm512_fmadd_ps(_mm512_set1_ps(q[f + 2]), _mm512_load_ps(a + 2 * LANES), s2);
-			s3 = _mm512_fmadd_ps(_mm512_set1_ps(q[f + 3]), _mm512_load_ps(a + 3 * LANES), s3);
-		}
-		for (; f < length; f++, a += LANES)
-			s0 = _mm512_fmadd_ps(_mm512_set1_ps(q[f]), _mm512_load_ps(a), s0);
-		s0 = _mm512_add_ps(_mm512_add_ps(s0, s1), _mm512_add_ps(s2, s3));
-		upper = _mm512_add_ps(s0, _mm512_fmadd_ps(factor, norm, absolute));
-		mask = _mm512_cmp_ps_mask(upper, threshold, _CMP_NLE_UQ) |
-			   _mm512_cmp_ps_mask(norm, limit, _CMP_NLE_UQ);
-		if (mask != 0)
-		{
-			*survivors = mask;
-			return block;
-		}
-	}
-	return to;
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni");
 }
 
-__attribute__((target("avx2,fma"))) static int32_t
-screen_avx2(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
+#define AVX512_TARGET __attribute__((target("avx512f,avx512bw")))
+
+typedef __m512i avx512_Sum;
+
+AVX512_TARGET static inline __m512i
+avx512_start(int32_t offset)
 {
-	const float *q = screen->query;
-	const int length = screen->length;
-	const __m256 factor = _mm256_set1_ps(screen->norm_factor);
-	const __m256 absolute = _mm256_set1_ps(screen->absolute);
-	const __m256 limit = _mm256_set1_ps(screen->norm_limit);
-	const __m256 threshold = _mm256_set1_ps(screen->threshold);
-
-	for (int32_t block = from; block < to; block++)
-	{
-		const float *a = screen->vectors + (size_t) block * LANES * length;
-		const float *norms = screen->norms + (size_t) block * LANES;
-		__m256 even[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-		__m256 odd[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-		uint32_t mask = 0;
-		int f = 0;
-
-		for (; f + 2 <= length; f += 2, a += 2 * LANES)
-		{
-			__m256 q0 = _mm256_broadcast_ss(q + f);
-			__m256 q1 = _mm256_broadcast_ss(q + f + 1);
-
-			even[0] = _mm256_fmadd_ps(q0, _mm256_load_ps(a), even[0]);
-			even[1] = _mm256_fmadd_ps(q0, _mm256_load_ps(a + 8), even[1]);
-			odd[0] = _mm256_fmadd_ps(q1, _mm256_load_ps(a + 16), odd[0]);
-			odd[1] = _mm256_fmadd_ps(q1, _mm256_load_ps(a + 24), odd[1]);
-		}
-		if (f < length)
-		{
-			__m256 q0 = _mm256_broadcast_ss(q + f);
-
-			even[0] = _mm256_fmadd_ps(q0, _mm256_load_ps(a), even[0]);
-			even[1] = _mm256_fmadd_ps(q0, _mm256_load_ps(a + 8), even[1]);
-		}
-		for (int half = 0; half < 2; half++)
-		{
-			__m256 norm = _mm256_load_ps(norms + 8 * half);
-			__m256 upper = _mm256_add_ps(_mm256_add_ps(even[half], odd[half]),
-										 _mm256_fmadd_ps(factor, norm, absolute));
-			__m256 in = _mm256_or_ps(_mm256_cmp_ps(upper, threshold, _CMP_NLE_UQ),
-									 _mm256_cmp_ps(norm, limit, _CMP_NLE_UQ));
-
-			mask |= (uint32_t) _mm256_movemask_ps(in) << (8 * half);
-		}
-		if (mask != 0)
-		{
-			*survivors = mask;
-			return block;
-		}
-	}
-	return to;
+	return _mm512_set1_epi32(offset);
 }
+
+AVX512_TARGET static inline __m512i
+avx512_add(__m512i sum, const uint8_t *codes, const int32_t *first, const int32_t *second)
+{
+	__m512i one = _mm512_load_si512(codes);
+	__m512i two = _mm512_load_si512(codes + FM_SCAN_GROUP_BYTES);
+	__m512i fours = _mm512_add_epi16(_mm512_maddubs_epi16(one, _mm512_set1_epi32(*first)),
+									 _mm512_maddubs_epi16(two, _mm512_set1_epi32(*second)));
+
+	return _mm512_add_epi32(sum, _mm512_madd_epi16(fours, _mm512_set1_epi16(1)));
+}
+
+#define KERNEL(name) avx512_##name
+#define KERNEL_TARGET AVX512_TARGET
+#define KERNEL_WIDTH 8
+#include "core/scan_kernel.h"
 
 static bool
 cpu_has_avx512(void)
 {
 	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx512f");
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
 }
+
+#define AVX2_TARGET __attribute__((target("avx2,fma")))
+
+typedef struct avx2_Sum
+{
+	__m256i half[2];
+} avx2_Sum;
+
+AVX2_TARGET static inline avx2_Sum
+avx2_start(int32_t offset)
+{
+	return (avx2_Sum){{_mm256_set1_epi32(offset), _mm256_set1_epi32(offset)}};
+}
+
+AVX2_TARGET static inline avx2_Sum
+avx2_add(avx2_Sum sum, const uint8_t *codes, const int32_t *first, const int32_t *second)
+{
+	const __m256i ones = _mm256_set1_epi16(1);
+
+	for (int h = 0; h < 2; h++)
+	{
+		const __m256i *half = (const __m256i *) (codes + 32 * h);
+		__m256i one = _mm256_load_si256(half);
+		__m256i two = _mm256_load_si256(half + 2);
+		__m256i fours = _mm256_add_epi16(_mm256_maddubs_epi16(one, _mm256_set1_epi32(*first)),
+										 _mm256_maddubs_epi16(two, _mm256_set1_epi32(*second)));
+
+		sum.half[h] = _mm256_add_epi32(sum.half[h], _mm256_madd_epi16(fours, ones));
+	}
+	return sum;
+}
+
+AVX2_TARGET static inline uint32_t
+avx2_survivors(avx2_Sum sum, float scale, float weight, const float *biases, float error,
+			   float threshold, float *upper)
+{
+	uint32_t mask = 0;
+
+	for (int h = 0; h < 2; h++)
+	{
+		__m256 bias = _mm256_mul_ps(_mm256_set1_ps(weight), _mm256_load_ps(biases + 8 * h));
+		__m256 score = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum.half[h]), _mm256_set1_ps(scale),
+									   bias);
+		__m256 in;
+
+		score = _mm256_add_ps(score, _mm256_set1_ps(error));
+		_mm256_store_ps(upper + 8 * h, score);
+		in = _mm256_cmp_ps(score, _mm256_set1_ps(threshold), _CMP_NLT_UQ);
+		mask |= (uint32_t) _mm256_movemask_ps(in) << (8 * h);
+	}
+	return mask;
+}
+
+#define KERNEL(name) avx2_##name
+#define KERNEL_TARGET AVX2_TARGET
+#define KERNEL_WIDTH 4
+#include "core/scan_kernel.h"
 
 static bool
 cpu_has_avx2(void)
@@ -255,120 +185,234 @@ cpu_has_avx2(void)
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-#endif
+#elif defined(__aarch64__)
 
-#ifdef HAVE_NEON_KERNEL
+typedef struct neon_Sum
+{
+	int32x4_t quarter[4];
+} neon_Sum;
 
-/* Which of four lanes are not (upper ≤ threshold and norm ≤ limit), as bits. */
-static uint32_t
-neon_survivors(float32x4_t upper, float32x4_t threshold, float32x4_t norm, float32x4_t limit)
+/* Both NEON kernels make items' codes signed before they multiply, so there is nothing to offset. */
+static inline neon_Sum
+neon_start(int32_t offset)
+{
+	(void) offset;
+	return (neon_Sum){{vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)}};
+}
+
+/* Four codes of four items. */
+static inline int8x16_t
+neon_signed_codes(const uint8_t *codes)
+{
+	return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(codes), vdupq_n_u8(FM_SCAN_CODE_ZERO)));
+}
+
+static inline neon_Sum
+neon_add_group(neon_Sum sum, const uint8_t *codes, const int32_t *group)
+{
+	const int8x16_t query = vreinterpretq_s8_s32(vdupq_n_s32(*group));
+
+	for (int i = 0; i < 4; i++)
+	{
+		int8x16_t items = neon_signed_codes(codes + 16 * i);
+		int16x8_t low = vmull_s8(vget_low_s8(items), vget_low_s8(query));
+		int16x8_t high = vmull_high_s8(items, query);
+
+		sum.quarter[i] = vaddq_s32(sum.quarter[i], vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
+	}
+	return sum;
+}
+
+static inline neon_Sum
+neon_add(neon_Sum sum, const uint8_t *codes, const int32_t *first, const int32_t *second)
+{
+	return neon_add_group(neon_add_group(sum, codes, first), codes + FM_SCAN_GROUP_BYTES, second);
+}
+
+static inline uint32_t
+neon_survivors(neon_Sum sum, float scale, float weight, const float *biases, float error,
+			   float threshold, float *upper)
 {
 	static const uint32_t lane_bit[4] = {1, 2, 4, 8};
-	uint32x4_t out = vandq_u32(vcleq_f32(upper, threshold), vcleq_f32(norm, limit));
+	uint32_t mask = 0;
 
-	return vaddvq_u32(vbicq_u32(vld1q_u32(lane_bit), out));
-}
-
-static int32_t
-screen_neon(const FmScreen *screen, int32_t from, int32_t to, uint32_t *survivors)
-{
-	const float *q = screen->query;
-	const int length = screen->length;
-	const float32x4_t factor = vdupq_n_f32(screen->norm_factor);
-	const float32x4_t absolute = vdupq_n_f32(screen->absolute);
-	const float32x4_t limit = vdupq_n_f32(screen->norm_limit);
-	const float32x4_t threshold = vdupq_n_f32(screen->threshold);
-
-	for (int32_t block = from; block < to; block++)
+	for (int i = 0; i < 4; i++)
 	{
-		const float *a = screen->vectors + (size_t) block * LANES * length;
-		const float *norms = screen->norms + (size_t) block * LANES;
-		float32x4_t even[4];
-		float32x4_t odd[4];
-		uint32_t mask = 0;
-		int f = 0;
+		float32x4_t bias = vmulq_n_f32(vld1q_f32(biases + 4 * i), weight);
+		float32x4_t score = vfmaq_n_f32(bias, vcvtq_f32_s32(sum.quarter[i]), scale);
+		uint32x4_t out;
 
-		for (int quarter = 0; quarter < 4; quarter++)
-			even[quarter] = odd[quarter] = vdupq_n_f32(0);
-		for (; f + 2 <= length; f += 2, a += 2 * LANES)
-			for (int quarter = 0; quarter < 4; quarter++)
-			{
-				even[quarter] = vfmaq_n_f32(even[quarter], vld1q_f32(a + 4 * quarter), q[f]);
-				odd[quarter] = vfmaq_n_f32(odd[quarter], vld1q_f32(a + LANES + 4 * quarter),
-										   q[f + 1]);
-			}
-		if (f < length)
-			for (int quarter = 0; quarter < 4; quarter++)
-				even[quarter] = vfmaq_n_f32(even[quarter], vld1q_f32(a + 4 * quarter), q[f]);
-		for (int quarter = 0; quarter < 4; quarter++)
-		{
-			float32x4_t norm = vld1q_f32(norms + 4 * quarter);
-			float32x4_t upper = vaddq_f32(vaddq_f32(even[quarter], odd[quarter]),
-										  vfmaq_f32(absolute, factor, norm));
-
-			mask |= neon_survivors(upper, threshold, norm, limit) << (4 * quarter);
-		}
-		if (mask != 0)
-		{
-			*survivors = mask;
-			return block;
-		}
+		score = vaddq_f32(score, vdupq_n_f32(error));
+		vst1q_f32(upper + 4 * i, score);
+		out = vcltq_f32(score, vdupq_n_f32(threshold));
+		mask |= vaddvq_u32(vbicq_u32(vld1q_u32(lane_bit), out)) << (4 * i);
 	}
-	return to;
+	return mask;
 }
 
-#endif
+#define KERNEL(name) neon_##name
+#define KERNEL_TARGET
+#define KERNEL_WIDTH 4
+#include "core/scan_kernel.h"
+
+/* clang before 16 declares the instruction only where the whole file is compiled for it. */
+#if defined(__linux__) && (!defined(__clang__) || __clang_major__ >= 16)
+#define HAVE_NEONDOT
+
+#define NEONDOT_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
+#define neondot_Sum neon_Sum
+#define neondot_start neon_start
+#define neondot_survivors neon_survivors
+
+NEONDOT_TARGET static inline neon_Sum
+neondot_add_group(neon_Sum sum, const uint8_t *codes, const int32_t *group)
+{
+	const int8x16_t query = vreinterpretq_s8_s32(vdupq_n_s32(*group));
+
+	for (int i = 0; i < 4; i++)
+		sum.quarter[i] = vdotq_s32(sum.quarter[i], neon_signed_codes(codes + 16 * i), query);
+	return sum;
+}
+
+NEONDOT_TARGET static inline neon_Sum
+neondot_add(neon_Sum sum, const uint8_t *codes, const int32_t *first, const int32_t *second)
+{
+	return neondot_add_group(neondot_add_group(sum, codes, first), codes + FM_SCAN_GROUP_BYTES,
+							 second);
+}
+
+#define KERNEL(name) neondot_##name
+#define KERNEL_TARGET NEONDOT_TARGET
+#define KERNEL_WIDTH 4
+#include "core/scan_kernel.h"
 
 static bool
-cpu_has_all(void)
+cpu_has_neondot(void)
 {
-	return true;
+	return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 }
 
-/* Best first. */
-static const struct Kernel
+#endif
+#endif
+
+/*
+ * Plain C, in the vector extensions that gcc and clang share: the odd and the even codes of four
+ * items are products of 16 bits (255 · 127 is below 2^15), and pairs of those are added in 32 bits.
+ * Which of two bytes is the low one does not matter, as it is the same for items and queries.
+ */
+typedef uint16_t c_Pairs __attribute__((vector_size(16), may_alias));
+typedef int16_t c_SignedPairs __attribute__((vector_size(16)));
+typedef uint32_t c_Bits __attribute__((vector_size(16)));
+typedef int32_t c_Lanes __attribute__((vector_size(16)));
+
+typedef struct c_Sum
 {
-	const char *name;
-	bool (*runs_here)(void);
-	FmScreenKernel screen;
-} kernels[] = {
-#ifdef HAVE_X86_KERNELS
-	{"avx512", cpu_has_avx512, screen_avx512},
-	{"avx2", cpu_has_avx2, screen_avx2},
+	c_Lanes quarter[4];
+} c_Sum;
+
+static inline c_Sum
+c_start(int32_t offset)
+{
+	const c_Lanes start = {offset, offset, offset, offset};
+
+	return (c_Sum){{start, start, start, start}};
+}
+
+static inline c_Lanes
+c_add_pairs(c_Pairs codes, c_SignedPairs query)
+{
+	c_SignedPairs products = (c_SignedPairs) codes * query;
+
+	return ((c_Lanes) ((c_Bits) products << 16) >> 16) + ((c_Lanes) products >> 16);
+}
+
+static inline c_Sum
+c_add_group(c_Sum sum, const uint8_t *codes, const int32_t *group)
+{
+	const c_Lanes query = {*group, *group, *group, *group};
+	const c_SignedPairs low = (c_SignedPairs) ((c_Pairs) query << 8) >> 8;
+	const c_SignedPairs high = (c_SignedPairs) query >> 8;
+
+	for (int i = 0; i < 4; i++)
+	{
+		c_Pairs items = *(const c_Pairs *) (codes + 16 * i);
+
+		sum.quarter[i] += c_add_pairs(items & 255, low) + c_add_pairs(items >> 8, high);
+	}
+	return sum;
+}
+
+static inline c_Sum
+c_add(c_Sum sum, const uint8_t *codes, const int32_t *first, const int32_t *second)
+{
+	return c_add_group(c_add_group(sum, codes, first), codes + FM_SCAN_GROUP_BYTES, second);
+}
+
+static inline uint32_t
+c_survivors(c_Sum sum, float scale, float weight, const float *biases, float error, float threshold,
+			float *upper)
+{
+	uint32_t mask = 0;
+
+	for (int lane = 0; lane < FM_SCAN_LANES; lane++)
+	{
+		float score = (float) sum.quarter[lane / 4][lane % 4] * scale + weight * biases[lane];
+
+		upper[lane] = score + error;
+		mask |= (uint32_t) !(upper[lane] < threshold) << lane;
+	}
+	return mask;
+}
+
+#define KERNEL(name) c_##name
+#define KERNEL_TARGET
+#define KERNEL_WIDTH 2
+#include "core/scan_kernel.h"
+
+#define KERNEL_ENTRY(name, four_max, width)                                                        \
+	{                                                                                              \
+#name, cpu_has_##name, four_max, width, name##_screen_one, name##_screen_many              \
+	}
+
+#define cpu_has_neon cpu_has_all
+#define cpu_has_c cpu_has_all
+
+/* Best first. */
+static const FmScanKernel kernels[] = {
+#if defined(__x86_64__)
+	KERNEL_ENTRY(avx512vnni, 0, 8),
+	KERNEL_ENTRY(avx512, SUM_OF_FOUR_MAX, 8),
+	KERNEL_ENTRY(avx2, SUM_OF_FOUR_MAX, 4),
+#elif defined(__aarch64__)
+#ifdef HAVE_NEONDOT
+	KERNEL_ENTRY(neondot, 0, 4),
 #endif
-#ifdef HAVE_NEON_KERNEL
-	{"neon", cpu_has_all, screen_neon},
+	KERNEL_ENTRY(neon, 0, 4),
 #endif
-	{"c", cpu_has_all, screen_c},
+	KERNEL_ENTRY(c, 0, 2),
 };
 
 #define NUM_KERNELS (sizeof(kernels) / sizeof(kernels[0]))
 
 /* NULL until the first use or choice. */
-static const struct Kernel *kernel_in_use = NULL;
+static const FmScanKernel *kernel_in_use = NULL;
 
-static const struct Kernel *
+static const FmScanKernel *
 best_kernel(void)
 {
-	const struct Kernel *kernel = kernels;
+	const FmScanKernel *kernel = kernels;
 
 	while (!kernel->runs_here())
 		kernel++; /* the last one always does */
 	return kernel;
 }
 
-static const struct Kernel *
-current_kernel(void)
+const FmScanKernel *
+fm_scan_kernel(void)
 {
 	if (kernel_in_use == NULL)
 		kernel_in_use = best_kernel();
 	return kernel_in_use;
-}
-
-FmScreenKernel
-fm_screen_kernel(void)
-{
-	return current_kernel()->screen;
 }
 
 const char *const *
@@ -404,5 +448,5 @@ fm_scan_use_kernel(const char *name)
 const char *
 fm_scan_kernel_in_use(void)
 {
-	return current_kernel()->name;
+	return fm_scan_kernel()->name;
 }

@@ -1,52 +1,57 @@
 /*
- * The screens of the scan: given one query, walk blocks of items and stop at the first block that
- * may hold a hit.
+ * The kernels of the 8-bit screen, and which of them is in use.
  *
- * A screen may let an item through that is no hit, and never the other way round; scan.c rescores
- * what comes through by the one definition of a score. So this file is the whole of what another
- * screen (in 8 bits, say) has to replace: FmScreen with fm_screen_prepare, and the kernels behind
- * FmScreenKernel.
- *
- * Nothing here allocates.
+ * A kernel multiplies the codes of one or several queries with those of a block of items, and says
+ * which items may reach their query's threshold. The rest of the scan is the same for all.
  */
 #ifndef FMTOPX_CORE_SCAN_KERNELS_H
 #define FMTOPX_CORE_SCAN_KERNELS_H
 
-#include <stdint.h>
+#include "core/scan_screen.h"
 
-/* Items per block: one 512-bit register of floats, one entry each, so sums stay in their lane. */
-#define FM_SCAN_LANES 16
-
-/*
- * One query against one matrix. An item of norm ‖a‖ is let through unless
- *
- *     float sum + (norm_factor · ‖a‖ + absolute) ≤ threshold   and   ‖a‖ ≤ norm_limit
- */
+/* One query, or `width` of them, against the blocks of one tile. */
 typedef struct FmScreen
 {
-	const float *query;	  /* length entries */
-	const float *vectors; /* blocks of length × FM_SCAN_LANES, 64-byte aligned */
-	const float *norms;	  /* one per item, rounded up */
-	int length;
-	float norm_factor;
-	float absolute;
-	float norm_limit; /* above it the float sum might overflow */
-	float threshold;  /* only scores above it are wanted */
+	int num_groups;
+	const uint8_t *codes; /* of all items, as are the next two */
+	const float *scales;
+	const float *biases;
+	const FmScreenQuery *loaded[FM_SCREEN_MAX_WIDTH]; /* whose codes are here */
+	int32_t offset[FM_SCREEN_MAX_WIDTH];			  /* of each query */
+	float unit[FM_SCREEN_MAX_WIDTH];
+	float bias_weight[FM_SCREEN_MAX_WIDTH];
+	float error[FM_SCREEN_MAX_WIDTH]; /* for this tile */
+	float threshold[FM_SCREEN_MAX_WIDTH];
+	/* FM_SCAN_GROUP codes of each query, the next ones of each, and so on: [group × width + query] */
+	int32_t groups[FM_SCAN_MAX_GROUPS * FM_SCREEN_MAX_WIDTH];
 } FmScreen;
 
+/* One block, for each query. */
+typedef struct FmSurvivors
+{
+	float upper[FM_SCREEN_MAX_WIDTH][FM_SCAN_LANES] __attribute__((aligned(64)));
+	uint32_t
+		lanes[FM_SCREEN_MAX_WIDTH]; /* that came through, a bit each; padding may be among them */
+} FmSurvivors;
+
 /*
- * The first block in [from, to) with items to rescore, and which (bit per lane); `to` when there is
- * none. Lanes past the last item are the caller's to mask.
+ * Screen blocks [from, to), at most FM_SCAN_TILE_BLOCKS, into as many survivors. Bit i of the result
+ * is set where something of block from + i came through; the survivors of other blocks are not to be
+ * read.
  */
-typedef int32_t (*FmScreenKernel)(const FmScreen *screen, int32_t from, int32_t to,
-								  uint32_t *survivors);
+typedef uint32_t (*FmScreenBlocks)(const FmScreen *screen, int32_t from, int32_t to,
+								   FmSurvivors *survivors);
 
-extern void fm_screen_prepare(FmScreen *screen, const float *query, const float *vectors,
-							  const float *norms, int length);
-extern void fm_screen_set_threshold(FmScreen *screen, double threshold);
-extern FmScreenKernel fm_screen_kernel(void);
+typedef struct FmScanKernel
+{
+	const char *name;
+	bool (*runs_here)(void);
+	int four_max; /* for fm_screen_prepare */
+	int width;	  /* queries that `screen_many` takes */
+	FmScreenBlocks screen_one;
+	FmScreenBlocks screen_many;
+} FmScanKernel;
 
-/* A float certain to be at or above a value ≥ 0 that is itself rounded to double. */
-extern float fm_round_up(double value);
+extern const FmScanKernel *fm_scan_kernel(void);
 
 #endif

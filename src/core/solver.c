@@ -33,30 +33,33 @@ fm_default_iterations(FmSolverKind solver)
 	return solver == FM_SOLVER_MCMC ? MCMC_ITERATIONS : ALS_ITERATIONS;
 }
 
-/* Mean and deviation of the ratings. Ratings that are all equal have deviation 1, to divide by. */
+/* Total weight, mean and deviation of the ratings. When all are equal the deviation is 1, to divide by. */
 static void
 standardise(const FmRatings *ratings, FmProblem *problem)
 {
-	double n = ratings->num_ratings, centre = 0, sum, sum2;
+	double n, centre = 0, sum, sum2;
 	float least = ratings->user_value[0], most = least;
 
 	/* Twice: the second time around the mean of the first, so that nothing cancels. */
 	for (int pass = 0; pass < 2; pass++)
 	{
-		sum = sum2 = 0;
+		n = sum = sum2 = 0;
 		for (int64_t r = 0; r < ratings->num_ratings; r++)
 		{
 			float value = ratings->user_value[r];
 			double distance = value - centre;
+			double weight = ratings->user_weight ? ratings->user_weight[r] : 1;
 
 			fm_problem_check(problem, r);
-			sum += distance;
-			sum2 += distance * distance;
+			n += weight;
+			sum += weight * distance;
+			sum2 += weight * distance * distance;
 			least = value < least ? value : least;
 			most = value > most ? value : most;
 		}
 		centre += sum / n;
 	}
+	problem->total_weight = n;
 	problem->mean = least < most ? centre : least;
 	problem->deviation = least < most ? sqrt(sum2 / n) : 1;
 }
@@ -77,9 +80,10 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 	FmProblem problem = {
 		.host = host,
 		.kernel = fm_block_kernels()[0],
-		.side = {{ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value},
-				 {ratings->num_items, ratings->item_start, ratings->item_user,
-				  ratings->item_value}},
+		.side = {{ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value,
+				  ratings->user_weight},
+				 {ratings->num_items, ratings->item_start, ratings->item_user, ratings->item_value,
+				  ratings->item_weight}},
 		.num_ratings = ratings->num_ratings,
 		.iterations = options->iterations > 0 ? options->iterations
 											  : fm_default_iterations(options->solver),
@@ -162,29 +166,27 @@ fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost 
 				   (long long) ratings->num_ratings);
 	problem = make_problem(ratings, options, host);
 	rank = solver_rank(&problem, options);
-	if (result == NULL) /* not the leader */
-	{
-		run_solver(&problem, options->solver, rank, NULL, NULL);
-		return;
-	}
-	allocate_result(&problem, k, result);
+	if (result != NULL)
+		allocate_result(&problem, k, result);
 	distiller = fm_distill_create(&problem, rank, k);
 	run_solver(&problem, options->solver, rank, fm_distill_add, distiller);
 	fm_distill_finish(distiller, result);
-	check_result(&problem, result);
+	if (result != NULL)
+		check_result(&problem, result);
 }
 
 size_t
 fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host)
 {
 	FmProblem problem = make_problem(ratings, options, host);
-	size_t row = (size_t) fm_block_stride(problem.kernel, solver_rank(&problem, options)) *
-				 sizeof(float);
+	int rank = solver_rank(&problem, options);
+	size_t row = (size_t) fm_block_stride(problem.kernel, rank) * sizeof(float);
 	size_t entities = (size_t) ratings->num_users + ratings->num_items;
 	const int arrays_a_side = 4, alignment = 64;
 
-	/* two tables of rows, errors and shares */
-	return entities * (2 * row + sizeof(double) + sizeof(float)) + 2 * arrays_a_side * alignment;
+	/* two tables of rows, errors and shares; the samples so far */
+	return entities * (2 * row + sizeof(double) + sizeof(float)) + 2 * arrays_a_side * alignment +
+		   (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
 }
 
 double
@@ -192,6 +194,7 @@ fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 			  const FmSolverOptions *options)
 {
 	FmProblem problem = {.kernel = fm_block_kernels()[0],
+						 .side = {{.count = num_users}, {.count = num_items}},
 						 .num_ratings = num_ratings,
 						 .num_rated = {num_users, num_items}};
 	double entities = (double) num_users + num_items;

@@ -55,3 +55,31 @@ fm_team_for(const FmHost *host, int32_t count, int32_t chunk, FmTeamBody body, v
 	team->loops++;
 	team->barrier(team->ctx);
 }
+
+typedef struct SliceLoop
+{
+	int32_t count;
+	int32_t slices;
+	FmTeamSliceBody body;
+	void *state;
+} SliceLoop;
+
+/* FmTeamBody */
+static void
+run_slices(void *state, int32_t first, int32_t last)
+{
+	const SliceLoop *loop = state;
+	int64_t count = loop->count;
+
+	for (int32_t slice = first; slice < last; slice++)
+		loop->body(loop->state, slice, (int32_t) (count * slice / loop->slices),
+				   (int32_t) (count * (slice + 1) / loop->slices));
+}
+
+void
+fm_team_slices(const FmHost *host, int32_t count, int32_t slices, FmTeamSliceBody body, void *state)
+{
+	SliceLoop loop = {count, slices, body, state};
+
+	fm_team_for(host, slices, 1, run_slices, &loop);
+}

@@ -52,4 +52,13 @@ typedef void (*FmTeamBody)(void *state, int32_t begin, int32_t end);
 extern void fm_team_for(const FmHost *host, int32_t count, int32_t chunk, FmTeamBody body,
 						void *state);
 
+/*
+ * The same for sums: [0, count) is cut into `slices` whatever the team, so that who adds up the slices'
+ * sums in their order has the same bits for any number of members.
+ */
+typedef void (*FmTeamSliceBody)(void *state, int32_t slice, int32_t begin, int32_t end);
+
+extern void fm_team_slices(const FmHost *host, int32_t count, int32_t slices, FmTeamSliceBody body,
+						   void *state);
+
 #endif

@@ -81,6 +81,13 @@ is(ask($fresh, $list), $now, 'that loads the old version only now');
 ask($fresh, 'COMMIT');
 $fresh->quit;
 
+# Who listens hears of each version that is served from then on, and of none that was rolled back.
+is(as('owner', q{LISTEN fmtopx; SELECT version FROM fm_train('m', seed => 6); SELECT fm_activate('m', 7);
+	BEGIN; SELECT fm_activate('m', 8) \g /dev/null
+	ROLLBACK; SELECT fm_activate('m', 8)}) =~ s/with payload|received from server process with PID \d+\.//gr,
+	qq{8\nAsynchronous notification "fmtopx"  "{"model": "m", "version": 8}" \n\nAsynchronous notification "fmtopx"  "{"model": "m", "version": 7}" \n\nAsynchronous notification "fmtopx"  "{"model": "m", "version": 8}" },
+	'a session that listens');
+
 # Ratings of other transactions: seen when they are committed, and not before.
 my $best = q{SELECT item_id FROM fm_top_x(7, 1, 'm')};
 my $item = ask($committed, $best);

@@ -1,6 +1,6 @@
 /*
  * Tests of the scan: every kernel against a brute force over the same floats, on seeded random and
- * on awkward matrices. Prints TAP.
+ * on awkward matrices; batches and lists against single scans. Prints TAP.
  *
  * The brute force shares no code with the scan: it keeps its own row-major copy and sorts all
  * items.
@@ -134,6 +134,30 @@ fill_some_huge(int32_t item, int f)
 	return (float) (random_unit() * (item % 37 == 5 ? FLT_MAX : 1));
 }
 
+/* As after a training: few items with long vectors, so that most tiles are passed over. */
+static float
+fill_few_long(int32_t item, int f)
+{
+	double length = item % 61 == 0 ? 1 : 0.02;
+
+	return (float) (random_unit() * (f == 0 ? 0.5 : length));
+}
+
+/* One entry far larger than the others, which 8 bits hardly see then. */
+static float
+fill_spiked(int32_t item, int f)
+{
+	return (float) (random_unit() * (f == item % 3 ? 1000 : 1));
+}
+
+/* Apart by no more than a float's last bits; with one factor, nothing but the bias. */
+static float
+fill_last_bits(int32_t item, int f)
+{
+	(void) item;
+	return f == 0 ? 0 : 1 + (float) (random_bits() % 16) * FLT_EPSILON;
+}
+
 /* Large terms that cancel, so that the float sum is mostly rounding error. */
 static float
 fill_cancelling(int32_t item, int f)
@@ -171,6 +195,11 @@ static const struct
 	{"all scales", fill_all_scales, 1, false},
 	{"some huge items", fill_some_huge, 1, false},
 	{"some huge items, larger query", fill_some_huge, 100, false},
+	{"few long vectors", fill_few_long, 1, false},
+	{"spiked", fill_spiked, 1, false},
+	{"apart by the last bits", fill_last_bits, 1, false},
+	{"apart by the last bits, equal query", fill_last_bits, 1.1f, true},
+	{"spiked, equal query", fill_spiked, -1, true},
 	{"cancelling terms", fill_cancelling, 1, true},
 };
 
@@ -230,7 +259,7 @@ build_matrix(const float *rows, int32_t num_items, int num_factors)
 }
 
 static void
-make_query(Case *c, int flavour)
+make_query(const Case *c, int flavour)
 {
 	float scale = flavours[flavour].query_scale;
 
@@ -329,6 +358,47 @@ case_holds(const Case *c, int32_t x)
 	return holds;
 }
 
+/* Each query of a batch finds what it finds alone. Every third may have any item, or all may. */
+static bool
+batch_holds(const Case *c, int flavour, int32_t num_queries, int32_t x)
+{
+	size_t length = (size_t) c->num_factors + 1;
+	size_t room = x < 0 ? 0 : x < c->num_items ? x : c->num_items;
+	float *queries = get_memory(num_queries * length, sizeof(float));
+	const uint64_t **excluded = get_memory(num_queries, sizeof(uint64_t *));
+	FmHit *hits = get_memory(num_queries * room, sizeof(FmHit));
+	FmHit *alone = get_memory(room, sizeof(FmHit));
+	int32_t *counts = get_memory(num_queries, sizeof(int32_t));
+	bool none_excluded = random_bits() % 4 == 0;
+	bool holds = true;
+
+	for (int32_t q = 0; q < num_queries; q++)
+	{
+		make_query(c, flavour);
+		memcpy(queries + q * length, c->query, length * sizeof(float));
+		excluded[q] = none_excluded || q % 3 == 0 ? NULL : c->excluded;
+	}
+	fm_scan_batch_top_x(c->matrix, queries, num_queries, x, none_excluded ? NULL : excluded, &host,
+						hits, counts);
+	for (int32_t q = 0; q < num_queries; q++)
+	{
+		int32_t count = fm_scan_top_x(c->matrix, queries + q * length, x, excluded[q], &host,
+									  alone);
+
+		/* field by field: there is padding in between */
+		holds = count == counts[q] && holds;
+		for (int32_t i = 0; i < count && holds; i++)
+			holds = alone[i].item == hits[q * room + i].item &&
+					alone[i].score == hits[q * room + i].score;
+	}
+	host.release(host.ctx, queries);
+	host.release(host.ctx, excluded);
+	host.release(host.ctx, hits);
+	host.release(host.ctx, alone);
+	host.release(host.ctx, counts);
+	return holds;
+}
+
 static const struct
 {
 	int32_t num_items;
@@ -356,9 +426,92 @@ test_against_brute_force(const char *kernel, int flavour)
 					   xs[i]);
 				holds = false;
 			}
+		for (int32_t num_queries = 0; num_queries <= 9; num_queries += 3)
+			if (!batch_holds(&c, flavour, num_queries, num_queries % 2 == 0 ? 10 : c.num_items))
+			{
+				printf("# wrong for a batch of %d over %d items, %d factors\n", num_queries,
+					   c.num_items, c.num_factors);
+				holds = false;
+			}
 		free_case(&c);
 	}
 	ok(holds, "%s: %s", kernel, flavours[flavour].name);
+}
+
+/* A number in [1, most], of any magnitude alike. */
+static int32_t
+random_size(int32_t most)
+{
+	return (int32_t) fmin(exp((random_unit() + 1) / 2 * log(most + 1.0)), most);
+}
+
+/* Matrices of random size and kind, each asked by every kernel: 1,000 cases in all on a CPU with four. */
+#define NUM_RANDOM 250
+#define MOST_ITEMS 100000
+#define MOST_FACTORS 300
+#define MOST_FLOATS 1500000
+
+static void
+test_random(void)
+{
+	bool holds = true;
+
+	random_state = 7;
+	for (int n = 0; n < NUM_RANDOM; n++)
+	{
+		int flavour = (int) (random_bits() % NUM_FLAVOURS);
+		int num_factors = random_size(MOST_FACTORS);
+		int32_t num_items = random_size(MOST_ITEMS);
+		int32_t x = random_size(num_items);
+		Case c;
+
+		if (num_items > MOST_FLOATS / (num_factors + 1))
+			num_items = MOST_FLOATS / (num_factors + 1);
+		c = make_case(num_items, num_factors, flavour);
+		for (const char *const *kernel = fm_scan_kernel_names(); *kernel != NULL; kernel++)
+		{
+			fm_scan_use_kernel(*kernel);
+			if (!case_holds(&c, x) || !case_holds(&c, 20))
+			{
+				printf("# %s wrong in case %d: %s, %d items, %d factors, x = %d\n", *kernel, n,
+					   flavours[flavour].name, num_items, num_factors, x);
+				holds = false;
+			}
+		}
+		for (const char *const *kernel = fm_scan_kernel_names(); *kernel != NULL; kernel++)
+		{
+			fm_scan_use_kernel(*kernel);
+			if (!batch_holds(&c, flavour, (int32_t) (random_bits() % 12), 20))
+			{
+				printf("# %s wrong in a batch of case %d: %s, %d items, %d factors\n", *kernel, n,
+					   flavours[flavour].name, num_items, num_factors);
+				holds = false;
+			}
+		}
+		free_case(&c);
+	}
+	fm_scan_use_kernel("auto");
+	ok(holds, "%d random matrices, every kernel", NUM_RANDOM);
+}
+
+/* More queries than go through the matrix together. */
+static void
+test_large_batch(void)
+{
+	Case c = make_case(3000, 10, 0);
+
+	ok(batch_holds(&c, 0, 200, 20), "a batch of 200 queries");
+	free_case(&c);
+}
+
+static void
+test_list_pays(void)
+{
+	Case c = make_case(2000, 3, 0);
+
+	ok(fm_scan_list_pays(c.matrix, 20) && !fm_scan_list_pays(c.matrix, 1000),
+	   "a short list is asked for by itself, a long one by exclusion");
+	free_case(&c);
 }
 
 /* Many queries over one matrix large enough for several looks at the interrupt flag. */
@@ -431,15 +584,14 @@ test_sizes(void)
 	ok(fm_scan_matrix_size(1000, 63) >= 1000 * 64 * sizeof(float), "a size holds the vectors");
 	ok(fm_scan_matrix_size(-1, 10) == 0, "no size for a negative number of items");
 	ok(fm_scan_matrix_size(10, -1) == 0, "no size for a negative number of factors");
+	ok(fm_scan_matrix_size(10, FM_SCAN_MAX_FACTORS) > 0 &&
+		   fm_scan_matrix_size(10, FM_SCAN_MAX_FACTORS + 1) == 0,
+	   "no size for too many factors");
 #if SIZE_MAX > UINT32_MAX
 	ok(fm_scan_matrix_size(INT32_MAX, 1024) > (size_t) INT32_MAX * 1025 * sizeof(float),
 	   "the largest matrix has a size");
-	ok(fm_scan_matrix_size(INT32_MAX, INT32_MAX) == 0 ||
-		   fm_scan_matrix_size(INT32_MAX, INT32_MAX) / INT32_MAX / sizeof(float) >= INT32_MAX,
-	   "a size does not wrap around");
 #else
 	ok(fm_scan_matrix_size(INT32_MAX, 1024) == 0, "the largest matrix does not fit");
-	ok(fm_scan_matrix_size(INT32_MAX, INT32_MAX) == 0, "a size does not wrap around");
 #endif
 }
 
@@ -474,6 +626,9 @@ main(void)
 	test_sizes();
 	test_read_back();
 	test_copy();
+	test_random();
+	test_large_batch();
+	test_list_pays();
 	for (const char *const *name = fm_scan_kernel_names(); *name != NULL; name++)
 	{
 		fm_scan_use_kernel(*name);

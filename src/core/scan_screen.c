@@ -1,0 +1,130 @@
+/*
+ * The error bound of the 8-bit screen.
+ *
+ * Write a query as (φ, β) with φ = t·φ̂ + p and an item as (ψ, bias) with ψ = s·ψ̂ + r, φ̂ and ψ̂ being
+ * the integers that are multiplied. Then
+ *
+ *     ⟨φ, ψ⟩  =  t·s·⟨φ̂, ψ̂⟩  +  ⟨t·φ̂, r⟩  +  ⟨p, ψ⟩,
+ *
+ * and by Cauchy-Schwarz the last two are at most ‖t·φ̂‖·‖r‖ + ‖p‖·‖ψ‖. The integer sum is exact: its
+ * magnitude is at most 255 · 127 · FM_SCAN_MAX_FACTORS < 2^31. The kernels compute in float
+ *
+ *     upper  =  (c·⟨φ̂, ψ̂⟩ + β·bias) + error,     c = t·s,
+ *
+ * and drop an item when upper < threshold. So `error` has to hold, besides the two terms, all that
+ * rounding may take away. Let u = 2^-24, M = ‖t·φ̂‖·(‖ψ‖ + ‖r‖) ≥ |t·s·⟨φ̂, ψ̂⟩| and B = |β·bias|.
+ * Computing c, converting the integer and multiplying err by no more than 3 u M together, β·bias by
+ * u B, the two additions by u of what they add, with or without fused multiply-add: less than
+ * 8 u (M + B) in all, and less than 2 u of the error itself. The exact score is a double sum, which
+ * is above the real one by at most 2^-42 (‖φ‖·‖ψ‖ + B): another u of that is more than enough. That
+ * gives the factors in fm_screen_prepare, which are then taken 2^-16 larger, for their own rounding,
+ * that of the error's sum, and the 2 u of it.
+ *
+ * Underflow. An operation may lose up to the least normal float, and so may each number read, for a
+ * library in the same process may have switched the CPU to flush denormals to zero. t and s are
+ * normal or zero, so the worst is a c that underflows, times an integer sum below 2^14 per factor.
+ * `flushed` is twice as much, and stands for one such loss per entry of norm 1 on either side.
+ *
+ * Overflow. The error contains 8 u (M + B). Where it is below u · FLT_MAX, M + B is below FLT_MAX / 8
+ * and no operation overflows. Otherwise the error is made infinite; then upper is infinite or NaN,
+ * and a kernel drops nothing, for it drops only what compares as less.
+ */
+#include "core/scan_screen.h"
+
+#include <float.h>
+#include <math.h>
+
+#define SAFETY (1 + 1.0 / 65536)
+
+/* What a code should be worth. Rounding may add a half to each code, so to a sum of four 2. */
+static float
+choose_unit(const float *query, int num_factors, int four_max)
+{
+	float unit = 0;
+
+	for (int f = 0; f < num_factors; f++)
+		unit = fmaxf(unit, fabsf(query[f]) / FM_SCAN_CODE_MAX);
+	for (int f = 0; four_max > 0 && f < num_factors; f += 8)
+	{
+		float fours[2] = {0};
+
+		for (int i = 0; i < 8 && f + i < num_factors; i++)
+			fours[i / 2 % 2] += fabsf(query[f + i]) / (four_max - 2);
+		unit = fmaxf(unit, fmaxf(fours[0], fours[1]));
+	}
+	return unit < FLT_MIN ? 0 : unit;
+}
+
+/* Code φ; returns the squares of ‖t·φ̂‖ and ‖p‖. */
+static void
+code_query(FmScreenQuery *screen, int num_factors, double *coded, double *rest)
+{
+	int32_t sum = 0;
+
+	*coded = *rest = 0;
+	for (int f = 0; f < num_factors; f++)
+	{
+		double q = screen->query[f];
+		long code = screen->unit > 0 ? lrint(q / screen->unit) : 0;
+		double value = (double) screen->unit * (double) code;
+
+		*coded += value * value;
+		*rest += (q - value) * (q - value);
+		screen->codes[f] = (int8_t) code;
+		sum += (int32_t) code;
+	}
+	for (int f = num_factors; f % (2 * FM_SCAN_GROUP) != 0; f++)
+		screen->codes[f] = 0;
+	screen->offset = -FM_SCAN_CODE_ZERO * sum;
+}
+
+void
+fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, int four_max)
+{
+	const double u = FM_UNIT_ROUNDOFF;
+	const double beta = fabs((double) query[num_factors]);
+	double flushed = 32768.0 * (num_factors + 8) * FLT_MIN;
+	double squares = 0;
+	double coded;
+	double rest;
+
+	screen->query = query;
+	screen->unit = choose_unit(query, num_factors, four_max);
+	code_query(screen, num_factors, &coded, &rest);
+	for (int f = 0; f < num_factors; f++)
+		squares += (double) query[f] * (double) query[f];
+	coded = sqrt(coded);
+	rest = sqrt(rest);
+	screen->norm = SAFETY * sqrt(squares);
+	screen->bias_weight = query[num_factors];
+	screen->rest_factor = fm_round_up(SAFETY * (coded + 8 * u * coded));
+	screen->norm_factor = fm_round_up(SAFETY * (rest + 8 * u * (coded + screen->norm)) + flushed);
+	screen->bias_factor = fm_round_up(SAFETY * 9 * u * beta + flushed);
+	screen->absolute = fm_round_up(flushed * (1 + screen->norm + beta));
+	screen->threshold = -INFINITY;
+}
+
+/* Rounded down, so that what reaches the threshold reaches the float too. */
+void
+fm_screen_raise_threshold(FmScreenQuery *screen, double threshold)
+{
+	float nearest;
+
+	if (threshold >= FLT_MAX)
+		nearest = FLT_MAX;
+	else if (threshold < -FLT_MAX)
+		nearest = -INFINITY;
+	else
+		nearest = (float) threshold;
+	if (nearest > threshold)
+		nearest = nextafterf(nearest, -INFINITY);
+	if (nearest > screen->threshold)
+		screen->threshold = nearest;
+}
+
+/* The bound holds on either side of the screened score. */
+double
+fm_screen_lower(float upper, float error)
+{
+	return (double) upper - 2 * (double) error;
+}
