@@ -134,6 +134,22 @@ SELECT try($$SELECT fm_train('bad', ratings => 'huge')$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'numeric_nans')$$);
 SELECT try($$SELECT * FROM fm_evaluate('nans', 'good')$$);
 
+-- Weights that cannot be used.
+CREATE VIEW negatives AS SELECT *, 1 - item_id / 10 * 3 AS weight FROM ratings;
+CREATE VIEW weight_nans AS SELECT *, 'NaN'::numeric AS weight FROM ratings;
+CREATE VIEW weight_infinities AS SELECT *, CASE item_id WHEN 3 THEN 'Infinity' ELSE 1::real END AS weight FROM ratings;
+CREATE VIEW weight_huge AS SELECT *, 1e39::float8 AS weight FROM ratings;
+CREATE VIEW weight_words AS SELECT *, 'heavy' AS weight FROM ratings;
+CREATE VIEW weightless AS SELECT *, 0 AS weight FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'negatives', weight_column => 'weight')$$);
+SELECT try($$SELECT fm_train('good', ratings => 'weight_nans', weight_column => 'weight')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'weight_infinities', weight_column => 'weight')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'weight_huge', weight_column => 'weight')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'weight_words', weight_column => 'weight')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'weightless', weight_column => 'weight')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', weight_column => 'weight')$$);
+DROP VIEW negatives, weight_nans, weight_infinities, weight_huge, weight_words, weightless;
+
 -- Nothing to train on, and nothing to learn.
 CREATE VIEW nothing AS SELECT * FROM ratings WHERE false;
 CREATE VIEW nulls AS SELECT user_id, item_id, NULL::real AS rating FROM ratings;

@@ -19,9 +19,17 @@
 #include "utils/plancache.h"
 
 #define BYTES_PER_RATING 20
+#define BYTES_PER_WEIGHTED_RATING 28
 #define BYTES_PER_ID 64 /* of a user or item: its entry in a hash table, its place in two orders */
 
 int fm_training_memory = FM_DEFAULT_TRAINING_MEMORY;
+
+static double
+bytes_of_ratings(const FmDefinition *definition, double num_ratings)
+{
+	return num_ratings *
+		   (definition->weight_column == NULL ? BYTES_PER_RATING : BYTES_PER_WEIGHTED_RATING);
+}
 
 static char *
 pretty_size(double bytes)
@@ -76,19 +84,19 @@ fm_check_budget_to_read(const FmDefinition *definition)
 	char *relation = fm_relation_sql(definition->ratings);
 	int64 rows;
 
-	if (estimate_rows(relation) * BYTES_PER_RATING <= fm_training_memory * 1024.0)
+	if (bytes_of_ratings(definition, estimate_rows(relation)) <= fm_training_memory * 1024.0)
 		return;
 	fm_spi_execute(psprintf("SELECT count(*) FROM %s WHERE %s IS NOT NULL", relation,
 							quote_identifier(definition->user_column)),
 				   0, NULL, NULL, NULL, false);
 	rows = DatumGetInt64(fm_spi_value_not_null(0, 1));
-	check(definition, (double) rows * BYTES_PER_RATING, "at least", rows);
+	check(definition, bytes_of_ratings(definition, rows), "at least", rows);
 }
 
 void
 fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings)
 {
-	check(definition, (double) num_ratings * BYTES_PER_RATING, "at least", num_ratings);
+	check(definition, bytes_of_ratings(definition, num_ratings), "at least", num_ratings);
 }
 
 void
@@ -96,7 +104,7 @@ fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings, int3
 						 int32 num_items)
 {
 	FmSolverOptions options = fm_solver_options(definition);
-	double need = (double) num_ratings * BYTES_PER_RATING +
+	double need = bytes_of_ratings(definition, num_ratings) +
 				  ((double) num_users + num_items) * BYTES_PER_ID +
 				  fm_solve_size(num_ratings, num_users, num_items, &options);
 

@@ -121,7 +121,6 @@ real_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 static void
 read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 {
-	refuse_unless_null(fcinfo, ARG_WEIGHT_COLUMN, "weight_column");
 	refuse_unless_null(fcinfo, ARG_CONTEXT_COLUMNS, "context_columns");
 	refuse_unless_null(fcinfo, ARG_USER_FEATURES, "user_features");
 	refuse_unless_null(fcinfo, ARG_ITEM_FEATURES, "item_features");
@@ -135,6 +134,9 @@ read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 	given->user_column = name_argument(fcinfo, ARG_USER_COLUMN, "user_column");
 	given->item_column = name_argument(fcinfo, ARG_ITEM_COLUMN, "item_column");
 	given->rating_column = name_argument(fcinfo, ARG_RATING_COLUMN, "rating_column");
+	given->weight_column = PG_ARGISNULL(ARG_WEIGHT_COLUMN)
+							   ? NULL
+							   : name_argument(fcinfo, ARG_WEIGHT_COLUMN, "weight_column");
 	given->task = text_argument(fcinfo, ARG_TASK, "task");
 	given->solver = text_argument(fcinfo, ARG_SOLVER, "solver");
 	require(fcinfo, ARG_NUM_FACTORS, "num_factors");
@@ -162,6 +164,8 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 		given->item_column = stored->item_column;
 	if (strcmp(given->rating_column, DEFAULT_RATING_COLUMN) == 0)
 		given->rating_column = stored->rating_column;
+	if (given->weight_column == NULL)
+		given->weight_column = stored->weight_column;
 	if (strcmp(given->task, DEFAULT_TASK) == 0)
 		given->task = stored->task;
 	if (strcmp(given->solver, DEFAULT_SOLVER) == 0)

@@ -2,6 +2,7 @@
  * fm_evaluate: how well a model does on ratings that it is shown for the purpose.
  *
  * The relation is named in the call, so it is read as the caller; everything else as the model's owner.
+ * Where it has the model's weight column, the errors are weighted; where not, every row counts once.
  * A rating at or above the mean rating of the training counts as relevant. The lists are those of
  * fm_top_x with what the user has rated left out, except that the rows being evaluated stay eligible:
  * they are what a good list should contain. Memory: the evaluated rows, in the context of the call.
@@ -59,10 +60,14 @@ read_rows(Evaluation *evaluation, Oid relation)
 	FmIdType item_type;
 
 	definition.ratings = relation;
+	if (definition.weight_column != NULL &&
+		get_attnum(relation, definition.weight_column) == InvalidAttrNumber)
+		definition.weight_column = NULL;
 	fm_check_ratings_relation(&definition, &user_type, &item_type);
 	check_same_type(serving, definition.user_column, &user_type, &loaded->user_type);
 	check_same_type(serving, definition.item_column, &item_type, &loaded->item_type);
-	evaluation->reading = fm_reading_create(&user_type, &item_type);
+	evaluation->reading = fm_reading_create(&user_type, &item_type,
+											definition.weight_column != NULL);
 	for (int32 item = 0; item < loaded->num_items; item++)
 		if (fm_idmap_intern(evaluation->reading->items, fm_loaded_item_id(loaded, item)) != item)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -112,7 +117,8 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 
 		if (item < loaded->num_items)
 			score += fm_scan_score(loaded->matrix, vector->query, item);
-		fm_add_error(&evaluation->errors, score, rows->user_value[r]);
+		fm_add_error(&evaluation->errors, score, rows->user_value[r],
+					 rows->user_weight != NULL ? rows->user_weight[r] : 1);
 		evaluation->excluded[item / 64] &= ~(UINT64CONST(1) << (item % 64));
 		if (rows->user_value[r] >= loaded->rating_mean &&
 			!fm_item_is_in(evaluation->relevant, item))

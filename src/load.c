@@ -37,9 +37,9 @@ check_relation_kind(Oid relation)
 }
 
 static void
-check_rating_column(Oid relation, const char *column)
+check_number_column(Oid relation, const char *column, const char *option)
 {
-	AttrNumber number = fm_column_number(relation, column, "rating_column");
+	AttrNumber number = fm_column_number(relation, column, option);
 	Oid type = get_atttype(relation, number);
 	char category;
 	bool preferred;
@@ -64,17 +64,26 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	fm_id_type_of_column(relation,
 						 fm_column_number(relation, definition->item_column, "item_column"),
 						 item_type);
-	check_rating_column(relation, definition->rating_column);
+	check_number_column(relation, definition->rating_column, "rating_column");
+	if (definition->weight_column != NULL)
+		check_number_column(relation, definition->weight_column, "weight_column");
 }
 
 static char *
 ratings_query(const FmDefinition *definition)
 {
-	return psprintf("SELECT %s, %s, %s::pg_catalog.float8 FROM %s",
-					quote_identifier(definition->user_column),
-					quote_identifier(definition->item_column),
-					quote_identifier(definition->rating_column),
-					fm_relation_sql(definition->ratings));
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT %s, %s, %s::pg_catalog.float8",
+					 quote_identifier(definition->user_column),
+					 quote_identifier(definition->item_column),
+					 quote_identifier(definition->rating_column));
+	if (definition->weight_column != NULL)
+		appendStringInfo(&sql, ", %s::pg_catalog.float8",
+						 quote_identifier(definition->weight_column));
+	appendStringInfo(&sql, " FROM %s", fm_relation_sql(definition->ratings));
+	return sql.data;
 }
 
 static void
@@ -90,8 +99,21 @@ check_rating(const FmDefinition *definition, double rating)
 					errhint("Filter such rows out with a view.")));
 }
 
+static void
+check_weight(const FmDefinition *definition, double weight)
+{
+	if (isfinite((float) weight) && weight >= 0)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					errmsg("column \"%s\" of relation \"%s\" holds the weight %s",
+						   definition->weight_column, get_rel_name(definition->ratings),
+						   DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(weight)))),
+					errdetail("Weights must be finite, not negative, and fit the type real."),
+					errhint("Filter such rows out with a view.")));
+}
+
 FmReading *
-fm_reading_create(const FmIdType *user_type, const FmIdType *item_type)
+fm_reading_create(const FmIdType *user_type, const FmIdType *item_type, bool weighted)
 {
 	FmReading *reading = palloc0(sizeof(FmReading));
 
@@ -101,6 +123,8 @@ fm_reading_create(const FmIdType *user_type, const FmIdType *item_type)
 	reading->triples.user = palloc(reading->capacity * sizeof(int32));
 	reading->triples.item = palloc(reading->capacity * sizeof(int32));
 	reading->triples.value = palloc(reading->capacity * sizeof(float));
+	if (weighted)
+		reading->triples.weight = palloc(reading->capacity * sizeof(float));
 	reading->min = INFINITY;
 	reading->max = -INFINITY;
 	return reading;
@@ -108,7 +132,7 @@ fm_reading_create(const FmIdType *user_type, const FmIdType *item_type)
 
 /* Append a triple, its ids interned. */
 static void
-add_rating(FmReading *reading, Datum user, Datum item, double rating)
+add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight)
 {
 	FmTriples *triples = &reading->triples;
 
@@ -118,7 +142,11 @@ add_rating(FmReading *reading, Datum user, Datum item, double rating)
 		triples->user = repalloc_huge(triples->user, reading->capacity * sizeof(int32));
 		triples->item = repalloc_huge(triples->item, reading->capacity * sizeof(int32));
 		triples->value = repalloc_huge(triples->value, reading->capacity * sizeof(float));
+		if (triples->weight != NULL)
+			triples->weight = repalloc_huge(triples->weight, reading->capacity * sizeof(float));
 	}
+	if (triples->weight != NULL)
+		triples->weight[triples->count] = (float) weight;
 	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
 	triples->item[triples->count] = fm_idmap_intern(reading->items, item);
 	triples->value[triples->count++] = (float) rating;
@@ -131,22 +159,30 @@ read_batch(const FmDefinition *definition, FmReading *reading)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 num_rows = SPI_processed;
+	bool weighted = definition->weight_column != NULL;
 
 	for (uint64 r = 0; r < num_rows; r++)
 	{
-		Datum values[3];
-		bool nulls[3];
+		Datum values[4];
+		bool nulls[4] = {false};
 		double rating;
+		double weight = 1;
 
 		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
-		if (nulls[0] || nulls[1] || nulls[2])
+		if (weighted && !nulls[3])
+		{
+			weight = DatumGetFloat8(values[3]);
+			check_weight(definition, weight);
+		}
+		/* a weight that a real cannot tell from 0 is none */
+		if (nulls[0] || nulls[1] || nulls[2] || nulls[3] || (float) weight == 0)
 		{
 			reading->skipped++;
 			continue;
 		}
 		rating = DatumGetFloat8(values[2]);
 		check_rating(definition, rating);
-		add_rating(reading, values[0], values[1], rating);
+		add_rating(reading, values[0], values[1], rating, weight);
 	}
 }
 
@@ -154,7 +190,8 @@ void
 fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading)
 {
 	const Oid columns[] = {fm_idmap_type(reading->users)->type, fm_idmap_type(reading->items)->type,
-						   FLOAT8OID};
+						   FLOAT8OID, FLOAT8OID};
+	const int num_columns = definition->weight_column == NULL ? 3 : 4;
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
 	Portal cursor = SPI_cursor_open_with_args(NULL, ratings_query(definition), 0, NULL, NULL, NULL,
@@ -165,7 +202,7 @@ fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *readi
 	{
 		CHECK_FOR_INTERRUPTS();
 		SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
-		fm_spi_expect(columns, lengthof(columns));
+		fm_spi_expect(columns, num_columns);
 		if (SPI_processed == 0)
 			break;
 		read_batch(definition, reading);
@@ -197,6 +234,9 @@ static void
 check_something_read(const FmDefinition *definition, const FmReading *reading)
 {
 	const char *relation = get_rel_name(definition->ratings);
+	char *or_weight = definition->weight_column == NULL
+						  ? ""
+						  : psprintf(", or no weight in column \"%s\"", definition->weight_column);
 
 	if (reading->triples.count == 0 && reading->skipped == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
@@ -205,9 +245,9 @@ check_something_read(const FmDefinition *definition, const FmReading *reading)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("relation \"%s\" has no ratings to train on", relation),
-				 errdetail("Each of its %lld rows has NULL in column \"%s\", \"%s\" or \"%s\".",
+				 errdetail("Each of its %lld rows has NULL in column \"%s\", \"%s\" or \"%s\"%s.",
 						   (long long) reading->skipped, definition->user_column,
-						   definition->item_column, definition->rating_column)));
+						   definition->item_column, definition->rating_column, or_weight)));
 	if (reading->min == reading->max)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
@@ -226,7 +266,8 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 
 	fm_check_ratings_relation(definition, &user_type, &item_type);
 	fm_check_budget_to_read(definition);
-	load->reading = reading = fm_reading_create(&user_type, &item_type);
+	load->reading = reading = fm_reading_create(&user_type, &item_type,
+												definition->weight_column != NULL);
 	reading->is_training = true;
 	fm_read_ratings(definition, false, reading);
 	check_something_read(definition, reading);

@@ -13,24 +13,26 @@ typedef struct FmReading
 {
 	FmIdMap *users;
 	FmIdMap *items;
-	FmTriples triples;
-	int64 capacity;	  /* of the triples */
-	bool is_training; /* within fmtopx.training_memory */
-	int64 skipped;	  /* rows with a NULL user, item or rating */
-	float min;		  /* of the ratings */
+	FmTriples triples; /* with weights if the definition has a weight column */
+	int64 capacity;	   /* of the triples */
+	bool is_training;  /* within fmtopx.training_memory */
+	int64 skipped;	   /* rows with a NULL user, item, rating or weight, or with weight 0 */
+	float min;		   /* of the ratings */
 	float max;
 } FmReading;
 
-/* A relation that rows can be selected from, with these columns of usable types; else an error. */
+/* A relation that rows can be selected from, with the definition's columns of usable types; else an error. */
 extern void fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type,
 									  FmIdType *item_type);
 
 /* Nothing read yet; in the current context. */
-extern FmReading *fm_reading_create(const FmIdType *user_type, const FmIdType *item_type);
+extern FmReading *fm_reading_create(const FmIdType *user_type, const FmIdType *item_type,
+									bool weighted);
 
 /*
  * Read the relation by cursor as the current user, with a fresh snapshot unless read_only. NaN, infinity
- * and what overflows a real are errors, and so are ids of another type than the reading was created for.
+ * and what overflows a real are errors, so are negative weights, and ids of another type than the reading
+ * was created for. The reading must have been created for weights if the definition has a weight column.
  */
 extern void fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading);
 

@@ -36,6 +36,7 @@ enum
 	COL_USER_COLUMN,
 	COL_ITEM_COLUMN,
 	COL_RATING_COLUMN,
+	COL_WEIGHT_COLUMN,
 	COL_TASK,
 	COL_SOLVER,
 	COL_NUM_FACTORS,
@@ -66,8 +67,8 @@ lookup_query(Oid schema)
 {
 	return psprintf(
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
-		"ratings, user_column, item_column, rating_column, task, solver, num_factors, iterations, "
-		"l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, xmin "
+		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
+		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, xmin "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -105,6 +106,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->user_column = string_column(COL_USER_COLUMN, context);
 	definition->item_column = string_column(COL_ITEM_COLUMN, context);
 	definition->rating_column = string_column(COL_RATING_COLUMN, context);
+	definition->weight_column = string_column(COL_WEIGHT_COLUMN, context);
 	definition->task = string_column(COL_TASK, context);
 	definition->solver = string_column(COL_SOLVER, context);
 	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);

@@ -15,6 +15,7 @@ typedef struct FmDefinition
 	char *user_column;
 	char *item_column;
 	char *rating_column;
+	char *weight_column; /* NULL: every rating counts once */
 	char *task;
 	char *solver; /* "auto" is resolved before it is stored */
 	int num_factors;

@@ -133,6 +133,7 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	add_text(&arguments, definition->user_column);
 	add_text(&arguments, definition->item_column);
 	add_text(&arguments, definition->rating_column);
+	add_text(&arguments, definition->weight_column);
 	add_text(&arguments, definition->task);
 	add_text(&arguments, definition->solver);
 	add_integer(&arguments, definition->num_factors, false);
@@ -146,16 +147,16 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	run_as_registry_owner(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
-		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
-		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, history, test_size, seed, "
-		"workers) "
+		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
+		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
+		"workers, history) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"false, $19, $20, $21) "
+		"$19, $20, $21, $22, false) "
 		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
-		"active_version, stamp, ratings, user_column, item_column, rating_column, task, solver, "
-		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers) = "
-		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-		"$21) WHERE m.version_table = $2",
+		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
+		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
+		"workers) = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+		"$19, $20, $21, $22) WHERE m.version_table = $2",
 		&arguments);
 	if (SPI_processed != 1)
 		ereport(ERROR,

@@ -29,6 +29,9 @@
 #define ALIGNMENT 64
 #define TEAM_KEY UINT64CONST(1)
 
+#define RATING_ARRAYS 8
+#define NO_ARRAY ((Size) -1)
+
 /* A stretch of memory that allocations are cut from, one after the other. */
 typedef struct Arena
 {
@@ -53,7 +56,7 @@ typedef struct TeamState
 	int32 num_users;
 	int32 num_items;
 	int64 num_ratings;
-	Size offsets[6]; /* of the ratings' arrays in their segment */
+	Size offsets[RATING_ARRAYS]; /* of the ratings' arrays in their segment, or NO_ARRAY */
 	FmSolverOptions options;
 
 	slock_t mutex;
@@ -136,12 +139,12 @@ fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, int worke
 {
 	FmSharedRatings *shared = palloc0(sizeof(FmSharedRatings));
 	FmHost arena_host = *host;
-	const int arrays = 6;
 	const int starts = 3; /* two are kept, one is scratch */
+	Size row = sizeof(int32) + sizeof(float) + (triples->weight != NULL ? sizeof(float) : 0);
 	Size entities = add_size(num_users, num_items) + 2;
-	Size size = add_size(mul_size(2 * (sizeof(int32) + sizeof(float)), triples->count + 1),
+	Size size = add_size(mul_size(2 * row, triples->count + 1),
 						 mul_size(starts * sizeof(int64), entities)) +
-				(2 * arrays) * ALIGNMENT;
+				(2 * RATING_ARRAYS) * ALIGNMENT;
 
 	shared->arena = create_arena(size, workers > 0);
 	arena_host.ctx = &shared->arena;
@@ -152,6 +155,8 @@ fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, int worke
 	pfree(triples->user);
 	pfree(triples->item);
 	pfree(triples->value);
+	if (triples->weight != NULL)
+		pfree(triples->weight);
 	fm_ratings_complete(&shared->ratings, &arena_host);
 	return shared;
 }
@@ -206,7 +211,7 @@ init_member(Member *member, int number, TeamState *state, const Arena *arena)
 	member->team.reset = team_reset;
 }
 
-/* The arrays of the ratings, in a fixed order. */
+/* The arrays of the ratings, in a fixed order; those of weights may be NULL. */
 static void
 list_arrays(FmRatings *ratings, void ***arrays)
 {
@@ -216,13 +221,15 @@ list_arrays(FmRatings *ratings, void ***arrays)
 	arrays[3] = (void **) &ratings->item_start;
 	arrays[4] = (void **) &ratings->item_user;
 	arrays[5] = (void **) &ratings->item_value;
+	arrays[6] = (void **) &ratings->user_weight;
+	arrays[7] = (void **) &ratings->item_weight;
 }
 
 static void
 init_state(TeamState *state, FmSharedRatings *shared, const Arena *solver,
 		   const FmSolverOptions *options)
 {
-	void **arrays[6];
+	void **arrays[RATING_ARRAYS];
 
 	state->ratings_handle = dsm_segment_handle(shared->arena.segment);
 	state->solver_handle = dsm_segment_handle(solver->segment);
@@ -231,9 +238,11 @@ init_state(TeamState *state, FmSharedRatings *shared, const Arena *solver,
 	state->num_items = shared->ratings.num_items;
 	state->num_ratings = shared->ratings.num_ratings;
 	list_arrays(&shared->ratings, arrays);
-	for (int i = 0; i < lengthof(state->offsets); i++)
-		state->offsets[i] = (char *) *arrays[i] -
-							(char *) dsm_segment_address(shared->arena.segment);
+	for (int i = 0; i < RATING_ARRAYS; i++)
+		state->offsets[i] = *arrays[i] == NULL
+								? NO_ARRAY
+								: (char *) *arrays[i] -
+									  (char *) dsm_segment_address(shared->arena.segment);
 	state->options = *options;
 	SpinLockInit(&state->mutex);
 	state->members = 0;
@@ -340,14 +349,15 @@ fm_train_worker(dsm_segment *segment, shm_toc *toc)
 	FmRatings ratings = {.num_users = state->num_users,
 						 .num_items = state->num_items,
 						 .num_ratings = state->num_ratings};
-	void **arrays[6];
+	void **arrays[RATING_ARRAYS];
 
 	if (ratings_segment == NULL || solver_segment == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("could not map dynamic shared memory segment")));
 	list_arrays(&ratings, arrays);
-	for (int i = 0; i < lengthof(state->offsets); i++)
-		*arrays[i] = (char *) dsm_segment_address(ratings_segment) + state->offsets[i];
+	for (int i = 0; i < RATING_ARRAYS; i++)
+		if (state->offsets[i] != NO_ARRAY)
+			*arrays[i] = (char *) dsm_segment_address(ratings_segment) + state->offsets[i];
 	arena.base = (char *) TYPEALIGN(ALIGNMENT, dsm_segment_address(solver_segment));
 	wait_for_start(state);
 	init_member(&member, ParallelWorkerNumber + 1, state, &arena);

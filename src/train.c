@@ -102,16 +102,18 @@ score_ratings(const Fit *fit, FmRun *run)
 	for (int32 user = 0; user < ratings->num_users; user++)
 		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
 		{
+			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
+
 			fm_add_error(&run->train, fm_score(&fit->parameters, user, ratings->user_item[r]),
-						 ratings->user_value[r]);
-			sum += ratings->user_value[r];
+						 ratings->user_value[r], weight);
+			sum += weight * ratings->user_value[r];
 			if (r % 65536 == 0)
 				CHECK_FOR_INTERRUPTS();
 		}
 	for (int64 r = 0; r < held_out->count; r++)
 		fm_add_error(&run->test, fm_score(&fit->parameters, held_out->user[r], held_out->item[r]),
-					 held_out->value[r]);
-	return sum / (double) ratings->num_ratings;
+					 held_out->value[r], held_out->weight != NULL ? held_out->weight[r] : 1);
+	return sum / run->train.weight;
 }
 
 static void

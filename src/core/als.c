@@ -5,7 +5,7 @@
  *
  *   Σ (y - w_u - w_i - <v_u, v_i>)² + Σ_e √n_e (l2_reg_w w_e² + l2_reg_v |v_e|²)
  *
- * over the entities e of both sides, n_e the number of ratings of e. The root is a measurement: the
+ * over the entities e of both sides, n_e the number of ratings of e (their total weight, if they have one). The root is a measurement: the
  * best test RMSE over three splits of MovieLens 100k at 32 factors was 0.9136 with weight 1, 0.9139
  * with n (Zhou et al. 2008), and 0.9098, 0.9093, 0.9101 and 0.9118 with n to the power of 1/4, 1/2,
  * 0.6 and 3/4.
@@ -72,7 +72,7 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 			host->progress(host->ctx, "als", iteration + 1, problem->iterations,
 						   problem->deviation *
 							   sqrt(fm_problem_sum_error(problem, FM_ITEMS, error[FM_ITEMS]) /
-									problem->num_ratings));
+									problem->total_weight));
 	}
 	if (sink != NULL)
 		sink(sink_ctx, rows[FM_USERS], rows[FM_ITEMS]);

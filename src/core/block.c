@@ -144,6 +144,19 @@ narrow_gram(const FmBlockWork *work, float *gram)
 		gram[i] = (float) (work->total[i] + gram[i]);
 }
 
+/* A row times the root of its weight counts in every sum as if it stood there `weight` times. */
+static void
+weigh_rows(const float *weight, int count, int stride, float *panel)
+{
+	for (int r = 0; r < count; r++)
+	{
+		float root = sqrtf(weight[r]);
+
+		for (int j = 0; j < stride; j++)
+			panel[(size_t) r * stride + j] *= root;
+	}
+}
+
 /* The sums over all ratings of one entity. */
 static void
 sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gram)
@@ -165,6 +178,8 @@ sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gra
 			widen_gram(work, gram);
 		step->kernel->pack(step->other_rows, side->other + at, side->value + at, rows, work->stride,
 						   work->dim, step->value_mean, step->value_scale, work->panel);
+		if (side->weight)
+			weigh_rows(side->weight + at, rows, work->stride, work->panel);
 		step->kernel->accumulate(work->panel, rows, work->stride, gram);
 		count_work(step, work, rows * row_work);
 	}
@@ -327,13 +342,14 @@ static void
 add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 {
 	int lane = work->count++;
-	int64_t ratings = step->side->start[entity + 1] - step->side->start[entity];
 	double share = step->noise_share ? step->noise_share[entity] : 1;
 
 	sum_entity(step, work, entity, work->gram + work->gram_size * lane);
 	work->entity[lane] = entity;
 	work->noise_precision[lane] = (float) (step->noise_precision * share);
-	work->prior_factor[lane] = step->prior_by_count ? sqrtf((float) ratings) : 1;
+	work->prior_factor[lane] = step->prior_by_count
+								   ? (float) sqrt(fm_side_weight(step->side, entity))
+								   : 1;
 }
 
 void

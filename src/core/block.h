@@ -47,7 +47,21 @@ typedef struct FmSide
 	const int64_t *start; /* count + 1 */
 	const int32_t *other; /* index on the other side */
 	const float *value;
+	const float *weight; /* of a rating in all sums, or NULL: 1 */
 } FmSide;
+
+/* The total weight of an entity's ratings: their number, where they have none. */
+static inline double
+fm_side_weight(const FmSide *side, int32_t entity)
+{
+	double sum = 0;
+
+	if (side->weight == NULL)
+		return (double) (side->start[entity + 1] - side->start[entity]);
+	for (int64_t r = side->start[entity]; r < side->start[entity + 1]; r++)
+		sum += side->weight[r];
+	return sum;
+}
 
 /* What a half-step reads and writes. Everything but the outputs is shared by all workers. */
 typedef struct FmHalfStep
@@ -70,7 +84,7 @@ typedef struct FmHalfStep
 	const float *prior_mean;
 	const float *prior_slope; /* of the mean with the covariate, if there is one */
 	const float *covariate;	  /* by entity, or NULL */
-	bool prior_by_count;	  /* multiply the precision by the root of the number of ratings */
+	bool prior_by_count;	  /* multiply the precision by the root of the ratings' total weight */
 
 	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */
 

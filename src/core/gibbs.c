@@ -181,13 +181,13 @@ draw_shares(Sampler *sampler, int side, int32_t begin, int32_t end)
 	for (int32_t e = begin; e < end; e++)
 	{
 		FmRandomSequence random = {key, e, 0};
-		double n = ratings->start[e + 1] - ratings->start[e];
+		double n = fm_side_weight(ratings, e);
 		double rate = SHARE_COUNT + sampler->noise_precision * sampler->error[side][e];
 		float *row = sampler->draw_rows[side] + (size_t) e * sampler->stride;
 		float scale;
 
 		fm_problem_check(sampler->problem, e);
-		if (n == 0)
+		if (n <= 0)
 			continue;
 		sampler->share[side][e] = (float) (fm_random_gamma(&random, (SHARE_COUNT + n) / 2) * 2 /
 										   rate);
@@ -245,7 +245,7 @@ draw_noise_precision(Sampler *sampler)
 {
 	const FmProblem *problem = sampler->problem;
 	FmRandomSequence random = {sampler_key(sampler, FM_STREAM_NOISE), 0, 0};
-	double n = problem->num_ratings, error = 0, precision;
+	double n = problem->total_weight, error = 0, precision;
 
 	for (int32_t e = 0; e < problem->side[FM_ITEMS].count; e++)
 		error += sampler->share[FM_ITEMS][e] * sampler->error[FM_ITEMS][e];
@@ -254,7 +254,7 @@ draw_noise_precision(Sampler *sampler)
 	return sqrt(error / n);
 }
 
-/* g: the logarithm of the number of ratings, centred over the entities that have any. */
+/* g: the logarithm of the ratings' total weight, centred over the entities that have any. */
 static void
 init_covariate(Sampler *sampler, int side)
 {
@@ -267,7 +267,7 @@ init_covariate(Sampler *sampler, int side)
 
 		for (int32_t e = 0; e < ratings->count; e++)
 		{
-			double n = ratings->start[e + 1] - ratings->start[e];
+			double n = fm_side_weight(ratings, e);
 			double g = n > 0 ? log(n) - centre : 0;
 
 			sampler->covariate[side][e] = (float) g;

@@ -6,25 +6,26 @@
 #include <math.h>
 
 void
-fm_add_error(FmErrorSums *sums, double predicted, double actual)
+fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight)
 {
 	double error = predicted - actual;
 
 	sums->count++;
-	sums->squared += error * error;
-	sums->absolute += fabs(error);
+	sums->weight += weight;
+	sums->squared += weight * error * error;
+	sums->absolute += weight * fabs(error);
 }
 
 double
 fm_rmse(const FmErrorSums *sums)
 {
-	return sums->count == 0 ? NAN : sqrt(sums->squared / (double) sums->count);
+	return sums->count == 0 ? NAN : sqrt(sums->squared / sums->weight);
 }
 
 double
 fm_mae(const FmErrorSums *sums)
 {
-	return sums->count == 0 ? NAN : sums->absolute / (double) sums->count;
+	return sums->count == 0 ? NAN : sums->absolute / sums->weight;
 }
 
 void

@@ -10,11 +10,12 @@
 typedef struct FmErrorSums
 {
 	int64_t count;
+	double weight;
 	double squared;
 	double absolute;
 } FmErrorSums;
 
-extern void fm_add_error(FmErrorSums *sums, double predicted, double actual);
+extern void fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight);
 extern double fm_rmse(const FmErrorSums *sums); /* root of the mean squared error; NaN when empty */
 extern double fm_mae(const FmErrorSums *sums);	/* mean absolute error; NaN when empty */
 

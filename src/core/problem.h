@@ -33,6 +33,7 @@ typedef struct FmProblem
 	const FmBlockKernel *kernel;
 	FmSide side[2];
 	int64_t num_ratings;
+	double total_weight;  /* of the ratings: their number, where they have no weights */
 	int32_t num_rated[2]; /* entities with ratings */
 	double mean;
 	double deviation;

@@ -48,8 +48,12 @@ refine_colours(const FmTriples *triples, const int32_t *of, const int32_t *by, u
 	for (int64_t r = 0; r < triples->count; r++)
 	{
 		interrupt_now_and_then(host, r);
+		uint64_t edge = neighbour[by[r]] ^ value_bits(triples->value[r]);
+
+		if (triples->weight)
+			edge = mix64(edge) ^ value_bits(triples->weight[r]);
 		/* a sum is the same in whatever order the rows come */
-		colour[of[r]] += mix64(neighbour[by[r]] ^ value_bits(triples->value[r]));
+		colour[of[r]] += mix64(edge);
 	}
 }
 
@@ -115,6 +119,30 @@ count_starts(const int32_t *of, int64_t num, int32_t count, int64_t *starts)
 		starts[e + 1] += starts[e];
 }
 
+/* One of the two orders, by users or by items. */
+typedef struct Order
+{
+	int32_t count; /* entities */
+	int64_t *start;
+	int32_t *other;
+	float *value;
+	float *weight; /* or NULL */
+} Order;
+
+static Order
+order_by_user(const FmRatings *ratings)
+{
+	return (Order){ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value,
+				   ratings->user_weight};
+}
+
+static Order
+order_by_item(const FmRatings *ratings)
+{
+	return (Order){ratings->num_items, ratings->item_start, ratings->item_user, ratings->item_value,
+				   ratings->item_weight};
+}
+
 static int
 compare_values(const void *a, const void *b)
 {
@@ -124,64 +152,115 @@ compare_values(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
-/* Among equal neighbours (a pair rated more than once) order by value. */
-static void
-sort_duplicates(const int64_t *starts, int32_t count, const int32_t *neighbour, float *value,
-				const FmHost *host)
+static bool
+comes_before(const float *value, const float *weight, int64_t a, int64_t b)
 {
-	for (int32_t e = 0; e < count; e++)
-		for (int64_t r = starts[e], end; r < starts[e + 1]; r = end)
+	return value[a] != value[b] ? value[a] < value[b] : weight[a] < weight[b];
+}
+
+static void
+swap(float *array, int64_t a, int64_t b)
+{
+	float kept = array[a];
+
+	array[a] = array[b];
+	array[b] = kept;
+}
+
+/* Let the root of a heap whose last comes first sink to its place. */
+static void
+sift_down(float *value, float *weight, int64_t root, int64_t count)
+{
+	for (int64_t child; (child = 2 * root + 1) < count; root = child)
+	{
+		if (child + 1 < count && comes_before(value, weight, child, child + 1))
+			child++;
+		if (!comes_before(value, weight, root, child))
+			return;
+		swap(value, root, child);
+		swap(weight, root, child);
+	}
+}
+
+/* By value, then weight; in place, for the host may have no memory to give for good: a heap sort. */
+static void
+sort_weighted(float *value, float *weight, int64_t count)
+{
+	for (int64_t root = count / 2; root-- > 0;)
+		sift_down(value, weight, root, count);
+	for (int64_t last = count - 1; last > 0; last--)
+	{
+		swap(value, 0, last);
+		swap(weight, 0, last);
+		sift_down(value, weight, 0, last);
+	}
+}
+
+/* Among equal neighbours (a pair rated more than once) order by value, then by weight. */
+static void
+sort_duplicates(const Order *order, const FmHost *host)
+{
+	for (int32_t e = 0; e < order->count; e++)
+		for (int64_t r = order->start[e], end; r < order->start[e + 1]; r = end)
 		{
-			for (end = r + 1; end < starts[e + 1] && neighbour[end] == neighbour[r];)
+			for (end = r + 1; end < order->start[e + 1] && order->other[end] == order->other[r];)
 				end++;
-			if (end - r > 1)
-				qsort(value + r, end - r, sizeof(float), compare_values);
+			if (end - r > 1 && order->weight)
+				sort_weighted(order->value + r, order->weight + r, end - r);
+			else if (end - r > 1)
+				qsort(order->value + r, end - r, sizeof(float), compare_values);
 			interrupt_now_and_then(host, end);
 		}
 }
 
 /* Stable distribution of rows grouped by `major` into rows grouped by `minor`, ascending by major. */
 static void
-transpose(const int64_t *major_start, int32_t num_major, const int32_t *major_minor,
-		  const float *major_value, int64_t *minor_start, int32_t num_minor, int32_t *minor_major,
-		  float *minor_value, const FmHost *host)
+transpose(const Order *major, const Order *minor, const FmHost *host)
 {
-	int64_t *next = host->alloc(host->ctx, (size_t) num_minor + 1, sizeof(int64_t));
+	int64_t *next = host->alloc(host->ctx, (size_t) minor->count + 1, sizeof(int64_t));
 
-	count_starts(major_minor, major_start[num_major], num_minor, minor_start);
-	memcpy(next, minor_start, ((size_t) num_minor + 1) * sizeof(int64_t));
-	for (int32_t e = 0; e < num_major; e++)
-		for (int64_t r = major_start[e]; r < major_start[e + 1]; r++)
+	memset(minor->start, 0, ((size_t) minor->count + 1) * sizeof(int64_t));
+	count_starts(major->other, major->start[major->count], minor->count, minor->start);
+	memcpy(next, minor->start, ((size_t) minor->count + 1) * sizeof(int64_t));
+	for (int32_t e = 0; e < major->count; e++)
+		for (int64_t r = major->start[e]; r < major->start[e + 1]; r++)
 		{
-			int64_t to = next[major_minor[r]]++;
+			int64_t to = next[major->other[r]]++;
 
-			minor_major[to] = e;
-			minor_value[to] = major_value[r];
+			minor->other[to] = e;
+			minor->value[to] = major->value[r];
+			if (major->weight)
+				minor->weight[to] = major->weight[r];
 			interrupt_now_and_then(host, r);
 		}
 	host->release(host->ctx, next);
 }
 
 /* Room for one order's entries. */
-static void
-allocate_order(int32_t count, int64_t num_ratings, const FmHost *host, int64_t **start,
-			   int32_t **other, float **value)
+static Order
+allocate_order(int32_t count, int64_t num_ratings, bool weighted, const FmHost *host)
 {
-	*start = host->alloc(host->ctx, (size_t) count + 1, sizeof(int64_t));
-	*other = host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(int32_t));
-	*value = host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(float));
+	return (Order){count, host->alloc(host->ctx, (size_t) count + 1, sizeof(int64_t)),
+				   host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(int32_t)),
+				   host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(float)),
+				   weighted ? host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(float))
+							: NULL};
 }
 
 void
 fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_items,
 				   const FmHost *host, FmRatings *ratings)
 {
+	Order order = allocate_order(num_users, triples->count, triples->weight != NULL, host);
 	int64_t *next;
 
-	*ratings =
-		(FmRatings){.num_users = num_users, .num_items = num_items, .num_ratings = triples->count};
-	allocate_order(num_users, triples->count, host, &ratings->user_start, &ratings->user_item,
-				   &ratings->user_value);
+	*ratings = (FmRatings){.num_users = num_users,
+						   .num_items = num_items,
+						   .num_ratings = triples->count,
+						   .user_start = order.start,
+						   .user_item = order.other,
+						   .user_value = order.value,
+						   .user_weight = order.weight};
 	count_starts(triples->user, triples->count, num_users, ratings->user_start);
 	next = host->alloc(host->ctx, (size_t) num_users + 1, sizeof(int64_t));
 	memcpy(next, ratings->user_start, ((size_t) num_users + 1) * sizeof(int64_t));
@@ -191,33 +270,28 @@ fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_item
 
 		ratings->user_item[to] = triples->item[r];
 		ratings->user_value[to] = triples->value[r];
+		if (triples->weight)
+			ratings->user_weight[to] = triples->weight[r];
 		interrupt_now_and_then(host, r);
 	}
 	host->release(host->ctx, next);
 }
 
-static void
-fill_by_item(FmRatings *ratings, const FmHost *host)
-{
-	memset(ratings->item_start, 0, ((size_t) ratings->num_items + 1) * sizeof(int64_t));
-	transpose(ratings->user_start, ratings->num_users, ratings->user_item, ratings->user_value,
-			  ratings->item_start, ratings->num_items, ratings->item_user, ratings->item_value,
-			  host);
-}
-
 void
 fm_ratings_complete(FmRatings *ratings, const FmHost *host)
 {
-	allocate_order(ratings->num_items, ratings->num_ratings, host, &ratings->item_start,
-				   &ratings->item_user, &ratings->item_value);
-	fill_by_item(ratings, host);
-	sort_duplicates(ratings->item_start, ratings->num_items, ratings->item_user,
-					ratings->item_value, host);
+	Order by_user = order_by_user(ratings);
+	Order by_item = allocate_order(ratings->num_items, ratings->num_ratings,
+								   ratings->user_weight != NULL, host);
+
+	ratings->item_start = by_item.start;
+	ratings->item_user = by_item.other;
+	ratings->item_value = by_item.value;
+	ratings->item_weight = by_item.weight;
+	transpose(&by_user, &by_item, host);
+	sort_duplicates(&by_item, host);
 	/* back again: transposing twice sorts the users' rows too */
-	memset(ratings->user_start, 0, ((size_t) ratings->num_users + 1) * sizeof(int64_t));
-	transpose(ratings->item_start, ratings->num_items, ratings->item_user, ratings->item_value,
-			  ratings->user_start, ratings->num_users, ratings->user_item, ratings->user_value,
-			  host);
+	transpose(&by_item, &by_user, host);
 }
 
 static inline bool
@@ -285,11 +359,15 @@ take_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host, Fm
 			{
 				held_out->user[held_out->count] = user;
 				held_out->item[held_out->count] = item;
+				if (held_out->weight)
+					held_out->weight[held_out->count] = ratings->user_weight[r];
 				held_out->value[held_out->count++] = ratings->user_value[r];
 			}
 			else
 			{
 				ratings->user_item[kept] = item;
+				if (ratings->user_weight)
+					ratings->user_weight[kept] = ratings->user_weight[r];
 				ratings->user_value[kept++] = ratings->user_value[r];
 			}
 			previous_item = item;
@@ -305,10 +383,15 @@ fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHos
 					FmTriples *held_out)
 {
 	size_t count = (size_t) count_held_out(ratings, share, seed) + 1;
+	Order by_user, by_item;
 
 	*held_out = (FmTriples){0, host->alloc(host->ctx, count, sizeof(int32_t)),
 							host->alloc(host->ctx, count, sizeof(int32_t)),
-							host->alloc(host->ctx, count, sizeof(float))};
+							host->alloc(host->ctx, count, sizeof(float)), NULL};
+	if (ratings->user_weight)
+		held_out->weight = host->alloc(host->ctx, count, sizeof(float));
 	take_out(ratings, share, seed, host, held_out);
-	fill_by_item(ratings, host);
+	by_user = order_by_user(ratings);
+	by_item = order_by_item(ratings);
+	transpose(&by_user, &by_item, host);
 }

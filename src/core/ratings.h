@@ -7,6 +7,9 @@
  * hold the same multiset of (user, item, value); a pair may occur more than once. Indices are dense,
  * from 0. A user or item may have no rating at all (its rows were held out for testing).
  *
+ * A rating may have a weight, above 0 and finite: it counts as if it stood there so many times. Where the
+ * array of weights is NULL, every weight is 1.
+ *
  * The order of the indices is canonical (fm_canonical_order): it depends neither on the physical order
  * of the table nor on the type or labels of the ids. Solvers may therefore sum in index order and key
  * their random numbers by index, and give the same bits for the same data.
@@ -25,6 +28,7 @@ typedef struct FmTriples
 	int32_t *user;
 	int32_t *item;
 	float *value;
+	float *weight; /* or NULL */
 } FmTriples;
 
 typedef struct FmRatings
@@ -35,9 +39,11 @@ typedef struct FmRatings
 	int64_t *user_start; /* num_users + 1 */
 	int32_t *user_item;	 /* num_ratings */
 	float *user_value;	 /* num_ratings */
+	float *user_weight;	 /* num_ratings, or NULL */
 	int64_t *item_start; /* num_items + 1 */
 	int32_t *item_user;	 /* num_ratings */
 	float *item_value;	 /* num_ratings */
+	float *item_weight;	 /* num_ratings, or NULL */
 } FmRatings;
 
 /*
@@ -53,7 +59,7 @@ extern void fm_canonical_order(const FmTriples *triples, int32_t num_users, int3
 /*
  * The compressed orders of the triples, in two steps so that the triples can be freed in between:
  * first the users' rows, unsorted; then, from these, both orders, sorted. Twenty bytes a rating at
- * the most are in use, triples included.
+ * the most are in use, triples included; 28 with weights.
  */
 extern void fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_items,
 							   const FmHost *host, FmRatings *ratings);

@@ -38,6 +38,7 @@ extern void fm_random_normals(const FmRandomKey *key, const uint32_t entity[FM_R
 
 extern double fm_random_uniform(FmRandomSequence *sequence); /* in (0, 1) */
 extern double fm_random_normal(FmRandomSequence *sequence);
-extern double fm_random_gamma(FmRandomSequence *sequence, double shape); /* unit rate; shape >= 1 */
+extern double fm_random_gamma(FmRandomSequence *sequence,
+							  double shape); /* unit rate; shape > 1/3 */
 
 #endif

@@ -259,7 +259,7 @@ neon_survivors(neon_Sum sum, float scale, float weight, const float *biases, flo
 #if defined(__linux__) && (!defined(__clang__) || __clang_major__ >= 16)
 #define HAVE_NEONDOT
 
-#define NEONDOT_TARGET __attribute__((target("+dotprod")))
+#define NEONDOT_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
 #define neondot_Sum neon_Sum
 #define neondot_start neon_start
 #define neondot_survivors neon_survivors

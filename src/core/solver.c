@@ -33,30 +33,33 @@ fm_default_iterations(FmSolverKind solver)
 	return solver == FM_SOLVER_MCMC ? MCMC_ITERATIONS : ALS_ITERATIONS;
 }
 
-/* Mean and deviation of the ratings. Ratings that are all equal have deviation 1, to divide by. */
+/* Total weight, mean and deviation of the ratings. When all are equal the deviation is 1, to divide by. */
 static void
 standardise(const FmRatings *ratings, FmProblem *problem)
 {
-	double n = ratings->num_ratings, centre = 0, sum, sum2;
+	double n, centre = 0, sum, sum2;
 	float least = ratings->user_value[0], most = least;
 
 	/* Twice: the second time around the mean of the first, so that nothing cancels. */
 	for (int pass = 0; pass < 2; pass++)
 	{
-		sum = sum2 = 0;
+		n = sum = sum2 = 0;
 		for (int64_t r = 0; r < ratings->num_ratings; r++)
 		{
 			float value = ratings->user_value[r];
 			double distance = value - centre;
+			double weight = ratings->user_weight ? ratings->user_weight[r] : 1;
 
 			fm_problem_check(problem, r);
-			sum += distance;
-			sum2 += distance * distance;
+			n += weight;
+			sum += weight * distance;
+			sum2 += weight * distance * distance;
 			least = value < least ? value : least;
 			most = value > most ? value : most;
 		}
 		centre += sum / n;
 	}
+	problem->total_weight = n;
 	problem->mean = least < most ? centre : least;
 	problem->deviation = least < most ? sqrt(sum2 / n) : 1;
 }
@@ -77,9 +80,10 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 	FmProblem problem = {
 		.host = host,
 		.kernel = fm_block_kernels()[0],
-		.side = {{ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value},
-				 {ratings->num_items, ratings->item_start, ratings->item_user,
-				  ratings->item_value}},
+		.side = {{ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value,
+				  ratings->user_weight},
+				 {ratings->num_items, ratings->item_start, ratings->item_user, ratings->item_value,
+				  ratings->item_weight}},
 		.num_ratings = ratings->num_ratings,
 		.iterations = options->iterations > 0 ? options->iterations
 											  : fm_default_iterations(options->solver),

@@ -27,11 +27,12 @@ check(bool passed, const char *name)
 }
 
 static FmTriples
-new_triples(const FmHost *host, int64_t rows)
+new_triples(const FmHost *host, int64_t rows, bool weighted)
 {
 	return (FmTriples){0, host->alloc(host->ctx, rows, sizeof(int32_t)),
 					   host->alloc(host->ctx, rows, sizeof(int32_t)),
-					   host->alloc(host->ctx, rows, sizeof(float))};
+					   host->alloc(host->ctx, rows, sizeof(float)),
+					   weighted ? host->alloc(host->ctx, rows, sizeof(float)) : NULL};
 }
 
 static void
@@ -40,24 +41,28 @@ free_triples(const FmHost *host, FmTriples *triples)
 	host->release(host->ctx, triples->user);
 	host->release(host->ctx, triples->item);
 	host->release(host->ctx, triples->value);
+	host->release(host->ctx, triples->weight);
 }
 
 static void
-add(FmTriples *triples, int32_t user, int32_t item, float value)
+add(FmTriples *triples, int32_t user, int32_t item, float value, float weight)
 {
+	if (triples->weight)
+		triples->weight[triples->count] = weight;
 	triples->user[triples->count] = user;
 	triples->item[triples->count] = item;
 	triples->value[triples->count++] = value;
 }
 
 static FmTriples
-random_triples(const FmHost *host)
+random_triples(const FmHost *host, bool weighted)
 {
-	FmTriples triples = new_triples(host, ROWS);
+	FmTriples triples = new_triples(host, ROWS, weighted);
 
 	srand(7);
 	for (int r = 0; r < ROWS; r++)
-		add(&triples, rand() % USERS, rand() % ITEMS, (float) (rand() % 9) / 2);
+		add(&triples, rand() % USERS, rand() % ITEMS, (float) (rand() % 9) / 2,
+			(float) (rand() % 5 + 1) / 4);
 	return triples;
 }
 
@@ -65,13 +70,14 @@ random_triples(const FmHost *host)
 static FmTriples
 relabel(const FmHost *host, const FmTriples *triples, const int32_t *users, const int32_t *items)
 {
-	FmTriples renamed = new_triples(host, triples->count);
+	FmTriples renamed = new_triples(host, triples->count, triples->weight != NULL);
 
 	for (int64_t r = 0; r < triples->count; r++)
 	{
 		int64_t from = (r * 7 + 3) % triples->count; /* 7 and 600 have no common divisor */
 
-		add(&renamed, users[triples->user[from]], items[triples->item[from]], triples->value[from]);
+		add(&renamed, users[triples->user[from]], items[triples->item[from]], triples->value[from],
+			triples->weight ? triples->weight[from] : 1);
 	}
 	return renamed;
 }
@@ -95,23 +101,43 @@ free_ratings(const FmHost *host, FmRatings *ratings)
 	host->release(host->ctx, ratings->item_start);
 	host->release(host->ctx, ratings->item_user);
 	host->release(host->ctx, ratings->item_value);
+	host->release(host->ctx, ratings->user_weight);
+	host->release(host->ctx, ratings->item_weight);
+}
+
+/* The sum of the keys of all rows identifies the multiset well enough. */
+static double
+row_key(int32_t user, int32_t item, float value, const float *weight, int64_t r)
+{
+	return sqrt(1 + (user * 1000.0 + item) * 1000.0 + value) * (weight ? weight[r] + 0.5 : 1);
 }
 
 static double
-row_key(int32_t user, int32_t item, float value)
+order_key(double neighbour, const float *value, const float *weight, int64_t r)
 {
-	return (user * 1000.0 + item) * 1000.0 + value;
+	return (neighbour * 100 + value[r]) * 100 + (weight ? weight[r] : 1);
 }
 
-/* Rows ascending by neighbour, then by value; the sum of keys identifies the multiset well enough. */
+/* Rows ascending by neighbour, then by value, then by weight. */
 static bool
-is_sorted(const int64_t *start, const int32_t *other, const float *value, int32_t count)
+is_sorted(const int64_t *start, const int32_t *other, const float *value, const float *weight,
+		  int32_t count)
 {
 	for (int32_t e = 0; e < count; e++)
 		for (int64_t r = start[e] + 1; r < start[e + 1]; r++)
-			if (other[r - 1] > other[r] || (other[r - 1] == other[r] && value[r - 1] > value[r]))
+			if (order_key(other[r - 1], value, weight, r - 1) >
+				order_key(other[r], value, weight, r))
 				return false;
 	return true;
+}
+
+static bool
+both_sorted(const FmRatings *ratings)
+{
+	return is_sorted(ratings->user_start, ratings->user_item, ratings->user_value,
+					 ratings->user_weight, USERS) &&
+		   is_sorted(ratings->item_start, ratings->item_user, ratings->item_value,
+					 ratings->item_weight, ITEMS);
 }
 
 static double
@@ -121,7 +147,8 @@ sum_by_user(const FmRatings *ratings)
 
 	for (int32_t u = 0; u < ratings->num_users; u++)
 		for (int64_t r = ratings->user_start[u]; r < ratings->user_start[u + 1]; r++)
-			sum += sqrt(1 + row_key(u, ratings->user_item[r], ratings->user_value[r]));
+			sum += row_key(u, ratings->user_item[r], ratings->user_value[r], ratings->user_weight,
+						   r);
 	return sum;
 }
 
@@ -132,7 +159,8 @@ sum_by_item(const FmRatings *ratings)
 
 	for (int32_t i = 0; i < ratings->num_items; i++)
 		for (int64_t r = ratings->item_start[i]; r < ratings->item_start[i + 1]; r++)
-			sum += sqrt(1 + row_key(ratings->item_user[r], i, ratings->item_value[r]));
+			sum += row_key(ratings->item_user[r], i, ratings->item_value[r], ratings->item_weight,
+						   r);
 	return sum;
 }
 
@@ -142,24 +170,25 @@ sum_of_triples(const FmTriples *triples)
 	double sum = 0;
 
 	for (int64_t r = 0; r < triples->count; r++)
-		sum += sqrt(1 + row_key(triples->user[r], triples->item[r], triples->value[r]));
+		sum += row_key(triples->user[r], triples->item[r], triples->value[r], triples->weight, r);
 	return sum;
 }
 
 static void
-test_orders(const FmHost *host)
+test_orders(const FmHost *host, bool weighted)
 {
-	FmTriples triples = random_triples(host);
+	FmTriples triples = random_triples(host, weighted);
 	FmRatings ratings = build(host, &triples);
 
 	check(ratings.user_start[USERS] == ROWS && ratings.item_start[ITEMS] == ROWS,
-		  "both orders hold every rating");
+		  weighted ? "with weights, both orders hold every rating"
+				   : "both orders hold every rating");
 	check(fabs(sum_by_user(&ratings) - sum_of_triples(&triples)) < 1e-6 &&
 			  fabs(sum_by_item(&ratings) - sum_of_triples(&triples)) < 1e-6,
 		  "both orders hold the same ratings");
-	check(is_sorted(ratings.user_start, ratings.user_item, ratings.user_value, USERS) &&
-			  is_sorted(ratings.item_start, ratings.item_user, ratings.item_value, ITEMS),
-		  "rows are sorted by neighbour and value");
+	check(both_sorted(&ratings), "rows are sorted by neighbour and value");
+	check((ratings.user_weight != NULL) == weighted && (ratings.item_weight != NULL) == weighted,
+		  "weights are there if they were given");
 	free_ratings(host, &ratings);
 	free_triples(host, &triples);
 }
@@ -190,11 +219,11 @@ canonical_ratings(const FmHost *host, FmTriples *triples)
 }
 
 static void
-test_canonical_order(const FmHost *host)
+test_canonical_order(const FmHost *host, bool weighted)
 {
 	int32_t users[USERS];
 	int32_t items[ITEMS];
-	FmTriples triples = random_triples(host);
+	FmTriples triples = random_triples(host, weighted);
 	FmTriples renamed;
 	FmRatings first;
 	FmRatings second;
@@ -208,7 +237,9 @@ test_canonical_order(const FmHost *host)
 	second = canonical_ratings(host, &renamed);
 	check(memcmp(first.user_item, second.user_item, ROWS * sizeof(int32_t)) == 0 &&
 			  memcmp(first.user_value, second.user_value, ROWS * sizeof(float)) == 0 &&
-			  memcmp(first.item_user, second.item_user, ROWS * sizeof(int32_t)) == 0,
+			  memcmp(first.item_user, second.item_user, ROWS * sizeof(int32_t)) == 0 &&
+			  (!weighted ||
+			   memcmp(first.user_weight, second.user_weight, ROWS * sizeof(float)) == 0),
 		  "neither labels nor the order of the rows matter");
 	free_ratings(host, &first);
 	free_ratings(host, &second);
@@ -217,9 +248,9 @@ test_canonical_order(const FmHost *host)
 }
 
 static void
-test_hold_out(const FmHost *host)
+test_hold_out(const FmHost *host, bool weighted)
 {
-	FmTriples triples = random_triples(host);
+	FmTriples triples = random_triples(host, weighted);
 	FmRatings ratings = build(host, &triples);
 	FmRatings other = build(host, &triples);
 	FmTriples held_out;
@@ -235,9 +266,7 @@ test_hold_out(const FmHost *host)
 				  1e-6 &&
 			  fabs(sum_by_item(&ratings) - sum_by_user(&ratings)) < 1e-6,
 		  "nothing is lost or doubled");
-	check(is_sorted(ratings.user_start, ratings.user_item, ratings.user_value, USERS) &&
-			  is_sorted(ratings.item_start, ratings.item_user, ratings.item_value, ITEMS),
-		  "what remains is sorted");
+	check(both_sorted(&ratings), "what remains is sorted");
 	fm_ratings_hold_out(&other, 0.25, 2, host, &held_out_otherwise);
 	check(fabs(sum_of_triples(&held_out) - sum_of_triples(&held_out_otherwise)) > 1e-6,
 		  "another seed holds out others");
@@ -246,6 +275,44 @@ test_hold_out(const FmHost *host)
 	free_ratings(host, &ratings);
 	free_ratings(host, &other);
 	free_triples(host, &triples);
+}
+
+/* Weights are told apart where nothing else tells two entities apart. */
+static void
+test_weights_order(const FmHost *host)
+{
+	int32_t *users, *items, *swapped_users, *swapped_items;
+	FmTriples triples = new_triples(host, 2, true);
+
+	add(&triples, 0, 0, 1, 2);
+	add(&triples, 1, 1, 1, 3);
+	fm_canonical_order(&triples, 2, 2, host, &users, &items);
+	triples.weight[0] = 3;
+	triples.weight[1] = 2;
+	fm_canonical_order(&triples, 2, 2, host, &swapped_users, &swapped_items);
+	check(users[0] == swapped_users[1] && users[1] == swapped_users[0] &&
+			  items[0] == swapped_items[1],
+		  "the canonical order follows the weights");
+	host->release(host->ctx, users);
+	host->release(host->ctx, items);
+	host->release(host->ctx, swapped_users);
+	host->release(host->ctx, swapped_items);
+	free_triples(host, &triples);
+}
+
+static void
+test_errors(void)
+{
+	FmErrorSums sums = {0}, repeated = {0};
+
+	fm_add_error(&sums, 1, 3, 2);
+	fm_add_error(&sums, 1, 0, 1);
+	for (int r = 0; r < 2; r++)
+		fm_add_error(&repeated, 1, 3, 1);
+	fm_add_error(&repeated, 1, 0, 1);
+	check(fabs(fm_rmse(&sums) - sqrt(3)) < 1e-12 && fabs(fm_mae(&sums) - 5.0 / 3) < 1e-12 &&
+			  fm_rmse(&sums) == fm_rmse(&repeated) && fm_mae(&sums) == fm_mae(&repeated),
+		  "an error counts as often as its weight says");
 }
 
 static void
@@ -269,9 +336,14 @@ main(void)
 	long interrupt_checks = 0;
 	FmHost host = test_host(&interrupt_checks);
 
-	test_orders(&host);
-	test_canonical_order(&host);
-	test_hold_out(&host);
+	for (int weighted = 0; weighted < 2; weighted++)
+	{
+		test_orders(&host, weighted);
+		test_canonical_order(&host, weighted);
+		test_hold_out(&host, weighted);
+	}
+	test_weights_order(&host);
+	test_errors();
 	test_ranking_metrics();
 	printf("1..%d\n", tests);
 	return failures > 0;

@@ -150,6 +150,14 @@ fill_spiked(int32_t item, int f)
 	return (float) (random_unit() * (f == item % 3 ? 1000 : 1));
 }
 
+/* Apart by no more than a float's last bits; with one factor, nothing but the bias. */
+static float
+fill_last_bits(int32_t item, int f)
+{
+	(void) item;
+	return f == 0 ? 0 : 1 + (float) (random_bits() % 16) * FLT_EPSILON;
+}
+
 /* Large terms that cancel, so that the float sum is mostly rounding error. */
 static float
 fill_cancelling(int32_t item, int f)
@@ -189,6 +197,8 @@ static const struct
 	{"some huge items, larger query", fill_some_huge, 100, false},
 	{"few long vectors", fill_few_long, 1, false},
 	{"spiked", fill_spiked, 1, false},
+	{"apart by the last bits", fill_last_bits, 1, false},
+	{"apart by the last bits, equal query", fill_last_bits, 1.1f, true},
 	{"spiked, equal query", fill_spiked, -1, true},
 	{"cancelling terms", fill_cancelling, 1, true},
 };

@@ -60,7 +60,7 @@ new_triples(int64_t room)
 {
 	return (FmTriples){0, host.alloc(host.ctx, room, sizeof(int32_t)),
 					   host.alloc(host.ctx, room, sizeof(int32_t)),
-					   host.alloc(host.ctx, room, sizeof(float))};
+					   host.alloc(host.ctx, room, sizeof(float)), NULL};
 }
 
 static void
@@ -69,6 +69,7 @@ free_triples(FmTriples *triples)
 	host.release(host.ctx, triples->user);
 	host.release(host.ctx, triples->item);
 	host.release(host.ctx, triples->value);
+	host.release(host.ctx, triples->weight);
 }
 
 static void
@@ -100,6 +101,8 @@ free_ratings(FmRatings *ratings)
 	host.release(host.ctx, ratings->item_start);
 	host.release(host.ctx, ratings->item_user);
 	host.release(host.ctx, ratings->item_value);
+	host.release(host.ctx, ratings->user_weight);
+	host.release(host.ctx, ratings->item_weight);
 }
 
 /* The default is for ratings with more noise than these. */
@@ -259,6 +262,70 @@ test_determinism(void)
 		free_parameters(&other);
 	}
 	free_planted(&planted);
+}
+
+/* Ratings of which every third counts twice and every fifth thrice: by weight, or by repetition. */
+static FmRatings
+counted_ratings(bool by_weight)
+{
+	FmTriples triples = new_triples(USERS * 30 * 3);
+
+	if (by_weight)
+		triples.weight = host.alloc(host.ctx, USERS * 30 * 3, sizeof(float));
+	random_state = 11;
+	for (int r = 0; r < USERS * 30; r++)
+	{
+		int item = (r * 7 + r / 30) % ITEMS, count = r % 3 == 0 ? 2 : r % 5 == 0 ? 3 : 1;
+		double value = sin(r / 30) * cos(item) + 0.3 * normal();
+
+		for (int n = 0; n < (by_weight ? 1 : count); n++)
+		{
+			if (by_weight)
+				triples.weight[triples.count] = (float) count;
+			add(&triples, r / 30, item, value);
+		}
+	}
+	return new_ratings(&triples, USERS, ITEMS);
+}
+
+/* The largest difference of two models' scores. */
+static double
+apart(const FmParameters *a, const FmParameters *b)
+{
+	double largest = 0;
+
+	for (int u = 0; u < USERS; u++)
+		for (int i = 0; i < ITEMS; i++)
+			largest = fmax(largest, fabs(fm_score(a, u, i) - fm_score(b, u, i)));
+	return largest;
+}
+
+static void
+test_weights(void)
+{
+	FmRatings weighted = counted_ratings(true), repeated = counted_ratings(false), plain;
+	FmParameters by_weight = train(&weighted, FM_SOLVER_ALS, 4, 15, 1);
+	FmParameters by_repetition = train(&repeated, FM_SOLVER_ALS, 4, 15, 1);
+	FmParameters unweighted;
+
+	plain = weighted;
+	plain.user_weight = plain.item_weight = NULL;
+	unweighted = train(&plain, FM_SOLVER_ALS, 4, 15, 1);
+	ok(apart(&by_weight, &by_repetition) < 1e-3, "als: a weight is so many rows (%.1e apart)",
+	   apart(&by_weight, &by_repetition));
+	ok(apart(&by_weight, &unweighted) > 0.05, "als: and makes a difference (%.2f)",
+	   apart(&by_weight, &unweighted));
+	free_parameters(&by_weight);
+	free_parameters(&by_repetition);
+	free_parameters(&unweighted);
+	by_weight = train(&weighted, FM_SOLVER_MCMC, 4, 200, 1);
+	by_repetition = train(&repeated, FM_SOLVER_MCMC, 4, 200, 1);
+	ok(apart(&by_weight, &by_repetition) < 0.05, "mcmc: the same up to sampling (%.2f apart)",
+	   apart(&by_weight, &by_repetition));
+	free_parameters(&by_weight);
+	free_parameters(&by_repetition);
+	free_ratings(&weighted);
+	free_ratings(&repeated);
 }
 
 /* The largest |Σ v_f| and |Σ w| of a side. */
@@ -427,7 +494,8 @@ new_step(const FmBlockKernel *kernel, int rank)
 	other = host.alloc(host.ctx, start[SIDE_COUNT], sizeof(int32_t));
 	for (int64_t r = 0; r < start[SIDE_COUNT]; r++)
 		other[r] = (int32_t) (uniform() * OTHERS);
-	step.side = (FmSide){SIDE_COUNT, start, other, random_floats(start[SIDE_COUNT], 2, 3)};
+	step.side = (FmSide){SIDE_COUNT, start, other, random_floats(start[SIDE_COUNT], 2, 3),
+						 random_floats(start[SIDE_COUNT], 0.1, 1)};
 
 	rows = host.alloc(host.ctx, (size_t) OTHERS * stride, sizeof(float));
 	for (int o = 0; o < OTHERS; o++)
@@ -471,12 +539,19 @@ run_step(Step *step, int cut)
 static void
 free_step(Step *step)
 {
-	const void *blocks[] = {step->side.start,		step->side.other,
-							step->side.value,		step->half.other_rows,
-							step->half.noise_share, step->half.prior_precision,
-							step->half.prior_mean,	step->half.prior_slope,
-							step->half.covariate,	step->half.draw_rows,
-							step->half.mean_rows,	step->half.error};
+	const void *blocks[] = {step->side.start,
+							step->side.other,
+							step->side.value,
+							step->side.weight,
+							step->half.other_rows,
+							step->half.noise_share,
+							step->half.prior_precision,
+							step->half.prior_mean,
+							step->half.prior_slope,
+							step->half.covariate,
+							step->half.draw_rows,
+							step->half.mean_rows,
+							step->half.error};
 
 	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
 		host.release(host.ctx, (void *) blocks[i]);
@@ -513,6 +588,7 @@ mean_residual(const Step *step, int entity)
 
 		for (int j = 0; j < dim; j++)
 			error -= theta_of(step, half->mean_rows, entity, j) * z[j];
+		error *= step->side.weight[r];
 		for (int j = 0; j < dim; j++)
 		{
 			left[j] += precision * error * z[j];
@@ -547,7 +623,7 @@ draw_error(const Step *step, int entity)
 
 		for (int j = 0; j < dim; j++)
 			error -= theta_of(step, half->draw_rows, entity, j) * z[j];
-		sum += error * error;
+		sum += step->side.weight[r] * error * error;
 	}
 	return sum;
 }
@@ -732,6 +808,7 @@ main(void)
 	test_recovery();
 	test_units();
 	test_determinism();
+	test_weights();
 	test_gauge();
 	test_distillation();
 	test_corners();
