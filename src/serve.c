@@ -144,76 +144,24 @@ find_item_by_query(const FmServing *serving, const char *sql, Datum id)
 	return item;
 }
 
-static int
-compare_items(const void *a, const void *b)
-{
-	int32 left = *(const int32 *) a;
-	int32 right = *(const int32 *) b;
-
-	return left < right ? -1 : left > right;
-}
-
-/* The idx of those of the native ids that the model knows, each once: integers are looked up in memory. */
-static int32 *
-find_items(const FmServing *serving, const Datum *ids, int num_ids, int32 *count)
+/* The idx of an id as the call gave it, or -1: integers are looked up in memory, others by `sql`. */
+static int32
+find_item(const FmServing *serving, const char *sql, Datum given)
 {
 	const FmLoaded *loaded = serving->loaded;
-	bool integer = loaded->item_type.is_integer;
-	char *sql = integer ? NULL : item_query(serving);
-	int32 *items = palloc((num_ids + 1) * sizeof(int32));
-	int32 found = 0;
-	int32 distinct = 0;
+	Datum id;
 
-	for (int i = 0; i < num_ids; i++)
-	{
-		int32 item = integer ? fm_image_find_integer(loaded->image,
-													 fm_id_as_int64(&loaded->item_type, ids[i]))
-							 : find_item_by_query(serving, sql, ids[i]);
-
-		if (item >= 0)
-			items[found++] = item;
-	}
-	qsort(items, found, sizeof(int32), compare_items);
-	for (int32 i = 0; i < found; i++)
-		if (i == 0 || items[i] != items[i - 1])
-			items[distinct++] = items[i];
-	*count = distinct;
-	return items;
+	if (!fm_serve_id_in(serving, &loaded->item_type, given, &id))
+		return -1;
+	if (loaded->item_type.is_integer)
+		return fm_image_find_integer(loaded->image, fm_id_as_int64(&loaded->item_type, id));
+	return find_item_by_query(serving, sql, id);
 }
 
 int32
 fm_serve_item(const FmServing *serving, Datum given)
 {
-	Datum id;
-	int32 count = 0;
-	int32 *items;
-
-	if (!fm_serve_id_in(serving, &serving->loaded->item_type, given, &id))
-		return -1;
-	items = find_items(serving, &id, 1, &count);
-	return count == 0 ? -1 : items[0];
-}
-
-int32 *
-fm_serve_items(const FmServing *serving, ArrayType *given, int32 *count)
-{
-	bool bigint = serving->form == FM_IDS_BIGINT;
-	Datum *elements;
-	bool *nulls;
-	int num_elements;
-	int num_ids = 0;
-
-	if (bigint)
-		deconstruct_array(given, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, &nulls,
-						  &num_elements);
-	else
-		deconstruct_array(given, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls,
-						  &num_elements);
-	for (int i = 0; i < num_elements; i++)
-		if (!nulls[i] &&
-			fm_serve_id_in(serving, &serving->loaded->item_type, elements[i], &elements[num_ids]))
-			num_ids++;
-	return find_items(serving, elements, num_ids, count);
+	return find_item(serving, item_query(serving), given);
 }
 
 uint64 *
@@ -233,6 +181,71 @@ bool
 fm_item_is_in(const uint64 *set, int32 item)
 {
 	return (set[item / 64] >> (item % 64)) & 1;
+}
+
+/* Items being added to a set, those that it had not yet collected. */
+typedef struct Adding
+{
+	uint64 *set;
+	int32 *items;
+	int32 count;
+} Adding;
+
+static inline void
+add_item(Adding *adding, int32 item)
+{
+	if (item < 0 || fm_item_is_in(adding->set, item))
+		return;
+	fm_add_items(adding->set, &item, 1);
+	adding->items[adding->count++] = item;
+}
+
+/* A bigint[] where items are integers: no id that the type cannot hold is among the items. */
+static void
+add_integers(const FmLoaded *loaded, ArrayType *given, int length, Adding *adding)
+{
+	const int64 *ids = (const int64 *) ARR_DATA_PTR(given);
+	const bits8 *present = ARR_NULLBITMAP(given);
+
+	for (int i = 0; i < length; i++)
+		if (present == NULL || (present[i / 8] >> (i % 8)) & 1)
+			add_item(adding, fm_image_find_integer(loaded->image, *ids++));
+}
+
+static void
+add_texts(const FmServing *serving, ArrayType *given, Adding *adding)
+{
+	char *sql = item_query(serving);
+	Datum *ids;
+	bool *nulls;
+	int length;
+
+	deconstruct_array(given, TEXTOID, -1, false, TYPALIGN_INT, &ids, &nulls, &length);
+	for (int i = 0; i < length; i++)
+		if (!nulls[i])
+			add_item(adding, find_item(serving, sql, ids[i]));
+}
+
+int32 *
+fm_add_given_items(const FmServing *serving, ArrayType *given, uint64 *set, int32 *count)
+{
+	int length = ArrayGetNItems(ARR_NDIM(given), ARR_DIMS(given));
+	Adding adding = {set, palloc(((Size) length + 1) * sizeof(int32)), 0};
+
+	if (serving->form == FM_IDS_BIGINT)
+		add_integers(serving->loaded, given, length, &adding);
+	else
+		add_texts(serving, given, &adding);
+	*count = adding.count;
+	return adding.items;
+}
+
+void
+fm_set_all_but(const FmLoaded *loaded, uint64 *set, const int32 *items, int32 count)
+{
+	memset(set, 0xFF, (loaded->num_items / 64 + 1) * sizeof(uint64));
+	for (int32 i = 0; i < count; i++)
+		set[items[i] / 64] &= ~(UINT64CONST(1) << (items[i] % 64));
 }
 
 void

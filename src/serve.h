@@ -60,13 +60,20 @@ extern FmUserVector fm_serve_user(const FmServing *serving, bool possible, Datum
 /* The idx of one item, or -1. */
 extern int32 fm_serve_item(const FmServing *serving, Datum given);
 
-/* The distinct idx of the known items of an array of ids as the call gave it. */
-extern int32 *fm_serve_items(const FmServing *serving, ArrayType *given, int32 *count);
-
 /* A bitmap over the items, empty; and items set in it. */
 extern uint64 *fm_new_item_set(const FmLoaded *loaded);
 extern void fm_add_items(uint64 *set, const int32 *items, int32 count);
 extern bool fm_item_is_in(const uint64 *set, int32 item);
+
+/*
+ * Add the known items of an array of ids as the call gave it to a set. Returns those that were not in it yet,
+ * in the order given.
+ */
+extern int32 *fm_add_given_items(const FmServing *serving, ArrayType *given, uint64 *set,
+								 int32 *count);
+
+/* Turn a set into all items but these. */
+extern void fm_set_all_but(const FmLoaded *loaded, uint64 *set, const int32 *items, int32 count);
 
 /* An error unless the ratings relation is still there, with columns of the types the model was made for. */
 extern void fm_check_ratings(const FmServing *serving);
