@@ -136,6 +136,16 @@ SELECT count(*) FROM fm_top_x(1, 5, 'm');
 RESET ROLE;
 SELECT fm_grant('m', 'no such role');
 
+-- Temporary: what outlives the session cannot rest on it.
+CREATE TEMP TABLE passing AS TABLE ratings;
+CREATE TEMP VIEW passing_view AS TABLE ratings;
+SELECT fm_train('t', 'passing');
+SELECT fm_train('m', 'passing_view');
+SET search_path = pg_temp, operate, public;
+SELECT fm_train('t', 'operate.ratings');
+SET search_path = operate, public;
+SELECT fm_write_top_x('pg_temp.lists', 2, 'm');
+SELECT count(*) FROM fm_evaluate('passing', 'm');
 DROP VIEW kept;
 SELECT fm_drop('m');
 SET client_min_messages = warning;

@@ -46,8 +46,11 @@ create_table(const FmModel *model, Oid namespace, const char *suffix, const char
 	char *name = psprintf("fm_%s_%s", model->name, suffix);
 	char *qualified = fm_qualified_sql(namespace, name);
 
-	fm_spi_execute(psprintf("CREATE TABLE %s (%s)", qualified, columns), 0, NULL, NULL, NULL,
-				   false);
+	/* to give back a table's last pages, VACUUM would lock readers out, here and on standbys */
+	fm_spi_execute(psprintf("CREATE TABLE %s (%s) WITH (vacuum_truncate = false, "
+							"toast.vacuum_truncate = false)",
+							qualified, columns),
+				   0, NULL, NULL, NULL, false);
 	fm_spi_execute(psprintf("COMMENT ON TABLE %s IS %s", qualified,
 							quote_literal_cstr(
 								psprintf("fmtopx model \"%s\": %s", model->name, comment))),

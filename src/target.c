@@ -182,6 +182,11 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	else
 	{
 		namespace = RangeVarGetCreationNamespace(name);
+		if (isAnyTempNamespace(namespace))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+					 errmsg("a table of lists cannot be created as a temporary table"),
+					 errhint("Use CREATE TEMP TABLE ... AS SELECT * FROM fm_top_x_all(...).")));
 		write_lists(written.lists, InvalidOid, namespace, name->relname, GetUserId());
 		target = get_relname_relid(name->relname, namespace);
 	}

@@ -135,6 +135,13 @@ prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
 	FmIdType item_type;
 
 	fm_check_ratings_relation(&model->definition, &user_type, &item_type);
+	if (get_rel_persistence(model->definition.ratings) == RELPERSISTENCE_TEMP)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+						errmsg("a model cannot be trained on temporary relation \"%s\"",
+							   get_rel_name(model->definition.ratings)),
+						errdetail("What users have rated is read from it whenever the model is "
+								  "asked, in every session."),
+						errhint("Copy it into a table that stays.")));
 	if (OidIsValid(namespace))
 		fm_store_create_tables(model, namespace, extension_schema, &user_type, &item_type);
 	else
@@ -228,6 +235,10 @@ creation_namespace(Oid ratings)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the ratings relation (OID %u) does not exist", ratings)));
 	result = fm_namespace_aclcheck(namespace, GetUserId(), ACL_CREATE);
+	if (isAnyTempNamespace(namespace))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+						errmsg("a model's tables cannot be temporary"),
+						errhint("Put another schema first in search_path.")));
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(namespace));
 	return namespace;
@@ -250,10 +261,13 @@ finish_with_run(Oid schema, const FmRun *run)
 	Oid types[] = {TEXTOID, INT4OID};
 	Datum values[] = {CStringGetTextDatum(run->model), Int32GetDatum(run->version)};
 	Datum row;
+	/* as the caller, but past the operators in his search_path, which may be anybody's */
+	FmRoleSwitch previous = fm_act_as(GetUserId());
 
 	fm_spi_execute(psprintf("SELECT r FROM %s r WHERE model = $1 AND version = $2",
 							fm_qualified_sql(schema, "fm_runs")),
 				   2, types, values, NULL, false);
+	fm_restore_role(&previous);
 	if (SPI_processed != 1)
 		elog(ERROR, "run %d of model \"%s\" is not in fm_runs", run->version, run->model);
 	row = SPI_datumTransfer(fm_spi_value_not_null(0, 1), false, -1);

@@ -155,5 +155,172 @@ GRANT SELECT ON shop.fm_rls_version, shop.fm_rls_user, shop.fm_rls_item, shop.fm
 ALTER TABLE shop.fm_rls_user ENABLE ROW LEVEL SECURITY});
 refused('reader', q{SELECT ext.fm_top_x(1, 2, 'rls')}, 'pass row-level security by', qr/row-level security/);
 
+# An attack suite: code planted wherever an owner can put some, that tries to make its owner a superuser when
+# anybody but himself is connected. Each must be met (or it would prove nothing), as its owner, and get nowhere.
+as('trainer', q{
+SELECT ext.fm_drop('rls');
+CREATE FUNCTION shop.grab_it() RETURNS integer LANGUAGE plpgsql AS $f$
+BEGIN
+    IF session_user <> 'trainer' THEN
+        EXECUTE 'ALTER ROLE trainer SUPERUSER';
+    END IF;
+    RETURN 1;
+END $f$;
+CREATE FUNCTION shop.grab() RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $f$
+BEGIN
+    RETURN shop.grab_it(); -- a volatile one, behind the back of whoever asked for an immutable one
+END $f$;
+CREATE FUNCTION shop.grab_row() RETURNS trigger LANGUAGE plpgsql AS $f$
+BEGIN
+    PERFORM shop.grab();
+    RETURN new;
+END $f$;
+CREATE DOMAIN shop.id AS integer CHECK (shop.grab() = 1);
+CREATE FUNCTION shop.stay() RETURNS boolean LANGUAGE plpgsql AS $f$
+BEGIN
+    EXECUTE 'DECLARE left_behind CURSOR WITH HOLD FOR SELECT shop.grab()';
+    RETURN true;
+END $f$;
+CREATE FUNCTION shop.become() RETURNS boolean LANGUAGE plpgsql AS $f$
+BEGIN
+    PERFORM set_config('role', 'postgres', false);
+    RETURN true;
+END $f$;
+});
+my @attacks = (
+	[ 'a default of a column', q{ALTER TABLE shop.fm_a_user ADD more integer; ALTER TABLE shop.fm_a_user ALTER more SET DEFAULT shop.grab()} ],
+	[ 'a generated column', q{ALTER TABLE shop.fm_a_item ADD more integer GENERATED ALWAYS AS (shop.grab()) STORED} ],
+	[ 'a check constraint', q{ALTER TABLE shop.fm_a_version ADD CHECK (shop.grab() = 1)} ],
+	[ 'an index expression', q{CREATE FUNCTION shop.grab_of(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT shop.grab()';
+		CREATE INDEX ON shop.fm_a_user (shop.grab_of(idx))} ],
+	[ 'a predicate of an index', q{CREATE INDEX ON shop.fm_a_matrix (block) WHERE shop.grab() = 1} ],
+	[ 'a trigger of rows', q{CREATE TRIGGER grab BEFORE INSERT ON shop.fm_a_item FOR EACH ROW EXECUTE FUNCTION shop.grab_row()} ],
+	[ 'a trigger of statements', q{CREATE TRIGGER grab AFTER DELETE ON shop.fm_a_user EXECUTE FUNCTION shop.grab_row()} ],
+	[ 'a deferred trigger', q{CREATE CONSTRAINT TRIGGER grab AFTER INSERT ON shop.fm_a_version DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION shop.grab_row()} ],
+	[ 'a rule', q{CREATE RULE grab AS ON INSERT TO shop.fm_a_version DO ALSO SELECT shop.grab()} ],
+	[ 'a policy', q{ALTER TABLE shop.source ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.source FORCE ROW LEVEL SECURITY;
+		CREATE POLICY grab ON shop.source USING (shop.grab() = 1)} ],
+	[ 'a view', q{CREATE OR REPLACE VIEW shop.trap AS SELECT * FROM shop.source WHERE shop.grab() = 1} ],
+	[ 'a cursor that is left behind', q{CREATE OR REPLACE VIEW shop.trap AS SELECT * FROM shop.source WHERE shop.stay()} ],
+	[ 'a change of role', q{CREATE OR REPLACE VIEW shop.trap AS SELECT * FROM shop.source WHERE shop.become()} ],
+	[ 'a trigger of a table of lists', q{CREATE TRIGGER grab BEFORE INSERT OR UPDATE ON shop.a_lists FOR EACH ROW EXECUTE FUNCTION shop.grab_row()} ],
+	[ 'a constraint of a table of lists', q{ALTER TABLE shop.a_lists ADD CHECK (shop.grab() = 1)} ]);
+my $no = qr/permission denied|must be superuser|security-restricted|must be owner/i;
+for my $attack (@attacks)
+{
+	my ($what, $plant) = @$attack;
+	my $planted = as('trainer', qq{
+CREATE TABLE shop.source AS TABLE shop.ratings;
+CREATE VIEW shop.trap AS TABLE shop.source;
+SELECT ext.fm_train('a', 'shop.trap', num_factors => 2, iterations => 5) \\g /dev/null
+SELECT ext.fm_write_top_x('shop.a_lists', 2, 'a') \\g /dev/null
+UPDATE shop.source SET rating = 6 - rating;
+SELECT ext.fm_set('a', keep_versions => 1) \\g /dev/null
+$plant});
+	is($planted, '', "$what is planted");
+	my ($status, $out, $err) = $node->psql('postgres', q{CALL ext.fm_refresh('a')});
+	like($err, $no, "$what: a superuser's refresh gives it nothing");
+	is($node->safe_psql('postgres', q{SELECT rolsuper, (SELECT count(*) FROM pg_cursors) FROM pg_roles WHERE rolname = 'trainer'}),
+		'f|0', "$what: nobody has become a superuser");
+	$node->safe_psql('postgres', q{SELECT ext.fm_drop('a'); DROP TABLE IF EXISTS shop.source, shop.a_lists CASCADE});
+}
+
+# Ids of a domain whose check is code: run for the caller's literal, too, in the owner's name.
+as('trainer', q{CREATE TABLE shop.source AS SELECT user_id::shop.id, item_id, rating FROM shop.ratings;
+	SELECT ext.fm_train('a', 'shop.source', num_factors => 2, iterations => 5)});
+for my $call (q{SELECT ext.fm_top_x('1'::text, 2, 'a')}, q{SELECT ext.fm_predict('1'::text, '1', 'a')})
+{
+	my ($status, $out, $err) = $node->psql('postgres', $call);
+	like($err, qr/permission denied|must be superuser|^$/i, "a domain gains nothing by $call");
+}
+$node->psql('postgres', $_) for q{SELECT ext.fm_top_x(1, 2, 'a')}, q{SELECT ext.fm_write_top_x('shop.by_admin', 2, 'a')}, q{CALL ext.fm_refresh('a')};
+is($node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'trainer'}), 'f', 'nor by any other');
+$node->safe_psql('postgres', q{SELECT ext.fm_drop('a'); DROP TABLE shop.source; DROP TABLE IF EXISTS shop.by_admin});
+
+# What is planted in the caller's search_path is not found.
+as('trainer', q{
+CREATE FUNCTION shop.same(integer, integer) RETURNS boolean LANGUAGE sql AS $$SELECT shop.spy('operator')$$;
+CREATE OPERATOR shop.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = shop.same);
+CREATE FUNCTION shop.less(integer, integer) RETURNS boolean LANGUAGE sql AS $$SELECT shop.spy('operator')$$;
+CREATE OPERATOR shop.>= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = shop.less);
+CREATE FUNCTION shop.has_table_privilege(oid, text) RETURNS boolean LANGUAGE sql AS $$SELECT shop.spy('function')$$;
+CREATE FUNCTION shop.fm_matrix_agg(integer, real[], real) RETURNS ext.fm_matrix LANGUAGE sql AS $$SELECT NULL::ext.fm_matrix FROM shop.spy('function')$$;
+CREATE FUNCTION shop.format(text, text, text, text, integer, numeric) RETURNS text LANGUAGE sql AS $$SELECT 'x' FROM shop.spy('function')$$;
+SELECT ext.fm_train('a', 'shop.ratings', num_factors => 2, iterations => 5, test_size => 0.2);
+SELECT ext.fm_write_top_x('shop.a_lists', 2, 'a');
+});
+$node->safe_psql('postgres', q{TRUNCATE shop.log; SET search_path = shop, pg_catalog, ext, public;
+	SELECT fm_set('a', 2, 0.5); CALL fm_refresh('a'); SELECT fm_train('a', seed => 3); SELECT fm_top_x(1, 5, 'a');
+	SELECT fm_write_top_x('shop.a_lists', 2, 'a'); SELECT count(*) FROM fm_top_x_all(2, 'a');
+	SELECT fm_evaluate('shop.ratings', 'a'); SELECT fm_activate('a', 2); SELECT * FROM fm_models; SELECT * FROM fm_health;
+	SELECT fm_grant('a', 'reader')});
+is($node->safe_psql('postgres', 'SELECT count(*) FROM shop.log'), '0', 'operators and functions in search_path are not called');
+
+# Nor does anything stay that planted code has set.
+as('trainer', q{
+CREATE FUNCTION shop.lure() RETURNS boolean LANGUAGE plpgsql AS $f$
+BEGIN PERFORM set_config('search_path', 'shop', false); RETURN true; END $f$;
+CREATE VIEW shop.trap AS SELECT * FROM shop.ratings WHERE shop.lure();
+SELECT ext.fm_train('b', 'shop.trap', num_factors => 2, iterations => 5)});
+is($node->safe_psql('postgres', q{SET search_path = ext; SELECT fm_train('b') \g /dev/null
+	SELECT fm_top_x(1, 5, 'b') \g /dev/null
+	SHOW search_path}), 'ext', 'a search_path set by planted code is not left behind');
+
+# Things one may not have made or named.
+as('trainer', q{CREATE TYPE shop.rate AS (x real);
+	CREATE FUNCTION shop.as_number(shop.rate) RETURNS float8 LANGUAGE sql AS $$SELECT 1::float8 FROM shop.spy('cast')$$;
+	CREATE CAST (shop.rate AS float8) WITH FUNCTION shop.as_number(shop.rate);
+	CREATE TABLE shop.rated AS SELECT user_id, item_id, ROW(rating)::shop.rate AS rating FROM shop.ratings});
+refused('trainer', q{SELECT ext.fm_train('c', 'shop.rated')}, 'train on a rating that only a planted cast makes a number', qr/not a number/);
+refused('trainer', q{CREATE EVENT TRIGGER grab ON ddl_command_end EXECUTE FUNCTION shop.grab()}, 'create an event trigger');
+refused('reader', q{SELECT ext.fm_activate('a', 1)}, 'activate');
+refused('reader', q{SELECT ext.fm_set('a', 1)}, 'set');
+refused('reader', q{SELECT ext.fm_grant('a', 'stranger')}, 'grant');
+refused('reader', q{SELECT ext.fm_forget_target('shop.a_lists')}, q{forget another's lists});
+is(as('reader', q{SELECT count(*) FROM ext.fm_health}), '1', 'a reader sees the health of what it may read');
+is(as('stranger', q{SELECT count(*) FROM ext.fm_health}), '0', 'a stranger of nothing');
+
+# Roles with one task each: read lists, ask, train.
+$node->safe_psql('postgres', q{CREATE ROLE lister LOGIN; CREATE ROLE asker LOGIN; CREATE ROLE apprentice LOGIN IN ROLE trainer;
+	CREATE ROLE own_trainer LOGIN; CREATE SCHEMA lab AUTHORIZATION own_trainer; GRANT SELECT ON shop.ratings TO own_trainer;
+	GRANT SELECT ON shop.a_lists TO lister; SELECT ext.fm_grant('a', 'asker')});
+is(as('lister', 'SELECT count(*) FROM shop.a_lists'), '100', 'who may read lists reads them');
+refused('lister', q{SELECT ext.fm_top_x(1, 2, 'a')}, 'ask');
+is(as('asker', q{SELECT count(*) FROM ext.fm_top_x(1, 2, 'a')}), '2', 'who may ask asks');
+refused('asker', 'SELECT count(*) FROM shop.a_lists', 'read lists');
+refused('asker', q{SELECT ext.fm_train('a')}, 'train');
+is(as('apprentice', q{SELECT status FROM ext.fm_train('a', seed => 4)}), 'succeeded', 'a member of the owner trains');
+is(as('own_trainer', q{SET search_path = lab; SELECT status FROM ext.fm_train('lab', 'shop.ratings', num_factors => 2, iterations => 5)}),
+	'succeeded', 'who may read the ratings trains a model of his own');
+refused('own_trainer', q{SELECT ext.fm_top_x(1, 2, 'a')}, q{ask another's});
+
+# ALTER and DROP of what a model rests on.
+my $list = q{SELECT string_agg(item_id::text, ' ' ORDER BY rank) FROM ext.fm_top_x(1, 5, 'a')};
+my $before = as('asker', $list);
+$node->safe_psql('postgres', q{CREATE SCHEMA store AUTHORIZATION trainer;
+	ALTER TABLE shop.fm_a_item SET SCHEMA store; ALTER TABLE shop.ratings SET SCHEMA store; ALTER TABLE store.ratings RENAME user_id TO customer});
+like(as('asker', $list), qr/column "user_id" of relation "ratings" does not exist any more/, 'a column renamed: said so');
+$node->safe_psql('postgres', q{ALTER TABLE store.ratings RENAME customer TO user_id});
+is(as('asker', $list), $before, 'tables in another schema: the same list');
+is(as('trainer', q{ALTER TABLE shop.a_lists RENAME TO b_lists; ALTER TABLE shop.b_lists SET SCHEMA store; CALL ext.fm_refresh('a');
+	SELECT count(*) FROM store.b_lists; SELECT target FROM ext.fm_target WHERE model = 'a'}), "100\nstore.b_lists", 'a table of lists renamed and moved is written on');
+$node->safe_psql('postgres', q{ALTER TABLE store.b_lists OWNER TO stranger});
+like(as('trainer', q{CALL ext.fm_refresh('a')}), qr/^$/, 'a table of lists given to one who may not read the model: no error');
+like($node->safe_psql('postgres', q{SELECT message FROM ext.fm_runs WHERE model = 'a' ORDER BY version DESC LIMIT 1}),
+	qr/store.b_lists was not written: permission denied/, 'but the run says so');
+$node->safe_psql('postgres', q{DROP TABLE store.b_lists});
+as('trainer', q{CALL ext.fm_refresh('a')});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM ext.fm_target WHERE model = 'a'}), '0', 'dropped, it is forgotten');
+$node->safe_psql('postgres', q{ALTER TABLE shop.fm_a_user OWNER TO stranger});
+like(as('asker', $list), qr/permission denied for table fm_a_user/, 'one table given away: the model is not served');
+$node->safe_psql('postgres', q{ALTER TABLE shop.fm_a_user OWNER TO trainer; DROP TABLE store.ratings CASCADE});
+like(as('asker', $list), qr/ratings relation of model "a" .* does not exist any more/, 'the ratings dropped: said so');
+is(as('asker', q{SELECT count(*) FROM ext.fm_top_x(1, 5, 'a', exclude_seen => false)}), '5', 'and served without them');
+like(as('trainer', q{CALL ext.fm_refresh('a')}), qr/ratings relation .* does not exist/, 'but not trained');
+as('trainer', 'DROP TABLE store.fm_a_item');
+like(as('asker', $list), qr/a table of model "a" has been dropped/, 'a table of the model dropped: said so');
+is(as('trainer', q{SELECT ext.fm_drop('a'); SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_a\_%'}), "\n0", 'which fm_drop clears away');
+
 $node->stop;
 done_testing();
