@@ -52,7 +52,8 @@ create_target(const FmLists *lists, Oid namespace, const char *name)
 	Oid table;
 
 	fm_spi_execute(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
-							"item_id %s NOT NULL, score real NOT NULL)",
+							"item_id %s NOT NULL, score real NOT NULL) "
+							"WITH (vacuum_truncate = false)", /* which would have readers wait */
 							qualified, fm_id_type_sql(&lists->user_type),
 							fm_id_type_sql(&lists->item_type)),
 				   0, NULL, NULL, NULL, false);
