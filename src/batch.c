@@ -95,7 +95,7 @@ fm_users_close(FmUserWalk *walk)
  * A block of users on its way through the scan: their vectors and seen items, then their hits. Arrays are
  * flat, an entry a user.
  */
-typedef struct Block
+typedef struct UserBlock
 {
 	int32 max_users;
 	int32 count;
@@ -106,7 +106,7 @@ typedef struct Block
 	const uint64 **excluded;
 	FmHit *hits;
 	int32 *counts;
-} Block;
+} UserBlock;
 
 static Size
 set_words(const FmLoaded *loaded)
@@ -114,14 +114,14 @@ set_words(const FmLoaded *loaded)
 	return loaded->num_items / 64 + 1;
 }
 
-static Block *
+static UserBlock *
 create_block(const FmLoaded *loaded, int32 length, bool exclude_seen)
 {
 	Size query = (loaded->num_factors + 1) * sizeof(float);
 	Size set = exclude_seen ? set_words(loaded) * sizeof(uint64) : 0;
 	Size per_user = query + set + (Size) length * sizeof(FmHit);
 	MemoryContext context = CurrentMemoryContext;
-	Block *block = palloc0(sizeof(Block));
+	UserBlock *block = palloc0(sizeof(UserBlock));
 
 	block->max_users = Max(1, Min(MAX_BLOCK_USERS, BLOCK_SIZE / per_user));
 	block->ids = AllocSetContextCreate(context, "fmtopx ids of a block", ALLOCSET_DEFAULT_SIZES);
@@ -142,7 +142,7 @@ create_block(const FmLoaded *loaded, int32 length, bool exclude_seen)
 
 /* Take the next users, with what they have seen; false if there are none left. */
 static bool
-fill_block(Block *block, const FmLoaded *loaded, FmUserWalk *walk, FmSeenStream *seen)
+fill_block(UserBlock *block, const FmLoaded *loaded, FmUserWalk *walk, FmSeenStream *seen)
 {
 	Size length = loaded->num_factors + 1;
 	Size words = set_words(loaded);
@@ -179,7 +179,7 @@ fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, FmListCallb
 	MemoryContext per_user = AllocSetContextCreate(context, "fmtopx list of one user",
 												   ALLOCSET_DEFAULT_SIZES);
 	int32 length = Min(x, loaded->num_items);
-	Block *block = create_block(loaded, length, exclude_seen);
+	UserBlock *block = create_block(loaded, length, exclude_seen);
 	FmSeenStream *seen = exclude_seen ? fm_seen_open(serving) : NULL;
 	FmUserWalk *walk = fm_users_open(serving);
 	const FmHost *host = fm_pg_host(context);
