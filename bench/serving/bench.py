@@ -120,10 +120,10 @@ def print_memory(num_items, num_factors):
     matrix = num_items * (num_factors + 1) * 4 / 1024**2
     print(f"\n{count} connections that serve, over idle ones: {private:.0f} MB private in all, {shared:.0f} MB shared;"
           f" that is {(private + shared) / matrix:.2f} times the item vectors' {matrix:.0f} MB")
-    if psql("SELECT count(*) FROM pg_proc WHERE proname = 'fm_cache'") == "0\n":
-        print("fm_cache() does not exist in this version: skipped")
+    if psql("SELECT to_regclass('fm_cache')") == "\n":
+        print("there is no fm_cache in this version: skipped")
     else:
-        print("fm_cache():\n" + psql("\\x\nSELECT * FROM fm_cache()"), end="")
+        print("fm_cache: " + psql("\\t off\nSELECT model, version, shared, pg_size_pretty(size) AS size, hits FROM fm_cache"))
     for connection in connections:
         connection.psql.communicate()
 

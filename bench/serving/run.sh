@@ -20,8 +20,8 @@ if [ "${1:-}" = --debian-13 ]; then
 fi
 cd "$(dirname "$0")/../.."
 venv=build/bench-serving
-if [ ! -x "$venv/bin/python" ]; then
-    "${PYTHON:-python3}" -m venv "$venv"
+[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
+if ! "$venv/bin/python" -c 'import numpy, faiss, hnswlib' 2>/dev/null; then
     "$venv/bin/pip" install --quiet numpy faiss-cpu hnswlib
 fi
 make -s
