@@ -6,6 +6,7 @@ one of the lowest median) is shown: compare within a table only.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -150,6 +151,9 @@ def bench(num_items, num_factors, vectors):
     print_memory(num_items, num_factors)
     competitors = [*systems.fmtopx(truth, X), *systems.pgvector(truth, X), *systems.plain_sql(truth, X),
                    *systems.faiss(truth, queries, X), *systems.hnswlib(truth, queries, X)]
+    load = os.getloadavg()[0]
+    if load > 1.5:
+        print(f"The load of this machine is {load:.1f}: who else is busy slows long queries more than short ones")
     measure(competitors)
     all_exact = print_table(competitors, truth)
     psql("SELECT fm_drop('bench')")
