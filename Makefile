@@ -18,14 +18,17 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/core/*.c)))
 REGRESS = $(filter-out fmtopx--%,$(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))))
 REGRESS_OPTS = --inputdir=.
 
-PG_CPPFLAGS = -I$(srcdir)/src
+PG_CPPFLAGS = -I$(srcdir)/src -DFM_OPENBLAS='"$(or $(BLAS_NAME),libopenblas.so.0)"'
 PG_CFLAGS = -std=gnu11 -O3 -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-declaration-after-statement
-SHLIB_LINK = -lm $(BLAS_LIBS)
+SHLIB_LINK = -lm -ldl $(BLAS_RPATH)
 
-# One thread per backend: link the single-threaded build of OpenBLAS where the system has it.
+# One thread per backend: the single-threaded build of OpenBLAS where the system has it. The extension loads it
+# when it trains (src/openblas.c), by the name that its header gives.
 BLAS_DIR := $(shell pkg-config --variable=libdir openblas 2>/dev/null)
-BLAS_LIBS = $(if $(BLAS_DIR),-L$(BLAS_DIR) -Wl$(comma)-rpath$(comma)$(BLAS_DIR)) -lopenblas
+BLAS_RPATH = $(if $(BLAS_DIR),-Wl$(comma)-rpath$(comma)$(BLAS_DIR))
+BLAS_LIBS = $(if $(BLAS_DIR),-L$(BLAS_DIR)) $(BLAS_RPATH) -lopenblas
+BLAS_NAME := $(shell objdump -p $(BLAS_DIR)/libopenblas.so 2>/dev/null | sed -n 's/^ *SONAME *//p')
 comma := ,
 
 EXTRA_CLEAN = build results

@@ -1,5 +1,5 @@
 /*
- * The module: its magic, its settings, and what must be arranged once in a backend.
+ * The module: its magic and its settings.
  */
 #include "compat.h"
 
@@ -13,7 +13,6 @@
 
 PG_MODULE_MAGIC;
 
-extern void openblas_set_num_threads(int num_threads);
 extern void _PG_init(void);
 
 static char *simd_kernel = NULL;
@@ -46,9 +45,6 @@ assign_simd_kernel(const char *value, void *extra)
 void
 _PG_init(void)
 {
-	/* Processes are the parallelism here; a backend must not start threads. */
-	openblas_set_num_threads(1);
-
 	DefineCustomStringVariable("fmtopx.model", "The model that functions use when none is named.",
 							   NULL, &fm_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(
