@@ -246,9 +246,15 @@ COMMENT ON AGGREGATE fm_matrix_agg(bigint, real[], real) IS
 
 -- The scan.
 
+CREATE FUNCTION fm_top_x_support(internal) RETURNS internal
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_top_x_support';
+
+COMMENT ON FUNCTION fm_top_x_support(internal) IS 'Planner support: tells how many rows fm_top_x and fm_matrix_top_x return.';
+
 CREATE FUNCTION fm_matrix_top_x(m fm_matrix, query real[], x integer)
 RETURNS TABLE (rank integer, item_id bigint, score real)
-LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000 ROWS 10
+LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_matrix_top_x';
 
 COMMENT ON FUNCTION fm_matrix_top_x(fm_matrix, real[], integer) IS
@@ -343,7 +349,7 @@ CREATE FUNCTION fm_top_x(
     exclude      bigint[] DEFAULT NULL,
     context      jsonb    DEFAULT NULL
 ) RETURNS TABLE (rank integer, item_id bigint, score real)
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_bigint';
 
 CREATE FUNCTION fm_top_x(
@@ -355,7 +361,7 @@ CREATE FUNCTION fm_top_x(
     exclude      text[]   DEFAULT NULL,
     context      jsonb    DEFAULT NULL
 ) RETURNS TABLE (rank integer, item_id text, score real)
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_text';
 
 COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb) IS

@@ -1,17 +1,16 @@
 /*
  * fm_matrix_top_x: the exact best items of an fm_matrix for one query vector.
  *
- * The scan structure is built for the call, in a context of its own that is gone before the first
- * row is returned; only the hits live on, in the function's multi-call context.
+ * The scan structure is built from the value, and kept as long as the query runs when the value is read from a
+ * table's out-of-line storage: its pointer there names the value for as long as the query's snapshot lives.
+ * So many query vectors in one statement cost one reading. Memory: each structure has a context of its own.
  */
-#include "postgres.h"
+#include "compat.h"
 
-#include <float.h>
 #include <math.h>
 
+#include "access/detoast.h"
 #include "fmgr.h"
-#include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "host_pg.h"
@@ -19,7 +18,16 @@
 
 PG_FUNCTION_INFO_V1(fm_matrix_top_x);
 
-#define NUM_COLUMNS 3
+/* A value ready to be scanned, and where it came from; fn_extra points to it. */
+typedef struct MatrixScan
+{
+	MemoryContext context;
+	struct varatt_external origin;
+	int32 num_items;
+	int num_factors;
+	int64 *ids;
+	FmScanMatrix *scan;
+} MatrixScan;
 
 /* The scan structure of a matrix, allocated through the host. */
 static FmScanMatrix *
@@ -74,83 +82,90 @@ score_as_real(double score, int64 item_id)
 	return result;
 }
 
-typedef struct Row
-{
-	int64 item_id;
-	float score;
-} Row;
-
-/* The best x items, allocated in the current context. */
-static Row *
-find_rows(const FmMatrix *matrix, ArrayType *query_array, int32 x, int32 *num_rows)
+/* Ready to scan, in a context below the current one. */
+static MatrixScan *
+build_scan(const FmMatrix *matrix)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fm_matrix_top_x",
 												  ALLOCSET_DEFAULT_SIZES);
 	const FmHost *host = fm_pg_host(context);
-	float *query = augmented_query(query_array, matrix->num_factors);
-	FmHit *hits = host->alloc(host->ctx, Min(x, matrix->num_items), sizeof(FmHit));
-	FmScanMatrix *scan = matrix_to_scan(matrix, host);
-	Row *rows;
+	MatrixScan *result = MemoryContextAllocZero(context, sizeof(MatrixScan));
+	Size ids_size = (Size) matrix->num_items * sizeof(int64);
 
-	*num_rows = fm_scan_top_x(scan, query, x, NULL, host, hits);
-	rows = palloc_extended((Size) *num_rows * sizeof(Row), MCXT_ALLOC_HUGE);
-	for (int32 i = 0; i < *num_rows; i++)
-	{
-		rows[i].item_id = matrix->ids[hits[i].item];
-		rows[i].score = score_as_real(hits[i].score, rows[i].item_id);
-	}
-	MemoryContextDelete(context);
-	return rows;
+	result->context = context;
+	result->num_items = matrix->num_items;
+	result->num_factors = matrix->num_factors;
+	result->ids = MemoryContextAllocHuge(context, ids_size);
+	memcpy(result->ids, matrix->ids, ids_size);
+	result->scan = matrix_to_scan(matrix, host);
+	return result;
 }
 
-/* Check the arguments, find all rows, and prepare to return them one by one. */
-static void
-start_call(FunctionCallInfo fcinfo)
+/* The scan of the first argument: the last call's, or built now. */
+static const MatrixScan *
+get_scan(FunctionCallInfo fcinfo)
 {
-	FuncCallContext *call = SRF_FIRSTCALL_INIT();
-	const FmMatrix *matrix;
-	ArrayType *query;
-	MemoryContext old_context;
-	TupleDesc descriptor;
-	int32 num_rows;
+	struct varlena *value = (struct varlena *) PG_GETARG_POINTER(0);
+	MatrixScan *kept = fcinfo->flinfo->fn_extra;
+	MatrixScan *scan;
+	struct varatt_external origin;
 
-	if (PG_ARGISNULL(2))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("x must not be NULL")));
-	if (PG_GETARG_INT32(2) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("x must not be negative, but is %d", PG_GETARG_INT32(2))));
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		return;
-	matrix = PG_GETARG_FM_MATRIX(0);
-	query = PG_GETARG_ARRAYTYPE_P(1);
+	if (!VARATT_IS_EXTERNAL_ONDISK(value))
+		return build_scan(PG_GETARG_FM_MATRIX(0));
+	VARATT_EXTERNAL_GET_POINTER(origin, value);
+	if (kept != NULL && memcmp(&kept->origin, &origin, sizeof(origin)) == 0)
+		return kept;
+	scan = build_scan(PG_GETARG_FM_MATRIX(0));
+	scan->origin = origin;
+	fcinfo->flinfo->fn_extra = NULL;
+	if (kept != NULL)
+		MemoryContextDelete(kept->context);
+	MemoryContextSetParent(scan->context, fcinfo->flinfo->fn_mcxt);
+	fcinfo->flinfo->fn_extra = scan;
+	return scan;
+}
 
-	/* the descriptor too must last until the last row */
-	old_context = MemoryContextSwitchTo(call->multi_call_memory_ctx);
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "fm_matrix_top_x must be called where rows are expected");
-	call->tuple_desc = BlessTupleDesc(descriptor);
-	call->user_fctx = find_rows(matrix, query, PG_GETARG_INT32(2), &num_rows);
-	call->max_calls = num_rows;
-	MemoryContextSwitchTo(old_context);
+static void
+put_rows(const MatrixScan *scan, const FmHit *hits, int32 count, ReturnSetInfo *result)
+{
+	bool nulls[3] = {false};
+
+	for (int32 r = 0; r < count; r++)
+	{
+		int64 item_id = scan->ids[hits[r].item];
+		Datum values[] = {Int32GetDatum(r + 1), Int64GetDatum(item_id),
+						  Float4GetDatum(score_as_real(hits[r].score, item_id))};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
 }
 
 Datum
 fm_matrix_top_x(PG_FUNCTION_ARGS)
 {
-	FuncCallContext *call;
-	const Row *row;
-	Datum values[NUM_COLUMNS];
-	bool nulls[NUM_COLUMNS] = {false};
+	const FmHost *host;
+	const MatrixScan *scan;
+	const float *query;
+	FmHit *hits;
+	int32 x;
 
-	if (SRF_IS_FIRSTCALL())
-		start_call(fcinfo);
-	call = SRF_PERCALL_SETUP();
-	if (call->call_cntr >= call->max_calls)
-		SRF_RETURN_DONE(call);
-
-	row = (const Row *) call->user_fctx + call->call_cntr;
-	values[0] = Int32GetDatum((int32) call->call_cntr + 1);
-	values[1] = Int64GetDatum(row->item_id);
-	values[2] = Float4GetDatum(row->score);
-	SRF_RETURN_NEXT(call, HeapTupleGetDatum(heap_form_tuple(call->tuple_desc, values, nulls)));
+	if (PG_ARGISNULL(2))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("x must not be NULL")));
+	x = PG_GETARG_INT32(2);
+	if (x < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("x must not be negative, but is %d", x)));
+	fm_init_materialized_srf(fcinfo);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	scan = get_scan(fcinfo);
+	query = augmented_query(PG_GETARG_ARRAYTYPE_P(1), scan->num_factors);
+	host = fm_pg_host(CurrentMemoryContext);
+	hits = host->alloc(host->ctx, Min(x, scan->num_items), sizeof(FmHit));
+	put_rows(scan, hits, fm_scan_top_x(scan->scan, query, x, NULL, host, hits),
+			 (ReturnSetInfo *) fcinfo->resultinfo);
+	host->release(host->ctx, hits);
+	if (scan != fcinfo->flinfo->fn_extra)
+		MemoryContextDelete(scan->context);
+	return (Datum) 0;
 }

@@ -6,10 +6,15 @@
  */
 #include "serve.h"
 
+#include "catalog/pg_type.h"
 #include "host_pg.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/supportnodes.h"
+#include "optimizer/optimizer.h"
 
 PG_FUNCTION_INFO_V1(fm_top_x_bigint);
 PG_FUNCTION_INFO_V1(fm_top_x_text);
+PG_FUNCTION_INFO_V1(fm_top_x_support);
 
 /* The arguments of fm_top_x, in the order of its declaration. */
 enum
@@ -114,4 +119,29 @@ Datum
 fm_top_x_text(PG_FUNCTION_ARGS)
 {
 	return top_x(fcinfo, FM_IDS_TEXT);
+}
+
+/* Planner support: x rows, where x is known, of this function or fm_matrix_top_x. */
+Datum
+fm_top_x_support(PG_FUNCTION_ARGS)
+{
+	Node *request = (Node *) PG_GETARG_POINTER(0);
+	SupportRequestRows *rows;
+	ListCell *cell;
+
+	if (!IsA(request, SupportRequestRows) || !is_funcclause(((SupportRequestRows *) request)->node))
+		PG_RETURN_POINTER(NULL);
+	rows = (SupportRequestRows *) request;
+	foreach (cell, ((FuncExpr *) rows->node)->args)
+	{
+		Node *argument = estimate_expression_value(rows->root, lfirst(cell));
+
+		/* x is the only integer among the arguments */
+		if (!IsA(argument, Const) || ((Const *) argument)->consttype != INT4OID ||
+			((Const *) argument)->constisnull)
+			continue;
+		rows->rows = Max(DatumGetInt32(((Const *) argument)->constvalue), 0);
+		PG_RETURN_POINTER(request);
+	}
+	PG_RETURN_POINTER(NULL);
 }

@@ -171,5 +171,18 @@ SELECT is_empty($$SELECT * FROM copy c LEFT JOIN written w USING (user_id, rank)
     'exactly the rows that differ have moved');
 SELECT isnt_empty('SELECT FROM copy JOIN written w USING (user_id, rank) WHERE w.ctid <> place', 'and some have');
 
+-- The planner knows how many rows to expect, where x is known.
+CREATE FUNCTION rows_planned(query text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT json) ' || query INTO plan;
+    RETURN plan -> 0 -> 'Plan' ->> 'Plan Rows';
+END $$;
+SELECT is(rows_planned(query), rows, query)
+FROM (VALUES ($$SELECT * FROM fm_top_x(1, 37, 'wide')$$, 37), ($$SELECT * FROM fm_top_x(1, model => 'wide', x => 30 + 8)$$, 38),
+             ($$SELECT * FROM fm_top_x(1)$$, 10), ($$SELECT * FROM fm_top_x('1'::text, 39)$$, 39),
+             ($$SELECT * FROM fm_matrix_top_x('[[1,[1],0]]', '{1}', 40)$$, 40),
+             ($$SELECT * FROM fm_top_x(1, (SELECT 5))$$, 10)) q (query, rows);
+
 SELECT * FROM finish();
 ROLLBACK;

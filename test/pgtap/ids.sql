@@ -3,7 +3,7 @@ BEGIN;
 CREATE SCHEMA ids;
 SELECT set_config('search_path', 'ids, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(48);
+SELECT plan(51);
 
 -- Ids of one length, so that their order as text is that of the numbers, and ties fall the same way.
 CREATE TABLE ratings AS
@@ -78,6 +78,21 @@ SELECT results_eq(
     $$SELECT md5(user_id::text), rank, md5(item_id::text)::uuid::text, score FROM expected ORDER BY 1, 2$$,
     $$SELECT replace(user_id, '-', ''), rank, item_id, score FROM fm_top_x_all(8, 'shuffled') ORDER BY 1, 2$$,
     'hashes: the same lists');
+
+-- Integers at any distance are found, and their neighbours are not.
+CREATE TABLE far (item_id bigint);
+INSERT INTO far SELECT i FROM generate_series(1, 40) i UNION SELECT i * 1000000007::bigint FROM generate_series(-30, 30) i
+    UNION VALUES (-9223372036854775808), (-9223372036854775807), (9223372036854775807), (1::bigint << 62), (-(1::bigint << 40));
+CREATE TABLE far_ratings AS SELECT 1 AS user_id, item_id, 3 + item_id % 2 AS rating FROM far;
+SELECT fm_train('far', 'far_ratings', num_factors => 2, iterations => 2) \g /dev/null
+CREATE TABLE near AS
+SELECT item_id FROM far UNION SELECT item_id + 1 FROM far WHERE item_id < 9223372036854775807
+UNION SELECT item_id - 1 FROM far WHERE item_id > -9223372036854775808;
+SELECT set_eq($$SELECT item_id FROM fm_top_x(1, 1000, 'far', false)$$, 'SELECT item_id FROM far', 'ids at any distance');
+SELECT set_eq($$SELECT n.item_id FROM near n, fm_top_x(1, 5, 'far', false, candidates => ARRAY[n.item_id]) t$$,
+              'SELECT item_id FROM far', 'each is found as a candidate, no other is');
+SELECT is_empty($$SELECT * FROM fm_top_x(1, 1000, 'far', false, exclude => ARRAY(SELECT item_id FROM near))$$,
+                'all of them excluded');
 
 -- Types that cannot be hashed are refused by name.
 CREATE VIEW points AS SELECT point(user_id, 0) AS user_id, item_id, rating FROM ratings;

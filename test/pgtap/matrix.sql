@@ -5,7 +5,7 @@ SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS fmtopx;
 
-SELECT plan(41);
+SELECT plan(43);
 SELECT setseed(0.42);
 
 -- Seeded random matrices of many shapes, scales and numbers of ties.
@@ -72,6 +72,20 @@ SELECT is_empty(format('SELECT x, d.* FROM unnest(ARRAY[1, 7, 50, 5000]) AS x,
                         AS d (query_id integer, rank integer, item_id bigint, score real)', case_id),
                 'the scan equals brute force: ' || name)
   FROM matrix_cases ORDER BY case_id;
+
+-- One call in one statement that is given many matrices, several times each, in turn or over and over.
+SELECT is_empty(format($$
+    WITH brute AS (
+        SELECT case_id, query_id, rank() OVER w::integer AS rank, item_id::bigint, score::real FROM matrix_scores
+        WINDOW w AS (PARTITION BY case_id, query_id ORDER BY score DESC, item_id)
+    ), scanned AS (
+        SELECT case_id, query_id, t.* FROM (SELECT * FROM matrix_values JOIN matrix_queries USING (case_id) ORDER BY %s OFFSET 0) c,
+               fm_matrix_top_x(m, q, 9) AS t
+    )
+    (SELECT * FROM brute WHERE rank <= 9 EXCEPT ALL SELECT * FROM scanned)
+    UNION ALL
+    (SELECT * FROM scanned EXCEPT ALL SELECT * FROM brute WHERE rank <= 9)$$, sort), 'many matrices by ' || sort)
+  FROM unnest('{"case_id, query_id","query_id, case_id"}'::text[]) AS sort;
 
 SELECT is(array_agg(rank), '{1,2,3}', 'rows come in the order of their ranks')
   FROM matrix_values, fm_matrix_top_x(m, '{1, 1}', 3) WHERE case_id = 8;
