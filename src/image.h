@@ -81,6 +81,8 @@ fm_image_find_integer(const FmImage *image, int64 id)
 		return -1;
 	low = buckets[bucket];
 	high = buckets[bucket + 1];
+	if (image->shift == 0) /* a bucket is one id: there is nothing to compare */
+		return low < high ? low : -1;
 	while (low < high)
 	{
 		int32 middle = low + (high - low) / 2;

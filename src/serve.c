@@ -170,19 +170,6 @@ fm_new_item_set(const FmLoaded *loaded)
 	return palloc0((loaded->num_items / 64 + 1) * sizeof(uint64));
 }
 
-void
-fm_add_items(uint64 *set, const int32 *items, int32 count)
-{
-	for (int32 i = 0; i < count; i++)
-		set[items[i] / 64] |= UINT64CONST(1) << (items[i] % 64);
-}
-
-bool
-fm_item_is_in(const uint64 *set, int32 item)
-{
-	return (set[item / 64] >> (item % 64)) & 1;
-}
-
 /* Items being added to a set, those that it had not yet collected. */
 typedef struct Adding
 {

@@ -62,8 +62,19 @@ extern int32 fm_serve_item(const FmServing *serving, Datum given);
 
 /* A bitmap over the items, empty; and items set in it. */
 extern uint64 *fm_new_item_set(const FmLoaded *loaded);
-extern void fm_add_items(uint64 *set, const int32 *items, int32 count);
-extern bool fm_item_is_in(const uint64 *set, int32 item);
+
+static inline bool
+fm_item_is_in(const uint64 *set, int32 item)
+{
+	return (set[item / 64] >> (item % 64)) & 1;
+}
+
+static inline void
+fm_add_items(uint64 *set, const int32 *items, int32 count)
+{
+	for (int32 i = 0; i < count; i++)
+		set[items[i] / 64] |= UINT64CONST(1) << (items[i] % 64);
+}
 
 /*
  * Add the known items of an array of ids as the call gave it to a set. Returns those that were not in it yet,
