@@ -18,6 +18,10 @@
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 #if PG_VERSION_NUM < 130000
 #error "fmtopx needs PostgreSQL 13 or newer"
 #endif

@@ -114,11 +114,14 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 	return user;
 }
 
+/* NULL where ids are integers, which are looked up in memory. */
 static char *
 item_query(const FmServing *serving)
 {
 	StringInfoData sql;
 
+	if (serving->loaded->item_type.is_integer)
+		return NULL;
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT idx FROM %s WHERE version = $2 AND ",
 					 fm_relation_sql(serving->model.item_table));
@@ -144,7 +147,7 @@ find_item_by_query(const FmServing *serving, const char *sql, Datum id)
 	return item;
 }
 
-/* The idx of an id as the call gave it, or -1: integers are looked up in memory, others by `sql`. */
+/* The idx of an id as the call gave it, or -1; sql is item_query's. */
 static int32
 find_item(const FmServing *serving, const char *sql, Datum given)
 {

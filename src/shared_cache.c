@@ -19,7 +19,6 @@
 #include "shared_cache.h"
 
 #include "access/xact.h"
-#include "catalog/pg_database.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
 #include "storage/lwlock.h"

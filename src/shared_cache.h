@@ -12,7 +12,7 @@
 typedef struct FmShared
 {
 	dsm_segment *segment;
-	uint64 entry; /* in the directory; 0: never published, this backend has it alone */
+	uint64 entry; /* in the directory; 0: not published yet */
 	int slot;
 } FmShared;
 
@@ -39,7 +39,7 @@ extern void *fm_shared_create(Size size, FmShared *shared, const char **problem)
 
 /*
  * Let others find what has been loaded, and evict other versions of the model. The hold is the session's
- * from now on, whether or not there was a place.
+ * from now on.
  */
 extern void fm_shared_publish(FmShared *shared, Oid matrix_table, int64 stamp, int version);
 
