@@ -87,22 +87,24 @@ UPDATE ratings SET rating = rating + 0.1 * (random() - 0.5) WHERE user_id = :u;
 \\sleep 200 ms
 });
 
-# Looks fifty times a second whether a reader waits for a lock; raises what it saw.
+# Looks fifty times a second whether a reader waits for a lock; raises what it saw. Those who wait, by an advisory
+# lock, for one that is loading the new version for all of them are not meant: they may, for less than 100 ms.
 my $watch = script('watch', qq{
 DO \$\$
 DECLARE
     stop timestamptz := clock_timestamp() + interval '$seconds s';
     looks int := 0;
-    waits int := 0;
+    waits text := '';
 BEGIN
     WHILE clock_timestamp() < stop LOOP
         COMMIT; -- or vacuum could remove nothing that is deleted meanwhile
         PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
         looks := looks + 1;
-        waits := waits + (SELECT count(*) FROM pg_stat_activity
-                          WHERE application_name = 'reader' AND wait_event_type = 'Lock');
+        waits := waits || (SELECT coalesce(string_agg(format('%s %s %s, ', l.locktype, l.mode, l.relation::regclass), ''), '')
+                           FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND NOT l.granted
+                           WHERE application_name = 'reader' AND wait_event_type = 'Lock' AND l.locktype <> 'advisory');
     END LOOP;
-    RAISE NOTICE 'looks=% waits=%', looks, waits;
+    RAISE NOTICE 'looks=% waits=%;', looks, waits;
 END \$\$;
 });
 
@@ -136,9 +138,9 @@ sub transactions
 
 cmp_ok(transactions($run{readers}), '>', 1000, 'the readers read');
 is(transactions($run{refresh}), $refreshes, 'the loop refreshed');
-my ($looks, $waits) = $run{watch}{output} =~ /looks=(\d+) waits=(\d+)/;
+my ($looks, $waits) = $run{watch}{output} =~ /looks=(\d+) waits=(.*);/;
 cmp_ok($looks, '>', 10 * $seconds, 'the watch looked');
-note("$waits times a reader was seen to wait for a lock");
+is($waits, '', 'no reader waited for a lock');
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 unlike($log, qr/\] reader .*still waiting for/, 'no reader waited for 100 ms');
 unlike($log, qr/\] (refresh|pg_cron).* WARNING: /, 'no refresh warned of anything');
