@@ -109,7 +109,7 @@ SELECT round(100 * avg((place <= of / 10.0)::int), 1) || ' %' AS in_best_tenth,
 FROM recommendations JOIN planted.unseen USING (user_id, item_id);
 
 \echo '5. A new rating comes in, and user 42 is not shown that item again. A scheduled refresh trains a new'
-\echo '   version and brings the table up to date; readers never wait.'
+\echo '   version and brings the table up to date, while readers go on with the old one.'
 \echo
 \echo '   CALL fm_refresh(''demo'');'
 \echo
