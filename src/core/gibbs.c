@@ -33,6 +33,10 @@
  * lowered the RMSE on MovieLens 100k (five folds, three seeds) by no more than 0.0001, for twice the cost
  * of distilling.
  *
+ * In a classification (probit.c) y is latent and drawn anew in every half-step, α and τ are 1. Noise shares
+ * have no place there: τ_i would be a scale of the score that depends on the item, and the order of a user's
+ * items by probability were no longer that of an inner product.
+ *
  * A team (team.h) shares out the entities of each half-step and the sums over a side; every member
  * feeds the sink, whose work is shared out likewise. Memory: two tables of rows for each side, shared
  * by the team; block memory for each member.
@@ -75,6 +79,9 @@
 
 /* Sums over a side are cut into so many slices. */
 #define SLICES 32
+
+/* Kept samples to one that enters the spread, which costs as much as a few ratings an entity. */
+#define SPREAD_EVERY 4
 
 typedef struct Prior
 {
@@ -246,7 +253,8 @@ draw_range(void *state, int32_t begin, int32_t end)
 	const SideLoop *loop = state;
 
 	fm_block_half_step(loop->step, loop->sampler->work, begin, end);
-	draw_shares(loop->sampler, loop->side, begin, end);
+	if (loop->step->probit == NULL)
+		draw_shares(loop->sampler, loop->side, begin, end);
 }
 
 /* Draw one side given the other. */
@@ -254,6 +262,8 @@ static void
 draw_side(Sampler *sampler, int side)
 {
 	FmRandomKey key = sampler_key(sampler, FM_STREAM_BLOCK + side);
+	FmProbit probit = {sampler_key(sampler, FM_STREAM_LATENT + side),
+					   (float) sampler->problem->mean};
 	FmHalfStep step = fm_problem_half_step(sampler->problem, side, sampler->rank,
 										   sampler->draw_rows[1 - side], sampler->error[side]);
 
@@ -261,6 +271,8 @@ draw_side(Sampler *sampler, int side)
 
 	/* Before this half-step writes, every member has passed the end of the loop in draw_prior. */
 	draw_prior(sampler, side);
+	if (sampler->problem->task == FM_TASK_CLASSIFICATION)
+		step.probit = &probit;
 	step.noise_precision = sampler->noise_precision;
 	step.noise_share = sampler->share[side];
 	step.prior_precision = sampler->prior.precision;
@@ -273,7 +285,8 @@ draw_side(Sampler *sampler, int side)
 	fm_team_for(sampler->problem->host, step.side->count, FM_BLOCK_CHUNK, draw_range, &loop);
 }
 
-/* Draw α given the residuals; returns their weighted root mean square. */
+/* Draw α given the residuals; returns their weighted root mean square. In a classification α is 1, and
+ * it returns the mean log loss. */
 static double
 draw_noise_precision(Sampler *sampler)
 {
@@ -281,6 +294,8 @@ draw_noise_precision(Sampler *sampler)
 	FmRandomSequence random = {sampler_key(sampler, FM_STREAM_NOISE), 0, 0};
 	double n = problem->total_weight, error = 0, precision;
 
+	if (problem->task == FM_TASK_CLASSIFICATION)
+		return fm_problem_sum_error(problem, FM_ITEMS, sampler->error[FM_ITEMS]) / n;
 	for (int32_t e = 0; e < problem->side[FM_ITEMS].count; e++)
 		error += sampler->share[FM_ITEMS][e] * sampler->error[FM_ITEMS][e];
 	precision = fm_random_gamma(&random, (PRIOR_SHAPE + n) / 2) * 2 / (PRIOR_RATE + error);
@@ -387,7 +402,7 @@ fm_gibbs_sums_size(int rank)
 }
 
 void
-fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
+fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx, FmSpread *spread)
 {
 	const FmHost *host = problem->host;
 	int burn_in = 1 + problem->iterations / BURN_IN;
@@ -407,6 +422,8 @@ fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 		draw_side(&sampler, FM_ITEMS);
 		if (keep && iteration % 2 == 0)
 			sink(sink_ctx, sampler.draw_rows[FM_USERS], sampler.mean_rows[FM_ITEMS]);
+		if (keep && spread != NULL && (iteration - burn_in) % SPREAD_EVERY == 0)
+			fm_spread_add(spread, sampler.draw_rows[FM_USERS], sampler.draw_rows[FM_ITEMS]);
 		error = draw_noise_precision(&sampler);
 		if (host->progress)
 			host->progress(host->ctx, "mcmc", iteration + 1, problem->iterations,
