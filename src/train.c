@@ -136,9 +136,11 @@ score_ratings(const Fit *fit, FmRun *run)
 static void
 fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const Fit *fit)
 {
-	run->iterations = definition->iterations > 0
-						  ? definition->iterations
-						  : fm_default_iterations(fm_solver_options(definition).solver);
+	FmSolverOptions options = fm_solver_options(definition);
+
+	run->iterations = options.iterations > 0
+						  ? options.iterations
+						  : fm_default_iterations(options.task, options.solver);
 	run->users = fm_idmap_count(load->reading->users);
 	run->items = fm_idmap_count(load->reading->items);
 	run->ratings = fit->ratings->num_ratings;

@@ -75,13 +75,13 @@ quantile_of_root(Vec x)
 KERNEL_TARGET static inline float
 multiply_row(const float *row, const float *theta, int stride)
 {
-	float part[KERNEL_WIDTH] __attribute__((aligned(64)));
-	Vec sum = {0};
+	float part[KERNEL_NARROW] __attribute__((aligned(64)));
+	NarrowVec sum = {0};
 
-	for (int j = 0; j < stride; j += KERNEL_WIDTH)
-		sum += CONST_VEC(row + j) * CONST_VEC(theta + j);
-	VEC(part) = sum;
-	for (int half = KERNEL_WIDTH / 2; half > 0; half /= 2)
+	for (int j = 0; j < stride; j += KERNEL_NARROW)
+		sum += *(const NarrowVec *) (row + j) * *(const NarrowVec *) (theta + j);
+	*(NarrowVec *) part = sum;
+	for (int half = KERNEL_NARROW / 2; half > 0; half /= 2)
 		for (int j = 0; j < half; j++)
 			part[j] += part[j + half];
 	return part[0];

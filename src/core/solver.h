@@ -51,7 +51,7 @@ typedef struct FmParameters
 } FmParameters;
 
 /* The number of iterations (all of them, burn-in included) that a solver runs when none is asked for. */
-extern int fm_default_iterations(FmSolverKind solver);
+extern int fm_default_iterations(FmTask task, FmSolverKind solver);
 
 /*
  * Train. Allocates the arrays of *result through the host. Every number in *result is finite, or
