@@ -138,9 +138,8 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 {
 	FmSolverOptions options = fm_solver_options(definition);
 
-	run->iterations = options.iterations > 0
-						  ? options.iterations
-						  : fm_default_iterations(options.task, options.solver);
+	run->iterations = options.iterations > 0 ? options.iterations
+											 : fm_default_iterations(options.task, options.solver);
 	run->users = fm_idmap_count(load->reading->users);
 	run->items = fm_idmap_count(load->reading->items);
 	run->ratings = fit->ratings->num_ratings;

@@ -41,8 +41,7 @@ fm_probit_draw(const FmProbit *probit, FmLatentKernel kernel, int32_t entity, in
 	}
 	for (int r = 0; weight && r < count; r++)
 		rows.spread[r] = 1 / sqrtf(weight[r]);
-	fm_random_words(&probit->key, (uint32_t) entity, (uint32_t) (first / 4), rows.word);
-	kernel(panel, theta, count, stride, probit->offset, &rows);
+	kernel(probit, (uint32_t) entity, (uint32_t) (first / 4), panel, theta, count, stride, &rows);
 	for (int r = 0; r < count; r++)
 	{
 		panel[(size_t) r * stride + column] += rows.score[r] + rows.noise[r];

@@ -21,7 +21,7 @@ typedef struct FmProbit
 /* The latent variables of some rows, y* = η + noise. */
 typedef struct FmLatentRows
 {
-	uint32_t word[FM_PROBIT_ROWS]; /* in: random */
+	uint32_t word[FM_PROBIT_ROWS]; /* random */
 	float sign[FM_PROBIT_ROWS];	   /* in: 1 for y = 1, -1 for y = 0 */
 	float spread[FM_PROBIT_ROWS];  /* in: 1/√weight */
 	float score[FM_PROBIT_ROWS];   /* η without the offset */
@@ -29,9 +29,13 @@ typedef struct FmLatentRows
 	float loss[FM_PROBIT_ROWS];	   /* -ln P(y) */
 } __attribute__((aligned(64))) FmLatentRows;
 
-/* One implementation of the hot part (block_kernels.c): scores of the panel's rows, and from these noise and loss. */
-typedef void (*FmLatentKernel)(const float *panel, const float *theta, int count, int stride,
-							   float offset, FmLatentRows *rows);
+/*
+ * One implementation of the hot part (block_kernels.c): random words for an entity from a position on, the
+ * scores of the panel's rows, and from these noise and loss.
+ */
+typedef void (*FmLatentKernel)(const FmProbit *probit, uint32_t entity, uint32_t position,
+							   const float *panel, const float *theta, int count, int stride,
+							   FmLatentRows *rows);
 
 /*
  * Draw the latent targets of an entity's ratings from number `first` (a multiple of FM_PROBIT_ROWS) on, for

@@ -28,7 +28,7 @@ logarithm(Vec x)
 	Vec s = (m - 1.0f) / (m + 1.0f);
 	Vec s2 = s * s;
 
-	return __builtin_convertvector(exponent, Vec) * FM_LN_2 +
+	return __builtin_convertvector(exponent, Vec) * LN_2_F +
 		   2.0f * s * (1.0f + s2 * (1.0f / 3 + s2 * (1.0f / 5 + s2 * (1.0f / 7 + s2 / 9.0f))));
 }
 
@@ -37,8 +37,8 @@ KERNEL_TARGET static inline Vec
 exponential(Vec x)
 {
 	Vec bounded = choose(x > -86.0f, x, (Vec){0} - 86.0f);
-	IntVec n = __builtin_convertvector(bounded * (1 / FM_LN_2) - 0.5f, IntVec);
-	Vec r = bounded - __builtin_convertvector(n, Vec) * FM_LN_2;
+	IntVec n = __builtin_convertvector(bounded * (1 / LN_2_F) - 0.5f, IntVec);
+	Vec r = bounded - __builtin_convertvector(n, Vec) * LN_2_F;
 	Vec series = r / 720.0f + 1.0f / 120;
 
 	series = 1.0f / 6 + r * (1.0f / 24 + r * series);
@@ -116,13 +116,14 @@ draw_lanes(FmLatentRows *rows, int r, float offset)
 }
 
 KERNEL_TARGET static void
-draw_latent(const float *panel, const float *theta, int count, int stride, float offset,
-			FmLatentRows *rows)
+draw_latent(const FmProbit *probit, uint32_t entity, uint32_t position, const float *panel,
+			const float *theta, int count, int stride, FmLatentRows *rows)
 {
+	random_words(&probit->key, entity, position, rows->word);
 	for (int r = 0; r < count; r++)
 		rows->score[r] = multiply_row(panel + (size_t) r * stride, theta, stride);
 	for (int r = 0; r < count; r += KERNEL_WIDTH)
-		draw_lanes(rows, r, offset);
+		draw_lanes(rows, r, probit->offset);
 }
 
 #undef choose

@@ -28,19 +28,6 @@ fm_random_normals(const FmRandomKey *key, const uint32_t entity[FM_RANDOM_LANES]
 	random_normals(key, entity, dims, out);
 }
 
-void
-fm_random_words(const FmRandomKey *key, uint32_t entity, uint32_t position, uint32_t *out)
-{
-	for (int lane = 0; lane < FM_RANDOM_LANES; lane++)
-	{
-		uint32_t word[4];
-
-		random_block(key, entity, position + lane, word);
-		for (int i = 0; i < 4; i++)
-			out[i * FM_RANDOM_LANES + lane] = word[i];
-	}
-}
-
 double
 fm_random_uniform(FmRandomSequence *sequence)
 {

@@ -36,10 +36,6 @@ extern void fm_random_block(const FmRandomKey *key, uint32_t entity, uint32_t po
 extern void fm_random_normals(const FmRandomKey *key, const uint32_t entity[FM_RANDOM_LANES],
 							  int dims, float *out);
 
-/* 4 × FM_RANDOM_LANES random words for one entity, those of the positions from `position` on. */
-extern void fm_random_words(const FmRandomKey *key, uint32_t entity, uint32_t position,
-							uint32_t *out);
-
 extern double fm_random_uniform(FmRandomSequence *sequence); /* in (0, 1) */
 extern double fm_random_normal(FmRandomSequence *sequence);
 extern double fm_random_gamma(FmRandomSequence *sequence,

@@ -101,8 +101,9 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 				 {ratings->num_items, ratings->item_start, ratings->item_user, ratings->item_value,
 				  ratings->item_weight}},
 		.num_ratings = ratings->num_ratings,
-		.iterations = options->iterations > 0 ? options->iterations
-											  : fm_default_iterations(options->task, options->solver),
+		.iterations = options->iterations > 0
+						  ? options->iterations
+						  : fm_default_iterations(options->task, options->solver),
 		.init_stdev = options->init_stdev >= 0 ? options->init_stdev : INIT_STDEV,
 		.l2_reg_w = options->l2_reg_w >= 0 ? options->l2_reg_w : ALS_L2_REG_W,
 		.l2_reg_v = options->l2_reg_v >= 0 ? options->l2_reg_v : ALS_L2_REG_V,

@@ -399,8 +399,8 @@ static bool
 train_in_team(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations,
 			  int workers, FmParameters *parameters)
 {
-	FmSolverOptions options = {FM_TASK_REGRESSION, solver, num_factors, iterations,
-								   ALS_L2_REG, ALS_L2_REG, -1, 1};
+	FmSolverOptions options = {FM_TASK_REGRESSION, solver,	   num_factors, iterations,
+							   ALS_L2_REG,		   ALS_L2_REG, -1,			1};
 	struct FmTeam team = {.alloc_shared = team_alloc,
 						  .barrier = team_barrier,
 						  .claim = team_claim,
