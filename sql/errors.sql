@@ -150,6 +150,31 @@ SELECT try($$SELECT fm_train('bad', ratings => 'weightless', weight_column => 'w
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings', weight_column => 'weight')$$);
 DROP VIEW negatives, weight_nans, weight_infinities, weight_huge, weight_words, weightless;
 
+-- Yes/no ratings that are not, and what classification does not do.
+CREATE VIEW flags AS SELECT user_id, item_id, rating > 3 AS rating FROM ratings;
+CREATE VIEW flag_words AS SELECT user_id, item_id, CASE WHEN rating > 3 THEN 'yes' ELSE 'no' END AS rating FROM ratings;
+CREATE VIEW all_yes AS SELECT user_id, item_id, true AS rating FROM ratings;
+CREATE VIEW three AS SELECT user_id, item_id, item_id % 3 - 1 AS rating FROM ratings;
+CREATE VIEW many AS SELECT user_id, item_id, item_id / 2.0 AS rating FROM ratings;
+CREATE VIEW dated AS SELECT user_id, item_id, current_date AS rating FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'flags')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flag_words', task => 'classification')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'dated', task => 'classification')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'all_yes', task => 'classification')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'three', task => 'classification')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'many', task => 'classification')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'classification', solver => 'als')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'classification', l2_reg_w => 1)$$);
+SELECT try($$SELECT fm_train('good', task => 'ranking')$$);
+SELECT try($$SELECT fm_evaluate('flags', 'good')$$);
+SELECT version FROM fm_train('flagged', ratings => 'ratings', task => 'classification', num_factors => 4, iterations => 5);
+SELECT try($$SELECT fm_evaluate('ratings', 'flagged')$$);
+SELECT try($$SELECT fm_evaluate('flags', 'flagged')$$);
+SELECT try($$SELECT fm_evaluate('three', 'flagged')$$);
+SELECT try($$SELECT fm_evaluate('flag_words', 'flagged')$$);
+SELECT fm_drop('flagged');
+DROP VIEW flags, flag_words, all_yes, three, many, dated;
+
 -- Nothing to train on, and nothing to learn.
 CREATE VIEW nothing AS SELECT * FROM ratings WHERE false;
 CREATE VIEW nulls AS SELECT user_id, item_id, NULL::real AS rating FROM ratings;

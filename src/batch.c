@@ -215,13 +215,15 @@ static void
 put_text_rows(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 {
 	AllRows *rows = state;
+	FmLoaded *loaded = rows->serving->loaded;
 	bool nulls[4] = {false};
-	Datum user_id = CStringGetTextDatum(fm_id_text(&rows->serving->loaded->user_type, user->id));
+	Datum user_id = CStringGetTextDatum(fm_id_text(&loaded->user_type, user->id));
 
 	for (int32 r = 0; r < count; r++)
 	{
 		Datum values[] = {user_id, Int32GetDatum(r + 1), rows->item_texts[hits[r].item],
-						  Float4GetDatum((float) (user->vector.base + hits[r].score))};
+						  Float4GetDatum(
+							  (float) fm_serve_score(loaded, user->vector.base + hits[r].score))};
 
 		tuplestore_putvalues(rows->result->setResult, rows->result->setDesc, values, nulls);
 	}

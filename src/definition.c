@@ -157,6 +157,8 @@ read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 static void
 inherit(FmDefinition *given, const FmDefinition *stored)
 {
+	bool same_task;
+
 	given->ratings = stored->ratings;
 	if (strcmp(given->user_column, DEFAULT_USER_COLUMN) == 0)
 		given->user_column = stored->user_column;
@@ -168,11 +170,12 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 		given->weight_column = stored->weight_column;
 	if (strcmp(given->task, DEFAULT_TASK) == 0)
 		given->task = stored->task;
-	if (strcmp(given->solver, DEFAULT_SOLVER) == 0)
+	same_task = strcmp(given->task, stored->task) == 0;
+	if (strcmp(given->solver, DEFAULT_SOLVER) == 0 && same_task)
 		given->solver = stored->solver;
-	if (strcmp(given->solver, stored->solver) == 0)
+	if (strcmp(given->solver, stored->solver) == 0 && same_task)
 	{
-		/* what one solver was told means nothing to another */
+		/* what one solver was told means nothing to another, nor for another task */
 		if (given->iterations == 0)
 			given->iterations = stored->iterations;
 		if (isnan(given->l2_reg_w))
@@ -195,9 +198,9 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 static void
 check_task(const char *task)
 {
-	if (strcmp(task, "regression") == 0)
+	if (strcmp(task, "regression") == 0 || fm_is_classification(task))
 		return;
-	if (strcmp(task, "classification") == 0 || strcmp(task, "ranking") == 0)
+	if (strcmp(task, "ranking") == 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("task => '%s' is not available in this version of fmtopx", task)));
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -215,6 +218,11 @@ resolve_solver(FmDefinition *definition)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option solver must be auto, mcmc or als for task => '%s', not \"%s\"",
 						definition->task, definition->solver)));
+	if (fm_is_classification(definition->task) && strcmp(definition->solver, "mcmc") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("solver => '%s' does not do task => 'classification'", definition->solver),
+				 errhint("Leave solver out, or say solver => 'mcmc'.")));
 }
 
 static void
@@ -252,6 +260,8 @@ fm_solver_options(const FmDefinition *definition)
 {
 	FmSolverOptions options = {0};
 
+	options.task = fm_is_classification(definition->task) ? FM_TASK_CLASSIFICATION
+														  : FM_TASK_REGRESSION;
 	options.solver = strcmp(definition->solver, "als") == 0 ? FM_SOLVER_ALS : FM_SOLVER_MCMC;
 	options.num_factors = definition->num_factors;
 	options.iterations = definition->iterations;

@@ -3,11 +3,13 @@
  *
  * The relation is named in the call, so it is read as the caller; everything else as the model's owner.
  * Where it has the model's weight column, the errors are weighted; where not, every row counts once.
- * A rating at or above the mean rating of the training counts as relevant. The lists are those of
+ * A rating at or above the mean rating of the training counts as relevant, in a classification a yes. The lists are those of
  * fm_top_x with what the user has rated left out, except that the rows being evaluated stay eligible:
  * they are what a good list should contain. Memory: the evaluated rows, in the context of the call.
  */
 #include "batch.h"
+
+#include <math.h>
 
 #include "core/metrics.h"
 #include "host_pg.h"
@@ -32,6 +34,7 @@ typedef struct Evaluation
 
 	uint64 *recommended; /* items in any list */
 	FmErrorSums errors;
+	FmLabelSums *labels; /* instead, of a classification */
 	FmRankingSums ranking;
 } Evaluation;
 
@@ -60,6 +63,7 @@ read_rows(Evaluation *evaluation, Oid relation)
 	FmIdType item_type;
 
 	definition.ratings = relation;
+	definition.task = loaded->is_classification ? "classification" : "regression";
 	if (definition.weight_column != NULL &&
 		get_attnum(relation, definition.weight_column) == InvalidAttrNumber)
 		definition.weight_column = NULL;
@@ -81,6 +85,8 @@ read_rows(Evaluation *evaluation, Oid relation)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("relation \"%s\" has no ratings to evaluate", get_rel_name(relation))));
+	if (loaded->is_classification)
+		fm_label_ratings(&definition, evaluation->reading, loaded->rating_min, loaded->rating_max);
 }
 
 static void
@@ -99,6 +105,8 @@ prepare(Evaluation *evaluation)
 	evaluation->x = Min(evaluation->x, evaluation->serving.loaded->num_items);
 	evaluation->hits = MemoryContextAllocHuge(CurrentMemoryContext,
 											  (Size) evaluation->x * sizeof(FmHit));
+	if (evaluation->serving.loaded->is_classification)
+		evaluation->labels = fm_label_sums_create(fm_pg_host(CurrentMemoryContext));
 	evaluation->is_hit = MemoryContextAllocHuge(CurrentMemoryContext, evaluation->x);
 }
 
@@ -108,20 +116,24 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 {
 	const FmLoaded *loaded = evaluation->serving.loaded;
 	const FmRatings *rows = &evaluation->by_user;
+	double least_relevant = loaded->is_classification ? 1 : loaded->rating_mean;
 	int64 num_relevant = 0;
 
 	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
 	{
 		int32 item = rows->user_item[r];
 		double score = vector->base;
+		double weight = rows->user_weight != NULL ? rows->user_weight[r] : 1;
 
 		if (item < loaded->num_items)
 			score += fm_scan_score(loaded->matrix, vector->query, item);
-		fm_add_error(&evaluation->errors, score, rows->user_value[r],
-					 rows->user_weight != NULL ? rows->user_weight[r] : 1);
+		if (evaluation->labels != NULL)
+			fm_add_label(evaluation->labels, score, loaded->score_variance, rows->user_value[r] > 0,
+						 weight);
+		else
+			fm_add_error(&evaluation->errors, score, rows->user_value[r], weight);
 		evaluation->excluded[item / 64] &= ~(UINT64CONST(1) << (item % 64));
-		if (rows->user_value[r] >= loaded->rating_mean &&
-			!fm_item_is_in(evaluation->relevant, item))
+		if (rows->user_value[r] >= least_relevant && !fm_item_is_in(evaluation->relevant, item))
 		{
 			fm_add_items(evaluation->relevant, &item, 1);
 			num_relevant++;
@@ -227,14 +239,31 @@ put_metric(ReturnSetInfo *result, const char *name, double value, bool isnull)
 }
 
 static void
+put_label_metrics(const FmLabelSums *labels, ReturnSetInfo *result)
+{
+	double f1 = fm_f1(labels);
+	double auc = fm_auc(labels);
+
+	put_metric(result, "log_loss", fm_log_loss(labels), false);
+	put_metric(result, "accuracy", fm_accuracy(labels), false);
+	put_metric(result, "f1", f1, isnan(f1));
+	put_metric(result, "auc", auc, isnan(auc));
+}
+
+static void
 put_metrics(const Evaluation *evaluation, ReturnSetInfo *result)
 {
 	const FmRankingSums *sums = &evaluation->ranking;
 	bool none = sums->users == 0; /* nobody had a relevant item */
 	double users = none ? 1 : (double) sums->users;
 
-	put_metric(result, "rmse", fm_rmse(&evaluation->errors), false);
-	put_metric(result, "mae", fm_mae(&evaluation->errors), false);
+	if (evaluation->labels != NULL)
+		put_label_metrics(evaluation->labels, result);
+	else
+	{
+		put_metric(result, "rmse", fm_rmse(&evaluation->errors), false);
+		put_metric(result, "mae", fm_mae(&evaluation->errors), false);
+	}
 	put_metric(result, "precision_at_x", sums->precision / users, none);
 	put_metric(result, "recall_at_x", sums->recall / users, none);
 	put_metric(result, "ndcg_at_x", sums->ndcg / users, none);

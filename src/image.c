@@ -14,6 +14,7 @@
 #include "matrix.h"
 #include "sql.h"
 #include "storage/shmem.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 
@@ -45,12 +46,12 @@ read_version_row(Reading *reading)
 {
 	const FmModel *model = reading->model;
 	FmImage *head = &reading->head;
-	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
+	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID, TEXTOID, FLOAT8OID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
-	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean FROM %s "
-							"WHERE version = $1",
+	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
+							"score_variance FROM %s WHERE version = $1",
 							fm_relation_sql(model->version_table)),
 				   1, types, values, NULL, reading->read_only);
 	fm_spi_expect(columns, lengthof(columns));
@@ -62,8 +63,11 @@ read_version_row(Reading *reading)
 	head->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 3));
 	head->rating_max = DatumGetFloat4(fm_spi_value_not_null(0, 4));
 	head->rating_mean = DatumGetFloat8(fm_spi_value_not_null(0, 5));
+	head->is_classification = fm_is_classification(
+		TextDatumGetCString(fm_spi_value_not_null(0, 6)));
+	head->score_variance = DatumGetFloat8(fm_spi_value_not_null(0, 7));
 	if (head->num_factors < FM_MIN_FACTORS || head->num_factors > FM_MAX_FACTORS ||
-		!isfinite(head->b))
+		!isfinite(head->b) || !isfinite(head->score_variance) || head->score_variance < 0)
 		corrupted(model, "its row in the version table is out of range");
 	SPI_freetuptable(SPI_tuptable);
 }

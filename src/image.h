@@ -21,6 +21,8 @@ typedef struct FmImage
 	float rating_min;
 	float rating_max;
 	double rating_mean;
+	bool is_classification; /* scores are probits of a yes; rating_min is no, rating_max yes */
+	double score_variance;	/* see fm_probability in core/solver.h */
 
 	Oid user_type; /* of the ids when the image was made */
 	Oid item_type;

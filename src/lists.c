@@ -98,7 +98,7 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 	}
 	for (int32 r = 0; r < count; r++)
 	{
-		float score = (float) (user->vector.base + hits[r].score);
+		float score = (float) fm_serve_score(lists->loaded, user->vector.base + hits[r].score);
 		Datum values[] = {user->id, Int32GetDatum(r + 1),
 						  fm_loaded_item_id(lists->loaded, hits[r].item), Float4GetDatum(score)};
 

@@ -36,6 +36,12 @@ check_relation_kind(Oid relation)
 						errmsg("\"%s\" is not a table or view", get_rel_name(relation))));
 }
 
+static bool
+is_boolean_column(Oid relation, const char *column)
+{
+	return getBaseType(get_atttype(relation, get_attnum(relation, column))) == BOOLOID;
+}
+
 static void
 check_number_column(Oid relation, const char *column, const char *option)
 {
@@ -52,6 +58,23 @@ check_number_column(Oid relation, const char *column, const char *option)
 						errhint("Make a view of the relation that casts the column to real.")));
 }
 
+/* A number; in a classification it may also be a boolean. */
+static void
+check_rating_column(const FmDefinition *definition)
+{
+	Oid relation = definition->ratings;
+	const char *column = definition->rating_column;
+
+	(void) fm_column_number(relation, column, "rating_column");
+	if (!is_boolean_column(relation, column))
+		check_number_column(relation, column, "rating_column");
+	else if (!fm_is_classification(definition->task))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of relation \"%s\" is of type boolean, not a number",
+							   column, get_rel_name(relation)),
+						errhint("Learn how probable a yes is with task => 'classification'.")));
+}
+
 void
 fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, FmIdType *item_type)
 {
@@ -64,7 +87,7 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	fm_id_type_of_column(relation,
 						 fm_column_number(relation, definition->item_column, "item_column"),
 						 item_type);
-	check_number_column(relation, definition->rating_column, "rating_column");
+	check_rating_column(definition);
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
 }
@@ -75,10 +98,13 @@ ratings_query(const FmDefinition *definition)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s, %s, %s::pg_catalog.float8",
+	appendStringInfo(&sql, "SELECT %s, %s, %s%s::pg_catalog.float8",
 					 quote_identifier(definition->user_column),
 					 quote_identifier(definition->item_column),
-					 quote_identifier(definition->rating_column));
+					 quote_identifier(definition->rating_column),
+					 is_boolean_column(definition->ratings, definition->rating_column)
+						 ? "::pg_catalog.int4"
+						 : "");
 	if (definition->weight_column != NULL)
 		appendStringInfo(&sql, ", %s::pg_catalog.float8",
 						 quote_identifier(definition->weight_column));
@@ -249,11 +275,64 @@ check_something_read(const FmDefinition *definition, const FmReading *reading)
 						   (long long) reading->skipped, definition->user_column,
 						   definition->item_column, definition->rating_column, or_weight)));
 	if (reading->min == reading->max)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
-						(long long) reading->triples.count, relation, reading->min),
-				 errhint("task => 'regression' needs ratings that differ.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
+					(long long) reading->triples.count, relation, reading->min),
+			 fm_is_classification(definition->task)
+				 ? errhint(
+					   "task => 'classification' needs two: the larger means yes, the smaller no.")
+				 : errhint("task => 'regression' needs ratings that differ.")));
+}
+
+/* The smallest rating above `floor`. */
+static float
+next_rating(const FmTriples *triples, float floor)
+{
+	float next = INFINITY;
+
+	for (int64 r = 0; r < triples->count; r++)
+		if (triples->value[r] > floor && triples->value[r] < next)
+			next = triples->value[r];
+	return next;
+}
+
+static void
+check_two_labels(const FmDefinition *definition, const FmReading *reading)
+{
+	float second = next_rating(&reading->triples, reading->min);
+	float third = next_rating(&reading->triples, second);
+
+	if (third == INFINITY)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("column \"%s\" of relation \"%s\" has more than two values: %g, %g, %g%s",
+					definition->rating_column, get_rel_name(definition->ratings), reading->min,
+					second, third, third < reading->max ? " and more" : ""),
+			 errhint(
+				 "task => 'classification' needs two: the larger means yes, the smaller no. Make "
+				 "a view of the relation that says, for example, rating >= 4 AS rating.")));
+}
+
+void
+fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no, float yes)
+{
+	FmTriples *triples = &reading->triples;
+
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		float value = triples->value[r];
+
+		if (value != no && value != yes)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
+							definition->rating_column, get_rel_name(definition->ratings), value),
+					 errdetail("The model was trained on %g (no) and %g (yes).", no, yes)));
+		triples->value[r] = value == yes ? 1 : 0;
+	}
 }
 
 void
@@ -271,6 +350,11 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 	reading->is_training = true;
 	fm_read_ratings(definition, false, reading);
 	check_something_read(definition, reading);
+	if (fm_is_classification(definition->task))
+	{
+		check_two_labels(definition, reading);
+		fm_label_ratings(definition, reading, reading->min, reading->max);
+	}
 
 	triples = &reading->triples;
 	load->user_order = fm_idmap_order(reading->users);

@@ -36,7 +36,14 @@ extern FmReading *fm_reading_create(const FmIdType *user_type, const FmIdType *i
  */
 extern void fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading);
 
-/* A whole ratings relation to train on. */
+/*
+ * Turn the ratings of a classification into 0 (no) and 1 (yes). An error for any that is neither of the two
+ * labels.
+ */
+extern void fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no,
+							 float yes);
+
+/* A whole ratings relation to train on. In a classification its values are 0 and 1; min and max are the labels. */
 typedef struct FmLoad
 {
 	FmReading *reading; /* in its triples, the indices are ranks */

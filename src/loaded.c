@@ -230,6 +230,8 @@ obtain(const FmModel *model, bool read_only)
 	loaded->rating_min = loaded->image->rating_min;
 	loaded->rating_max = loaded->image->rating_max;
 	loaded->rating_mean = loaded->image->rating_mean;
+	loaded->is_classification = loaded->image->is_classification;
+	loaded->score_variance = loaded->image->score_variance;
 	loaded->num_items = loaded->image->num_items;
 	loaded->matrix = fm_image_at(loaded->image, loaded->image->matrix);
 	slot = free_slot();

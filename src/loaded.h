@@ -32,6 +32,8 @@ typedef struct FmLoaded
 
 	/* from the image */
 	int version;
+	bool is_classification; /* scores are probits of a yes; rating_min is no, rating_max yes */
+	double score_variance;	/* see fm_probability in core/solver.h */
 	int num_factors;
 	double b;
 	float rating_min;

@@ -28,6 +28,13 @@ typedef struct FmDefinition
 	int workers; /* -1: as the server allows */
 } FmDefinition;
 
+/* Whether ratings mean yes or no. */
+static inline bool
+fm_is_classification(const char *task)
+{
+	return strcmp(task, "classification") == 0;
+}
+
 typedef struct FmModel
 {
 	char *name;

@@ -1,5 +1,5 @@
 /*
- * fm_predict: what the model expects one user to say of one item.
+ * fm_predict: what the model expects one user to say of one item; in a classification, how probable a yes is.
  *
  * A part that the model does not know (a user, an item, or both) contributes nothing, so the answer
  * falls back to the biases of what is known.
@@ -19,9 +19,12 @@ enum
 	ARG_CONTEXT
 };
 
+/* A probability, or a rating within the range of those that were learnt from. */
 static double
 clip(double value, const FmLoaded *loaded)
 {
+	if (loaded->is_classification)
+		return value;
 	return Max(loaded->rating_min, Min(loaded->rating_max, value));
 }
 
@@ -47,7 +50,7 @@ predict(FunctionCallInfo fcinfo, FmIdForm form)
 	score = user.base;
 	if (item >= 0)
 		score += fm_scan_score(serving.loaded->matrix, user.query, item);
-	score = clip(score, serving.loaded);
+	score = clip(fm_serve_score(serving.loaded, score), serving.loaded);
 	fm_serve_end(&serving);
 	PG_RETURN_FLOAT8(score);
 }

@@ -248,10 +248,24 @@ fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definiti
 						  &arguments);
 }
 
-static void
-add_metrics(Arguments *arguments, const FmErrorSums *sums)
+/* A number in JSON, which has no NaN. */
+static char *
+json_number(double value)
 {
-	if (sums->count == 0)
+	return isnan(value) ? "null" : psprintf("%.6g", value);
+}
+
+static void
+add_metrics(Arguments *arguments, const FmErrorSums *sums, const FmLabelSums *labels)
+{
+	if (labels != NULL && labels->count > 0)
+		add_text(arguments,
+				 psprintf("{\"log_loss\": %s, \"accuracy\": %s, \"f1\": %s, \"auc\": %s, "
+						  "\"ratings\": %lld}",
+						  json_number(fm_log_loss(labels)), json_number(fm_accuracy(labels)),
+						  json_number(fm_f1(labels)), json_number(fm_auc(labels)),
+						  (long long) labels->count));
+	else if (sums->count == 0)
 		add_text(arguments, NULL);
 	else
 		add_text(arguments, psprintf("{\"rmse\": %.6g, \"mae\": %.6g, \"ratings\": %lld}",
@@ -265,7 +279,7 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 
 	add_text(&arguments, run->model);
 	add_text(&arguments, definition->task);
-	add_metrics(&arguments, &run->test);
+	add_metrics(&arguments, &run->test, run->test_labels);
 	add_real(&arguments, max_worse);
 	/* a metric of which less is better, one a task; the more there is of it, the worse */
 	run_as_registry_owner(
@@ -313,8 +327,8 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_bigint(&arguments, run->items);
 	add_bigint(&arguments, run->ratings);
 	add_bigint(&arguments, run->skipped);
-	add_metrics(&arguments, &run->train);
-	add_metrics(&arguments, &run->test);
+	add_metrics(&arguments, &run->train, run->train_labels);
+	add_metrics(&arguments, &run->test, run->test_labels);
 	add_text(&arguments, run->refused ? "refused" : "succeeded");
 	add_text(&arguments, run->refused ? run->message : NULL);
 	run_as_registry_owner(

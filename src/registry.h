@@ -24,8 +24,10 @@ typedef struct FmRun
 	int64 ratings; /* trained on: those held out are not among them */
 	int64 skipped;
 	FmErrorSums train;
-	FmErrorSums test; /* count 0: nothing was held out */
-	bool refused;	  /* not published, for the reason in message */
+	FmErrorSums test;		   /* count 0: nothing was held out */
+	FmLabelSums *train_labels; /* instead, of a classification; or NULL */
+	FmLabelSums *test_labels;
+	bool refused; /* not published, for the reason in message */
 	char message[200];
 } FmRun;
 

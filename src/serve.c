@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/scan.h"
+#include "core/solver.h"
 #include "realarray.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -112,6 +113,12 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return user;
+}
+
+double
+fm_serve_score(const FmLoaded *loaded, double score)
+{
+	return loaded->is_classification ? fm_probability(score, loaded->score_variance) : score;
 }
 
 /* NULL where ids are integers, which are looked up in memory. */

@@ -57,6 +57,12 @@ typedef struct FmUserVector
 
 extern FmUserVector fm_serve_user(const FmServing *serving, bool possible, Datum user_id);
 
+/*
+ * What the caller is told of a score, b + w_u + the scan's: the score itself, or in a classification the
+ * probability of a yes. Never decreasing, so what a scan has put in order stays in order.
+ */
+extern double fm_serve_score(const FmLoaded *loaded, double score);
+
 /* The idx of one item, or -1. */
 extern int32 fm_serve_item(const FmServing *serving, Datum given);
 

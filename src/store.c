@@ -97,7 +97,7 @@ fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
 		model, namespace, "version",
 		"version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
 		"b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
-		"rating_mean double precision NOT NULL",
+		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL",
 		"global bias b and the range of the ratings, a row a version");
 	model->user_table = create_entity_table(model, namespace, "user", user_type);
 	model->item_table = create_entity_table(model, namespace, "item", item_type);
@@ -218,18 +218,20 @@ insert_entity_rows(const EntityRows *rows, int version)
 static void
 insert_version_row(const FmModel *model, int version, const FmResult *result)
 {
-	Oid types[] = {INT4OID, TEXTOID, INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID};
+	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID,	FLOAT8OID,
+				   FLOAT4OID, FLOAT4OID, FLOAT8OID, FLOAT8OID};
 	Datum values[] = {Int32GetDatum(version),
 					  CStringGetTextDatum(model->definition.task),
 					  Int32GetDatum(result->parameters->num_factors),
 					  Float8GetDatum(result->parameters->b),
 					  Float4GetDatum(result->load->reading->min),
 					  Float4GetDatum(result->load->reading->max),
-					  Float8GetDatum(result->rating_mean)};
+					  Float8GetDatum(result->rating_mean),
+					  Float8GetDatum(result->parameters->score_variance)};
 
 	fm_spi_execute(
 		psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
-				 "rating_mean) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+				 "rating_mean, score_variance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 				 fm_relation_sql(model->version_table)),
 		lengthof(values), types, values, NULL, false);
 }

@@ -1,7 +1,7 @@
 /*
  * A model's tables: made once, filled a version at a time.
  *
- *   fm_<model>_version  one row a version: b and the range of the ratings
+ *   fm_<model>_version  one row a version: b, the range of the ratings, the variance of the scores
  *   fm_<model>_user     w and v of each user
  *   fm_<model>_item     w and v of each item
  *   fm_<model>_matrix   the augmented item matrix in blocks of items, as fm_matrix

@@ -72,7 +72,8 @@ put_rows(FmServing *serving, const FmUserVector *user, const FmHit *hits, int32 
 	for (int32 r = 0; r < count; r++)
 	{
 		Datum values[] = {Int32GetDatum(r + 1), fm_serve_item_out(serving, hits[r].item),
-						  Float4GetDatum((float) (user->base + hits[r].score))};
+						  Float4GetDatum(
+							  (float) fm_serve_score(serving->loaded, user->base + hits[r].score))};
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, (bool *) nulls);
 	}

@@ -92,40 +92,70 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
 }
 
+/* How well the model says a rating, added to the errors or, in a classification, to the labels. */
+static void
+score_rating(const FmParameters *parameters, int32 user, int32 item, double value, double weight,
+			 FmErrorSums *errors, FmLabelSums *labels)
+{
+	double score = fm_score(parameters, user, item);
+
+	if (labels != NULL)
+		fm_add_label(labels, score, parameters->score_variance, value > 0, weight);
+	else
+		fm_add_error(errors, score, value, weight);
+}
+
+/* Score all ratings, those trained on and those held out; returns the mean of the former. */
 static double
 score_ratings(const Fit *fit, FmRun *run)
 {
 	const FmRatings *ratings = fit->ratings;
 	const FmTriples *held_out = &fit->held_out;
 	double sum = 0;
+	double total = 0;
 
 	for (int32 user = 0; user < ratings->num_users; user++)
 		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
 		{
 			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
 
-			fm_add_error(&run->train, fm_score(&fit->parameters, user, ratings->user_item[r]),
-						 ratings->user_value[r], weight);
+			score_rating(&fit->parameters, user, ratings->user_item[r], ratings->user_value[r],
+						 weight, &run->train, run->train_labels);
 			sum += weight * ratings->user_value[r];
+			total += weight;
 			if (r % 65536 == 0)
 				CHECK_FOR_INTERRUPTS();
 		}
 	for (int64 r = 0; r < held_out->count; r++)
-		fm_add_error(&run->test, fm_score(&fit->parameters, held_out->user[r], held_out->item[r]),
-					 held_out->value[r], held_out->weight != NULL ? held_out->weight[r] : 1);
-	return sum / run->train.weight;
+		score_rating(&fit->parameters, held_out->user[r], held_out->item[r], held_out->value[r],
+					 held_out->weight != NULL ? held_out->weight[r] : 1, &run->test,
+					 run->test_labels);
+	return sum / total;
 }
 
 static void
 fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const Fit *fit)
 {
-	run->iterations = definition->iterations > 0
-						  ? definition->iterations
-						  : fm_default_iterations(fm_solver_options(definition).solver);
+	FmSolverOptions options = fm_solver_options(definition);
+
+	run->iterations = options.iterations > 0 ? options.iterations
+											 : fm_default_iterations(options.task, options.solver);
 	run->users = fm_idmap_count(load->reading->users);
 	run->items = fm_idmap_count(load->reading->items);
 	run->ratings = fit->ratings->num_ratings;
 	run->skipped = load->reading->skipped;
+}
+
+/* Score all ratings into the run, with memory of its host; returns the mean of those trained on, in their unit. */
+static double
+score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, const Fit *fit,
+		  const FmHost *host)
+{
+	if (!fm_is_classification(definition->task))
+		return score_ratings(fit, run);
+	run->train_labels = fm_label_sums_create(host);
+	run->test_labels = fm_label_sums_create(host);
+	return reading->min + score_ratings(fit, run) * ((double) reading->max - reading->min);
 }
 
 static void
@@ -208,7 +238,8 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 	fill_run(run, &model->definition, &load, &fit);
 
 	result = (FmResult){&fit.parameters, &load, fit.user_canonical, fit.item_canonical,
-						score_ratings(&fit, run)};
+						score_run(run, &model->definition, load.reading, &fit,
+								  fm_pg_host(previous_context))};
 	fm_release_ratings(fit.shared);
 	if (!OidIsValid(namespace) && is_refused(extension_schema, model, run))
 		fm_restore_role(&previous);

@@ -22,6 +22,8 @@
  * The residual comes from the same sums, without another look at the ratings: |Lᵀ θ|² = |h + n|²,
  * so Σ (y - ŷ)² = Σ (y - w)² - 2 θᵀ Σ z (y - w) + (|h + n|² - θᵀ Λ θ) / α.
  *
+ * With probit, targets are drawn while rows are packed (probit.c), given the entity's θ from before.
+ *
  * Memory is one FmBlockWork per worker, allocated before the first step.
  */
 #include "core/block.h"
@@ -32,7 +34,7 @@
 
 #include "core/lapack.h"
 
-#define PANEL_ROWS 64
+#define PANEL_ROWS FM_PROBIT_ROWS
 #define SINGLE_ROWS 1024
 
 /* How many ratings ahead the rows of the other side are fetched. */
@@ -55,6 +57,7 @@ struct FmBlockWork
 	size_t gram_size; /* floats from one Gram matrix to the next */
 
 	float *panel;
+	float *theta;  /* of the entity being summed up, as it was (probit.h) */
 	float *gram;   /* batch_size Gram matrices */
 	double *total; /* a Gram matrix of more than SINGLE_ROWS ratings */
 	float *matrix; /* the batch in lanes, packed lower triangles */
@@ -68,7 +71,8 @@ struct FmBlockWork
 	int32_t entity[FM_BLOCK_LANES];
 	float noise_precision[FM_BLOCK_LANES];
 	float prior_factor[FM_BLOCK_LANES];
-	double work_done; /* since the last check for interrupts */
+	double log_loss[FM_BLOCK_LANES]; /* probit */
+	double work_done;				 /* since the last check for interrupts */
 };
 
 int
@@ -91,6 +95,7 @@ fm_block_work(const FmHost *host, const FmBlockKernel *kernel, int rank)
 	/* One cache line more than the matrix, so that the lanes do not fall on the same cache sets. */
 	work->gram_size = stride * stride + 16;
 	work->panel = host->alloc(host->ctx, PANEL_ROWS * stride, sizeof(float));
+	work->theta = host->alloc(host->ctx, stride, sizeof(float));
 	work->gram = host->alloc(host->ctx, work->gram_size * FM_BLOCK_LANES, sizeof(float));
 	work->total = host->alloc(host->ctx, stride * stride, sizeof(double));
 	work->wide = host->alloc(host->ctx, dim * (dim + 2), sizeof(double));
@@ -107,6 +112,7 @@ void
 fm_block_work_release(const FmHost *host, FmBlockWork *work)
 {
 	host->release(host->ctx, work->panel);
+	host->release(host->ctx, work->theta);
 	host->release(host->ctx, work->gram);
 	host->release(host->ctx, work->total);
 	host->release(host->ctx, work->wide);
@@ -160,15 +166,53 @@ weigh_rows(const float *weight, int count, int stride, float *panel)
 	}
 }
 
-/* The sums over all ratings of one entity. */
+/* The entity as it was drawn last, to go with packed rows (probit.h). */
 static void
+load_theta(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
+{
+	const float *row = step->draw_rows + (size_t) entity * work->stride;
+	int rank = work->dim - 1;
+
+	for (int j = 0; j < rank; j++)
+		work->theta[j] = row[j];
+	work->theta[rank] = -row[rank + 1];
+	work->theta[rank + 1] = -1;
+}
+
+/* Gather some of an entity's ratings into the panel; the log loss of their values, with probit. */
+static double
+pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at, int rows)
+{
+	const FmSide *side = step->side;
+	const float *weight = side->weight ? side->weight + at : NULL;
+	int64_t ahead = side->start[side->count] - at - rows;
+	double log_loss = 0;
+
+	/* Whose ratings come next does not matter: the next entity's follow this one's. */
+	step->kernel->pack(step->other_rows, side->other + at,
+					   ahead < PREFETCH_ROWS ? (int) ahead : PREFETCH_ROWS, side->value + at, rows,
+					   work->stride, work->dim, step->value_mean,
+					   step->probit ? 0 : step->value_scale, work->panel);
+	if (step->probit)
+		log_loss = fm_probit_draw(step->probit, step->kernel->draw_latent, entity,
+								  at - side->start[entity], work->theta, side->value + at, weight,
+								  rows, work->stride, work->dim, work->panel);
+	if (weight)
+		weigh_rows(weight, rows, work->stride, work->panel);
+	return log_loss;
+}
+
+/* The sums over all ratings of one entity; its log loss, with probit. */
+static double
 sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gram)
 {
 	const FmSide *side = step->side;
 	int64_t begin = side->start[entity], end = side->start[entity + 1];
 	bool is_long = end - begin > SINGLE_ROWS;
-	double row_work = (double) work->stride * work->stride;
+	double row_work = (double) work->stride * work->stride, log_loss = 0;
 
+	if (step->probit)
+		load_theta(step, work, entity);
 	memset(gram, 0, (size_t) work->stride * work->stride * sizeof(float));
 	if (is_long)
 		memset(work->total, 0, (size_t) work->stride * work->stride * sizeof(double));
@@ -176,23 +220,16 @@ sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gra
 	for (int64_t at = begin; at < end; at += PANEL_ROWS)
 	{
 		int rows = end - at < PANEL_ROWS ? (int) (end - at) : PANEL_ROWS;
-		int64_t ahead;
 
 		if (is_long && at > begin && (at - begin) % SINGLE_ROWS == 0)
 			widen_gram(work, gram);
-		/* Whose ratings come next does not matter: the next entity's follow this one's. */
-		ahead = side->start[side->count] - at - rows;
-		step->kernel->pack(step->other_rows, side->other + at,
-						   ahead < PREFETCH_ROWS ? (int) ahead : PREFETCH_ROWS, side->value + at,
-						   rows, work->stride, work->dim, step->value_mean, step->value_scale,
-						   work->panel);
-		if (side->weight)
-			weigh_rows(side->weight + at, rows, work->stride, work->panel);
+		log_loss += pack_rows(step, work, entity, at, rows);
 		step->kernel->accumulate(work->panel, rows, work->stride, gram);
 		count_work(step, work, rows * row_work);
 	}
 	if (is_long)
 		narrow_gram(work, gram);
+	return log_loss;
 }
 
 /*
@@ -338,7 +375,8 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 	{
 		double square = sound[lane] ? norm2[lane] : solve_wide(step, work, lane);
 
-		step->error[work->entity[lane]] = lane_error(step, work, lane, square);
+		step->error[work->entity[lane]] = step->probit ? work->log_loss[lane]
+													   : lane_error(step, work, lane, square);
 		store_lane(work, lane, work->draw, step->draw_rows);
 		store_lane(work, lane, work->mean, step->mean_rows);
 	}
@@ -352,7 +390,7 @@ add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 	int lane = work->count++;
 	double share = step->noise_share ? step->noise_share[entity] : 1;
 
-	sum_entity(step, work, entity, work->gram + work->gram_size * lane);
+	work->log_loss[lane] = sum_entity(step, work, entity, work->gram + work->gram_size * lane);
 	work->entity[lane] = entity;
 	work->noise_precision[lane] = (float) (step->noise_precision * share);
 	work->prior_factor[lane] = step->prior_by_count

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "core/host.h"
+#include "core/probit.h"
 #include "core/rng.h"
 
 /* Entities are solved in batches, one to a SIMD lane. */
@@ -35,6 +36,7 @@ typedef struct FmBlockKernel
 				 float *matrix);
 	void (*solve)(int dim, float *matrix, const float *noise, float *mean, float *draw,
 				  float *norm2, int32_t *sound);
+	FmLatentKernel draw_latent;
 	void (*normals)(const FmRandomKey *key, const uint32_t *entity, int dims, float *out);
 } FmBlockKernel;
 
@@ -73,6 +75,7 @@ typedef struct FmHalfStep
 	const FmSide *side;
 	double value_mean; /* targets are (value - value_mean) * value_scale */
 	double value_scale;
+	const FmProbit *probit; /* instead, values above 0 are yes and targets drawn; or NULL */
 	const float *other_rows;
 
 	/* The noise precision of an entity's ratings is noise_precision, times its own share if given.
@@ -90,9 +93,11 @@ typedef struct FmHalfStep
 	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */
 
 	/* Outputs. Rows have scale 1. */
-	float *draw_rows; /* a draw from the conditional, or NULL */
+	float *
+		draw_rows; /* a draw from the conditional, or NULL; with probit, read before it is written */
 	float *mean_rows; /* its mean, or NULL */
-	double *error;	  /* by entity: the weighted sum of squared residuals of the draw */
+	double *error; /* by entity: the weighted sum of squared residuals of the draw; with probit, of
+					   * -ln P(value) before it */
 } FmHalfStep;
 
 /* One worker's memory for half-steps of a given rank. */

@@ -252,8 +252,10 @@ normals(const FmRandomKey *key, const uint32_t *entity, int dims, float *out)
 	random_normals(key, entity, dims, out);
 }
 
+#include "core/probit_kernel.h"
+
 static const FmBlockKernel KERNEL(kernel) = {
-	KERNEL_NAME, KERNEL_TILE, pack, accumulate, load, solve, normals,
+	KERNEL_NAME, KERNEL_TILE, pack, accumulate, load, solve, draw_latent, normals,
 };
 
 #undef Vec
@@ -270,6 +272,7 @@ static const FmBlockKernel KERNEL(kernel) = {
 #undef factor_lanes
 #undef solve_back
 #undef solve
+#undef draw_latent
 #undef normals
 #undef KERNEL
 #undef KERNEL_NAME

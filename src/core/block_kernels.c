@@ -17,6 +17,9 @@
 /* A pivot that lost more than this to cancellation is left to double precision. */
 #define FM_PIVOT_TOLERANCE 2e-6f
 
+/* Of probit_kernel.h. No p is less than 1 - p can tell from 0. */
+#define FM_PROBIT_P_MIN 1e-9f
+#define FM_PROBIT_DENSITY_0 0.398942280401433f /* 1 / √2π */
 #define FM_CACHE_LINE 64
 
 #define VEC(pointer) (*(Vec *) (pointer))

@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "core/probit.h"
+
 void
 fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight)
 {
@@ -26,6 +28,73 @@ double
 fm_mae(const FmErrorSums *sums)
 {
 	return sums->count == 0 ? NAN : sums->absolute / sums->weight;
+}
+
+FmLabelSums *
+fm_label_sums_create(const FmHost *host)
+{
+	FmLabelSums *sums = host->alloc(host->ctx, 1, sizeof(FmLabelSums));
+
+	for (int label = 0; label < 2; label++)
+		sums->steps[label] = host->alloc(host->ctx, FM_AUC_STEPS, sizeof(double));
+	return sums;
+}
+
+void
+fm_add_label(FmLabelSums *sums, double score, double variance, bool yes, double weight)
+{
+	double z = score / sqrt(1 + variance);
+	int step = (int) (fm_normal_cdf(z) * FM_AUC_STEPS);
+
+	sums->count++;
+	sums->log_loss -= weight * fm_normal_log_cdf(yes ? z : -z);
+	sums->weight[yes][z >= 0] += weight;
+	sums->steps[yes][step < FM_AUC_STEPS ? step : FM_AUC_STEPS - 1] += weight;
+}
+
+static double
+total_weight(const FmLabelSums *sums)
+{
+	return sums->weight[0][0] + sums->weight[0][1] + sums->weight[1][0] + sums->weight[1][1];
+}
+
+double
+fm_log_loss(const FmLabelSums *sums)
+{
+	return sums->count == 0 ? NAN : sums->log_loss / total_weight(sums);
+}
+
+double
+fm_accuracy(const FmLabelSums *sums)
+{
+	double right = sums->weight[0][0] + sums->weight[1][1];
+
+	return sums->count == 0 ? NAN : right / total_weight(sums);
+}
+
+double
+fm_f1(const FmLabelSums *sums)
+{
+	double right = 2 * sums->weight[1][1];
+	double all = right + sums->weight[0][1] + sums->weight[1][0];
+
+	return all == 0 ? NAN : right / all;
+}
+
+double
+fm_auc(const FmLabelSums *sums)
+{
+	double no_below = 0, yes = 0, ordered = 0;
+
+	for (int step = 0; step < FM_AUC_STEPS; step++)
+	{
+		double no_here = sums->steps[0][step], yes_here = sums->steps[1][step];
+
+		ordered += yes_here * (no_below + no_here / 2);
+		no_below += no_here;
+		yes += yes_here;
+	}
+	return no_below == 0 || yes == 0 ? NAN : ordered / (no_below * yes);
 }
 
 void

@@ -3,7 +3,8 @@
  *
  * Targets are standardised, y' = (y - mean) / deviation, so that priors, regularisation and the
  * first V mean the same for stars, percentages and revenue, and single precision is enough for
- * residuals.
+ * residuals. The targets of a classification are latent (probit.c); their mean is the Φ⁻¹ of the share of
+ * ones, their deviation 1.
  */
 #ifndef FMTOPX_CORE_PROBLEM_H
 #define FMTOPX_CORE_PROBLEM_H
@@ -24,13 +25,15 @@ enum
 	FM_STREAM_BLOCK = 2, /* + side */
 	FM_STREAM_PRIOR = 4, /* + side */
 	FM_STREAM_SHARE = 6, /* + side */
-	FM_STREAM_NOISE = 8
+	FM_STREAM_NOISE = 8,
+	FM_STREAM_LATENT = 9 /* + side */
 };
 
 typedef struct FmProblem
 {
 	const FmHost *host;
 	const FmBlockKernel *kernel;
+	FmTask task;
 	FmSide side[2];
 	int64_t num_ratings;
 	double total_weight;  /* of the ratings: their number, where they have no weights */

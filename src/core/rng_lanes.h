@@ -49,6 +49,20 @@ random_block(const FmRandomKey *key, uint32_t entity, uint32_t position, uint32_
 	word[3] = x3;
 }
 
+/* 4 × FM_RANDOM_LANES words for one entity, those of the positions from `position` on. */
+RANDOM_INLINE void
+random_words(const FmRandomKey *key, uint32_t entity, uint32_t position, uint32_t *out)
+{
+	for (int lane = 0; lane < FM_RANDOM_LANES; lane++)
+	{
+		uint32_t word[4];
+
+		random_block(key, entity, position + lane, word);
+		for (int i = 0; i < 4; i++)
+			out[i * FM_RANDOM_LANES + lane] = word[i];
+	}
+}
+
 /* ln x for a positive normal float: 2 artanh((m - 1) / (m + 1)) + e ln 2, m in [sqrt(1/2),
  * sqrt(2)). */
 RANDOM_INLINE float

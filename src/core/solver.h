@@ -21,8 +21,15 @@ typedef enum FmSolverKind
 	FM_SOLVER_ALS
 } FmSolverKind;
 
+typedef enum FmTask
+{
+	FM_TASK_REGRESSION,
+	FM_TASK_CLASSIFICATION /* values are 0 and 1; mcmc only */
+} FmTask;
+
 typedef struct FmSolverOptions
 {
+	FmTask task;
 	FmSolverKind solver;
 	int num_factors;  /* of the stored model */
 	int iterations;	  /* 0: the solver's default, fm_default_iterations() */
@@ -36,14 +43,15 @@ typedef struct FmParameters
 {
 	int num_factors;
 	double b;
-	float *user_w; /* num_users */
-	float *user_v; /* num_users × num_factors, row-major */
-	float *item_w; /* num_items */
-	float *item_v; /* num_items × num_factors, row-major */
+	double score_variance; /* of a classification: P(1) = fm_probability(score, score_variance) */
+	float *user_w;		   /* num_users */
+	float *user_v;		   /* num_users × num_factors, row-major */
+	float *item_w;		   /* num_items */
+	float *item_v;		   /* num_items × num_factors, row-major */
 } FmParameters;
 
 /* The number of iterations (all of them, burn-in included) that a solver runs when none is asked for. */
-extern int fm_default_iterations(FmSolverKind solver);
+extern int fm_default_iterations(FmTask task, FmSolverKind solver);
 
 /*
  * Train. Allocates the arrays of *result through the host. Every number in *result is finite, or
@@ -51,7 +59,8 @@ extern int fm_default_iterations(FmSolverKind solver);
  *
  * The result is put in a fixed gauge: Σ_u v_u = 0 and Σ_i v_i = 0 over the entities with ratings, with
  * what that moves absorbed in w and b, so that a user of whom nothing is known (φ = 0) gets the average
- * user's order of items. A member of a team (core/team.h) that does not lead has no result: NULL.
+ * user's order of items. In a classification the score is η before the spread of the posterior is taken
+ * into account (spread.h). A member of a team (core/team.h) that does not lead has no result: NULL.
  */
 extern void fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host,
 					 FmParameters *result);
@@ -66,6 +75,9 @@ extern size_t fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptio
  */
 extern double fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 							const FmSolverOptions *options);
+
+/* The predictive probability of a 1: Φ(score / √(1 + variance)). Grows with the score. */
+extern double fm_probability(double score, double variance);
 
 /* ŷ(u, i), in double, summed in factor order. */
 extern double fm_score(const FmParameters *parameters, int32_t user, int32_t item);

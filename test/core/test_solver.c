@@ -117,7 +117,8 @@ free_ratings(FmRatings *ratings)
 static FmParameters
 train(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations, uint64_t seed)
 {
-	FmSolverOptions options = {solver, num_factors, iterations, ALS_L2_REG, ALS_L2_REG, -1, seed};
+	FmSolverOptions options = {FM_TASK_REGRESSION, solver,	   num_factors, iterations,
+							   ALS_L2_REG,		   ALS_L2_REG, -1,			seed};
 	FmParameters parameters;
 
 	fm_solve(ratings, &options, &host, &parameters);
@@ -398,7 +399,8 @@ static bool
 train_in_team(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations,
 			  int workers, FmParameters *parameters)
 {
-	FmSolverOptions options = {solver, num_factors, iterations, ALS_L2_REG, ALS_L2_REG, -1, 1};
+	FmSolverOptions options = {FM_TASK_REGRESSION, solver,	   num_factors, iterations,
+							   ALS_L2_REG,		   ALS_L2_REG, -1,			1};
 	struct FmTeam team = {.alloc_shared = team_alloc,
 						  .barrier = team_barrier,
 						  .claim = team_claim,
@@ -549,6 +551,7 @@ test_distillation(void)
 	Mean mean = {.test = &planted.test, .rank = 6};
 	FmParameters p = {12,
 					  0,
+					  0,
 					  host.alloc(host.ctx, USERS, sizeof(float)),
 					  host.alloc(host.ctx, USERS * 12, sizeof(float)),
 					  host.alloc(host.ctx, ITEMS, sizeof(float)),
@@ -558,7 +561,7 @@ test_distillation(void)
 	mean.stride = fm_block_stride(problem.kernel, mean.rank);
 	mean.sum = host.alloc(host.ctx, planted.test.count, sizeof(double));
 	mean.distiller = fm_distill_create(&problem, mean.rank, p.num_factors);
-	fm_gibbs(&problem, mean.rank, add_to_mean, &mean);
+	fm_gibbs(&problem, mean.rank, add_to_mean, &mean, NULL);
 	fm_distill_finish(mean.distiller, &p);
 
 	for (int64_t r = 0; r < planted.test.count; r++)

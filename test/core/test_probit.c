@@ -1,0 +1,383 @@
+/*
+ * Yes/no ratings: the approximations against the C library, the latent draws against the normal they are cut
+ * from, calibration on planted data, corners. Prints TAP.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/block.h"
+#include "core/metrics.h"
+#include "core/probit.h"
+#include "core/rng.h"
+#include "core/solver.h"
+#include "host_test.h"
+
+static int tests = 0;
+static int failures = 0;
+static long interrupt_checks = 0;
+static FmHost host;
+
+static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
+{
+	va_list args;
+
+	printf("%sok %d - ", passed ? "" : "not ", ++tests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	failures += !passed;
+}
+
+/* ---- The normal distribution in double ---- */
+
+static void
+test_functions(void)
+{
+	double worst = 0;
+
+	for (double p = 1e-12; p < 1; p = p < 0.01 ? p * 3 : p + 0.01)
+		worst = fmax(worst, fabs(fm_normal_cdf(fm_normal_quantile(p)) / p - 1));
+	ok(worst < 1e-9, "the quantile inverts the distribution (%.1e)", worst);
+	worst = 0;
+	for (double x = -36; x < 8; x += 0.1)
+		worst = fmax(worst, fabs(fm_normal_log_cdf(x) / log(fm_normal_cdf(x)) - 1));
+	ok(worst < 1e-9, "the logarithm of the distribution (%.1e)", worst);
+	ok(fabs(fm_normal_log_cdf(-1e4) / -5e7 - 1) < 1e-6, "also where it is 0");
+	ok(fm_probability(0, 3) == 0.5 && fm_probability(2, 3) == fm_normal_cdf(1),
+	   "a probability counts the variance in");
+}
+
+/* ---- Latent draws ---- */
+
+/* One row of the score a, drawn `count` times into t = ±(y* - η); returns -ln P. */
+static double
+draw(const FmBlockKernel *kernel, double eta, bool yes, float weight, int count, double *t)
+{
+	FmProbit probit = {{3, 9, 1}, 0.25f};
+	float panel[FM_PROBIT_ROWS * 16] __attribute__((aligned(64)));
+	float theta[16] __attribute__((aligned(64))) = {(float) eta - 0.25f, 0, -1};
+	float value[FM_PROBIT_ROWS], weights[FM_PROBIT_ROWS];
+	double loss = 0;
+
+	for (int first = 0; first < count; first += FM_PROBIT_ROWS)
+	{
+		memset(panel, 0, sizeof panel);
+		for (int r = 0; r < FM_PROBIT_ROWS; r++)
+		{
+			panel[r * 16] = 1;
+			value[r] = yes;
+			weights[r] = weight;
+		}
+		loss = fm_probit_draw(&probit, kernel->draw_latent, 7, first, theta, value,
+							  weight == 1 ? NULL : weights, FM_PROBIT_ROWS, 16, 15, panel);
+		for (int r = 0; r < FM_PROBIT_ROWS; r++)
+			t[first + r] = (yes ? 1 : -1) * (panel[r * 16 + 15] - (eta - 0.25));
+	}
+	return loss / FM_PROBIT_ROWS / weight;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	double left = *(const double *) a, right = *(const double *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/*
+ * The distance of Kolmogorov and Smirnov from the normal above -a: about 1/√count by chance. The tail
+ * beyond t, as a share of that beyond -a, goes by logarithms.
+ */
+static double
+distance(double a, double *t, int count)
+{
+	double worst = 0;
+
+	qsort(t, count, sizeof(double), compare);
+	for (int i = 0; i < count; i++)
+	{
+		double share = exp(fm_normal_log_cdf(-t[i]) - fm_normal_log_cdf(a));
+
+		worst = fmax(worst, fabs(share - 1 + (i + 0.5) / count));
+	}
+	return worst;
+}
+
+static void
+moments(const double *t, int count, double *mean, double *variance)
+{
+	*mean = *variance = 0;
+	for (int i = 0; i < count; i++)
+		*mean += t[i] / count;
+	for (int i = 0; i < count; i++)
+		*variance += (t[i] - *mean) * (t[i] - *mean) / count;
+}
+
+static void
+test_draws(const FmBlockKernel *kernel)
+{
+	static double t[1 << 16], best[1 << 16];
+	static const double scores[] = {-1000, -30, -8, -3, -1, -1e-3, 0, 0.5, 2, 4, 9, 1000};
+	double worst = 0, loss = 0, apart = 0;
+	const int count = 1 << 16;
+
+	for (size_t i = 0; i < sizeof scores / sizeof *scores; i++)
+		for (int yes = 0; yes < 2; yes++)
+		{
+			double a = yes ? scores[i] : -scores[i], expected = -fm_normal_log_cdf(a);
+			double given = draw(kernel, scores[i], yes, 1, count, t);
+
+			(void) draw(fm_block_kernels()[0], scores[i], yes, 1, count, best);
+			loss = fmax(loss, fabs(given - expected) / (expected + 0.1));
+			for (int r = 0; r < count; r++)
+				apart = fmax(apart, fabs(t[r] - best[r]) / fmax(1, fabs(a)));
+			/* single precision does not resolve the excess over 1000 */
+			if (fabs(a) < 100)
+				worst = fmax(worst, distance(a, t, count));
+		}
+	ok(worst < 1.6 / sqrt(count), "%s: draws are those of the normal cut off (%.1e)", kernel->name,
+	   worst);
+	ok(loss < 1e-5, "%s: the log loss is right (%.1e)", kernel->name, loss);
+	ok(apart < 1e-2, "%s: the same draws as %s (%.1e)", kernel->name, fm_block_kernels()[0]->name,
+	   apart);
+}
+
+/* The mean of `weight` latent variables has their mean and their variance over weight. */
+static void
+test_weighted_draws(const FmBlockKernel *kernel)
+{
+	static double t[1 << 16], w[1 << 16];
+	static const double scores[] = {-3, 0, 1};
+	static const float weights[] = {4, 0.25f};
+	double off = 0;
+
+	for (int i = 0; i < 3; i++)
+		for (int j = 0; j < 2; j++)
+		{
+			double mean, variance, weighted_mean, weighted_variance;
+
+			(void) draw(kernel, scores[i], true, 1, 1 << 16, t);
+			(void) draw(kernel, scores[i], true, weights[j], 1 << 16, w);
+			moments(t, 1 << 16, &mean, &variance);
+			moments(w, 1 << 16, &weighted_mean, &weighted_variance);
+			off = fmax(off, fabs(weighted_mean - mean) / sqrt(variance));
+			off = fmax(off, fabs(weighted_variance * weights[j] / variance - 1));
+		}
+	ok(off < 0.02, "%s: a weight is so many latent variables (%.3f off)", kernel->name, off);
+}
+
+/* ---- Training ---- */
+
+#define USERS 300
+#define ITEMS 200
+
+static double
+uniform(FmRandomSequence *random)
+{
+	return fm_random_uniform(random);
+}
+
+static double
+planted_score(int u, int i)
+{
+	return 0.4 + 0.8 * sin(u) + 0.7 * cos(i) + sin(u * 0.7) * cos(i * 1.3);
+}
+
+typedef bool (*Answer)(int u, int i, FmRandomSequence *random);
+
+static bool
+answer_planted(int u, int i, FmRandomSequence *random)
+{
+	return uniform(random) < fm_normal_cdf(planted_score(u, i));
+}
+
+static bool
+answer_separable(int u, int i, FmRandomSequence *random)
+{
+	return (u + i) % 2 == 0;
+}
+
+static bool
+answer_yes(int u, int i, FmRandomSequence *random)
+{
+	return true;
+}
+
+static bool
+answer_rarely(int u, int i, FmRandomSequence *random)
+{
+	return u == 7 && i == 9;
+}
+
+/* Of every pair a share, chosen at random. */
+static FmRatings
+answers(Answer answer, double share, bool weighted)
+{
+	size_t room = USERS * ITEMS;
+	FmTriples triples = {0, host.alloc(host.ctx, room, 4), host.alloc(host.ctx, room, 4),
+						 host.alloc(host.ctx, room, 4),
+						 weighted ? host.alloc(host.ctx, room, 4) : NULL};
+	FmRandomSequence random = {{17, 99, 0}, 0, 0};
+	FmRatings ratings;
+
+	for (int u = 0; u < USERS; u++)
+		for (int i = 0; i < ITEMS; i++)
+		{
+			bool yes = answer(u, i, &random);
+
+			if (uniform(&random) > share)
+				continue;
+			triples.user[triples.count] = u;
+			triples.item[triples.count] = i;
+			if (weighted)
+				triples.weight[triples.count] = (float) pow(10, 12 * uniform(&random) - 6);
+			triples.value[triples.count++] = yes;
+		}
+	fm_ratings_by_user(&triples, USERS, ITEMS, &host, &ratings);
+	host.release(host.ctx, triples.user);
+	host.release(host.ctx, triples.item);
+	host.release(host.ctx, triples.value);
+	host.release(host.ctx, triples.weight);
+	fm_ratings_complete(&ratings, &host);
+	return ratings;
+}
+
+static FmParameters
+train(FmRatings *ratings, int num_factors, int iterations)
+{
+	FmSolverOptions options = {
+		FM_TASK_CLASSIFICATION, FM_SOLVER_MCMC, num_factors, iterations, -1, -1, -1, 3};
+	FmParameters parameters;
+
+	fm_solve(ratings, &options, &host, &parameters);
+	host.release(host.ctx, ratings->user_start);
+	host.release(host.ctx, ratings->user_item);
+	host.release(host.ctx, ratings->user_value);
+	host.release(host.ctx, ratings->user_weight);
+	host.release(host.ctx, ratings->item_start);
+	host.release(host.ctx, ratings->item_user);
+	host.release(host.ctx, ratings->item_value);
+	host.release(host.ctx, ratings->item_weight);
+	return parameters;
+}
+
+static void
+free_parameters(FmParameters *parameters)
+{
+	host.release(host.ctx, parameters->user_w);
+	host.release(host.ctx, parameters->user_v);
+	host.release(host.ctx, parameters->item_w);
+	host.release(host.ctx, parameters->item_v);
+}
+
+/* What is predicted is, on average over those predicted alike, the planted probability. */
+static void
+test_calibration(void)
+{
+	FmRatings ratings = answers(answer_planted, 0.5, false);
+	FmParameters p = train(&ratings, 8, 200);
+	double sum[10] = {0}, planted[10] = {0}, count[10] = {0}, worst = 0, error = 0;
+
+	for (int u = 0; u < USERS; u++)
+		for (int i = 0; i < ITEMS; i++)
+		{
+			double predicted = fm_probability(fm_score(&p, u, i), p.score_variance);
+			double truth = fm_normal_cdf(planted_score(u, i));
+			int bin = predicted < 1 ? (int) (predicted * 10) : 9;
+
+			sum[bin] += predicted;
+			planted[bin] += truth;
+			count[bin]++;
+			error += fabs(predicted - truth) / (USERS * ITEMS);
+		}
+	for (int bin = 0; bin < 10; bin++)
+		if (count[bin] >= 200)
+			worst = fmax(worst, fabs(sum[bin] - planted[bin]) / count[bin]);
+	ok(worst < 0.04, "planted probabilities are found: %.3f off in the worst of ten bins", worst);
+	ok(error < 0.07, "and %.3f in the mean of all pairs", error);
+	ok(p.score_variance > 0.01 && p.score_variance < 1, "s² is %.3f", p.score_variance);
+	free_parameters(&p);
+}
+
+static void
+check_corner(const char *name, Answer answer, double share, bool weighted, int num_factors,
+			 int iterations, double user_limit)
+{
+	FmRatings ratings = answers(answer, share, weighted);
+	FmParameters p = train(&ratings, num_factors, iterations);
+	double largest = 0;
+
+	for (int u = 0; u < USERS; u++)
+		for (int i = 0; i < ITEMS; i++)
+			largest = fmax(largest, fabs(fm_score(&p, u, i)));
+	ok(largest < user_limit && isfinite(p.score_variance), "%s: scores are up to %.1f, s² is %.2f",
+	   name, largest, p.score_variance);
+	free_parameters(&p);
+}
+
+static void
+test_corners(void)
+{
+	check_corner("separable", answer_separable, 0.5, false, 4, 300, 100);
+	check_corner("all yes", answer_yes, 0.3, false, 4, 300, 100);
+	check_corner("one yes", answer_rarely, 1, false, 4, 100, 100);
+	check_corner("hardly any ratings", answer_planted, 0.0005, false, 4, 100, 100);
+	check_corner("weights from 1e-6 to 1e6", answer_planted, 0.1, true, 4, 50, 1e4);
+	check_corner("one iteration", answer_planted, 0.1, false, 32, 1, 100);
+	check_corner("many factors", answer_planted, 0.05, false, 200, 3, 100);
+}
+
+/* ---- Metrics ---- */
+
+static void
+test_metrics(void)
+{
+	static const double scores[] = {1, 1, 0.2, -0.5, -0.5, -2};
+	static const bool labels[] = {true, false, true, true, false, false};
+	FmLabelSums *sums = fm_label_sums_create(&host), *none = fm_label_sums_create(&host);
+	double loss = 0;
+
+	for (int r = 0; r < 6; r++)
+	{
+		double weight = r == 2 ? 2 : 1;
+
+		fm_add_label(sums, 2 * scores[r], 3, labels[r], weight);
+		loss -= weight * log(fm_normal_cdf(labels[r] ? scores[r] : -scores[r]));
+	}
+	ok(fabs(fm_log_loss(sums) - loss / 7) < 1e-12, "log loss");
+	ok(fabs(fm_accuracy(sums) - 5.0 / 7) < 1e-12, "accuracy");
+	ok(fabs(fm_f1(sums) - 6.0 / 8) < 1e-12, "f1");
+	ok(fabs(fm_auc(sums) - (2.5 + 2 * 2 + 1.5) / 12) < 1e-12, "area under the curve, with ties");
+	ok(isnan(fm_log_loss(none)) && isnan(fm_f1(none)) && isnan(fm_auc(none)), "none of nothing");
+	fm_add_label(none, -1e6, 0, true, 1);
+	ok(fm_log_loss(none) > 1e11 && isfinite(fm_log_loss(none)), "nothing is impossible");
+	for (int label = 0; label < 2; label++)
+	{
+		host.release(host.ctx, sums->steps[label]);
+		host.release(host.ctx, none->steps[label]);
+	}
+	host.release(host.ctx, sums);
+	host.release(host.ctx, none);
+}
+
+int
+main(void)
+{
+	host = test_host(&interrupt_checks);
+	test_functions();
+	for (const FmBlockKernel *const *kernel = fm_block_kernels(); *kernel != NULL; kernel++)
+	{
+		test_draws(*kernel);
+		test_weighted_draws(*kernel);
+	}
+	test_calibration();
+	test_corners();
+	test_metrics();
+	printf("1..%d\n", tests);
+	return failures > 0;
+}
