@@ -88,6 +88,7 @@ typedef struct FmHalfStep
 	const float *prior_mean;
 	const float *prior_slope; /* of the mean with the covariate, if there is one */
 	const float *covariate;	  /* by entity, or NULL */
+	const float *prior_offset; /* rows by entity of v, then w, added to the mean; or NULL */
 	bool prior_by_count;	  /* multiply the precision by the root of the ratings' total weight */
 
 	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */

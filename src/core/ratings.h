@@ -19,6 +19,7 @@
 
 #include <stdint.h>
 
+#include "core/features.h"
 #include "core/host.h"
 
 /* One rating a row, in any order. */
@@ -44,6 +45,7 @@ typedef struct FmRatings
 	int32_t *item_user;	 /* num_ratings */
 	float *item_value;	 /* num_ratings */
 	float *item_weight;	 /* num_ratings, or NULL */
+	FmFeatures features[2]; /* of the users, of the items */
 } FmRatings;
 
 /*
