@@ -95,7 +95,7 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 {
 	FmProblem problem = {
 		.host = host,
-		.kernel = fm_block_kernels()[0],
+		.kernel = fm_block_kernel(),
 		.task = options->task,
 		.side = {{ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value,
 				  ratings->user_weight},
@@ -246,7 +246,7 @@ double
 fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 			  const int32_t num_levels[2], const FmSolverOptions *options)
 {
-	FmProblem problem = {.kernel = fm_block_kernels()[0],
+	FmProblem problem = {.kernel = fm_block_kernel(),
 						 .task = options->task,
 						 .side = {{.count = num_users}, {.count = num_items}},
 						 .features = {{.num_levels = num_levels[0], .num_groups = num_levels[0]},
