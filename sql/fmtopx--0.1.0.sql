@@ -13,6 +13,7 @@ CREATE TABLE fm_model (
     user_table        regclass NOT NULL,
     item_table        regclass NOT NULL,
     matrix_table      regclass NOT NULL,
+    level_table       regclass,
     active_version    integer NOT NULL,
     stamp             bigint NOT NULL,
     ratings           regclass NOT NULL,
@@ -100,7 +101,8 @@ CREATE VIEW fm_models WITH (security_barrier) AS
            r.users, r.items, r.ratings AS rating_count,
            r.finished_at AS trained_at,
            m.version_table, m.user_table, m.item_table, m.matrix_table,
-           m.keep_versions, m.max_worse
+           m.keep_versions, m.max_worse,
+           m.user_features, m.item_features, m.history, m.level_table
     FROM fm_model m
     JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid
     LEFT JOIN fm_run r ON r.model = m.model AND r.version = m.active_version
@@ -136,7 +138,8 @@ CREATE VIEW fm_health WITH (security_barrier) AS
                                         WHERE s.model = m.model AND s.status = 'succeeded'), 0)) AS failures,
            (SELECT pg_catalog.count(*) FROM fm_target t WHERE t.model = m.model) AS targets,
            (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)) FROM pg_catalog.pg_class c
-            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid)
+            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid,
+                            m.level_table::oid)
            )::bigint AS size
     FROM fm_model m
     JOIN pg_catalog.pg_class versions ON versions.oid = m.version_table::oid

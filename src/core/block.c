@@ -348,8 +348,9 @@ load_prior(const FmHalfStep *step, FmBlockWork *work)
 				mean += step->prior_slope[j] * covariate;
 			if (offset)
 				mean += offset[j];
-			work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane] =
-				step->prior_precision[j] * work->prior_factor[lane] * mean;
+			work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane] = step->prior_precision[j] *
+																	 work->prior_factor[lane] *
+																	 mean;
 		}
 	}
 }

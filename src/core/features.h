@@ -31,7 +31,7 @@ typedef struct FmFeatureEntries
 	float *value;
 	int32_t num_levels;
 	int32_t num_groups;
-	int32_t *group;	   /* by level, ascending */
+	int32_t *group;	  /* by level, ascending */
 	bool *is_numeric; /* by level */
 
 	/* What has become of the levels, by level: filled in by fm_features_build. */

@@ -116,10 +116,10 @@ typedef struct Sampler
 	/* By side */
 	float *draw_rows[2]; /* scaled by √τ */
 	float *mean_rows[2];
-	double *error[2];	  /* by entity */
-	float *share[2];	  /* τ, by entity */
-	float *covariate[2];  /* g, by entity */
-	double covariate2[2]; /* Σ g² */
+	double *error[2];			 /* by entity */
+	float *share[2];			 /* τ, by entity */
+	float *covariate[2];		 /* g, by entity */
+	double covariate2[2];		 /* Σ g² */
 	FmRegression *regression[2]; /* or NULL */
 } Sampler;
 

@@ -12,12 +12,6 @@
 #include "core/block.h"
 #include "core/solver.h"
 
-enum
-{
-	FM_USERS,
-	FM_ITEMS
-};
-
 /* What random numbers are for: no two uses may share a stream. */
 enum
 {

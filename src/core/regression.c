@@ -74,9 +74,9 @@ struct FmRegression
 	int side;
 	int rank;
 	int stride;
-	int num_chunks; /* of coordinates */
-	float *weight;	/* by entity: its part in all sums, 0 without ratings */
-	float *offset;	/* count × stride, shared */
+	int num_chunks;	 /* of coordinates */
+	float *weight;	 /* by entity: its part in all sums, 0 without ratings */
+	float *offset;	 /* count × stride, shared */
 	Lanes *residual; /* num_chunks × count, shared */
 	bool draws;
 	bool has_features;
@@ -212,8 +212,7 @@ init_weights(FmRegression *r, bool by_count)
 }
 
 FmRegression *
-fm_regression_create(const FmProblem *problem, int side, int rank,
-					 const FmRegressionRatios *fixed)
+fm_regression_create(const FmProblem *problem, int side, int rank, const FmRegressionRatios *fixed)
 {
 	const FmHost *host = problem->host;
 	int32_t count = problem->side[side].count;
@@ -425,7 +424,12 @@ update_chunks(void *state, int32_t begin, int32_t end)
 		for (int d = 0; d < r->num_designs; d++)
 		{
 			Design *design = &r->design[d];
-			Sweep sweep = {loop->step, design, first, width, chunk, residual,
+			Sweep sweep = {loop->step,
+						   design,
+						   first,
+						   width,
+						   chunk,
+						   residual,
 						   design->sums + (size_t) chunk * design->num_groups};
 
 			run_sweep(r, &sweep);
