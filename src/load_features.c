@@ -103,6 +103,13 @@ check_kind(Oid relation, const char *option)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the relation of %s (OID %u) does not exist", option, relation),
 						errhint("Name another with %s => '...'.", option)));
+	if (get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("a model cannot be trained with the features of temporary relation \"%s\"",
+						get_rel_name(relation)),
+				 errdetail("It is read again whenever the model is trained, in any session."),
+				 errhint("Copy it into a table that stays.")));
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
 		kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),

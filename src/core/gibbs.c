@@ -385,7 +385,7 @@ sampler_init(Sampler *sampler, const FmProblem *problem, int rank)
 			sampler->share[side][e] = 1;
 		init_covariate(sampler, side);
 		if (fm_regression_is_needed(problem, side))
-			sampler->regression[side] = fm_regression_create(problem, side, rank, NULL);
+			sampler->regression[side] = fm_regression_create(problem, side, rank, 0);
 	}
 	sampler->sums = fm_team_alloc(host, (size_t) SLICES * (rank + 1), sizeof(CoordinateSums));
 	sampler->prior.precision = host->alloc(host->ctx, rank + 1, sizeof(float));

@@ -63,6 +63,7 @@ typedef struct Design
 	const int32_t *group; /* NULL: one for all */
 	float *scale;		  /* by entity, or NULL */
 	float *square;		  /* by level: Σ weight x² */
+	float *strength;	  /* by level: what ρ is multiplied by */
 	double *ratio[2];	  /* ρ by group, of v and of w */
 	float *effect;		  /* num_levels × stride, shared */
 	GroupSums *sums;	  /* num_chunks × num_groups, shared */
@@ -129,20 +130,21 @@ level_value(const Design *design, int64_t at)
 	return design->value ? design->value[at] : design->scale[design->entity[at]];
 }
 
-/* Add a matrix to the regression, its ρ as given for now. */
+/* Add a matrix to the regression. */
 static void
-add_design(FmRegression *r, Design design, double ratio)
+add_design(FmRegression *r, Design design)
 {
 	const FmHost *host = r->problem->host;
 	Design *added = &r->design[r->num_designs];
 
 	design.stream = FM_STREAM_EFFECT + 4 * r->side + 2 * r->num_designs++;
 	design.square = host->alloc(host->ctx, design.num_levels, sizeof(float));
+	design.strength = host->alloc(host->ctx, design.num_levels, sizeof(float));
 	for (int i = 0; i < 2; i++)
 	{
 		design.ratio[i] = host->alloc(host->ctx, design.num_groups, sizeof(double));
 		for (int32_t g = 0; g < design.num_groups; g++)
-			design.ratio[i][g] = ratio;
+			design.ratio[i][g] = 1;
 	}
 	design.effect = fm_team_alloc(host, (size_t) design.num_levels * r->stride, sizeof(float));
 	design.sums = fm_team_alloc(host, (size_t) r->num_chunks * design.num_groups,
@@ -182,9 +184,27 @@ features_design(const FmFeatures *features)
 					.group = features->group};
 }
 
-/* How much each entity, and so each level, counts. */
+/* How much each level counts, given its entities' weights, and how strongly it is drawn to 0. */
 static void
-init_weights(FmRegression *r, bool by_count)
+init_level(const FmRegression *r, Design *design, int32_t level, double strength)
+{
+	const FmSide *ratings = &r->problem->side[r->side];
+	double square = 0, count = 0;
+
+	for (int64_t at = design->start[level]; at < design->start[level + 1]; at++)
+	{
+		int32_t e = design->entity[at];
+		double x = level_value(design, at);
+
+		square += x * x * r->weight[e];
+		count += x * x * fm_side_weight(ratings, e);
+	}
+	design->square[level] = (float) square;
+	design->strength[level] = r->draws ? 1 : (float) (strength * sqrt(1 + count));
+}
+
+static void
+init_weights(FmRegression *r, double strength)
 {
 	const FmSide *ratings = &r->problem->side[r->side];
 
@@ -192,27 +212,18 @@ init_weights(FmRegression *r, bool by_count)
 	{
 		fm_problem_check(r->problem, e);
 		if (ratings->start[e] < ratings->start[e + 1])
-			r->weight[e] = by_count ? (float) sqrt(fm_side_weight(ratings, e)) : 1;
+			r->weight[e] = r->draws ? 1 : (float) sqrt(fm_side_weight(ratings, e));
 	}
 	for (int d = 0; d < r->num_designs; d++)
-		for (int32_t j = 0; j < r->design[d].num_levels; j++)
+		for (int32_t level = 0; level < r->design[d].num_levels; level++)
 		{
-			const Design *design = &r->design[d];
-			double sum = 0;
-
-			fm_problem_check(r->problem, j);
-			for (int64_t at = design->start[j]; at < design->start[j + 1]; at++)
-			{
-				double x = level_value(design, at);
-
-				sum += x * x * r->weight[design->entity[at]];
-			}
-			design->square[j] = (float) sum;
+			fm_problem_check(r->problem, level);
+			init_level(r, &r->design[d], level, strength);
 		}
 }
 
 FmRegression *
-fm_regression_create(const FmProblem *problem, int side, int rank, const FmRegressionRatios *fixed)
+fm_regression_create(const FmProblem *problem, int side, int rank, double strength)
 {
 	const FmHost *host = problem->host;
 	int32_t count = problem->side[side].count;
@@ -221,7 +232,7 @@ fm_regression_create(const FmProblem *problem, int side, int rank, const FmRegre
 	r->problem = problem;
 	r->side = side;
 	r->rank = rank;
-	r->draws = fixed == NULL;
+	r->draws = strength == 0;
 	r->stride = fm_block_stride(problem->kernel, rank);
 	r->num_chunks = count_chunks(rank);
 	r->weight = host->alloc(host->ctx, count, sizeof(float));
@@ -229,10 +240,10 @@ fm_regression_create(const FmProblem *problem, int side, int rank, const FmRegre
 	r->residual = fm_team_alloc(host, (size_t) r->num_chunks * count, sizeof(Lanes));
 	r->has_features = problem->features[side].num_levels > 0;
 	if (r->has_features)
-		add_design(r, features_design(&problem->features[side]), fixed ? fixed->features : 1);
+		add_design(r, features_design(&problem->features[side]));
 	if (problem->history)
-		add_design(r, history_design(r), fixed ? fixed->history : 1);
-	init_weights(r, fixed != NULL);
+		add_design(r, history_design(r));
+	init_weights(r, strength);
 	return r;
 }
 
@@ -251,6 +262,7 @@ fm_regression_release(FmRegression *r)
 		if (design->scale)
 			host->release(host->ctx, design->scale);
 		host->release(host->ctx, design->square);
+		host->release(host->ctx, design->strength);
 		host->release(host->ctx, design->ratio[0]);
 		host->release(host->ctx, design->ratio[1]);
 		fm_team_release(host, design->effect);
@@ -326,7 +338,7 @@ draw_effects(const FmRegression *r, Sweep *sweep, int32_t level, const double *s
 	{
 		bool is_w = sweep->first + f == r->rank;
 		double lambda = step->precision[sweep->first + f];
-		double precision = square + design->ratio[is_w][group];
+		double precision = square + design->ratio[is_w][group] * design->strength[level];
 		double value = (sum[f] + square * effect[f]) / precision;
 
 		if (r->draws)
@@ -424,13 +436,13 @@ update_chunks(void *state, int32_t begin, int32_t end)
 		for (int d = 0; d < r->num_designs; d++)
 		{
 			Design *design = &r->design[d];
-			Sweep sweep = {loop->step,
-						   design,
-						   first,
-						   width,
-						   chunk,
-						   residual,
-						   design->sums + (size_t) chunk * design->num_groups};
+			Sweep sweep = {.step = loop->step,
+						   .design = design,
+						   .first = first,
+						   .width = width,
+						   .chunk = chunk,
+						   .residual = residual,
+						   .sums = design->sums + (size_t) chunk * design->num_groups};
 
 			run_sweep(r, &sweep);
 		}

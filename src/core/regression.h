@@ -15,18 +15,13 @@ extern bool fm_regression_is_needed(const FmProblem *problem, int side);
 extern double fm_regression_shared_size(const FmProblem *problem, int side, int rank);
 
 /*
- * For a side that needs one. Every member of a team makes one, in the same order. `fixed` is NULL for effects that
- * are drawn, and ratios with them. Else effects are fitted to their conditional means with these ratios, and the
- * λ of an entity is multiplied by the root of its ratings' total weight, as with prior_by_count in block.h.
+ * For a side that needs one. Every member of a team makes one, in the same order. With strength 0 effects are drawn,
+ * and their ratios to λ (ρ) with them. Else they are set to their conditional means, the λ of an entity is multiplied
+ * by the root of its ratings' total weight, as with prior_by_count in block.h, and ρ is the root of that of a
+ * level (an entity's weight times x²) times the strength.
  */
-typedef struct FmRegressionRatios
-{
-	double features;
-	double history;
-} FmRegressionRatios;
-
 extern FmRegression *fm_regression_create(const FmProblem *problem, int side, int rank,
-										  const FmRegressionRatios *fixed);
+										  double strength);
 extern void fm_regression_release(FmRegression *regression);
 
 /* What an update reads beside the regression's own state. */

@@ -160,6 +160,7 @@ allocate_result(const FmProblem *problem, int num_factors, FmParameters *result)
 	{
 		size_t rows = (size_t) problem->features[side].num_levels + 1;
 
+		result->level_w[side] = result->level_v[side] = NULL;
 		if (rows == 1)
 			continue;
 		result->level_w[side] = host->alloc(host->ctx, rows, sizeof(float));

@@ -36,8 +36,8 @@ typedef struct FmSolverOptions
 	float l2_reg_w;	  /* ALS only, of standardised ratings; negative: the default */
 	float l2_reg_v;	  /* likewise */
 	float init_stdev; /* of the first V, of standardised ratings; negative: the default */
-	bool history;	  /* what an entity has rated is known of it, too (regression.h) */
 	uint64_t seed;
+	bool history; /* what an entity has rated is known of it, too (regression.h) */
 } FmSolverOptions;
 
 typedef struct FmParameters
