@@ -292,7 +292,7 @@ AS 'MODULE_PATHNAME', 'fm_train';
 
 COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], regclass, regclass, text,
     text, integer, integer, real, real, real, real, boolean, real, bigint, integer) IS
-'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix, owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, and ratings that are all equal.';
+'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix, owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, ratings that are all equal, and for task classification, which learns P(larger value) (probit; Albert and Chib 1993), more than two values.';
 
 CREATE PROCEDURE fm_refresh(model text, on_conflict text DEFAULT 'skip')
 LANGUAGE C
@@ -365,7 +365,7 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_suppor
 AS 'MODULE_PATHNAME', 'fm_top_x_text';
 
 COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb) IS
-'The x best items for a user, best first, ties by item id: exactly those of a scan of all items in double precision. score is what fm_predict says before clipping, in the units of the rating. exclude_seen leaves out what the ratings relation holds for the user now; candidates, when given, are the only items considered; exclude names items never to show. Fewer rows where fewer items are eligible. For a user the model does not know, the items by their bias. An error when the model''s ids are not integers: use the overload for text.';
+'The x best items for a user, best first, ties by item id: exactly those of a scan of all items in double precision. score is what fm_predict says before clipping, in the units of the rating, or the probability of yes. exclude_seen leaves out what the ratings relation holds for the user now; candidates, when given, are the only items considered; exclude names items never to show. Fewer rows where fewer items are eligible. For a user the model does not know, the items by their bias. An error when the model''s ids are not integers: use the overload for text.';
 COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb) IS
 'As fm_top_x(bigint, ...), for ids of any type, given and returned in their text form.';
 
@@ -407,7 +407,7 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
 AS 'MODULE_PATHNAME', 'fm_predict_text';
 
 COMMENT ON FUNCTION fm_predict(bigint, bigint, text, jsonb) IS
-'The rating the model expects of the user for the item, clipped to the range of the ratings it was trained on. What the model does not know contributes nothing. NULL for a NULL user or item.';
+'The rating the model expects of the user for the item, clipped to the range of the ratings it was trained on, or the probability of yes. What the model does not know contributes nothing. NULL for a NULL user or item.';
 COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
 'As fm_predict(bigint, ...), for ids of any type, given in their text form.';
 
@@ -420,7 +420,7 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 8
 AS 'MODULE_PATHNAME', 'fm_evaluate';
 
 COMMENT ON FUNCTION fm_evaluate(regclass, text, integer) IS
-'Scores a model on ratings, in a relation with the columns the model was trained with: rmse and mae of the predictions before clipping; precision_at_x, recall_at_x, ndcg_at_x, map_at_x and mrr of the lists of length x, means over the users with at least one relevant row, a row being relevant when its rating is at least the mean rating of the training; coverage, the share of the items that are in at least one list. Lists leave out what the user has rated in the training relation, but for the rows being evaluated. Ranking metrics are NULL when no row is relevant.';
+'Scores a model on ratings, in a relation with the columns the model was trained with: rmse and mae of the predictions before clipping, or of a classification log_loss, accuracy, f1 and auc; precision_at_x, recall_at_x, ndcg_at_x, map_at_x and mrr of the lists of length x, means over the users with at least one relevant row, a row being relevant when its rating is at least the mean rating of the training, or yes; coverage, the share of the items that are in at least one list. Lists leave out what the user has rated in the training relation, but for the rows being evaluated. Ranking metrics are NULL when no row is relevant.';
 
 CREATE FUNCTION fm_user_vectors(model text DEFAULT NULL)
 RETURNS TABLE (id text, vector real[])

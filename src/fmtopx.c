@@ -7,6 +7,7 @@
 #include "lib/stringinfo.h"
 
 #include "budget.h"
+#include "core/block.h"
 #include "core/scan.h"
 #include "model.h"
 #include "shared_cache.h"
@@ -40,6 +41,7 @@ static void
 assign_simd_kernel(const char *value, void *extra)
 {
 	(void) fm_scan_use_kernel(value);
+	fm_block_use_kernel(value);
 }
 
 void
@@ -48,8 +50,8 @@ _PG_init(void)
 	DefineCustomStringVariable("fmtopx.model", "The model that functions use when none is named.",
 							   NULL, &fm_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(
-		"fmtopx.simd", "The kernel that scans item vectors: auto, or one by name.",
-		"All kernels give identical results; forcing one compares their speed.", &simd_kernel,
+		"fmtopx.simd", "The kernel that scans item vectors and trains: auto, or one by name.",
+		"All kernels find identical lists, and train the same model up to rounding.", &simd_kernel,
 		"auto", PGC_USERSET, 0, check_simd_kernel, assign_simd_kernel, NULL);
 	DefineCustomIntVariable("fmtopx.training_memory", "The most memory that a training may take.",
 							"One that would need more stops with an error before it starts.",

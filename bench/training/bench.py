@@ -1,8 +1,11 @@
-"""Train fmtopx and its peers on the same splits; print test RMSE, seconds and peak memory.
+"""Train fmtopx and its peers on the same splits; print test RMSE or log loss, seconds and peak memory.
 
-For planted data two more lines say what can be had: the floor is the planted model's own test RMSE; the oracle
-knows every item's vector and bias and only has to fit the users' (ridge regression under the planted prior),
-so that its excess over the floor is due to the number of ratings a user has, and nobody fits both sides better.
+MovieLens is learnt as numbers, in five folds, and as yes or no (rated 4 or more), ua.base against ua.test.
+
+Planted data comes in two shapes: with about 100 ratings a user, and with about 1000. Two more lines say what can
+be had: the floor is the planted model's own test RMSE; the oracle knows every item's vector and bias and only has
+to fit the users' (ridge regression under the planted prior), so that its excess over the floor is due to the number
+of ratings a user has, and nobody fits both sides better.
 
 Called by run.sh inside a throwaway cluster. Every training runs in a process of its own, so that its peak
 memory can be told; loading the data is not counted for anybody. fmtopx is timed through SQL, as fm_runs
@@ -22,6 +25,7 @@ import numpy as np
 FOLDS = 5  # of MovieLens; planted data has one split, a tenth of which is the test
 PLANTED_RANK = 8
 NOISE = 0.7
+SHAPES = [(100, 700), (1000, 2000)]  # ratings a user, ratings an item
 MYFM_MOST = 10_000_000  # ratings; above, a run takes hours
 
 
@@ -33,13 +37,21 @@ def movielens(folder):
     return users.astype(np.int32), items.astype(np.int32), data[:, 2].astype(np.float32), fold
 
 
-def planted(size):
-    """Ratings of a planted model, users and items by Zipf popularity: about 100 ratings a user, 700 an item.
+def movielens_yes(folder):
+    """ua.base, and ua.test as fold 0."""
+    parts = [np.loadtxt(os.path.join(folder, name), dtype=np.int64)[:, :3] for name in ("ua.test", "ua.base")]
+    data = np.concatenate(parts)
+    fold = np.repeat([0, 1], [len(part) for part in parts])
+    return data[:, 0].astype(np.int32), data[:, 1].astype(np.int32), (data[:, 2] >= 4).astype(np.float32), fold
+
+
+def planted(size, ratings_per_user, ratings_per_item):
+    """Ratings of a planted model, users and items by Zipf popularity.
 
     Returns the ratings, their folds, and (true mean of each rating, item vectors and biases).
     """
     rng = np.random.default_rng(size)
-    num_users, num_items = max(1000, size // 100), max(500, size // 700)
+    num_users, num_items = size // ratings_per_user, size // ratings_per_item
 
     def zipf(count, exponent):
         weight = 1 / np.arange(1, count + 1) ** exponent
@@ -85,7 +97,14 @@ def peak_kb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def run_myfm(train, test, rank):
+def label_metrics(probability, yes):
+    p, yes = np.asarray(probability, np.float64), np.asarray(yes) > 0
+    said = p >= 0.5
+    return {"log loss": float(-np.mean(np.log(np.where(yes, p, 1 - p)))), "accuracy": float(np.mean(said == yes)),
+            "F1": float(2 * np.sum(said & yes) / (np.sum(said) + np.sum(yes)))}
+
+
+def run_myfm(train, test, rank, task="regression"):
     import myfm
     import scipy.sparse as sparse
 
@@ -99,11 +118,14 @@ def run_myfm(train, test, rank):
         return sparse.csr_matrix((ones, (np.concatenate([rows, rows]), columns)), (len(rows), users + items))
 
     x, x_test = one_hots(train), one_hots(test)
-    model = myfm.MyFMRegressor(rank=rank, random_seed=1)
+    yes_or_no = task == "classification"
+    model = (myfm.MyFMClassifier if yes_or_no else myfm.MyFMRegressor)(rank=rank, random_seed=1)
     begin = time.time()
-    model.fit(x, train["r"].astype(np.float64), n_iter=200, group_shapes=[users, items])
-    seconds = time.time() - begin
-    return {"rmse": rmse(model.predict(x_test), test["r"]), "seconds": seconds, "kb": peak_kb()}
+    model.fit(x, train["r"] > 0 if yes_or_no else train["r"].astype(np.float64), n_iter=200, group_shapes=[users, items])
+    cost = {"seconds": time.time() - begin, "kb": peak_kb()}
+    if yes_or_no:
+        return label_metrics(model.predict_proba(x_test), test["r"]) | cost
+    return {"RMSE": rmse(model.predict(x_test), test["r"])} | cost
 
 
 def run_libmf(train, test):
@@ -121,21 +143,28 @@ def run_libmf(train, test):
     predicted = np.full(len(known), mean)
     predicted[known] = np.einsum("rk,rk->r", p[test["u"][known]], q[test["i"][known]])
     predicted = np.where(np.isfinite(predicted), predicted, mean)
-    return {"rmse": rmse(predicted, test["r"]), "seconds": seconds, "kb": peak_kb()}
+    return {"RMSE": rmse(predicted, test["r"]), "seconds": seconds, "kb": peak_kb()}
 
 
-def run_fmtopx(train, test, solver, workers):
+# as fm_evaluate says
+METRICS = {"regression": {"RMSE": "rmse"}, "classification": {"log loss": "log_loss", "accuracy": "accuracy", "F1": "f1"}}
+
+
+def run_fmtopx(solver, workers, task="regression"):
     sql = f"""
-CREATE TEMP TABLE run AS SELECT * FROM fm_train('bench', 'train', solver => '{solver}', workers => {workers});
+CREATE TEMP TABLE run AS
+SELECT * FROM fm_train('bench', 'train', solver => '{solver}', workers => {workers}, task => '{task}');
 SELECT pg_backend_pid() AS pid \\gset
 \\setenv PID :pid
 \\! grep VmHWM /proc/$PID/status
 SELECT extract(epoch FROM finished_at - started_at) FROM run;
-SELECT value FROM fm_evaluate('test', 'bench') WHERE metric = 'rmse';
+SELECT metric, value FROM fm_evaluate('test', 'bench');
 SELECT fm_drop('bench');
 """
     lines = psql(sql).split()
-    return {"kb": int(lines[1]), "seconds": float(lines[3]), "rmse": float(lines[4])}
+    values = dict(line.split("|") for line in lines[4:] if "|" in line)
+    return {"kb": int(lines[1]), "seconds": float(lines[3])} | {
+        name: float(values[metric]) for name, metric in METRICS[task].items()}
 
 
 def psql(sql):
@@ -157,18 +186,26 @@ def load_tables(train, test, folder):
 
 
 SYSTEMS = {
-    "fmtopx mcmc": lambda train, test: run_fmtopx(train, test, "mcmc", 0),
-    "fmtopx mcmc, a worker": lambda train, test: run_fmtopx(train, test, "mcmc", 1),
-    "fmtopx als": lambda train, test: run_fmtopx(train, test, "als", 0),
-    "myFM, rank 8, 200 iterations": lambda train, test: run_myfm(train, test, 8),
-    "myFM, rank 10, 200 iterations": lambda train, test: run_myfm(train, test, 10),
-    "libmf SGD, rank 32, 20 epochs": run_libmf,
+    "regression": {
+        "fmtopx mcmc": lambda train, test: run_fmtopx("mcmc", 0),
+        "fmtopx mcmc, a worker": lambda train, test: run_fmtopx("mcmc", 1),
+        "fmtopx als": lambda train, test: run_fmtopx("als", 0),
+        "myFM, rank 8, 200 iterations": lambda train, test: run_myfm(train, test, 8),
+        "myFM, rank 10, 200 iterations": lambda train, test: run_myfm(train, test, 10),
+        "libmf SGD, rank 32, 20 epochs": run_libmf,
+    },
+    "classification": {
+        "fmtopx mcmc": lambda train, test: run_fmtopx("mcmc", 0, "classification"),
+        "fmtopx mcmc, a worker": lambda train, test: run_fmtopx("mcmc", 1, "classification"),
+        "myFM probit, rank 4, 200 its.": lambda train, test: run_myfm(train, test, 4, "classification"),
+        "myFM probit, rank 8, 200 its.": lambda train, test: run_myfm(train, test, 8, "classification"),
+    },
 }
 
 
-def run_apart(system, path):
+def run_apart(task, system, path):
     """One training in a process of its own; the last line it prints is its result."""
-    command = [sys.executable, __file__, "--run", system, path]
+    command = [sys.executable, __file__, "--run", task, system, path]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
@@ -183,49 +220,62 @@ def split(data, fold, folder):
     return parts["train"], parts["test"], path
 
 
-def bench(title, data, folds, folder):
-    results = {system: [] for system in SYSTEMS}
+def bench(title, data, folds, folder, task="regression"):
+    results = {system: [] for system in SYSTEMS[task]}
     for fold in folds:
         train, test, path = split(data, fold, folder)
         load_tables(train, test, folder)
-        for system in SYSTEMS:
+        for system in results:
             if system.startswith("myFM") and len(data[0]) > MYFM_MOST:
                 continue
-            results[system].append(run_apart(system, path))
-    print_table(title, {system: runs for system, runs in results.items() if runs})
+            results[system].append(run_apart(task, system, path))
+    print_table(title, {system: runs for system, runs in results.items() if runs}, list(METRICS[task]))
 
 
-def print_table(title, results):
+def print_table(title, results, metrics):
+    """The first of the metrics, of which less is better, says which peer is the best."""
     means = {system: {key: np.mean([run[key] for run in runs]) for key in runs[0]} for system, runs in results.items()}
-    best = min((mean for system, mean in means.items() if not system.startswith("fmtopx")), key=lambda m: m["rmse"])
-    print(f"\n{title}\n{'':32}{'test RMSE':>10}{'seconds':>10}{'peak MB':>10}{'time / best peer':>18}")
+    best = min((mean for system, mean in means.items() if not system.startswith("fmtopx")), key=lambda m: m[metrics[0]])
+    print(f"\n{title}\n{'test':32}" + "".join(f"{metric:>10}" for metric in metrics) +
+          f"{'seconds':>10}{'peak MB':>10}{'time / best peer':>18}")
     for system, mean in means.items():
-        ratio = f"{mean['seconds'] / best['seconds']:.3f}" if mean["rmse"] <= best["rmse"] else "(worse RMSE)"
-        print(f"{system:32}{mean['rmse']:10.4f}{mean['seconds']:10.2f}{mean['kb'] / 1024:10.0f}{ratio:>18}", flush=True)
+        worse = mean[metrics[0]] > best[metrics[0]]
+        ratio = f"(worse {metrics[0]})" if worse else f"{mean['seconds'] / best['seconds']:.3f}"
+        print(f"{system:32}" + "".join(f"{mean[metric]:10.4f}" for metric in metrics) +
+              f"{mean['seconds']:10.2f}{mean['kb'] / 1024:10.0f}{ratio:>18}", flush=True)
+
+
+def bench_movielens(ratings, folder):
+    bench(f"MovieLens 100k, mean of {FOLDS} folds", movielens(ratings), range(FOLDS), folder)
+    bench("MovieLens 100k, ua.base and ua.test, rated 4 or more", movielens_yes(ratings), [0], folder, "classification")
+
+
+def bench_planted(size, folder):
+    for ratings_per_user, ratings_per_item in SHAPES:
+        data, (truth, item_v, item_w) = planted(int(size.removesuffix("M")) * 1_000_000, ratings_per_user, ratings_per_item)
+        test = data[3] == 0
+        floor = rmse(truth[test], data[2][test])
+        del truth
+        bench(f"{size} planted ratings, {ratings_per_user} a user, {ratings_per_item} an item", data, [0], folder)
+        print(f"{'floor: the planted model':32}{floor:10.4f}")
+        print(f"{'oracle: items known':32}{oracle(data, item_v, item_w):10.4f}", flush=True)
 
 
 def main(arguments):
     if arguments[:1] == ["--run"]:
-        arrays = np.load(arguments[2])
+        task, system, path = arguments[1:]
+        arrays = np.load(path)
         train, test = ({key: arrays[f"{name}_{key}"] for key in "uir"} for name in ("train", "test"))
-        print(json.dumps(SYSTEMS[arguments[1]](train, test)))
+        print(json.dumps(SYSTEMS[task][system](train, test)))
         return
     with tempfile.TemporaryDirectory() as folder:
         for size in arguments or ["100k", "1M", "10M"]:
-            if size == "100k":
-                if not os.environ.get("MOVIELENS"):
-                    print("MovieLens 100k is not here: skipped")
-                    continue
-                bench(f"MovieLens 100k, mean of {FOLDS} folds", movielens(os.environ["MOVIELENS"]), range(FOLDS), folder)
+            if size != "100k":
+                bench_planted(size, folder)
+            elif os.environ.get("MOVIELENS"):
+                bench_movielens(os.environ["MOVIELENS"], folder)
             else:
-                number = int(size.removesuffix("M")) * 1_000_000
-                data, (truth, item_v, item_w) = planted(number)
-                test = data[3] == 0
-                floor = rmse(truth[test], data[2][test])
-                del truth
-                bench(f"{size} planted ratings", data, [0], folder)
-                print(f"{'floor: the planted model':32}{floor:10.4f}")
-                print(f"{'oracle: items known':32}{oracle(data, item_v, item_w):10.4f}", flush=True)
+                print("MovieLens 100k is not here: skipped")
 
 
 main(sys.argv[1:])

@@ -43,6 +43,13 @@ typedef struct FmBlockKernel
 /* The kernels this CPU runs, best first, NULL-ended. */
 extern const FmBlockKernel *const *fm_block_kernels(void);
 
+/*
+ * The kernel that trainings from now on use: "auto" (the default) for the best, else the one whose instruction
+ * set a scan kernel of that name (scan.h) has, or plain C.
+ */
+extern void fm_block_use_kernel(const char *name);
+extern const FmBlockKernel *fm_block_kernel(void);
+
 /* One side's ratings. */
 typedef struct FmSide
 {

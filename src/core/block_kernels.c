@@ -70,3 +70,25 @@ fm_block_kernels(void)
 	usable[count] = &base_kernel;
 	return usable;
 }
+
+static const FmBlockKernel *kernel_in_use = NULL;
+
+void
+fm_block_use_kernel(const char *name)
+{
+	const FmBlockKernel *const *kernel = fm_block_kernels();
+
+	/* plain C, the last, takes all other names */
+	while (strcmp(name, "auto") != 0 && kernel[1] != NULL &&
+		   strncmp(name, kernel[0]->name, strlen(kernel[0]->name)) != 0)
+		kernel++;
+	kernel_in_use = kernel[0];
+}
+
+const FmBlockKernel *
+fm_block_kernel(void)
+{
+	if (kernel_in_use == NULL)
+		fm_block_use_kernel("auto");
+	return kernel_in_use;
+}

@@ -75,12 +75,12 @@ quantile_of_root(Vec x)
 KERNEL_TARGET static inline float
 multiply_row(const float *row, const float *theta, int stride)
 {
-	float part[KERNEL_NARROW] __attribute__((aligned(64)));
+	float part[KERNEL_NARROW];
 	NarrowVec sum = {0};
 
 	for (int j = 0; j < stride; j += KERNEL_NARROW)
 		sum += *(const NarrowVec *) (row + j) * *(const NarrowVec *) (theta + j);
-	*(NarrowVec *) part = sum;
+	memcpy(part, &sum, sizeof(part));
 	for (int half = KERNEL_NARROW / 2; half > 0; half /= 2)
 		for (int j = 0; j < half; j++)
 			part[j] += part[j + half];

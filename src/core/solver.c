@@ -94,7 +94,7 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 {
 	FmProblem problem = {
 		.host = host,
-		.kernel = fm_block_kernels()[0],
+		.kernel = fm_block_kernel(),
 		.task = options->task,
 		.side = {{ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value,
 				  ratings->user_weight},
@@ -222,7 +222,7 @@ double
 fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 			  const FmSolverOptions *options)
 {
-	FmProblem problem = {.kernel = fm_block_kernels()[0],
+	FmProblem problem = {.kernel = fm_block_kernel(),
 						 .task = options->task,
 						 .side = {{.count = num_users}, {.count = num_items}},
 						 .num_ratings = num_ratings,

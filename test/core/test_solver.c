@@ -471,6 +471,52 @@ off_centre(const float *v, const float *w, int count, int k)
 	return largest;
 }
 
+/* The largest difference of any number in two models. */
+static double
+numbers_apart(const FmParameters *a, const FmParameters *b)
+{
+	double largest = fabs(a->b - b->b);
+
+	for (int u = 0; u < USERS; u++)
+		largest = fmax(largest, fabs(a->user_w[u] - b->user_w[u]));
+	for (int i = 0; i < ITEMS; i++)
+		largest = fmax(largest, fabs(a->item_w[i] - b->item_w[i]));
+	for (int j = 0; j < USERS * a->num_factors; j++)
+		largest = fmax(largest, fabs(a->user_v[j] - b->user_v[j]));
+	for (int j = 0; j < ITEMS * a->num_factors; j++)
+		largest = fmax(largest, fabs(a->item_v[j] - b->item_v[j]));
+	return largest;
+}
+
+static void
+test_kernels_train_alike(void)
+{
+	const double tolerance = 1e-4;
+	Planted planted = plant(1, 0);
+
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	{
+		FmParameters best = train(&planted.train, solver, 8, 200, 1);
+
+		for (const FmBlockKernel *const *kernel = fm_block_kernels() + 1; *kernel; kernel++)
+		{
+			FmParameters other;
+			double largest;
+
+			fm_block_use_kernel((*kernel)->name);
+			other = train(&planted.train, solver, 8, 200, 1);
+			largest = numbers_apart(&best, &other);
+			ok(largest < tolerance, "%s, trained by %s: every number is that by %s (%.1e)",
+			   solver == FM_SOLVER_MCMC ? "mcmc" : "als", (*kernel)->name,
+			   fm_block_kernels()[0]->name, largest);
+			free_parameters(&other);
+		}
+		fm_block_use_kernel("auto");
+		free_parameters(&best);
+	}
+	free_planted(&planted);
+}
+
 static void
 test_gauge(void)
 {
@@ -936,6 +982,7 @@ main(void)
 	test_units();
 	test_determinism();
 	test_weights();
+	test_kernels_train_alike();
 	test_teams();
 	test_gauge();
 	test_distillation();

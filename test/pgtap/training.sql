@@ -51,6 +51,28 @@ SELECT isnt(bits('again', 3), bits('mcmc'), 'another seed, other bits');
 SELECT is(version, 4, 'a seed of its own is kept') FROM fm_train('again');
 SELECT is(bits('again', 4), bits('again', 3), 'and gives the same bits again');
 
+-- Every kernel trains the same model, up to rounding: what the README says of fmtopx.simd.
+CREATE FUNCTION numbers(model text) RETURNS TABLE (id text, number bigint, value real) LANGUAGE sql AS $$
+    SELECT id, n, x FROM (SELECT 'user ' || id AS id, vector FROM fm_user_vectors(model) UNION ALL
+                          SELECT 'item ' || id, vector FROM fm_item_vectors(model)) v, unnest(vector) WITH ORDINALITY AS t(x, n) $$;
+CREATE VIEW above_mean AS SELECT user_id, item_id, rating > 3 AS rating FROM ratings;
+CREATE TABLE forced (kernel text, model text, id text, number bigint, value real);
+DO $$
+DECLARE name text;
+BEGIN
+    FOR name IN SELECT kernel FROM fm_simd() LOOP
+        PERFORM set_config('fmtopx.simd', name, true);
+        PERFORM fm_train('forced_mcmc', 'ratings', num_factors => 5), fm_train('forced_als', 'ratings', solver => 'als', num_factors => 5),
+                fm_train('forced_yes', 'above_mean', task => 'classification', num_factors => 5);
+        INSERT INTO forced SELECT name, model, n.* FROM unnest('{forced_mcmc,forced_als,forced_yes}'::text[]) model, numbers(model) n;
+    END LOOP;
+    PERFORM set_config('fmtopx.simd', 'auto', true);
+END $$;
+SELECT is((SELECT count(DISTINCT model)::int FROM forced WHERE value > 0.5), 3, 'kernels train three models');
+SELECT is((SELECT string_agg(DISTINCT format('%s: %s', f.kernel, model), ', ') FROM forced f
+           JOIN (SELECT * FROM forced WHERE kernel = (SELECT kernel FROM fm_simd() LIMIT 1)) best USING (model, id, number)
+           WHERE NOT abs(f.value - best.value) <= 0.001), NULL, 'all kernels the same, to within 0.001');
+
 -- Held-out rows: their number, a choice by seed, and metrics of both parts that SQL computes the same.
 SELECT is(count(*), 3::bigint, 'hold out') FROM (
     SELECT fm_train('held', 'ratings', num_factors => 3, iterations => 5, test_size => 0.25) UNION ALL
