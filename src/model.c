@@ -14,6 +14,7 @@
 #include "core/ratings.h"
 #include "sql.h"
 #include "storage/lock.h"
+#include "store.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -54,7 +55,8 @@ enum
 	COL_LEVEL_TABLE,
 	COL_USER_FEATURES,
 	COL_ITEM_FEATURES,
-	COL_HISTORY
+	COL_HISTORY,
+	COL_ATTACHED
 };
 
 Oid
@@ -76,7 +78,8 @@ lookup_query(Oid schema)
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
-		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history "
+		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history, "
+		"attached "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -98,13 +101,13 @@ real_column(int column)
 	return isnull ? NAN : DatumGetFloat4(value);
 }
 
-static int
-integer_column(int column, int if_null)
+static int64
+bigint_column(int column)
 {
 	bool isnull;
 	Datum value = fm_spi_value(0, column, &isnull);
 
-	return isnull ? if_null : DatumGetInt32(value);
+	return isnull ? 0 : DatumGetInt64(value);
 }
 
 static Oid
@@ -116,10 +119,19 @@ relation_column(int column)
 	return isnull ? InvalidOid : DatumGetObjectId(value);
 }
 
+static int
+integer_column(int column, int if_null)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return isnull ? if_null : DatumGetInt32(value);
+}
+
 static void
 read_definition(FmDefinition *definition, MemoryContext context)
 {
-	definition->ratings = DatumGetObjectId(fm_spi_value_not_null(0, COL_RATINGS));
+	definition->ratings = relation_column(COL_RATINGS);
 	definition->user_column = string_column(COL_USER_COLUMN, context);
 	definition->item_column = string_column(COL_ITEM_COLUMN, context);
 	definition->rating_column = string_column(COL_RATING_COLUMN, context);
@@ -135,7 +147,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->l2_reg_v = real_column(COL_L2_REG_V);
 	definition->init_stdev = real_column(COL_INIT_STDEV);
 	definition->test_size = real_column(COL_TEST_SIZE);
-	definition->seed = DatumGetInt64(fm_spi_value_not_null(0, COL_SEED));
+	definition->seed = bigint_column(COL_SEED);
 	definition->workers = integer_column(COL_WORKERS, -1);
 }
 
@@ -174,7 +186,8 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
 		model->level_table = relation_column(COL_LEVEL_TABLE);
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
-		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
+		model->stamp = bigint_column(COL_STAMP);
+		model->attached = DatumGetBool(fm_spi_value_not_null(0, COL_ATTACHED));
 		model->uncommitted = TransactionIdIsCurrentTransactionId(
 			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
 		model->keep_versions = integer_column(COL_KEEP_VERSIONS, 0);
@@ -183,6 +196,8 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		read_definition(&model->definition, context);
 	}
 	SPI_freetuptable(SPI_tuptable);
+	if (found && model->attached)
+		fm_store_read_pointer(model);
 	return found && OidIsValid(model->owner);
 }
 
@@ -263,6 +278,17 @@ fm_model_check_owner(const FmModel *model)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of model \"%s\"", model->name),
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(model->owner, false))));
+}
+
+void
+fm_model_check_not_attached(const FmModel *model)
+{
+	if (model->attached)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is attached: its versions come from elsewhere", model->name),
+				 errhint("Do it where they come from; or fm_drop('%s') here, and train another.",
+						 model->name)));
 }
 
 /*
