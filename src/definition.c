@@ -128,10 +128,13 @@ real_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 static void
 read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 {
-	refuse_unless_null(fcinfo, ARG_CONTEXT_COLUMNS, "context_columns");
 	refuse_unless_null(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight");
 
 	given->ratings = relation_argument(fcinfo, ARG_RATINGS);
+	given->num_context_columns = 0;
+	if (!PG_ARGISNULL(ARG_CONTEXT_COLUMNS))
+		given->context_columns = fm_name_array(PG_GETARG_ARRAYTYPE_P(ARG_CONTEXT_COLUMNS),
+											   &given->num_context_columns);
 	given->features[FM_USERS] = relation_argument(fcinfo, ARG_USER_FEATURES);
 	given->features[FM_ITEMS] = relation_argument(fcinfo, ARG_ITEM_FEATURES);
 	require(fcinfo, ARG_HISTORY, "history");
@@ -173,6 +176,11 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 		given->rating_column = stored->rating_column;
 	if (given->weight_column == NULL)
 		given->weight_column = stored->weight_column;
+	if (given->num_context_columns == 0)
+	{
+		given->num_context_columns = stored->num_context_columns;
+		given->context_columns = stored->context_columns;
+	}
 	for (int side = 0; side < 2; side++)
 		if (!OidIsValid(given->features[side]))
 			given->features[side] = stored->features[side];

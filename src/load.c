@@ -90,6 +90,7 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	check_rating_column(definition);
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
+	fm_check_context_columns(definition);
 }
 
 static char *
@@ -108,6 +109,9 @@ ratings_query(const FmDefinition *definition)
 	if (definition->weight_column != NULL)
 		appendStringInfo(&sql, ", %s::pg_catalog.float8",
 						 quote_identifier(definition->weight_column));
+	for (int c = 0; c < definition->num_context_columns; c++)
+		appendStringInfo(&sql, ", %s::pg_catalog.text",
+						 quote_identifier(definition->context_columns[c]));
 	appendStringInfo(&sql, " FROM %s", fm_relation_sql(definition->ratings));
 	return sql.data;
 }
@@ -139,7 +143,8 @@ check_weight(const FmDefinition *definition, double weight)
 }
 
 FmReading *
-fm_reading_create(const FmIdType *user_type, const FmIdType *item_type, bool weighted)
+fm_reading_create(const FmIdType *user_type, const FmIdType *item_type,
+				  const FmDefinition *definition)
 {
 	FmReading *reading = palloc0(sizeof(FmReading));
 
@@ -149,8 +154,11 @@ fm_reading_create(const FmIdType *user_type, const FmIdType *item_type, bool wei
 	reading->triples.user = palloc(reading->capacity * sizeof(int32));
 	reading->triples.item = palloc(reading->capacity * sizeof(int32));
 	reading->triples.value = palloc(reading->capacity * sizeof(float));
-	if (weighted)
+	if (definition->weight_column != NULL)
 		reading->triples.weight = palloc(reading->capacity * sizeof(float));
+	reading->contexts = fm_context_reading_create(definition);
+	if (reading->contexts != NULL)
+		reading->triples.context = palloc(reading->capacity * sizeof(int32));
 	reading->min = INFINITY;
 	reading->max = -INFINITY;
 	return reading;
@@ -158,7 +166,7 @@ fm_reading_create(const FmIdType *user_type, const FmIdType *item_type, bool wei
 
 /* Append a triple, its ids interned. */
 static void
-add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight)
+add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight, int32 context)
 {
 	FmTriples *triples = &reading->triples;
 
@@ -170,9 +178,13 @@ add_rating(FmReading *reading, Datum user, Datum item, double rating, double wei
 		triples->value = repalloc_huge(triples->value, reading->capacity * sizeof(float));
 		if (triples->weight != NULL)
 			triples->weight = repalloc_huge(triples->weight, reading->capacity * sizeof(float));
+		if (triples->context != NULL)
+			triples->context = repalloc_huge(triples->context, reading->capacity * sizeof(int32));
 	}
 	if (triples->weight != NULL)
 		triples->weight[triples->count] = (float) weight;
+	if (triples->context != NULL)
+		triples->context[triples->count] = context;
 	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
 	triples->item[triples->count] = fm_idmap_intern(reading->items, item);
 	triples->value[triples->count++] = (float) rating;
@@ -180,50 +192,71 @@ add_rating(FmReading *reading, Datum user, Datum item, double rating, double wei
 	reading->max = Max(reading->max, (float) rating);
 }
 
+/* What stands before the context columns: user, item, rating, and the weight if there is one. */
+static int
+count_own_columns(const FmDefinition *definition)
+{
+	return definition->weight_column == NULL ? 3 : 4;
+}
+
+/* Take in one row; false if it is to be skipped. */
+static bool
+read_row(const FmDefinition *definition, const Datum *values, const bool *nulls, FmReading *reading)
+{
+	int own = count_own_columns(definition);
+	double weight = 1;
+	double rating;
+	int32 context = 0;
+
+	if (own == 4 && !nulls[3])
+	{
+		weight = DatumGetFloat8(values[3]);
+		check_weight(definition, weight);
+	}
+	/* a weight that a real cannot tell from 0 is none */
+	if (nulls[0] || nulls[1] || nulls[2] || (own == 4 && nulls[3]) || (float) weight == 0)
+		return false;
+	rating = DatumGetFloat8(values[2]);
+	check_rating(definition, rating);
+	if (reading->contexts != NULL)
+		context = fm_intern_context(reading->contexts, values + own, nulls + own);
+	add_rating(reading, values[0], values[1], rating, weight, context);
+	return true;
+}
+
 static void
 read_batch(const FmDefinition *definition, FmReading *reading)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 num_rows = SPI_processed;
-	bool weighted = definition->weight_column != NULL;
+	int num_columns = count_own_columns(definition) + definition->num_context_columns;
+	Datum *values = palloc(num_columns * sizeof(Datum));
+	bool *nulls = palloc(num_columns * sizeof(bool));
 
 	for (uint64 r = 0; r < num_rows; r++)
 	{
-		Datum values[4];
-		bool nulls[4] = {false};
-		double rating;
-		double weight = 1;
-
 		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
-		if (weighted && !nulls[3])
-		{
-			weight = DatumGetFloat8(values[3]);
-			check_weight(definition, weight);
-		}
-		/* a weight that a real cannot tell from 0 is none */
-		if (nulls[0] || nulls[1] || nulls[2] || nulls[3] || (float) weight == 0)
-		{
+		if (!read_row(definition, values, nulls, reading))
 			reading->skipped++;
-			continue;
-		}
-		rating = DatumGetFloat8(values[2]);
-		check_rating(definition, rating);
-		add_rating(reading, values[0], values[1], rating, weight);
 	}
 }
 
 void
 fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading)
 {
-	const Oid columns[] = {fm_idmap_type(reading->users)->type, fm_idmap_type(reading->items)->type,
-						   FLOAT8OID, FLOAT8OID};
-	const int num_columns = definition->weight_column == NULL ? 3 : 4;
+	int own = count_own_columns(definition);
+	int num_columns = own + definition->num_context_columns;
+	Oid *columns = palloc(Max(num_columns, 4) * sizeof(Oid));
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
 	Portal cursor = SPI_cursor_open_with_args(NULL, ratings_query(definition), 0, NULL, NULL, NULL,
 											  read_only, 0);
 	MemoryContext previous = MemoryContextSwitchTo(batch);
 
+	columns[0] = fm_idmap_type(reading->users)->type;
+	columns[1] = fm_idmap_type(reading->items)->type;
+	for (int c = 2; c < num_columns; c++)
+		columns[c] = c < own ? FLOAT8OID : TEXTOID;
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -360,8 +393,7 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 
 	fm_check_ratings_relation(definition, &user_type, &item_type);
 	fm_check_budget_to_read(definition);
-	load->reading = reading = fm_reading_create(&user_type, &item_type,
-												definition->weight_column != NULL);
+	load->reading = reading = fm_reading_create(&user_type, &item_type, definition);
 	reading->is_training = true;
 	fm_read_ratings(definition, false, reading);
 	check_something_read(definition, reading);
@@ -374,6 +406,8 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 	for (int side = 0; side < 2; side++)
 		load->features[side] = read_features(definition, reading, side);
 	triples = &reading->triples;
+	if (reading->contexts != NULL)
+		fm_number_contexts(reading->contexts, triples);
 	load->user_order = fm_idmap_order(reading->users);
 	load->item_order = fm_idmap_order(reading->items);
 	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));

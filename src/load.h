@@ -6,6 +6,7 @@
 
 #include "core/ratings.h"
 #include "idmap.h"
+#include "load_context.h"
 #include "load_features.h"
 #include "model.h"
 
@@ -14,11 +15,12 @@ typedef struct FmReading
 {
 	FmIdMap *users;
 	FmIdMap *items;
-	FmTriples triples; /* with weights if the definition has a weight column */
-	int64 capacity;	   /* of the triples */
-	bool is_training;  /* within fmtopx.training_memory */
-	int64 skipped;	   /* rows with a NULL user, item, rating or weight, or with weight 0 */
-	float min;		   /* of the ratings */
+	FmTriples triples; /* with weights if the definition has a weight column, and with contexts */
+	FmContextReading *contexts; /* or NULL */
+	int64 capacity;				/* of the triples */
+	bool is_training;			/* within fmtopx.training_memory */
+	int64 skipped; /* rows with a NULL user, item, rating or weight, or with weight 0 */
+	float min;	   /* of the ratings */
 	float max;
 } FmReading;
 
@@ -26,14 +28,14 @@ typedef struct FmReading
 extern void fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type,
 									  FmIdType *item_type);
 
-/* Nothing read yet; in the current context. */
+/* Nothing read yet, of the definition's columns; in the current context. */
 extern FmReading *fm_reading_create(const FmIdType *user_type, const FmIdType *item_type,
-									bool weighted);
+									const FmDefinition *definition);
 
 /*
  * Read the relation by cursor as the current user, with a fresh snapshot unless read_only. NaN, infinity
  * and what overflows a real are errors, so are negative weights, and ids of another type than the reading
- * was created for. The reading must have been created for weights if the definition has a weight column.
+ * was created for. The reading must have been created for columns like the definition's.
  */
 extern void fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading);
 

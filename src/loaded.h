@@ -42,9 +42,10 @@ typedef struct FmLoaded
 	int32 num_items;
 	const FmScanMatrix *matrix; /* by idx */
 
-	FmPlan user_plan; /* (user_id, version) → w, v */
-	FmPlan item_plan; /* (item_id, version) → idx */
-	FmPlan seen_plan; /* see seen.c */
+	FmPlan user_plan;	 /* (user_id, version) → w, v */
+	FmPlan item_plan;	 /* (item_id, version) → idx */
+	FmPlan seen_plan;	 /* see seen.c */
+	FmPlan context_plan; /* see context.c */
 } FmLoaded;
 
 /*

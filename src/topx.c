@@ -101,6 +101,7 @@ top_x(FunctionCallInfo fcinfo, FmIdForm form)
 	possible = fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID),
 							  &user_id);
 	user = fm_serve_user(&serving, possible, user_id);
+	fm_add_context(&serving, fcinfo, ARG_CONTEXT, &user);
 	excluded = excluded_items(&serving, fcinfo, user_id, possible);
 	x = Min(x, serving.loaded->num_items);
 	hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) x + 1) * sizeof(FmHit));

@@ -155,8 +155,8 @@ fm_context_create(const FmProblem *problem, int rank, bool draws)
 	context->draws = draws;
 	context->levels = fm_team_alloc(host, (size_t) contexts->num_levels * context->stride,
 									sizeof(float));
-	context->combinations = fm_team_alloc(
-		host, (size_t) contexts->num_combinations * context->stride, sizeof(float));
+	context->combinations =
+		fm_team_alloc(host, (size_t) contexts->num_combinations * context->stride, sizeof(float));
 	context->error = fm_team_alloc(host, contexts->num_levels, sizeof(double));
 	context->precision = host->alloc(host->ctx, rank + 1, sizeof(float));
 	context->mean = host->alloc(host->ctx, rank + 1, sizeof(float));
@@ -280,9 +280,8 @@ update_column(FmContextEffects *context, const FmContextStep *step, int number)
 												 .index = column->user,
 												 .sign = 1,
 												 .weighs = true};
-	half.terms[half.num_terms++] = (FmBlockTerm){.rows = context->combinations,
-												 .index = column->combination,
-												 .sign = 1};
+	half.terms[half.num_terms++] =
+		(FmBlockTerm){.rows = context->combinations, .index = column->combination, .sign = 1};
 	half.terms[half.num_terms++] = (FmBlockTerm){.rows = rows, .sign = -1};
 	half.noise_precision = step->noise_precision;
 	half.prior_precision = context->precision;
@@ -302,10 +301,10 @@ static void
 draw_ratios(FmContextEffects *context, const FmContextStep *step, int number)
 {
 	const FmContexts *contexts = &context->problem->contexts;
-	FmRandomSequence random = {
-		{context->problem->seed, FM_STREAM_CONTEXT, (uint32_t) step->iteration},
-		(uint32_t) number,
-		0};
+	FmRandomSequence random = {{context->problem->seed, FM_STREAM_CONTEXT,
+								(uint32_t) step->iteration},
+							   (uint32_t) number,
+							   0};
 	double count = count_levels(contexts, number), sum[2] = {0};
 
 	for (int32_t level = contexts->first_level[number]; level < contexts->first_level[number + 1];

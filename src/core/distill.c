@@ -80,7 +80,8 @@ struct FmDistiller
 	int64_t samples;
 	double b; /* the sum over samples */
 	double *centre[2];
-	double *other_centre[2]; /* what a side's v meet on average: the other's centre, and that of contexts */
+	double *other_centre
+		[2]; /* what a side's v meet on average: the other's centre, and that of contexts */
 	double *context_share;	/* by level: of the ratings */
 	double *context_centre; /* columns × (sample_rank + 1): means over the ratings of v and w */
 	Shared shared;
@@ -213,7 +214,7 @@ init_contexts(FmDistiller *d)
 		fm_problem_check(problem, r);
 		for (int c = 0; c < contexts->num_columns; c++)
 			d->context_share[level[c]] += (users->weight ? users->weight[r] : 1) /
-											  problem->total_weight;
+										  problem->total_weight;
 	}
 }
 

@@ -20,10 +20,10 @@ enum
 	FM_STREAM_PRIOR = 4, /* + side */
 	FM_STREAM_SHARE = 6, /* + side */
 	FM_STREAM_NOISE = 8,
-	FM_STREAM_LATENT = 9, /* + side */
+	FM_STREAM_LATENT = 9,		  /* + side */
 	FM_STREAM_CONTEXT = 19,		  /* ratios */
 	FM_STREAM_CONTEXT_LEVEL = 20, /* + 2 × column + (0 blocks, 1 latent targets) */
-	FM_STREAM_EFFECT = 11 /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
+	FM_STREAM_EFFECT = 11		  /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
 };
 
 typedef struct FmProblem

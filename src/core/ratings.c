@@ -133,15 +133,15 @@ typedef struct Order
 static Order
 order_by_user(const FmRatings *ratings)
 {
-	return (Order){ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value,
-				   ratings->user_weight, ratings->user_context};
+	return (Order){ratings->num_users,	ratings->user_start,  ratings->user_item,
+				   ratings->user_value, ratings->user_weight, ratings->user_context};
 }
 
 static Order
 order_by_item(const FmRatings *ratings)
 {
-	return (Order){ratings->num_items, ratings->item_start, ratings->item_user, ratings->item_value,
-				   ratings->item_weight, ratings->item_context};
+	return (Order){ratings->num_items,	ratings->item_start,  ratings->item_user,
+				   ratings->item_value, ratings->item_weight, ratings->item_context};
 }
 
 static int
@@ -421,9 +421,12 @@ fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHos
 	size_t count = (size_t) count_held_out(ratings, share, seed) + 1;
 	Order by_user, by_item;
 
-	*held_out = (FmTriples){0, host->alloc(host->ctx, count, sizeof(int32_t)),
+	*held_out = (FmTriples){0,
 							host->alloc(host->ctx, count, sizeof(int32_t)),
-							host->alloc(host->ctx, count, sizeof(float)), NULL, NULL};
+							host->alloc(host->ctx, count, sizeof(int32_t)),
+							host->alloc(host->ctx, count, sizeof(float)),
+							NULL,
+							NULL};
 	if (ratings->user_weight)
 		held_out->weight = host->alloc(host->ctx, count, sizeof(float));
 	if (ratings->user_context)

@@ -280,8 +280,9 @@ fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 	double row = fm_block_stride(problem.kernel, rank) * sizeof(float);
 	double spread = options->task == FM_TASK_CLASSIFICATION ? fm_spread_size(rank, k) : 0;
 	double levels = 2.0 + num_levels[0] + num_levels[1] + contexts->num_levels;
-	double known = fm_context_shared_size(&problem, rank) + fm_regression_shared_size(&problem, FM_USERS, rank) +
-						 fm_regression_shared_size(&problem, FM_ITEMS, rank);
+	double known = fm_context_shared_size(&problem, rank) +
+				   fm_regression_shared_size(&problem, FM_USERS, rank) +
+				   fm_regression_shared_size(&problem, FM_ITEMS, rank);
 
 	/* two tables of rows, errors, shares and covariates; sums; the samples so far; the result */
 	return fm_gibbs_sums_size(rank) + entities * (2 * row + sizeof(double) + 2 * sizeof(float)) +

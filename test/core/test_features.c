@@ -197,9 +197,12 @@ typedef struct Planted
 static FmTriples
 new_triples(int64_t room)
 {
-	return (FmTriples){0, host.alloc(host.ctx, room, sizeof(int32_t)),
+	return (FmTriples){0,
 					   host.alloc(host.ctx, room, sizeof(int32_t)),
-					   host.alloc(host.ctx, room, sizeof(float)), NULL, NULL};
+					   host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(float)),
+					   NULL,
+					   NULL};
 }
 
 static void
@@ -404,7 +407,7 @@ plant_contexts(FmTriples *test)
 	double level[COLUMNS * COLUMN_LEVELS][RANK + 1];
 	FmTriples seen = new_triples(USERS * ITEMS);
 	FmRatings ratings;
-	FmContexts contexts = {COLUMNS, COLUMNS * COLUMN_LEVELS, COLUMN_LEVELS *COLUMN_LEVELS,
+	FmContexts contexts = {COLUMNS, COLUMNS * COLUMN_LEVELS, COLUMN_LEVELS * COLUMN_LEVELS,
 						   host.alloc(host.ctx, COLUMNS + 1, sizeof(int32_t)),
 						   host.alloc(host.ctx, COLUMN_LEVELS * COLUMN_LEVELS * COLUMNS,
 									  sizeof(int32_t))};
