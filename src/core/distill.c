@@ -691,15 +691,16 @@ find_centres(FmDistiller *d)
 			d->other_centre[FM_ITEMS][f] += d->context_centre[(size_t) c * (k + 1) + f];
 }
 
-/* The levels of contexts, centred over the ratings of each column. */
+/* FmTeamBody: the levels of columns of contexts, centred over the ratings. */
 static void
-append_contexts(FmDistiller *d)
+append_contexts(void *state, int32_t begin, int32_t end)
 {
+	FmDistiller *d = state;
 	const FmContexts *contexts = &d->problem->contexts;
 	int32_t first = first_context(d->problem);
 	int k = d->sample_rank;
 
-	for (int c = 0; c < contexts->num_columns; c++)
+	for (int32_t c = begin; c < end; c++)
 		for (int32_t l = contexts->first_level[c]; l < contexts->first_level[c + 1]; l++)
 		{
 			const float *row = d->sample.contexts + (size_t) l * d->stride;
@@ -741,8 +742,7 @@ fm_distill_add(void *distiller, const FmSample *sample)
 		fm_team_for(d->problem->host, d->problem->features[side].num_levels, PANEL_ROWS,
 					append_levels, &loop);
 	}
-	if (d->problem->contexts.num_columns > 0 && fm_team_leads(d->problem->host))
-		append_contexts(d);
+	fm_team_for(d->problem->host, d->problem->contexts.num_columns, 1, append_contexts, d);
 	for (int f = 0; f < d->sample_rank; f++)
 		d->b += d->other_centre[FM_ITEMS][f] * d->centre[FM_ITEMS][f];
 	d->columns += d->sample_rank;

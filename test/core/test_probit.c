@@ -221,7 +221,8 @@ answers(Answer answer, double share, bool weighted)
 	size_t room = USERS * ITEMS;
 	FmTriples triples = {0, host.alloc(host.ctx, room, 4), host.alloc(host.ctx, room, 4),
 						 host.alloc(host.ctx, room, 4),
-						 weighted ? host.alloc(host.ctx, room, 4) : NULL};
+						 weighted ? host.alloc(host.ctx, room, 4) : NULL,
+						 NULL};
 	FmRandomSequence random = {{17, 99, 0}, 0, 0};
 	FmRatings ratings;
 

@@ -41,10 +41,9 @@ INSERT INTO asked VALUES (NULL, '{}'), ('{}', '{}'), ('{"device": "phone"}', '{c
     ('{"day": null}', '{context.day}'), ('{"day": 99}', '{}'), ('{"device": "fridge", "day": 1}', '{context.day = 1}');
 SELECT cmp_ok(max(abs(t.score - by_hand(u, t.item_id::int, levels))), '<', 1e-4::float8, 'fm_top_x in ' || coalesce(context::text, 'none'))
 FROM asked, generate_series(1, 5) u, fm_top_x(u, 40, 'ctx', false, context => context) t GROUP BY context;
-SELECT is(count(*) FILTER (WHERE t.score <> (SELECT least(rating_max, greatest(rating_min, t.score)) FROM fm_ctx_version)
-                           AND t.score::real <> fm_predict(u, t.item_id, 'ctx', context)::real
-                           AND fm_predict(u, t.item_id, 'ctx', context) NOT IN (SELECT rating_max::float8 FROM fm_ctx_version UNION ALL SELECT rating_min FROM fm_ctx_version)),
-          0::bigint, 'and fm_predict says the same') FROM asked, generate_series(1, 5) u, fm_top_x(u, 40, 'ctx', false, context => context) t;
+SELECT is(count(*) FILTER (WHERE least(rating_max, greatest(rating_min, t.score)) <> fm_predict(u, t.item_id, 'ctx', context)::real),
+          0::bigint, 'and fm_predict says the same')
+FROM asked, generate_series(1, 5) u, fm_top_x(u, 40, 'ctx', false, context => context) t, fm_ctx_version;
 SELECT is(count(*), 40::bigint, 'a user of whom nothing is known has a context, too')
 FROM (SELECT item_id FROM fm_top_x(999, 40, 'ctx', false, context => '{"device": "phone"}')) t;
 SELECT isnt(fm_predict(999, 1, 'ctx', '{"device": "phone"}'), fm_predict(999, 1, 'ctx'), 'which matters');
