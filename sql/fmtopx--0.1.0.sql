@@ -13,6 +13,7 @@ CREATE TABLE fm_model (
     user_table        regclass NOT NULL,
     item_table        regclass NOT NULL,
     matrix_table      regclass NOT NULL,
+    level_table       regclass,
     active_version    integer NOT NULL,
     stamp             bigint NOT NULL,
     ratings           regclass NOT NULL,
@@ -100,7 +101,8 @@ CREATE VIEW fm_models WITH (security_barrier) AS
            r.users, r.items, r.ratings AS rating_count,
            r.finished_at AS trained_at,
            m.version_table, m.user_table, m.item_table, m.matrix_table,
-           m.keep_versions, m.max_worse
+           m.keep_versions, m.max_worse,
+           m.user_features, m.item_features, m.history, m.level_table
     FROM fm_model m
     JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid
     LEFT JOIN fm_run r ON r.model = m.model AND r.version = m.active_version
@@ -136,7 +138,8 @@ CREATE VIEW fm_health WITH (security_barrier) AS
                                         WHERE s.model = m.model AND s.status = 'succeeded'), 0)) AS failures,
            (SELECT pg_catalog.count(*) FROM fm_target t WHERE t.model = m.model) AS targets,
            (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)) FROM pg_catalog.pg_class c
-            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid)
+            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid,
+                            m.level_table::oid)
            )::bigint AS size
     FROM fm_model m
     JOIN pg_catalog.pg_class versions ON versions.oid = m.version_table::oid
@@ -292,7 +295,7 @@ AS 'MODULE_PATHNAME', 'fm_train';
 
 COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], regclass, regclass, text,
     text, integer, integer, real, real, real, real, boolean, real, bigint, integer) IS
-'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix, owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, ratings that are all equal, and for task classification, which learns P(larger value) (probit; Albert and Chib 1993), more than two values.';
+'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix (and _level with features), owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. user_features and item_features are relations with the user or item column, whose other columns are features: float4, float8 and numeric numbers, arrays bags of levels, all else categories; whoever is in them is in the model, rated or not. With history, what has been rated is a feature. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, ratings that are all equal, and for task classification, which learns P(larger value) (probit; Albert and Chib 1993), more than two values.';
 
 CREATE PROCEDURE fm_refresh(model text, on_conflict text DEFAULT 'skip')
 LANGUAGE C
@@ -320,7 +323,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
 AS 'MODULE_PATHNAME', 'fm_grant';
 
 COMMENT ON FUNCTION fm_grant(text, name) IS
-'Lets a role (or public) use a model: GRANT SELECT on its four tables. Taken back by REVOKE. Needs the model''s owner.';
+'Lets a role (or public) use a model: GRANT SELECT on its tables. Taken back by REVOKE. Needs the model''s owner.';
 
 CREATE FUNCTION fm_forget_target(target regclass) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT

@@ -335,6 +335,21 @@ fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no, f
 	}
 }
 
+/* What the definition's relation says of the users or the items; ids it alone knows become known. */
+static FmFeatureReading *
+read_features(const FmDefinition *definition, FmReading *reading, int side)
+{
+	const char *key = side == FM_USERS ? definition->user_column : definition->item_column;
+	FmIdMap *ids = side == FM_USERS ? reading->users : reading->items;
+
+	if (!OidIsValid(definition->features[side]))
+		return NULL;
+	return fm_read_features(definition, definition->features[side], key, ids,
+							fm_ratings_in_memory(definition, reading->triples.count,
+												 fm_idmap_count(reading->users),
+												 fm_idmap_count(reading->items)));
+}
+
 void
 fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 {
@@ -356,9 +371,19 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 		fm_label_ratings(definition, reading, reading->min, reading->max);
 	}
 
+	for (int side = 0; side < 2; side++)
+		load->features[side] = read_features(definition, reading, side);
 	triples = &reading->triples;
 	load->user_order = fm_idmap_order(reading->users);
 	load->item_order = fm_idmap_order(reading->items);
 	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
 	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
+	if (load->features[FM_USERS] != NULL)
+		rank_indices(load->features[FM_USERS]->entries.entity,
+					 load->features[FM_USERS]->entries.count, load->user_order,
+					 fm_idmap_count(reading->users));
+	if (load->features[FM_ITEMS] != NULL)
+		rank_indices(load->features[FM_ITEMS]->entries.entity,
+					 load->features[FM_ITEMS]->entries.count, load->item_order,
+					 fm_idmap_count(reading->items));
 }

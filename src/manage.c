@@ -111,14 +111,17 @@ fm_grant(PG_FUNCTION_ARGS)
 {
 	FmModel model;
 	FmRoleSwitch previous;
+	char *levels = "";
 
 	fm_spi_connect();
 	own_model(fm_extension_schema(fcinfo), model_argument(fcinfo), &model);
 	previous = fm_act_as(model.owner);
-	fm_spi_execute(psprintf("GRANT SELECT ON %s, %s, %s, %s TO %s",
+	if (OidIsValid(model.level_table))
+		levels = psprintf(", %s", fm_relation_sql(model.level_table));
+	fm_spi_execute(psprintf("GRANT SELECT ON %s, %s, %s, %s%s TO %s",
 							fm_relation_sql(model.version_table), fm_relation_sql(model.user_table),
 							fm_relation_sql(model.item_table), fm_relation_sql(model.matrix_table),
-							quote_identifier(NameStr(*PG_GETARG_NAME(1)))),
+							levels, quote_identifier(NameStr(*PG_GETARG_NAME(1)))),
 				   0, NULL, NULL, NULL, false);
 	fm_restore_role(&previous);
 	fm_spi_finish();

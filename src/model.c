@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "core/ratings.h"
 #include "sql.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
@@ -49,7 +50,11 @@ enum
 	COL_WORKERS,
 	COL_XMIN,
 	COL_KEEP_VERSIONS,
-	COL_MAX_WORSE
+	COL_MAX_WORSE,
+	COL_LEVEL_TABLE,
+	COL_USER_FEATURES,
+	COL_ITEM_FEATURES,
+	COL_HISTORY
 };
 
 Oid
@@ -71,7 +76,7 @@ lookup_query(Oid schema)
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
-		"xmin, keep_versions, max_worse "
+		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -102,6 +107,15 @@ integer_column(int column, int if_null)
 	return isnull ? if_null : DatumGetInt32(value);
 }
 
+static Oid
+relation_column(int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
 static void
 read_definition(FmDefinition *definition, MemoryContext context)
 {
@@ -110,6 +124,9 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->item_column = string_column(COL_ITEM_COLUMN, context);
 	definition->rating_column = string_column(COL_RATING_COLUMN, context);
 	definition->weight_column = string_column(COL_WEIGHT_COLUMN, context);
+	definition->features[FM_USERS] = relation_column(COL_USER_FEATURES);
+	definition->features[FM_ITEMS] = relation_column(COL_ITEM_FEATURES);
+	definition->history = DatumGetBool(fm_spi_value_not_null(0, COL_HISTORY));
 	definition->task = string_column(COL_TASK, context);
 	definition->solver = string_column(COL_SOLVER, context);
 	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);
@@ -155,6 +172,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->user_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_USER_TABLE));
 		model->item_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_ITEM_TABLE));
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
+		model->level_table = relation_column(COL_LEVEL_TABLE);
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
 		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
 		model->uncommitted = TransactionIdIsCurrentTransactionId(
@@ -204,10 +222,10 @@ void
 fm_model_check_tables(const FmModel *model)
 {
 	const Oid tables[] = {model->version_table, model->user_table, model->item_table,
-						  model->matrix_table};
+						  model->matrix_table, model->level_table};
 
 	for (int i = 0; i < lengthof(tables); i++)
-		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(tables[i])))
+		if (OidIsValid(tables[i]) && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(tables[i])))
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 							errmsg("a table of model \"%s\" has been dropped", model->name),
 							errhint("Remove what is left with fm_drop('%s') and train it again.",

@@ -16,6 +16,8 @@ typedef struct FmDefinition
 	char *item_column;
 	char *rating_column;
 	char *weight_column; /* NULL: every rating counts once */
+	Oid features[2];	 /* relations of user and item features, InvalidOid: none */
+	bool history;
 	char *task;
 	char *solver; /* "auto" is resolved before it is stored */
 	int num_factors;
@@ -44,6 +46,7 @@ typedef struct FmModel
 	Oid user_table;
 	Oid item_table;
 	Oid matrix_table;
+	Oid level_table;  /* InvalidOid until the model is first trained with features */
 	int version;	  /* the active one */
 	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
 	bool uncommitted; /* published by the current transaction */

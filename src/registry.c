@@ -69,7 +69,7 @@ add_bigint(Arguments *arguments, int64 value)
 static void
 add_relation(Arguments *arguments, Oid relation)
 {
-	add_argument(arguments, REGCLASSOID, ObjectIdGetDatum(relation), false);
+	add_argument(arguments, REGCLASSOID, ObjectIdGetDatum(relation), !OidIsValid(relation));
 }
 
 /* Run a statement in which the first %s stands for the qualified name of a registry table, and the second
@@ -209,19 +209,24 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	add_real(&arguments, definition->test_size);
 	add_bigint(&arguments, definition->seed);
 	add_integer(&arguments, definition->workers, definition->workers < 0);
+	add_relation(&arguments, definition->features[FM_USERS]);
+	add_relation(&arguments, definition->features[FM_ITEMS]);
+	add_argument(&arguments, BOOLOID, BoolGetDatum(definition->history), false);
+	add_relation(&arguments, model->level_table);
 	run_as_registry_owner(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
-		"workers, history) "
+		"workers, user_features, item_features, history, level_table) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22, false) "
+		"$19, $20, $21, $22, $23, $24, $25, $26) "
 		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
-		"workers) = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22) WHERE m.version_table = $2",
+		"workers, user_features, item_features, history, level_table) = "
+		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+		"$19, $20, $21, $22, $23, $24, $25, $26) WHERE m.version_table = $2",
 		&arguments);
 	if (SPI_processed != 1)
 		ereport(ERROR,
@@ -331,10 +336,11 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_metrics(&arguments, &run->test, run->test_labels);
 	add_text(&arguments, run->refused ? "refused" : "succeeded");
 	add_text(&arguments, run->refused ? run->message : NULL);
+	add_bigint(&arguments, run->features);
 	run_as_registry_owner(
 		schema, "fm_run",
 		"UPDATE %s SET status = $11, message = $12, finished_at = $3, iterations = $4, "
-		"users = $5, items = $6, features = $5 + $6, ratings = $7, skipped = $8, "
+		"users = $5, items = $6, features = $13, ratings = $7, skipped = $8, "
 		"train_metrics = $9::jsonb, test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
 		&arguments);
 	delete_old_runs(schema, run);

@@ -8,6 +8,7 @@
 #define FMTOPX_REGISTRY_H
 
 #include "core/metrics.h"
+#include "core/ratings.h"
 #include "model.h"
 #include "utils/timestamp.h"
 
@@ -21,7 +22,8 @@ typedef struct FmRun
 	int iterations;
 	int64 users;
 	int64 items;
-	int64 ratings; /* trained on: those held out are not among them */
+	int64 features; /* columns of the factorization machine: ids, levels, what has been rated */
+	int64 ratings;	/* trained on: those held out are not among them */
 	int64 skipped;
 	FmErrorSums train;
 	FmErrorSums test;		   /* count 0: nothing was held out */

@@ -251,8 +251,137 @@ insert_matrix(const FmModel *model, Oid extension_schema, int version)
 		1, types, values, NULL, false);
 }
 
+static void
+create_level_table(FmModel *model)
+{
+	model->level_table = create_table(
+		model, get_rel_namespace(model->version_table), "level",
+		"version integer NOT NULL, idx integer NOT NULL, name text NOT NULL, side text NOT NULL, "
+		"feature text, level text, mean double precision NOT NULL, w real NOT NULL, "
+		"v real[] NOT NULL, PRIMARY KEY (version, idx)",
+		"what each level of a feature adds to w and v of its users or items");
+}
+
+#define LEVEL_COLUMNS 8
+
+static TupleDesc
+level_row_desc(void)
+{
+	TupleDesc desc = CreateTemplateTupleDesc(LEVEL_COLUMNS);
+
+	TupleDescInitEntry(desc, 1, "idx", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "name", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 3, "side", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 4, "feature", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 5, "level", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 6, "mean", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 7, "w", FLOAT4OID, -1, 0);
+	TupleDescInitEntry(desc, 8, "v", FLOAT4ARRAYOID, -1, 0);
+	return desc;
+}
+
+/* Rows for the levels of one side on their way to the table. */
+typedef struct LevelRows
+{
+	Tuplestorestate *store;
+	TupleDesc desc;
+	int32 count;
+	const FmParameters *parameters;
+	MemoryContext row_context;
+} LevelRows;
+
+/*
+ * One level, or what is added to the sum of all (feature NULL). A number's w and v are for the number itself,
+ * less its mean, not for the standardised one.
+ */
+static void
+put_level(LevelRows *rows, int side, int32 row, const char *feature, const char *level, double mean,
+		  double deviation)
+{
+	int k = rows->parameters->num_factors;
+	const float *v = rows->parameters->level_v[side] + (Size) row * k;
+	const char *side_name = side == FM_USERS ? "user" : "item";
+	MemoryContext previous = MemoryContextSwitchTo(rows->row_context);
+	float *scaled = palloc(k * sizeof(float));
+	bool nulls[LEVEL_COLUMNS] = {false};
+	Datum values[LEVEL_COLUMNS];
+	StringInfoData name;
+
+	for (int f = 0; f < k; f++)
+		scaled[f] = (float) (v[f] / deviation);
+	initStringInfo(&name);
+	appendStringInfoString(&name, side_name);
+	if (feature != NULL)
+		appendStringInfo(&name, ".%s", feature);
+	if (level != NULL)
+		appendStringInfo(&name, " = %s", level);
+	values[0] = Int32GetDatum(rows->count++);
+	values[1] = CStringGetTextDatum(name.data);
+	values[2] = CStringGetTextDatum(side_name);
+	nulls[3] = feature == NULL;
+	values[3] = feature == NULL ? (Datum) 0 : CStringGetTextDatum(feature);
+	nulls[4] = level == NULL;
+	values[4] = level == NULL ? (Datum) 0 : CStringGetTextDatum(level);
+	values[5] = Float8GetDatum(mean);
+	values[6] = Float4GetDatum((float) (rows->parameters->level_w[side][row] / deviation));
+	values[7] = fm_real_array(scaled, k);
+	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(rows->row_context);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+put_side_levels(LevelRows *rows, int side, const FmFeatureReading *reading, int32 num_levels)
+{
+	const FmFeatureEntries *entries;
+
+	if (num_levels == 0)
+		return;
+	entries = &reading->entries;
+	put_level(rows, side, num_levels, NULL, NULL, 0, 1);
+	for (int c = 0; c < reading->num_columns; c++)
+	{
+		const FmFeatureColumn *column = &reading->columns[c];
+
+		for (int32 l = column->first_level; l < column->first_level + column->num_levels; l++)
+			if (entries->place[l] >= 0)
+				put_level(rows, side, entries->place[l], column->name,
+						  fm_feature_level_name(column, l), entries->mean[l],
+						  entries->deviation[l]);
+	}
+}
+
+static void
+insert_levels(FmModel *model, int version, const FmResult *result)
+{
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(version)};
+	LevelRows rows = {.parameters = result->parameters};
+
+	if (result->features[FM_USERS].num_levels + result->features[FM_ITEMS].num_levels == 0)
+		return;
+	if (!OidIsValid(model->level_table))
+		create_level_table(model);
+	rows.desc = level_row_desc();
+	rows.store = tuplestore_begin_heap(true, false, work_mem);
+	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
+											 ALLOCSET_SMALL_SIZES);
+	for (int side = 0; side < 2; side++)
+		put_side_levels(&rows, side, result->load->features[side],
+						result->features[side].num_levels);
+	fm_spi_register_rows("new_rows", rows.desc, rows.store, rows.count);
+	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, name, side, feature, level, mean, w, v) "
+							"SELECT $1, idx, name, side, feature, level, mean, w, v FROM new_rows",
+							fm_relation_sql(model->level_table)),
+				   1, types, values, NULL, false);
+	SPI_unregister_relation("new_rows");
+	tuplestore_end(rows.store);
+	MemoryContextDelete(rows.row_context);
+}
+
 void
-fm_store_version(const FmModel *model, Oid extension_schema, int version, const FmResult *result)
+fm_store_version(FmModel *model, Oid extension_schema, int version, const FmResult *result)
 {
 	const FmParameters *parameters = result->parameters;
 	const FmLoad *load = result->load;
@@ -268,6 +397,7 @@ fm_store_version(const FmModel *model, Oid extension_schema, int version, const 
 	insert_version_row(model, version, result);
 	insert_entity_rows(&users, version);
 	insert_entity_rows(&items, version);
+	insert_levels(model, version, result);
 	insert_matrix(model, extension_schema, version);
 }
 
@@ -296,9 +426,10 @@ delete_unknown(const FmModel *model, Oid table)
 void
 fm_store_prune(const FmModel *model)
 {
-	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table};
+	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
+						  model->level_table};
 
-	for (int i = 0; i < lengthof(tables); i++)
+	for (int i = 0; i < lengthof(tables) && OidIsValid(tables[i]); i++)
 		fm_spi_execute(delete_unknown(model, tables[i]), 0, NULL, NULL, NULL, false);
 }
 
@@ -318,7 +449,8 @@ count_blocks(Oid table)
 bool
 fm_store_prune_step(const FmModel *model, FmPruning *position)
 {
-	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table};
+	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
+						  model->level_table, InvalidOid};
 	Oid types[] = {TIDOID, TIDOID};
 	ItemPointerData from;
 	ItemPointerData to;
@@ -339,7 +471,7 @@ fm_store_prune_step(const FmModel *model, FmPruning *position)
 	}
 	if (position->block == position->num_blocks)
 		*position = (FmPruning){.table = position->table + 1};
-	return position->table < lengthof(tables);
+	return OidIsValid(tables[position->table]);
 }
 
 bool
@@ -359,7 +491,7 @@ fm_store_drop_tables(const FmModel *model)
 {
 	/* in the order in which readers lock them */
 	const Oid tables[] = {model->version_table, model->item_table, model->matrix_table,
-						  model->user_table};
+						  model->user_table, model->level_table};
 
 	for (int i = 0; i < lengthof(tables); i++)
 		if (get_rel_name(tables[i]) != NULL)

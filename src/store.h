@@ -4,6 +4,7 @@
  *   fm_<model>_version  one row a version: b, the range of the ratings, the variance of the scores
  *   fm_<model>_user     w and v of each user
  *   fm_<model>_item     w and v of each item
+ *   fm_<model>_level    w and v of each level of the features, once there are any
  *   fm_<model>_matrix   the augmented item matrix in blocks of items, as fm_matrix
  *
  * `idx` numbers the users and the items of a version from 0 in the order of their ids (idmap.h); the
@@ -36,11 +37,15 @@ typedef struct FmResult
 	const FmLoad *load;
 	const int32 *user_canonical; /* idx → canonical index */
 	const int32 *item_canonical;
+	const FmFeatures *features; /* of both sides */
 	double rating_mean;
 } FmResult;
 
-/* Insert one version into all four tables, as the current user. SPI connected. */
-extern void fm_store_version(const FmModel *model, Oid extension_schema, int version,
+/*
+ * Insert one version into all tables, as the current user. SPI connected. Creates the table of levels, and sets its
+ * OID in *model, if there are levels and it is not there yet.
+ */
+extern void fm_store_version(FmModel *model, Oid extension_schema, int version,
 							 const FmResult *result);
 
 /*

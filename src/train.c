@@ -38,6 +38,7 @@ typedef struct Fit
 	FmTriples held_out;
 	int32_t *user_canonical;
 	int32_t *item_canonical;
+	FmFeatures features[2];
 	FmParameters parameters;
 } Fit;
 
@@ -73,6 +74,34 @@ choose_workers(const FmDefinition *definition, int64 num_ratings)
 	return (int) Min(allowed, num_ratings / RATINGS_PER_WORKER);
 }
 
+/* Features of canonical entities, from what has been read of a side; what was read is released. */
+static FmFeatures
+build_features(FmFeatureReading *reading, const int32_t *canonical, const FmHost *host)
+{
+	FmFeatures features = {0};
+	FmFeatureEntries *entries;
+
+	if (reading == NULL)
+		return features;
+	entries = &reading->entries;
+	for (int64 i = 0; i < entries->count; i++)
+		entries->entity[i] = canonical[entries->entity[i]];
+	fm_features_build(entries, host, &features);
+	fm_report_idle_columns(reading);
+	return features;
+}
+
+static double
+features_reading_size(const FmLoad *load)
+{
+	double bytes = 0;
+
+	for (int side = 0; side < 2; side++)
+		if (load->features[side] != NULL)
+			bytes += fm_features_reading_size(load->features[side]);
+	return bytes;
+}
+
 static void
 fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
 {
@@ -82,11 +111,15 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	int32 num_items = fm_idmap_count(load->reading->items);
 	int workers = choose_workers(definition, triples->count);
 
-	fm_check_budget_to_solve(definition, triples->count, num_users, num_items);
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
-	fit->shared = fm_share_ratings(triples, num_users, num_items, workers, host);
+	fit->features[FM_USERS] = build_features(load->features[FM_USERS], fit->user_canonical, host);
+	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
+	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
+							 (int32[]){fit->features[0].num_levels, fit->features[1].num_levels},
+							 features_reading_size(load));
+	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, workers, host);
 	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
@@ -142,6 +175,11 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 											 : fm_default_iterations(options.task, options.solver);
 	run->users = fm_idmap_count(load->reading->users);
 	run->items = fm_idmap_count(load->reading->items);
+	run->features = run->users + run->items;
+	if (definition->history)
+		run->features *= 2;
+	for (int side = 0; side < 2; side++)
+		run->features += fit->features[side].num_levels;
 	run->ratings = fit->ratings->num_ratings;
 	run->skipped = load->reading->skipped;
 }
@@ -172,6 +210,12 @@ prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
 						errdetail("What users have rated is read from it whenever the model is "
 								  "asked, in every session."),
 						errhint("Copy it into a table that stays.")));
+	if (OidIsValid(model->definition.features[FM_USERS]))
+		fm_check_features_relation(model->definition.features[FM_USERS], "user_features",
+								   model->definition.user_column, "user_column", &user_type);
+	if (OidIsValid(model->definition.features[FM_ITEMS]))
+		fm_check_features_relation(model->definition.features[FM_ITEMS], "item_features",
+								   model->definition.item_column, "item_column", &item_type);
 	if (OidIsValid(namespace))
 		fm_store_create_tables(model, namespace, extension_schema, &user_type, &item_type);
 	else
@@ -237,7 +281,11 @@ fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun 
 	fm_progress_phase(model->name, FM_PHASE_WRITING);
 	fill_run(run, &model->definition, &load, &fit);
 
-	result = (FmResult){&fit.parameters, &load, fit.user_canonical, fit.item_canonical,
+	result = (FmResult){&fit.parameters,
+						&load,
+						fit.user_canonical,
+						fit.item_canonical,
+						fit.features,
 						score_run(run, &model->definition, load.reading, &fit,
 								  fm_pg_host(previous_context))};
 	fm_release_ratings(fit.shared);

@@ -33,9 +33,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/regression.h"
 #include "core/team.h"
 
 #define UNOBSERVED_SHARE 6.0
+
+/* Of the regression on features and history, as in als.c. */
+#define STRENGTH 5.0
 
 /* Sums over a side are cut into so many slices, and in single precision run over so many rows. */
 #define SLICES 8
@@ -50,11 +54,12 @@ typedef struct Ials
 	FmBlockWork *work;
 	float *prior_mean;
 	float *prior_precision;
-	float *base;   /* stride × stride: α₀ × the Gram matrix of the other side's rows */
-	float *gram;   /* likewise, of a few rows */
-	double *sums;  /* SLICES × stride × stride, shared */
+	float *base;	/* stride × stride: α₀ × the Gram matrix of the other side's rows */
+	float *gram;	/* likewise, of a few rows */
+	double *sums;	/* SLICES × stride × stride, shared */
 	float *rows[2]; /* by side */
 	double *error[2];
+	FmRegression *regression[2]; /* or NULL */
 } Ials;
 
 size_t
@@ -141,8 +146,24 @@ set_prior(Ials *ials, int side)
 	ials->prior_precision[ials->rank] = (float) (problem->l2_reg_w * unit);
 }
 
+/* What the entities of a side are expected to be, of all that is known of them; or NULL. */
+static const float *
+fit_regression(Ials *ials, int side, int iteration)
+{
+	FmRegressionStep fit = {.rows = ials->rows[side],
+							.precision = ials->prior_precision,
+							.mean = ials->prior_mean,
+							.iteration = iteration};
+
+	if (ials->regression[side] == NULL)
+		return NULL;
+	if (iteration > 0)
+		fm_regression_update(ials->regression[side], &fit);
+	return fm_regression_offset(ials->regression[side]);
+}
+
 static void
-update_side(Ials *ials, int side)
+update_side(Ials *ials, int side, int iteration)
 {
 	const FmProblem *problem = ials->problem;
 	FmHalfStep step = fm_problem_half_step(problem, side, ials->rank, ials->rows[1 - side],
@@ -152,6 +173,7 @@ update_side(Ials *ials, int side)
 	sum_all_pairs(ials, 1 - side);
 	set_prior(ials, side);
 	step.base = ials->base;
+	step.prior_offset = fit_regression(ials, side, iteration);
 	step.prior_precision = ials->prior_precision;
 	step.prior_mean = ials->prior_mean;
 	step.prior_by_count = true;
@@ -183,6 +205,8 @@ ials_init(Ials *ials, const FmProblem *problem, int rank)
 	{
 		ials->rows[side] = fm_problem_init_rows(problem, side, rank);
 		ials->error[side] = fm_team_alloc(host, problem->side[side].count, sizeof(double));
+		if (fm_regression_is_needed(problem, side))
+			ials->regression[side] = fm_regression_create(problem, side, rank, STRENGTH);
 	}
 	ials->sums = fm_team_alloc(host, SLICES * size, sizeof(double));
 	fm_team_barrier(host);
@@ -202,6 +226,7 @@ ials_release(Ials *ials)
 	{
 		fm_team_release(host, ials->rows[side]);
 		fm_team_release(host, ials->error[side]);
+		fm_regression_release(ials->regression[side]);
 	}
 	fm_team_release(host, ials->sums);
 }
@@ -211,18 +236,26 @@ fm_ials(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 {
 	const FmHost *host = problem->host;
 	Ials ials = {0};
+	FmSample sample;
 
 	ials_init(&ials, problem, rank);
 	for (int iteration = 0; iteration < problem->iterations; iteration++)
 	{
-		update_side(&ials, FM_USERS);
-		update_side(&ials, FM_ITEMS);
+		for (int side = 0; side < 2; side++)
+			update_side(&ials, side, iteration);
 		if (host->progress)
 			host->progress(host->ctx, "ials", iteration + 1, problem->iterations,
 						   sqrt(fm_problem_sum_error(problem, FM_ITEMS, ials.error[FM_ITEMS]) /
 								problem->total_weight));
 	}
+	for (int side = 0; side < 2; side++)
+	{
+		FmRegression *regression = ials.regression[side];
+
+		sample.rows[side] = ials.rows[side];
+		sample.effects[side] = regression ? fm_regression_effects(regression) : NULL;
+	}
 	if (sink != NULL)
-		sink(sink_ctx, ials.rows[FM_USERS], ials.rows[FM_ITEMS]);
+		sink(sink_ctx, &sample);
 	ials_release(&ials);
 }

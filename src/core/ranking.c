@@ -186,11 +186,8 @@ fm_rank_held_out(const FmParameters *parameters, const FmRatings *trained,
 	size_t num_items = trained->num_items;
 	int k = parameters->num_factors;
 	FmRatings by_user;
-	Ranker ranker = {.parameters = parameters,
-					 .trained = trained,
-					 .held_out = &by_user,
-					 .x = x,
-					 .sums = sums};
+	Ranker ranker = {
+		.parameters = parameters, .trained = trained, .held_out = &by_user, .x = x, .sums = sums};
 
 	fm_ratings_by_user(held_out, trained->num_users, trained->num_items, host, &by_user);
 	ranker.scores = host->alloc(host->ctx, num_items * BLOCK_USERS, sizeof(float));

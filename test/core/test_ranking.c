@@ -163,9 +163,10 @@ typedef struct Thetas
 
 /* FmSampleSink */
 static void
-keep_thetas(void *ctx, const float *user_rows, const float *item_rows)
+keep_thetas(void *ctx, const FmSample *sample)
 {
 	Thetas *thetas = ctx;
+	const float *user_rows = sample->rows[0], *item_rows = sample->rows[1];
 	int stride = fm_block_stride(thetas->problem->kernel, RANK);
 
 	for (int u = 0; u < USERS; u++)
