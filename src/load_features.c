@@ -198,7 +198,7 @@ add_number(Reading *reading, int32 entity, int column, double value)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("column \"%s\" of relation \"%s\" holds the number %s",
-						result->columns[column].name, get_rel_name(result->relation),
+						result->columns[column].name, result->relation_name,
 						DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value)))),
 				 errdetail("Features must be finite and fit the type real."),
 				 errhint("Make a view of the relation that has NULL instead.")));
@@ -306,7 +306,7 @@ number_levels(Reading *reading)
 		if (total > PG_INT32_MAX)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 							errmsg("relation \"%s\" has more than %d different values",
-								   get_rel_name(result->relation), PG_INT32_MAX)));
+								   result->relation_name, PG_INT32_MAX)));
 		rank[c] = MemoryContextAllocHuge(CurrentMemoryContext,
 										 Max(column->num_levels, 1) * sizeof(int32));
 		rank[c][0] = 0;
@@ -356,6 +356,7 @@ fm_read_features(const FmDefinition *definition, Oid relation, const char *key_c
 	Portal cursor;
 
 	result->relation = relation;
+	result->relation_name = get_rel_name(relation);
 	result->columns = list_columns(relation, get_attnum(relation, key_column),
 								   &result->num_columns);
 	create_level_maps(result);
@@ -395,7 +396,7 @@ fm_report_idle_columns(const FmFeatureReading *reading)
 		if (idle)
 			ereport(NOTICE,
 					(errmsg("column \"%s\" of relation \"%s\" has no part in the model",
-							column->name, get_rel_name(reading->relation)),
+							column->name, reading->relation_name),
 					 column->kind == FM_FEATURE_NUMBER
 						 ? errdetail("It holds no two different numbers.")
 						 : errdetail("It holds no value twice, among %d.", column->num_levels)));

@@ -30,6 +30,7 @@ typedef struct FmFeatureColumn
 typedef struct FmFeatureReading
 {
 	Oid relation;
+	char *relation_name; /* which may be another by now */
 	int num_columns;
 	FmFeatureColumn *columns;
 	FmFeatureEntries entries;

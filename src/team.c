@@ -7,6 +7,9 @@
  * fm_solve as members of his team (core/team.h). With no worker to be had, or no shared memory, the
  * backend trains alone, with the same result.
  *
+ * The snapshot is for the workers' start, which asks for one: each lets go of his own then, and the leader of his
+ * when all have it, so that a long training does not hold back vacuum, unless the leader's transaction does.
+ *
  * Locking: no locks; members meet at a barrier and count with atomics. In parallel mode nothing may be
  * written to the database, so it lasts only as long as fm_solve. Memory: segments belong to the resource
  * owner of the transaction and to nobody after fm_release_ratings; local arrays to the current context.
@@ -25,6 +28,7 @@
 #include "storage/shm_toc.h"
 #include "storage/spin.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #define ALIGNMENT 64
 #define TEAM_KEY UINT64CONST(1)
@@ -166,7 +170,7 @@ features_size(const FmFeatures *features)
 }
 
 FmSharedRatings *
-fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, const FmFeatures features[2],
+fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, const FmFeatures *features,
 				 int workers, const FmHost *host)
 {
 	FmSharedRatings *shared = palloc0(sizeof(FmSharedRatings));
@@ -322,6 +326,13 @@ wait_for_start(TeamState *state)
 	ConditionVariableCancelSleep();
 }
 
+static void
+drop_snapshot(void)
+{
+	PopActiveSnapshot();
+	InvalidateCatalogSnapshot();
+}
+
 /* Launch the workers and lead them; false if none has come, and nothing is done. */
 static bool
 lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *options, int workers,
@@ -333,6 +344,7 @@ lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *o
 	FmHost member_host = *host;
 	bool led;
 
+	PushActiveSnapshot(GetTransactionSnapshot());
 	EnterParallelMode();
 	context = CreateParallelContext("$libdir/fmtopx", "fm_train_worker", workers);
 	shm_toc_estimate_chunk(&context->estimator, sizeof(TeamState));
@@ -347,6 +359,11 @@ lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *o
 	{
 		WaitForParallelWorkersToAttach(context);
 		start_team(state, context->nworkers_launched + 1);
+		BarrierArriveAndWait(&state->barrier, PG_WAIT_EXTENSION);
+	}
+	drop_snapshot();
+	if (led)
+	{
 		init_member(&leader, 0, state, solver);
 		member_host.team = &leader.team;
 		fm_solve(&shared->ratings, options, &member_host, result);
@@ -400,10 +417,13 @@ fm_train_worker(dsm_segment *segment, shm_toc *toc)
 		if (state->offsets[i] != NO_ARRAY)
 			*arrays[i] = (char *) dsm_segment_address(ratings_segment) + state->offsets[i];
 	arena.base = (char *) TYPEALIGN(ALIGNMENT, dsm_segment_address(solver_segment));
+	drop_snapshot();
 	wait_for_start(state);
+	BarrierArriveAndWait(&state->barrier, PG_WAIT_EXTENSION);
 	init_member(&member, ParallelWorkerNumber + 1, state, &arena);
 	host.team = &member.team;
 	fm_solve(&ratings, &state->options, &host, NULL);
 	dsm_detach(ratings_segment);
 	dsm_detach(solver_segment);
+	PushActiveSnapshot(GetTransactionSnapshot()); /* for our caller to pop */
 }

@@ -1,12 +1,14 @@
 /*
  * One training, from the ratings relation to a published version; and fm_train, which asks for one.
  *
- * The phases are strictly in order: read the ratings through SPI, compute (in parallel mode), write. Everything happens
- * in the caller's transaction, so a training that fails or is cancelled leaves nothing behind.
+ * The phases are strictly in order: read the ratings through SPI, compute (in parallel mode), write. fm_train has all
+ * three in its caller's transaction, so a training that fails or is cancelled leaves nothing behind; fm_refresh
+ * commits in between, and computes without a snapshot. So nothing but local memory passes from one phase to the next,
+ * computing looks nothing up, and writing checks again what others may have altered.
  *
- * Locking: the model's training lock (model.h) until the end of the transaction: two trainings of one
+ * Locking: the model's training lock (model.h), which the caller holds throughout: two trainings of one
  * model come one after the other, and no reader or writer of rows waits for either.
- * Memory: all in one context, deleted on return.
+ * Memory: all in one context; what workers share is given back when computing ends.
  */
 #include "train.h"
 
@@ -41,6 +43,18 @@ typedef struct Fit
 	FmFeatures features[2];
 	FmParameters parameters;
 } Fit;
+
+struct FmTraining
+{
+	MemoryContext context;
+	Oid schema;
+	FmModel *model;
+	Oid namespace; /* where to create the tables, or InvalidOid */
+	FmRun *run;
+	FmLoad load;
+	Fit fit;
+	double rating_mean; /* of those trained on */
+};
 
 static void
 canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *item_canonical)
@@ -197,8 +211,9 @@ score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, 
 }
 
 static void
-prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
+prepare_tables(const FmTraining *training)
 {
+	FmModel *model = training->model;
 	FmIdType user_type;
 	FmIdType item_type;
 
@@ -216,10 +231,24 @@ prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
 	if (OidIsValid(model->definition.features[FM_ITEMS]))
 		fm_check_features_relation(model->definition.features[FM_ITEMS], "item_features",
 								   model->definition.item_column, "item_column", &item_type);
-	if (OidIsValid(namespace))
-		fm_store_create_tables(model, namespace, extension_schema, &user_type, &item_type);
+	if (OidIsValid(training->namespace))
+		fm_store_create_tables(model, training->namespace, training->schema, &user_type,
+							   &item_type);
 	else
 		fm_store_check_id_types(model, &user_type, &item_type);
+}
+
+/* Whether the ids that were read are still those of the relation and of the tables. */
+static void
+check_id_types(const FmTraining *training)
+{
+	FmIdType user_type;
+	FmIdType item_type;
+
+	fm_check_ratings_relation(&training->model->definition, &user_type, &item_type);
+	fm_store_check_id_types(training->model, &user_type, &item_type);
+	fm_store_check_id_types(training->model, fm_idmap_type(training->load.reading->users),
+							fm_idmap_type(training->load.reading->items));
 }
 
 /* The core's host, with its progress shown. */
@@ -262,44 +291,77 @@ publish(Oid schema, FmModel *model, const FmRun *run)
 	fm_registry_notify(model->name, run->version);
 }
 
-void
-fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun *run)
+FmTraining *
+fm_training_begin(Oid schema, FmModel *model, Oid namespace, FmRun *run)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx training",
 												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext previous_context = MemoryContextSwitchTo(context);
+	FmTraining *training = MemoryContextAllocZero(context, sizeof(FmTraining));
+
+	training->context = context;
+	training->schema = schema;
+	training->model = model;
+	training->namespace = namespace;
+	training->run = run;
+	return training;
+}
+
+void
+fm_training_read(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+	FmRoleSwitch previous = fm_act_as(training->model->owner);
+
+	prepare_tables(training);
+	fm_progress_phase(training->model->name, FM_PHASE_LOADING);
+	fm_load_ratings(&training->model->definition, &training->load);
+	fm_restore_role(&previous);
+	MemoryContextSwitchTo(previous_context);
+}
+
+void
+fm_training_compute(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+	const FmDefinition *definition = &training->model->definition;
+
+	fm_progress_phase(training->model->name, FM_PHASE_TRAINING);
+	fit_model(definition, &training->load, training_host(training->context), &training->fit);
+	fill_run(training->run, definition, &training->load, &training->fit);
+	training->rating_mean = score_run(training->run, definition, training->load.reading,
+									  &training->fit, fm_pg_host(training->context));
+	fm_release_ratings(training->fit.shared);
+	MemoryContextSwitchTo(previous_context);
+}
+
+void
+fm_training_write(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+	FmModel *model = training->model;
+	const FmResult result = {&training->fit.parameters,	   &training->load,
+							 training->fit.user_canonical, training->fit.item_canonical,
+							 training->fit.features,	   training->rating_mean};
 	FmRoleSwitch previous = fm_act_as(model->owner);
-	FmLoad load;
-	Fit fit = {0};
-	FmResult result;
 
-	prepare_tables(extension_schema, model, namespace);
-	fm_progress_phase(model->name, FM_PHASE_LOADING);
-	fm_load_ratings(&model->definition, &load);
-	fm_progress_phase(model->name, FM_PHASE_TRAINING);
-	fit_model(&model->definition, &load, training_host(context), &fit);
 	fm_progress_phase(model->name, FM_PHASE_WRITING);
-	fill_run(run, &model->definition, &load, &fit);
-
-	result = (FmResult){&fit.parameters,
-						&load,
-						fit.user_canonical,
-						fit.item_canonical,
-						fit.features,
-						score_run(run, &model->definition, load.reading, &fit,
-								  fm_pg_host(previous_context))};
-	fm_release_ratings(fit.shared);
-	if (!OidIsValid(namespace) && is_refused(extension_schema, model, run))
+	check_id_types(training);
+	if (!OidIsValid(training->namespace) && is_refused(training->schema, model, training->run))
 		fm_restore_role(&previous);
 	else
 	{
-		fm_store_version(model, extension_schema, run->version, &result);
+		fm_store_version(model, training->schema, training->run->version, &result);
 		fm_restore_role(&previous);
-		publish(extension_schema, model, run);
+		publish(training->schema, model, training->run);
 	}
 	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
-	MemoryContextDelete(context);
+}
+
+void
+fm_training_end(FmTraining *training)
+{
+	MemoryContextDelete(training->context);
 }
 
 /* Where the tables of a new model go: where CREATE TABLE would put them, else beside the ratings. */
@@ -361,6 +423,7 @@ fm_train(PG_FUNCTION_ARGS)
 	FmRun run = {.started_at = GetCurrentTimestamp()};
 	FmModel model = {0};
 	FmDefinition definition;
+	FmTraining *training;
 	Oid namespace = InvalidOid;
 	char *name;
 	bool exists;
@@ -391,10 +454,14 @@ fm_train(PG_FUNCTION_ARGS)
 	model.definition = definition;
 	run.model = name;
 	fm_registry_number_run(schema, &run);
-	fm_train_and_publish(schema, &model, namespace, &run);
+	training = fm_training_begin(schema, &model, namespace, &run);
+	fm_training_read(training);
+	fm_training_compute(training);
+	fm_training_write(training);
 	if (exists && !run.refused)
 		prune(&model);
 	fm_registry_start_run(schema, &run, &model.definition);
 	fm_registry_finish_run(schema, &run);
+	fm_training_end(training);
 	return finish_with_run(schema, &run);
 }

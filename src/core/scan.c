@@ -9,7 +9,8 @@
  * rescored too and the heap settles the tie.
  *
  * A batch goes through the tiles once for every QUERIES_AT_ONCE queries, and screens a tile for as
- * many of them at a time as the kernel takes. Only a batch needs memory of its own, of a size that
+ * many of them at a time as the kernel takes. While one query is rescored, the rows of the next are
+ * on their way from memory. Only a batch needs memory of its own, of a size that
  * does not depend on the number of queries or items.
  */
 #include "core/scan.h"
@@ -22,7 +23,7 @@
 #define LANES FM_SCAN_LANES
 
 /* Queries of a batch that go through the matrix together: a tile's codes are read once for them. */
-#define QUERIES_AT_ONCE 64
+#define QUERIES_AT_ONCE 256
 
 /* Items rescored side by side, because one sum would wait for the latency of every addition. */
 #define SCORES_AT_ONCE 4
@@ -33,9 +34,12 @@
  */
 #define LIST_PAYS_BELOW 32
 
-/* The most hits for which lower bounds are kept, and the survivors that then wait to be rescored. */
+/*
+ * The most hits for which lower bounds are kept (a multiple of LANES), and the survivors that then
+ * wait to be rescored.
+ */
 #define MOST_LOWER 128
-#define MOST_PENDING 512
+#define MOST_PENDING 256
 
 /* The same without lower bounds: few, because only rescoring raises the threshold then. */
 #define FEW_PENDING 16
@@ -64,11 +68,10 @@ typedef struct Search
 {
 	Best best; /* of those rescored */
 	const uint64_t *excluded;
-	FmScreenQuery query; /* with the threshold */
-	int32_t num_lower;
 	int32_t num_pending;
 	int32_t most_pending;
-	double lower[MOST_LOWER]; /* a heap of the best lower bounds, the worst on top */
+	FmScreenQuery query __attribute__((aligned(64))); /* with the threshold */
+	float lower[MOST_LOWER]; /* the best lower bounds, in descending order */
 	Survivor pending[MOST_PENDING + LANES];
 } Search;
 
@@ -209,55 +212,53 @@ is_in(const uint64_t *set, int32_t item)
 	return (set[item / 64] >> (item % 64) & 1) != 0;
 }
 
-/* Keep the best lower bounds; when they are as many as hits are wanted, the worst is a threshold. */
+/*
+ * Keep the best lower bounds; the worst of as many as hits are wanted is a threshold. They are in
+ * descending order, and one is put in without a branch that could be mispredicted.
+ */
 static void
-offer_lower(Search *search, double value)
+offer_lower(Search *search, float value)
 {
-	double *heap = search->lower;
+	float *lower = search->lower;
+	float above[MOST_LOWER];
 	int32_t wanted = search->best.wanted;
-	int32_t hole;
+	int32_t end = (wanted + LANES - 1) / LANES * LANES;
 
-	if (!isfinite(value))
+	if (!isfinite(value) || value <= lower[wanted - 1])
 		return;
-	if (search->num_lower < wanted)
+	above[0] = INFINITY;
+	memcpy(above + 1, lower, (end - 1) * sizeof(float));
+	for (int32_t i = 0; i < end; i++)
 	{
-		for (hole = search->num_lower++; hole > 0 && heap[(hole - 1) / 2] > value;
-			 hole = (hole - 1) / 2)
-			heap[hole] = heap[(hole - 1) / 2];
-		heap[hole] = value;
-	}
-	else if (value > heap[0])
-	{
-		hole = 0;
-		while (2 * hole + 1 < wanted)
-		{
-			int32_t child = 2 * hole + 1;
+		float moved = above[i] < value ? above[i] : value;
 
-			if (child + 1 < wanted && heap[child + 1] < heap[child])
-				child++;
-			if (heap[child] >= value)
-				break;
-			heap[hole] = heap[child];
-			hole = child;
-		}
-		heap[hole] = value;
+		lower[i] = lower[i] > moved ? lower[i] : moved;
 	}
-	else
-		return;
-	if (search->num_lower == wanted)
-		fm_screen_raise_threshold(&search->query, heap[0]);
+	if (lower[wanted - 1] > search->query.threshold)
+		search->query.threshold = lower[wanted - 1];
 }
 
-/* Rescore those pending that may still be hits. */
+/* Forget those pending that the threshold has overtaken. */
+static void
+sift_pending(Search *search)
+{
+	int32_t kept = 0;
+
+	for (int32_t i = 0; i < search->num_pending; i++)
+		if (!(search->pending[i].upper < search->query.threshold))
+			search->pending[kept++] = search->pending[i];
+	search->num_pending = kept;
+}
+
+/* Rescore those pending. */
 static void
 rescore_pending(const FmScanMatrix *matrix, Search *search)
 {
 	int32_t items[MOST_PENDING + LANES];
-	int32_t count = 0;
+	int32_t count = search->num_pending;
 
-	for (int32_t i = 0; i < search->num_pending; i++)
-		if (!(search->pending[i].upper < search->query.threshold))
-			items[count++] = fm_scan_items(matrix)[search->pending[i].place];
+	for (int32_t i = 0; i < count; i++)
+		items[i] = fm_scan_items(matrix)[search->pending[i].place];
 	search->num_pending = 0;
 	if (count == 0)
 		return;
@@ -266,17 +267,12 @@ rescore_pending(const FmScanMatrix *matrix, Search *search)
 		fm_screen_raise_threshold(&search->query, search->best.hits[0].score);
 }
 
-/* Drop those pending that the threshold has overtaken; rescore when they are too many even so. */
+/* Sift those pending, and rescore them when they are too many even so. */
 static void
 make_room(const FmScanMatrix *matrix, Search *search)
 {
-	int32_t kept = 0;
-
-	for (int32_t i = 0; i < search->num_pending; i++)
-		if (!(search->pending[i].upper < search->query.threshold))
-			search->pending[kept++] = search->pending[i];
-	search->num_pending = kept;
-	if (kept > search->most_pending / 2)
+	sift_pending(search);
+	if (search->num_pending > search->most_pending / 2)
 		rescore_pending(matrix, search);
 }
 
@@ -315,15 +311,27 @@ begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float
 {
 	search->best = (Best){hits, 0, x < matrix->num_items ? x : matrix->num_items};
 	search->excluded = excluded;
-	search->num_lower = 0;
 	search->num_pending = 0;
 	search->most_pending = search->best.wanted <= MOST_LOWER ? MOST_PENDING : FEW_PENDING;
-	fm_screen_prepare(&search->query, query, matrix->num_factors, kernel->four_max);
+	for (int i = 0; i < MOST_LOWER; i++)
+		search->lower[i] = -INFINITY;
+	fm_screen_prepare(&search->query, query, matrix->num_factors, kernel->four_max,
+					  kernel->code_zero);
+}
+
+/* Ask for the rows that finishing this search will read. */
+static void
+fetch_pending(const FmScanMatrix *matrix, Search *search)
+{
+	sift_pending(search);
+	for (int32_t i = 0; i < search->num_pending; i++)
+		prefetch_row(matrix, fm_scan_items(matrix)[search->pending[i].place]);
 }
 
 static int32_t
 finish_search(const FmScanMatrix *matrix, Search *search)
 {
+	sift_pending(search);
 	rescore_pending(matrix, search);
 	return best_finish(&search->best);
 }
@@ -334,6 +342,7 @@ begin_screen(const FmScanMatrix *matrix, FmScreen *screen)
 	screen->num_groups = matrix->num_groups;
 	screen->codes = fm_scan_codes(matrix);
 	screen->scales = fm_scan_scales(matrix);
+	screen->per_scale = fm_scan_per_scale(matrix);
 	screen->biases = fm_scan_biases(matrix);
 	memset(screen->loaded, 0, sizeof(screen->loaded));
 }
@@ -358,11 +367,15 @@ static void
 search_blocks(const FmScanMatrix *matrix, int32_t from, int32_t to, FmScreenBlocks screen_blocks,
 			  FmScreen *screen, Search *const *searches, int count)
 {
+	const FmScanTile *tile = fm_scan_tiles(matrix) + from / FM_SCAN_TILE_BLOCKS;
 	FmSurvivors survivors[FM_SCAN_TILE_BLOCKS];
 	uint32_t blocks;
 
 	for (int i = 0; i < count; i++)
+	{
 		screen->threshold[i] = searches[i]->query.threshold;
+		screen->needed[i] = fm_screen_needed(&searches[i]->query, tile, screen->error[i]);
+	}
 	for (blocks = screen_blocks(screen, from, to, survivors); blocks != 0; blocks &= blocks - 1)
 	{
 		int b = __builtin_ctz(blocks);
@@ -458,6 +471,7 @@ search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *
 				load_codes(screen, j, kernel->width, &column[0]->query);
 				screen->error[j] = -INFINITY;
 				screen->threshold[j] = 0;
+				screen->needed[j] = INFINITY;
 			}
 			search_tile(matrix, t, kernel->screen_many, screen++, column, filled);
 			filled = 0;
@@ -496,7 +510,11 @@ fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t nu
 			search_tile_for_many(matrix, t, kernel, batch);
 		}
 		for (int32_t i = 0; i < batch->count; i++)
+		{
+			if (i + 1 < batch->count)
+				fetch_pending(matrix, &batch->searches[i + 1]);
 			counts[first + i] = finish_search(matrix, &batch->searches[i]);
+		}
 	}
 	host->release(host->ctx, batch);
 }

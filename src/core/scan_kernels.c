@@ -36,13 +36,37 @@ cpu_has_all(void)
 
 #if defined(__x86_64__)
 
-/* Lanes not below the threshold; shared by both AVX-512 kernels. */
+/* What both AVX-512 kernels share. */
+
+__attribute__((target("avx512f"))) static inline __m512i
+avx512_start(const int32_t *value)
+{
+	__m512i sum;
+
+	/* not _mm512_set1_epi32, which gcc (12) would have take the way of a general register */
+	__asm__("vpbroadcastd %1, %0" : "=v"(sum) : "m"(*value));
+	return sum;
+}
+
+__attribute__((target("avx512f"))) static inline __m512i
+avx512_both(__m512i sum, __m512i other)
+{
+	return _mm512_and_si512(sum, other);
+}
+
+__attribute__((target("avx512f"))) static inline bool
+avx512_is_negative(__m512i sum)
+{
+	return _mm512_cmplt_epi32_mask(sum, _mm512_setzero_si512()) == 0xffff;
+}
+
 __attribute__((target("avx512f"))) static inline uint32_t
-avx512_survivors(__m512i sum, float scale, float weight, const float *biases, float error,
-				 float threshold, float *upper)
+avx512_survivors(__m512i sum, int32_t cut, float scale, float weight, const float *biases,
+				 float error, float threshold, float *upper)
 {
 	__m512 bias = _mm512_mul_ps(_mm512_set1_ps(weight), _mm512_load_ps(biases));
-	__m512 score = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(scale), bias);
+	__m512 products = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, _mm512_set1_epi32(cut)));
+	__m512 score = _mm512_fmadd_ps(products, _mm512_set1_ps(scale), bias);
 
 	score = _mm512_add_ps(score, _mm512_set1_ps(error));
 	_mm512_store_ps(upper, score);
@@ -52,12 +76,6 @@ avx512_survivors(__m512i sum, float scale, float weight, const float *biases, fl
 #define AVX512VNNI_TARGET __attribute__((target("avx512f,avx512vnni")))
 
 typedef __m512i avx512vnni_Sum;
-
-AVX512VNNI_TARGET static inline __m512i
-avx512vnni_start(int32_t offset)
-{
-	return _mm512_set1_epi32(offset);
-}
 
 /*
  * Not _mm512_dpbusd_epi32, because gcc (12) would copy each sum before and after it, and load each
@@ -74,6 +92,9 @@ avx512vnni_add(__m512i sum, const uint8_t *codes, const int32_t *first, const in
 	return sum;
 }
 
+#define avx512vnni_start avx512_start
+#define avx512vnni_both avx512_both
+#define avx512vnni_is_negative avx512_is_negative
 #define avx512vnni_survivors avx512_survivors
 
 #define KERNEL(name) avx512vnni_##name
@@ -91,12 +112,6 @@ cpu_has_avx512vnni(void)
 #define AVX512_TARGET __attribute__((target("avx512f,avx512bw")))
 
 typedef __m512i avx512_Sum;
-
-AVX512_TARGET static inline __m512i
-avx512_start(int32_t offset)
-{
-	return _mm512_set1_epi32(offset);
-}
 
 AVX512_TARGET static inline __m512i
 avx512_add(__m512i sum, const uint8_t *codes, const int32_t *first, const int32_t *second)
@@ -129,9 +144,24 @@ typedef struct avx2_Sum
 } avx2_Sum;
 
 AVX2_TARGET static inline avx2_Sum
-avx2_start(int32_t offset)
+avx2_start(const int32_t *value)
 {
-	return (avx2_Sum){{_mm256_set1_epi32(offset), _mm256_set1_epi32(offset)}};
+	return (avx2_Sum){{_mm256_set1_epi32(*value), _mm256_set1_epi32(*value)}};
+}
+
+AVX2_TARGET static inline avx2_Sum
+avx2_both(avx2_Sum sum, avx2_Sum other)
+{
+	return (avx2_Sum){{_mm256_and_si256(sum.half[0], other.half[0]),
+					   _mm256_and_si256(sum.half[1], other.half[1])}};
+}
+
+AVX2_TARGET static inline bool
+avx2_is_negative(avx2_Sum sum)
+{
+	__m256i all = _mm256_and_si256(sum.half[0], sum.half[1]);
+
+	return _mm256_movemask_ps(_mm256_castsi256_ps(all)) == 0xff;
 }
 
 AVX2_TARGET static inline avx2_Sum
@@ -153,16 +183,16 @@ avx2_add(avx2_Sum sum, const uint8_t *codes, const int32_t *first, const int32_t
 }
 
 AVX2_TARGET static inline uint32_t
-avx2_survivors(avx2_Sum sum, float scale, float weight, const float *biases, float error,
-			   float threshold, float *upper)
+avx2_survivors(avx2_Sum sum, int32_t cut, float scale, float weight, const float *biases,
+			   float error, float threshold, float *upper)
 {
 	uint32_t mask = 0;
 
 	for (int h = 0; h < 2; h++)
 	{
 		__m256 bias = _mm256_mul_ps(_mm256_set1_ps(weight), _mm256_load_ps(biases + 8 * h));
-		__m256 score = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum.half[h]), _mm256_set1_ps(scale),
-									   bias);
+		__m256i products = _mm256_add_epi32(sum.half[h], _mm256_set1_epi32(cut));
+		__m256 score = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_set1_ps(scale), bias);
 		__m256 in;
 
 		score = _mm256_add_ps(score, _mm256_set1_ps(error));
@@ -192,15 +222,30 @@ typedef struct neon_Sum
 	int32x4_t quarter[4];
 } neon_Sum;
 
-/* Both NEON kernels make items' codes signed before they multiply, so there is nothing to offset. */
 static inline neon_Sum
-neon_start(int32_t offset)
+neon_start(const int32_t *value)
 {
-	(void) offset;
-	return (neon_Sum){{vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)}};
+	const int32x4_t start = vdupq_n_s32(*value);
+
+	return (neon_Sum){{start, start, start, start}};
 }
 
-/* Four codes of four items. */
+static inline neon_Sum
+neon_both(neon_Sum sum, neon_Sum other)
+{
+	for (int i = 0; i < 4; i++)
+		sum.quarter[i] = vandq_s32(sum.quarter[i], other.quarter[i]);
+	return sum;
+}
+
+static inline bool
+neon_is_negative(neon_Sum sum)
+{
+	return vmaxvq_s32(vandq_s32(vandq_s32(sum.quarter[0], sum.quarter[1]),
+								vandq_s32(sum.quarter[2], sum.quarter[3]))) < 0;
+}
+
+/* Four codes of four items, made signed. */
 static inline int8x16_t
 neon_signed_codes(const uint8_t *codes)
 {
@@ -230,8 +275,8 @@ neon_add(neon_Sum sum, const uint8_t *codes, const int32_t *first, const int32_t
 }
 
 static inline uint32_t
-neon_survivors(neon_Sum sum, float scale, float weight, const float *biases, float error,
-			   float threshold, float *upper)
+neon_survivors(neon_Sum sum, int32_t cut, float scale, float weight, const float *biases,
+			   float error, float threshold, float *upper)
 {
 	static const uint32_t lane_bit[4] = {1, 2, 4, 8};
 	uint32_t mask = 0;
@@ -239,7 +284,8 @@ neon_survivors(neon_Sum sum, float scale, float weight, const float *biases, flo
 	for (int i = 0; i < 4; i++)
 	{
 		float32x4_t bias = vmulq_n_f32(vld1q_f32(biases + 4 * i), weight);
-		float32x4_t score = vfmaq_n_f32(bias, vcvtq_f32_s32(sum.quarter[i]), scale);
+		int32x4_t products = vaddq_s32(sum.quarter[i], vdupq_n_s32(cut));
+		float32x4_t score = vfmaq_n_f32(bias, vcvtq_f32_s32(products), scale);
 		uint32x4_t out;
 
 		score = vaddq_f32(score, vdupq_n_f32(error));
@@ -262,6 +308,8 @@ neon_survivors(neon_Sum sum, float scale, float weight, const float *biases, flo
 #define NEONDOT_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
 #define neondot_Sum neon_Sum
 #define neondot_start neon_start
+#define neondot_both neon_both
+#define neondot_is_negative neon_is_negative
 #define neondot_survivors neon_survivors
 
 NEONDOT_TARGET static inline neon_Sum
@@ -311,11 +359,27 @@ typedef struct c_Sum
 } c_Sum;
 
 static inline c_Sum
-c_start(int32_t offset)
+c_start(const int32_t *value)
 {
-	const c_Lanes start = {offset, offset, offset, offset};
+	const c_Lanes start = {*value, *value, *value, *value};
 
 	return (c_Sum){{start, start, start, start}};
+}
+
+static inline c_Sum
+c_both(c_Sum sum, c_Sum other)
+{
+	for (int i = 0; i < 4; i++)
+		sum.quarter[i] &= other.quarter[i];
+	return sum;
+}
+
+static inline bool
+c_is_negative(c_Sum sum)
+{
+	c_Lanes all = sum.quarter[0] & sum.quarter[1] & sum.quarter[2] & sum.quarter[3];
+
+	return (all[0] & all[1] & all[2] & all[3]) < 0;
 }
 
 static inline c_Lanes
@@ -349,14 +413,15 @@ c_add(c_Sum sum, const uint8_t *codes, const int32_t *first, const int32_t *seco
 }
 
 static inline uint32_t
-c_survivors(c_Sum sum, float scale, float weight, const float *biases, float error, float threshold,
-			float *upper)
+c_survivors(c_Sum sum, int32_t cut, float scale, float weight, const float *biases, float error,
+			float threshold, float *upper)
 {
 	uint32_t mask = 0;
 
 	for (int lane = 0; lane < FM_SCAN_LANES; lane++)
 	{
-		float score = (float) sum.quarter[lane / 4][lane % 4] * scale + weight * biases[lane];
+		float products = (float) (sum.quarter[lane / 4][lane % 4] + cut);
+		float score = products * scale + weight * biases[lane];
 
 		upper[lane] = score + error;
 		mask |= (uint32_t) !(upper[lane] < threshold) << lane;
@@ -369,9 +434,9 @@ c_survivors(c_Sum sum, float scale, float weight, const float *biases, float err
 #define KERNEL_WIDTH 2
 #include "core/scan_kernel.h"
 
-#define KERNEL_ENTRY(name, four_max, width)                                                        \
+#define KERNEL_ENTRY(name, four_max, zero, width)                                                  \
 	{                                                                                              \
-#name, cpu_has_##name, four_max, width, name##_screen_one, name##_screen_many              \
+#name, cpu_has_##name, four_max, zero, width, name##_screen_one, name##_screen_many        \
 	}
 
 #define cpu_has_neon cpu_has_all
@@ -380,16 +445,16 @@ c_survivors(c_Sum sum, float scale, float weight, const float *biases, float err
 /* Best first. */
 static const FmScanKernel kernels[] = {
 #if defined(__x86_64__)
-	KERNEL_ENTRY(avx512vnni, 0, 8),
-	KERNEL_ENTRY(avx512, SUM_OF_FOUR_MAX, 8),
-	KERNEL_ENTRY(avx2, SUM_OF_FOUR_MAX, 4),
+	KERNEL_ENTRY(avx512vnni, 0, FM_SCAN_CODE_ZERO, 8),
+	KERNEL_ENTRY(avx512, SUM_OF_FOUR_MAX, FM_SCAN_CODE_ZERO, 8),
+	KERNEL_ENTRY(avx2, SUM_OF_FOUR_MAX, FM_SCAN_CODE_ZERO, 4),
 #elif defined(__aarch64__)
 #ifdef HAVE_NEONDOT
-	KERNEL_ENTRY(neondot, 0, 4),
+	KERNEL_ENTRY(neondot, 0, 0, 4),
 #endif
-	KERNEL_ENTRY(neon, 0, 4),
+	KERNEL_ENTRY(neon, 0, 0, 4),
 #endif
-	KERNEL_ENTRY(c, 0, 2),
+	KERNEL_ENTRY(c, 0, FM_SCAN_CODE_ZERO, 2),
 };
 
 #define NUM_KERNELS (sizeof(kernels) / sizeof(kernels[0]))

@@ -13,8 +13,9 @@
 typedef struct FmScreen
 {
 	int num_groups;
-	const uint8_t *codes; /* of all items, as are the next two */
+	const uint8_t *codes; /* of all items, as are the next three */
 	const float *scales;
+	const double *per_scale;
 	const float *biases;
 	const FmScreenQuery *loaded[FM_SCREEN_MAX_WIDTH]; /* whose codes are here */
 	int32_t offset[FM_SCREEN_MAX_WIDTH];			  /* of each query */
@@ -22,6 +23,7 @@ typedef struct FmScreen
 	float bias_weight[FM_SCREEN_MAX_WIDTH];
 	float error[FM_SCREEN_MAX_WIDTH]; /* for this tile */
 	float threshold[FM_SCREEN_MAX_WIDTH];
+	double needed[FM_SCREEN_MAX_WIDTH]; /* of this tile, to reach the threshold */
 	/* FM_SCAN_GROUP codes of each query, the next ones of each, and so on: [group × width + query] */
 	int32_t groups[FM_SCAN_MAX_GROUPS * FM_SCREEN_MAX_WIDTH];
 } FmScreen;
@@ -46,8 +48,9 @@ typedef struct FmScanKernel
 {
 	const char *name;
 	bool (*runs_here)(void);
-	int four_max; /* for fm_screen_prepare */
-	int width;	  /* queries that `screen_many` takes */
+	int four_max;  /* this and the next one for fm_screen_prepare */
+	int code_zero; /* 0 if it makes the codes of items signed, else FM_SCAN_CODE_ZERO */
+	int width;	   /* queries that `screen_many` takes */
 	FmScreenBlocks screen_one;
 	FmScreenBlocks screen_many;
 } FmScanKernel;

@@ -70,6 +70,8 @@ lay_out(FmScanMatrix *matrix, int32_t num_items, int num_factors)
 		!add_array(&bytes, &matrix->biases_offset, blocks, LANES * sizeof(float)) ||
 		!add_array(&bytes, &matrix->items_offset, blocks, LANES * sizeof(int32_t)) ||
 		!add_array(&bytes, &matrix->scales_offset, blocks, sizeof(float)) ||
+		!add_array(&bytes, &matrix->per_scale_offset, tiles,
+				   FM_SCAN_TILE_BLOCKS * sizeof(double)) ||
 		!add_array(&bytes, &matrix->tiles_offset, tiles, sizeof(FmScanTile)))
 		return 0;
 	return bytes;
@@ -213,6 +215,7 @@ encode_block(FmScanMatrix *matrix, int32_t block)
 	if (scale < FLT_MIN)
 		scale = 0; /* a denormal one might read as zero later, and all is rest then anyway */
 	fm_scan_scales(matrix)[block] = scale;
+	fm_scan_per_scale(matrix)[block] = scale > 0 ? 1 / (double) scale : 0;
 	for (int lane = 0; lane < LANES; lane++)
 	{
 		float v[FM_SCAN_MAX_FACTORS] = {0};
@@ -243,6 +246,8 @@ fm_scan_matrix_finish(FmScanMatrix *matrix)
 
 		tile->rest = fmaxf(tile->rest, encode_block(matrix, block));
 	}
+	for (int32_t block = matrix->num_blocks; block % FM_SCAN_TILE_BLOCKS != 0; block++)
+		fm_scan_per_scale(matrix)[block] = 0;
 }
 
 int32_t

@@ -2,7 +2,7 @@
  * The inside of a loaded matrix, for the files of the scan alone: what stands where, and what each
  * number promises. Everybody else sees core/scan.h.
  *
- *     FmScanMatrix | rows | codes | biases | items | scales | tiles
+ *     FmScanMatrix | rows | codes | biases | items | scales | per_scale | tiles
  *
  * `rows` are the floats as they were set, an item after the other: exact scores read them. The rest
  * is the screen's. There the items have another order, that of their places: FM_SCAN_LANES places
@@ -43,12 +43,13 @@ struct FmScanMatrix
 	int32_t num_factors;
 	int32_t num_blocks;
 	int32_t num_tiles;
-	int32_t num_groups;	  /* of FM_SCAN_GROUP entries; an even number, padded with zeros */
-	size_t rows_offset;	  /* from the start of this struct, multiples of 64, as are all below */
-	size_t codes_offset;  /* block × num_groups × FM_SCAN_GROUP_BYTES bytes */
-	size_t biases_offset; /* a float a place */
-	size_t items_offset;  /* an int32_t a place */
-	size_t scales_offset; /* a float a block: 0 or a normal number */
+	int32_t num_groups;		 /* of FM_SCAN_GROUP entries; an even number, padded with zeros */
+	size_t rows_offset;		 /* from the start of this struct, multiples of 64, as are all below */
+	size_t codes_offset;	 /* block × num_groups × FM_SCAN_GROUP_BYTES bytes */
+	size_t biases_offset;	 /* a float a place */
+	size_t items_offset;	 /* an int32_t a place */
+	size_t scales_offset;	 /* a float a block: 0 or a normal number */
+	size_t per_scale_offset; /* a double a block, of full tiles: 1 / scale, or 0 */
 	size_t tiles_offset;
 };
 
@@ -98,6 +99,12 @@ static inline float *
 fm_scan_scales(const FmScanMatrix *matrix)
 {
 	return (float *) ((char *) matrix + matrix->scales_offset);
+}
+
+static inline double *
+fm_scan_per_scale(const FmScanMatrix *matrix)
+{
+	return (double *) ((char *) matrix + matrix->per_scale_offset);
 }
 
 static inline FmScanTile *

@@ -18,7 +18,19 @@
  * 8 u (M + B) in all, and less than 2 u of the error itself. The exact score is a double sum, which
  * is above the real one by at most 2^-42 (‖φ‖·‖ψ‖ + B): another u of that is more than enough. That
  * gives the factors in fm_screen_prepare, which are then taken 2^-16 larger, for their own rounding,
- * that of the error's sum, and the 2 u of it.
+ * that of the error's sum, and the 2 u of it. All of this bounds the screened score on the other side
+ * too, with room for one more addition: upper - 2·error, in float, is no more than the exact score.
+ *
+ * Most items are dropped before that, without rounding in float: as t·s·⟨φ̂, ψ̂⟩ + β·bias + error < τ,
+ * τ being the threshold, is what drops an item, so does
+ *
+ *     ⟨φ̂, ψ̂⟩  <  (τ - error - max β·bias) / t / s,
+ *
+ * the maximum being that of the tile. The right side is computed in double. Where it matters, that is
+ * where it is no more than the left side may be, |τ| is at most M + B + error, so that rounding moves
+ * it by less than 2^-48 (M + B + error) / t / s, of which the unused 7 u (M + B) and the 2 u of the
+ * error are a multiple; and by 2^-51 of itself, for which the cut is rounded down by more than 1. A
+ * scale or unit of 0 gives a cut below 0, which is what all codes being 0 cannot be below.
  *
  * Underflow. An operation may lose up to the least normal float, and so may each number read, for a
  * library in the same process may have switched the CPU to flush denormals to zero. t and s are
@@ -57,7 +69,7 @@ choose_unit(const float *query, int num_factors, int four_max)
 
 /* Code φ; returns the squares of ‖t·φ̂‖ and ‖p‖. */
 static void
-code_query(FmScreenQuery *screen, int num_factors, double *coded, double *rest)
+code_query(FmScreenQuery *screen, int num_factors, int code_zero, double *coded, double *rest)
 {
 	int32_t sum = 0;
 
@@ -75,11 +87,12 @@ code_query(FmScreenQuery *screen, int num_factors, double *coded, double *rest)
 	}
 	for (int f = num_factors; f % (2 * FM_SCAN_GROUP) != 0; f++)
 		screen->codes[f] = 0;
-	screen->offset = -FM_SCAN_CODE_ZERO * sum;
+	screen->offset = -code_zero * sum;
 }
 
 void
-fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, int four_max)
+fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, int four_max,
+				  int code_zero)
 {
 	const double u = FM_UNIT_ROUNDOFF;
 	const double beta = fabs((double) query[num_factors]);
@@ -90,7 +103,8 @@ fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, in
 
 	screen->query = query;
 	screen->unit = choose_unit(query, num_factors, four_max);
-	code_query(screen, num_factors, &coded, &rest);
+	screen->per_unit = screen->unit > 0 ? 1 / (double) screen->unit : 0;
+	code_query(screen, num_factors, code_zero, &coded, &rest);
 	for (int f = 0; f < num_factors; f++)
 		squares += (double) query[f] * (double) query[f];
 	coded = sqrt(coded);
@@ -120,11 +134,4 @@ fm_screen_raise_threshold(FmScreenQuery *screen, double threshold)
 		nearest = nextafterf(nearest, -INFINITY);
 	if (nearest > screen->threshold)
 		screen->threshold = nearest;
-}
-
-/* The bound holds on either side of the screened score. */
-double
-fm_screen_lower(float upper, float error)
-{
-	return (double) upper - 2 * (double) error;
 }

@@ -500,7 +500,7 @@ test_large_batch(void)
 {
 	Case c = make_case(3000, 10, 0);
 
-	ok(batch_holds(&c, 0, 200, 20), "a batch of 200 queries");
+	ok(batch_holds(&c, 0, 600, 20), "a batch of 600 queries");
 	free_case(&c);
 }
 
