@@ -54,7 +54,8 @@ enum
 	COL_LEVEL_TABLE,
 	COL_USER_FEATURES,
 	COL_ITEM_FEATURES,
-	COL_HISTORY
+	COL_HISTORY,
+	COL_UNOBSERVED_WEIGHT
 };
 
 Oid
@@ -76,7 +77,8 @@ lookup_query(Oid schema)
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
-		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history "
+		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history, "
+		"unobserved_weight "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -133,6 +135,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->iterations = integer_column(COL_ITERATIONS, 0);
 	definition->l2_reg_w = real_column(COL_L2_REG_W);
 	definition->l2_reg_v = real_column(COL_L2_REG_V);
+	definition->unobserved_weight = real_column(COL_UNOBSERVED_WEIGHT);
 	definition->init_stdev = real_column(COL_INIT_STDEV);
 	definition->test_size = real_column(COL_TEST_SIZE);
 	definition->seed = DatumGetInt64(fm_spi_value_not_null(0, COL_SEED));
