@@ -264,20 +264,28 @@ static void
 check_something_read(const FmDefinition *definition, const FmReading *reading)
 {
 	const char *relation = get_rel_name(definition->ratings);
-	char *or_weight = definition->weight_column == NULL
-						  ? ""
-						  : psprintf(", or no weight in column \"%s\"", definition->weight_column);
+	StringInfoData columns;
 
 	if (reading->triples.count == 0 && reading->skipped == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("relation \"%s\" has no rows to train on", relation)));
 	if (reading->triples.count == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("relation \"%s\" has no ratings to train on", relation),
-				 errdetail("Each of its %lld rows has NULL in column \"%s\", \"%s\" or \"%s\"%s.",
-						   (long long) reading->skipped, definition->user_column,
-						   definition->item_column, definition->rating_column, or_weight)));
+	{
+		initStringInfo(&columns);
+		appendStringInfo(&columns, "\"%s\"", definition->user_column);
+		if (fm_is_ranking(definition->task))
+			appendStringInfo(&columns, " or \"%s\"", definition->item_column);
+		else
+			appendStringInfo(&columns, ", \"%s\" or \"%s\"", definition->item_column,
+							 definition->rating_column);
+		if (definition->weight_column != NULL)
+			appendStringInfo(&columns, ", or no weight in column \"%s\"",
+							 definition->weight_column);
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("relation \"%s\" has no ratings to train on", relation),
+						errdetail("Each of its %lld rows has NULL in column %s.",
+								  (long long) reading->skipped, columns.data)));
+	}
 	if (reading->min == reading->max && !fm_is_ranking(definition->task))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),

@@ -14,6 +14,7 @@
 #include "core/ratings.h"
 #include "sql.h"
 #include "storage/lock.h"
+#include "store.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -55,7 +56,8 @@ enum
 	COL_USER_FEATURES,
 	COL_ITEM_FEATURES,
 	COL_HISTORY,
-	COL_UNOBSERVED_WEIGHT
+	COL_UNOBSERVED_WEIGHT,
+	COL_ATTACHED
 };
 
 Oid
@@ -78,7 +80,7 @@ lookup_query(Oid schema)
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
 		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history, "
-		"unobserved_weight "
+		"unobserved_weight, attached "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -100,13 +102,22 @@ real_column(int column)
 	return isnull ? NAN : DatumGetFloat4(value);
 }
 
-static int
-integer_column(int column, int if_null)
+static int64
+bigint_column(int column)
 {
 	bool isnull;
 	Datum value = fm_spi_value(0, column, &isnull);
 
-	return isnull ? if_null : DatumGetInt32(value);
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static bool
+boolean_column(int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
 }
 
 static Oid
@@ -118,17 +129,26 @@ relation_column(int column)
 	return isnull ? InvalidOid : DatumGetObjectId(value);
 }
 
+static int
+integer_column(int column, int if_null)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return isnull ? if_null : DatumGetInt32(value);
+}
+
 static void
 read_definition(FmDefinition *definition, MemoryContext context)
 {
-	definition->ratings = DatumGetObjectId(fm_spi_value_not_null(0, COL_RATINGS));
+	definition->ratings = relation_column(COL_RATINGS);
 	definition->user_column = string_column(COL_USER_COLUMN, context);
 	definition->item_column = string_column(COL_ITEM_COLUMN, context);
 	definition->rating_column = string_column(COL_RATING_COLUMN, context);
 	definition->weight_column = string_column(COL_WEIGHT_COLUMN, context);
 	definition->features[FM_USERS] = relation_column(COL_USER_FEATURES);
 	definition->features[FM_ITEMS] = relation_column(COL_ITEM_FEATURES);
-	definition->history = DatumGetBool(fm_spi_value_not_null(0, COL_HISTORY));
+	definition->history = boolean_column(COL_HISTORY);
 	definition->task = string_column(COL_TASK, context);
 	definition->solver = string_column(COL_SOLVER, context);
 	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);
@@ -138,7 +158,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->unobserved_weight = real_column(COL_UNOBSERVED_WEIGHT);
 	definition->init_stdev = real_column(COL_INIT_STDEV);
 	definition->test_size = real_column(COL_TEST_SIZE);
-	definition->seed = DatumGetInt64(fm_spi_value_not_null(0, COL_SEED));
+	definition->seed = bigint_column(COL_SEED);
 	definition->workers = integer_column(COL_WORKERS, -1);
 }
 
@@ -177,7 +197,8 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
 		model->level_table = relation_column(COL_LEVEL_TABLE);
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
-		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
+		model->stamp = bigint_column(COL_STAMP);
+		model->attached = boolean_column(COL_ATTACHED);
 		model->uncommitted = TransactionIdIsCurrentTransactionId(
 			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
 		model->keep_versions = integer_column(COL_KEEP_VERSIONS, 0);
@@ -186,6 +207,8 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		read_definition(&model->definition, context);
 	}
 	SPI_freetuptable(SPI_tuptable);
+	if (found && model->attached)
+		fm_store_read_pointer(model);
 	return found && OidIsValid(model->owner);
 }
 
@@ -266,6 +289,17 @@ fm_model_check_owner(const FmModel *model)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of model \"%s\"", model->name),
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(model->owner, false))));
+}
+
+void
+fm_model_check_not_attached(const FmModel *model)
+{
+	if (model->attached)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is attached: its versions come from elsewhere", model->name),
+				 errhint("Do it where they come from; or fm_drop('%s') here, and train another.",
+						 model->name)));
 }
 
 /*

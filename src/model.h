@@ -11,7 +11,7 @@
 /* What fm_train was told, or was told last time. Strings are palloc'd. */
 typedef struct FmDefinition
 {
-	Oid ratings;
+	Oid ratings; /* InvalidOid: of an attached model, none */
 	char *user_column;
 	char *item_column;
 	char *rating_column;
@@ -55,7 +55,8 @@ typedef struct FmModel
 	Oid item_table;
 	Oid matrix_table;
 	Oid level_table;  /* InvalidOid until the model is first trained with features */
-	int version;	  /* the active one */
+	bool attached;	  /* its tables are filled from elsewhere, and say what is active */
+	int version;	  /* the active one; 0: none has arrived yet */
 	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
 	bool uncommitted; /* published by the current transaction */
 	int keep_versions;
@@ -105,6 +106,9 @@ extern void fm_model_missing(const char *name) pg_attribute_noreturn();
 
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);
+
+/* Errors if the model's versions come from elsewhere. */
+extern void fm_model_check_not_attached(const FmModel *model);
 
 /* Errors unless the role may read every table of the model, rows unrestricted. */
 extern void fm_model_check_readable(const FmModel *model, Oid role);

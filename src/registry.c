@@ -133,18 +133,20 @@ fm_registry_notify(const char *name, int version)
 	Async_Notify("fmtopx", payload.data);
 }
 
-void
+int64
 fm_registry_activate(Oid schema, const char *name, int version)
 {
 	Arguments arguments = {0};
+	int64 stamp = next_stamp();
 
 	add_text(&arguments, name);
 	add_integer(&arguments, version, false);
-	add_bigint(&arguments, next_stamp());
+	add_bigint(&arguments, stamp);
 	run_as_registry_owner(schema, "fm_model",
 						  "UPDATE %s SET active_version = $2, stamp = $3 WHERE model = $1",
 						  &arguments);
 	fm_registry_notify(name, version);
+	return stamp;
 }
 
 void
@@ -181,6 +183,48 @@ fm_registry_number_run(Oid schema, FmRun *run)
 	run->stamp = next_stamp();
 }
 
+static void
+add_tables(Arguments *arguments, const FmModel *model)
+{
+	add_relation(arguments, model->version_table);
+	add_relation(arguments, model->user_table);
+	add_relation(arguments, model->item_table);
+	add_relation(arguments, model->matrix_table);
+}
+
+void
+fm_registry_attach_model(Oid schema, const FmModel *model)
+{
+	const FmDefinition *definition = &model->definition;
+	Arguments arguments = {0};
+
+	add_text(&arguments, model->name);
+	add_tables(&arguments, model);
+	add_relation(&arguments, definition->ratings);
+	add_text(&arguments, definition->user_column);
+	add_text(&arguments, definition->item_column);
+	add_text(&arguments, definition->rating_column);
+	run_as_registry_owner(schema, "fm_model",
+						  "INSERT INTO %s (model, version_table, user_table, item_table, "
+						  "matrix_table, ratings, user_column, item_column, rating_column, "
+						  "attached) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, true)",
+						  &arguments);
+}
+
+char *
+fm_registry_tables_model(Oid schema, const FmModel *model)
+{
+	Arguments arguments = {0};
+
+	add_tables(&arguments, model);
+	run_as_registry_owner(schema, "fm_model",
+						  "SELECT model FROM %s WHERE ARRAY[$1, $2, $3, $4]::oid[] && "
+						  "ARRAY[version_table, user_table, item_table, matrix_table]::oid[]",
+						  &arguments);
+	return SPI_processed == 0 ? NULL
+							  : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
 void
 fm_registry_save_model(Oid schema, const FmModel *model)
 {
@@ -188,10 +232,7 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	Arguments arguments = {0};
 
 	add_text(&arguments, model->name);
-	add_relation(&arguments, model->version_table);
-	add_relation(&arguments, model->user_table);
-	add_relation(&arguments, model->item_table);
-	add_relation(&arguments, model->matrix_table);
+	add_tables(&arguments, model);
 	add_integer(&arguments, model->version, false);
 	add_bigint(&arguments, model->stamp);
 	add_relation(&arguments, definition->ratings);

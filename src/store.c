@@ -9,7 +9,11 @@
  */
 #include "store.h"
 
+#include "access/relation.h"
+#include "access/sysattr.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "realarray.h"
 #include "sql.h"
@@ -19,6 +23,7 @@
 #include "utils/lsyscache.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 #define MATRIX_BLOCK_ITEMS 8192
@@ -70,8 +75,13 @@ create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 								id_column),
 					   0, NULL, NULL, NULL, false);
 	else
+	{
 		fm_spi_execute(psprintf("CREATE INDEX ON %s USING hash (%s)", relation, id_column), 0, NULL,
 					   NULL, NULL, false);
+		/* or nothing could be deleted while it is published to a subscriber */
+		fm_spi_execute(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", relation), 0, NULL, NULL,
+					   NULL, false);
+	}
 }
 
 static Oid
@@ -97,7 +107,9 @@ fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
 		model, namespace, "version",
 		"version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
 		"b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
-		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL",
+		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL, "
+		"users integer NOT NULL, items integer NOT NULL, stamp bigint NOT NULL, "
+		"activation bigint NOT NULL",
 		"global bias b and the range of the ratings, a row a version");
 	model->user_table = create_entity_table(model, namespace, "user", user_type);
 	model->item_table = create_entity_table(model, namespace, "item", item_type);
@@ -215,25 +227,121 @@ insert_entity_rows(const EntityRows *rows, int version)
 	tuplestore_end(store);
 }
 
-static void
-insert_version_row(const FmModel *model, int version, const FmResult *result)
+/* What the version activated next gets for `activation`. */
+static char *
+next_activation(const FmModel *model)
 {
-	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID,	FLOAT8OID,
-				   FLOAT4OID, FLOAT4OID, FLOAT8OID, FLOAT8OID};
+	return psprintf("(SELECT coalesce(max(activation), 0) + 1 FROM %s)",
+					fm_relation_sql(model->version_table));
+}
+
+void
+fm_store_version_row(const FmModel *model, int version, int64 stamp, const FmResult *result)
+{
+	const FmReading *reading = result->load->reading;
+	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID,
+				   FLOAT8OID, FLOAT8OID, INT4OID, INT4OID,	 INT8OID};
 	Datum values[] = {Int32GetDatum(version),
 					  CStringGetTextDatum(model->definition.task),
 					  Int32GetDatum(result->parameters->num_factors),
 					  Float8GetDatum(result->parameters->b),
-					  Float4GetDatum(result->load->reading->min),
-					  Float4GetDatum(result->load->reading->max),
+					  Float4GetDatum(reading->min),
+					  Float4GetDatum(reading->max),
 					  Float8GetDatum(result->rating_mean),
-					  Float8GetDatum(result->parameters->score_variance)};
+					  Float8GetDatum(result->parameters->score_variance),
+					  Int32GetDatum(fm_idmap_count(reading->users)),
+					  Int32GetDatum(fm_idmap_count(reading->items)),
+					  Int64GetDatum(stamp)};
 
 	fm_spi_execute(
 		psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
-				 "rating_mean, score_variance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-				 fm_relation_sql(model->version_table)),
+				 "rating_mean, score_variance, users, items, stamp, activation) "
+				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, %s)",
+				 fm_relation_sql(model->version_table), next_activation(model)),
 		lengthof(values), types, values, NULL, false);
+}
+
+void
+fm_store_activate(const FmModel *model, int version, int64 stamp)
+{
+	Oid types[] = {INT4OID, INT8OID};
+	Datum values[] = {Int32GetDatum(version), Int64GetDatum(stamp)};
+
+	fm_spi_execute(psprintf("UPDATE %s SET stamp = $2, activation = %s WHERE version = $1",
+							fm_relation_sql(model->version_table), next_activation(model)),
+				   lengthof(values), types, values, NULL, false);
+}
+
+typedef struct PointerColumns
+{
+	AttrNumber version;
+	AttrNumber stamp;
+	AttrNumber activation;
+} PointerColumns;
+
+static AttrNumber
+column_of_type(Oid table, const char *column, Oid type)
+{
+	AttrNumber number = get_attnum(table, column);
+
+	return number > 0 && get_atttype(table, number) == type ? number : InvalidAttrNumber;
+}
+
+static bool
+find_pointer_columns(Relation table, PointerColumns *columns)
+{
+	Oid oid = RelationGetRelid(table);
+
+	columns->version = column_of_type(oid, "version", INT4OID);
+	columns->stamp = column_of_type(oid, "stamp", INT8OID);
+	columns->activation = column_of_type(oid, "activation", INT8OID);
+	return table->rd_rel->relkind == RELKIND_RELATION && columns->version > 0 &&
+		   columns->stamp > 0 && columns->activation > 0;
+}
+
+/* Point at the row's version, if it was activated after the latest so far. */
+static void
+consider_row(TupleTableSlot *row, const PointerColumns *columns, FmModel *model, int64 *latest)
+{
+	bool nulls[4];
+	Datum version = slot_getattr(row, columns->version, &nulls[0]);
+	Datum stamp = slot_getattr(row, columns->stamp, &nulls[1]);
+	Datum activation = slot_getattr(row, columns->activation, &nulls[2]);
+	Datum xmin = slot_getsysattr(row, MinTransactionIdAttributeNumber, &nulls[3]);
+
+	if (nulls[0] || nulls[1] || nulls[2] || DatumGetInt64(activation) <= *latest)
+		return;
+	*latest = DatumGetInt64(activation);
+	model->version = DatumGetInt32(version);
+	model->stamp = DatumGetInt64(stamp);
+	model->uncommitted = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
+/*
+ * Without a query: that would cost more than all else of a question, and whatever the owner has made of his table
+ * must neither run nor fail in the views, which are everybody's.
+ */
+void
+fm_store_read_pointer(FmModel *model)
+{
+	Relation table = try_relation_open(model->version_table, AccessShareLock);
+	PointerColumns columns;
+	int64 latest = 0;
+
+	model->version = 0;
+	if (table == NULL)
+		return;
+	if (find_pointer_columns(table, &columns))
+	{
+		TupleTableSlot *row = table_slot_create(table, NULL);
+		TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+
+		while (table_scan_getnextslot(scan, ForwardScanDirection, row))
+			consider_row(row, &columns, model, &latest);
+		table_endscan(scan);
+		ExecDropSingleTupleTableSlot(row);
+	}
+	relation_close(table, NoLock);
 }
 
 static void
@@ -394,7 +502,6 @@ fm_store_version(FmModel *model, Oid extension_schema, int version, const FmResu
 						result->item_canonical, parameters->item_w,
 						parameters->item_v,		parameters->num_factors};
 
-	insert_version_row(model, version, result);
 	insert_entity_rows(&users, version);
 	insert_entity_rows(&items, version);
 	insert_levels(model, version, result);

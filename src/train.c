@@ -288,12 +288,13 @@ is_refused(Oid schema, const FmModel *model, FmRun *run)
 
 /* Point at the version that has been stored, and let go of those that are one too many. */
 static void
-publish(Oid schema, FmModel *model, const FmRun *run)
+publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result)
 {
 	/* somebody may have activated another since the training began */
 	int previous_version = fm_registry_lock_pointer(schema, model->name);
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
+	fm_store_version_row(model, run->version, run->stamp, result);
 	if (previous_version > 0)
 		fm_store_keep(model, run->version, previous_version, model->keep_versions);
 	fm_restore_role(&previous);
@@ -364,7 +365,7 @@ fm_training_write(FmTraining *training)
 	{
 		fm_store_version(model, training->schema, training->run->version, &result);
 		fm_restore_role(&previous);
-		publish(training->schema, model, training->run);
+		publish(training->schema, model, training->run, &result);
 	}
 	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
@@ -453,7 +454,10 @@ fm_train(PG_FUNCTION_ARGS)
 		exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
 	}
 	if (exists)
+	{
+		fm_model_check_not_attached(&model);
 		fm_model_check_tables(&model);
+	}
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
 	if (!exists)
 	{
