@@ -102,6 +102,8 @@ typedef struct FmHalfStep
 	const float *other_rows;
 	int num_terms;
 	FmBlockTerm terms[FM_BLOCK_TERMS];
+	const float
+		*base; /* what an entity's Gram matrix starts from, stride × stride, or NULL: zeros */
 
 	/* The noise precision of an entity's ratings is noise_precision, times its own share if given.
 	 */
@@ -115,6 +117,7 @@ typedef struct FmHalfStep
 	const float *covariate;	   /* by entity, or NULL */
 	const float *prior_offset; /* rows by entity of v, then w, added to the mean; or NULL */
 	bool prior_by_count;	   /* multiply the precision by the root of the ratings' total weight */
+	double prior_count_base;   /* and this */
 
 	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */
 
