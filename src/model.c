@@ -110,6 +110,15 @@ bigint_column(int column)
 	return isnull ? 0 : DatumGetInt64(value);
 }
 
+static bool
+boolean_column(int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 static Oid
 relation_column(int column)
 {
@@ -138,7 +147,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->weight_column = string_column(COL_WEIGHT_COLUMN, context);
 	definition->features[FM_USERS] = relation_column(COL_USER_FEATURES);
 	definition->features[FM_ITEMS] = relation_column(COL_ITEM_FEATURES);
-	definition->history = DatumGetBool(fm_spi_value_not_null(0, COL_HISTORY));
+	definition->history = boolean_column(COL_HISTORY);
 	definition->task = string_column(COL_TASK, context);
 	definition->solver = string_column(COL_SOLVER, context);
 	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);
@@ -187,7 +196,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->level_table = relation_column(COL_LEVEL_TABLE);
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
 		model->stamp = bigint_column(COL_STAMP);
-		model->attached = DatumGetBool(fm_spi_value_not_null(0, COL_ATTACHED));
+		model->attached = boolean_column(COL_ATTACHED);
 		model->uncommitted = TransactionIdIsCurrentTransactionId(
 			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
 		model->keep_versions = integer_column(COL_KEEP_VERSIONS, 0);
