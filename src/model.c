@@ -56,6 +56,7 @@ enum
 	COL_USER_FEATURES,
 	COL_ITEM_FEATURES,
 	COL_HISTORY,
+	COL_UNOBSERVED_WEIGHT,
 	COL_ATTACHED
 };
 
@@ -79,7 +80,7 @@ lookup_query(Oid schema)
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
 		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history, "
-		"attached "
+		"unobserved_weight, attached "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -154,6 +155,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->iterations = integer_column(COL_ITERATIONS, 0);
 	definition->l2_reg_w = real_column(COL_L2_REG_W);
 	definition->l2_reg_v = real_column(COL_L2_REG_V);
+	definition->unobserved_weight = real_column(COL_UNOBSERVED_WEIGHT);
 	definition->init_stdev = real_column(COL_INIT_STDEV);
 	definition->test_size = real_column(COL_TEST_SIZE);
 	definition->seed = bigint_column(COL_SEED);

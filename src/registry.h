@@ -29,7 +29,8 @@ typedef struct FmRun
 	FmErrorSums test;		   /* count 0: nothing was held out */
 	FmLabelSums *train_labels; /* instead, of a classification; or NULL */
 	FmLabelSums *test_labels;
-	bool refused; /* not published, for the reason in message */
+	FmRankingSums test_ranking; /* instead, of a ranking, but for the count in test */
+	bool refused;				/* not published, for the reason in message */
 	char message[200];
 } FmRun;
 

@@ -15,6 +15,7 @@
 #include "budget.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "core/ranking.h"
 #include "core/solver.h"
 #include "definition.h"
 #include "host_pg.h"
@@ -31,6 +32,9 @@ PG_FUNCTION_INFO_V1(fm_train);
 
 /* A worker is not worth its start for fewer. */
 #define RATINGS_PER_WORKER 10000
+
+/* Of the lists that ratings held out are looked for in. */
+#define TEST_LIST_LENGTH 10
 
 /* What the core made of the load, with everything the metrics and the store need. */
 typedef struct Fit
@@ -203,6 +207,14 @@ static double
 score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, const Fit *fit,
 		  const FmHost *host)
 {
+	if (fm_is_ranking(definition->task))
+	{
+		run->test.count = fit->held_out.count;
+		if (run->test.count > 0)
+			fm_rank_held_out(&fit->parameters, fit->ratings, &fit->held_out, TEST_LIST_LENGTH, host,
+							 &run->test_ranking);
+		return 1;
+	}
 	if (!fm_is_classification(definition->task))
 		return score_ratings(fit, run);
 	run->train_labels = fm_label_sums_create(host);
