@@ -44,8 +44,8 @@ typedef struct FmResult
 } FmResult;
 
 /*
- * Insert the users, items and levels of one version, as the current user. SPI connected. Creates the table of levels, and sets its
- * OID in *model, if there are levels and it is not there yet.
+ * Insert the users, items and levels of one version, as the current user. SPI connected. Creates the table of levels,
+ * and sets its OID in *model, if there are levels and it is not there yet.
  */
 extern void fm_store_version(FmModel *model, Oid extension_schema, int version,
 							 const FmResult *result);
