@@ -79,21 +79,51 @@ CREATE TABLE fm_target (
 );
 COMMENT ON TABLE fm_target IS 'fmtopx: the tables that fm_write_top_x wrote and fm_refresh keeps fresh';
 
+-- Regression and classification are the better the less their metric, a ranking the more.
+CREATE TABLE fm_trial (
+    model             text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
+    trial             integer NOT NULL,
+    key               text NOT NULL,
+    started_at        timestamptz NOT NULL,
+    finished_at       timestamptz NOT NULL,
+    task              text NOT NULL,
+    solver            text NOT NULL,
+    num_factors       integer NOT NULL,
+    l2_reg_w          real,
+    l2_reg_v          real,
+    unobserved_weight real,
+    validation_size   real NOT NULL,
+    time_column       name,
+    metric            text NOT NULL,
+    value             double precision,
+    metrics           jsonb,
+    users             bigint,
+    items             bigint,
+    ratings           bigint,
+    message           text,
+    PRIMARY KEY (model, trial)
+);
+COMMENT ON TABLE fm_trial IS 'fmtopx: what fm_tune has tried (read fm_trials instead)';
+
 SELECT pg_catalog.pg_extension_config_dump('fm_model', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_run', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_target', '');
+SELECT pg_catalog.pg_extension_config_dump('fm_trial', '');
 
 -- Who may read a model's tables may know of it.
 ALTER TABLE fm_model ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_run ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_target ENABLE ROW LEVEL SECURITY;
+ALTER TABLE fm_trial ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON fm_model FOR SELECT
     USING (has_table_privilege(version_table::oid, 'SELECT'));
 CREATE POLICY readable ON fm_run FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_run.model));
 CREATE POLICY readable ON fm_target FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_target.model));
-GRANT SELECT ON fm_model, fm_run, fm_target TO PUBLIC;
+CREATE POLICY readable ON fm_trial FOR SELECT
+    USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_trial.model));
+GRANT SELECT ON fm_model, fm_run, fm_target, fm_trial TO PUBLIC;
 
 CREATE FUNCTION fm_served_version(version_table regclass) RETURNS integer
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
@@ -131,6 +161,16 @@ CREATE VIEW fm_runs WITH (security_barrier) AS
     WHERE has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_runs IS
     'the last 1000 trainings of each model you may read: sizes, settings, metrics in the units of the rating, outcome';
+
+CREATE VIEW fm_trials WITH (security_barrier) AS
+    SELECT t.model, t.trial, t.started_at, t.finished_at - t.started_at AS duration, t.task, t.solver,
+           t.num_factors, t.l2_reg_w, t.l2_reg_v, t.unobserved_weight, t.validation_size, t.time_column,
+           t.metric, t.value, t.metrics, t.message
+    FROM fm_trial t
+    JOIN fm_model m ON m.model = t.model
+    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+COMMENT ON VIEW fm_trials IS
+    'what fm_tune has tried for each model you may read, and what came of it on ratings held out; options that are NULL were at their default';
 
 -- Whether all is well, a row a model. What was trained on is compared with the statistics of the ratings table:
 -- for a view or a foreign table, ratings_since is NULL.
@@ -316,6 +356,14 @@ AS 'MODULE_PATHNAME', 'fm_refresh';
 
 COMMENT ON PROCEDURE fm_refresh(text, text) IS
 'Retrains a model as it was defined, publishes the new version, then deletes the rows of versions that are not kept in small steps, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). While it computes it holds no snapshot, so it does not hold back vacuum. A version that fm_set''s max_worse refuses is not published. on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place; a table of lists that belongs to another role than the model''s owner only gives a warning. Needs the model''s owner.';
+
+CREATE PROCEDURE fm_tune(model text, validation_size real DEFAULT 0.1, time_column name DEFAULT NULL,
+                         trials integer DEFAULT 20, fresh boolean DEFAULT false)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fm_tune';
+
+COMMENT ON PROCEDURE fm_tune(text, real, name, integer, boolean) IS
+'Looks for options that train a better model: num_factors, and where the solver has them l2_reg_v, l2_reg_w and unobserved_weight. Each trial is a training as the model is defined, but for those, on all ratings but a share validation_size: the latest by time_column, or without one some drawn at random; the metric (rmse, log_loss, or ndcg_at_10) is of those held out. One option at a time is made larger or smaller for as long as that helps (Hooke and Jeeves 1961), for at most so many trials. Commits after each (unless called inside a transaction block), so that fm_trials shows them, and a search that was cancelled goes on from there when called again; fresh forgets earlier trials. Stores no version and changes nothing that is served: ends with a notice that says what to tell fm_train. Needs the model''s owner.';
 
 CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE

@@ -91,6 +91,21 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 		check_rating_column(definition);
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
+	if (definition->time_column != NULL)
+		(void) fm_column_number(relation, definition->time_column, "time_column");
+}
+
+/* Whether a row is among the latest, as many as are to be held out; those of no known time are not. */
+static void
+append_is_late(StringInfo sql, const FmDefinition *definition)
+{
+	const char *column = quote_identifier(definition->time_column);
+
+	appendStringInfo(sql,
+					 ", coalesce(%s > (SELECT pg_catalog.percentile_disc(%.9g) WITHIN GROUP "
+					 "(ORDER BY %s) FROM %s), false)",
+					 column, 1 - (double) definition->test_size, column,
+					 fm_relation_sql(definition->ratings));
 }
 
 static char *
@@ -112,6 +127,8 @@ ratings_query(const FmDefinition *definition)
 	if (definition->weight_column != NULL)
 		appendStringInfo(&sql, ", %s::pg_catalog.float8",
 						 quote_identifier(definition->weight_column));
+	if (definition->time_column != NULL)
+		append_is_late(&sql, definition);
 	appendStringInfo(&sql, " FROM %s", fm_relation_sql(definition->ratings));
 	return sql.data;
 }
@@ -162,7 +179,7 @@ fm_reading_create(const FmIdType *user_type, const FmIdType *item_type, bool wei
 
 /* Append a triple, its ids interned. */
 static void
-add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight)
+add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight, bool is_late)
 {
 	FmTriples *triples = &reading->triples;
 
@@ -174,9 +191,13 @@ add_rating(FmReading *reading, Datum user, Datum item, double rating, double wei
 		triples->value = repalloc_huge(triples->value, reading->capacity * sizeof(float));
 		if (triples->weight != NULL)
 			triples->weight = repalloc_huge(triples->weight, reading->capacity * sizeof(float));
+		if (reading->is_late != NULL)
+			reading->is_late = repalloc_huge(reading->is_late, reading->capacity * sizeof(bool));
 	}
 	if (triples->weight != NULL)
 		triples->weight[triples->count] = (float) weight;
+	if (reading->is_late != NULL)
+		reading->is_late[triples->count] = is_late;
 	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
 	triples->item[triples->count] = fm_idmap_intern(reading->items, item);
 	triples->value[triples->count++] = (float) rating;
@@ -190,11 +211,12 @@ read_batch(const FmDefinition *definition, FmReading *reading)
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 num_rows = SPI_processed;
 	bool weighted = definition->weight_column != NULL;
+	int num_columns = rows->tupdesc->natts;
 
 	for (uint64 r = 0; r < num_rows; r++)
 	{
-		Datum values[4];
-		bool nulls[4] = {false};
+		Datum values[5];
+		bool nulls[5] = {false};
 		double rating;
 		double weight = 1;
 
@@ -212,22 +234,27 @@ read_batch(const FmDefinition *definition, FmReading *reading)
 		}
 		rating = DatumGetFloat8(values[2]);
 		check_rating(definition, rating);
-		add_rating(reading, values[0], values[1], rating, weight);
+		add_rating(reading, values[0], values[1], rating, weight,
+				   reading->is_late != NULL && DatumGetBool(values[num_columns - 1]));
 	}
 }
 
 void
 fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading)
 {
-	const Oid columns[] = {fm_idmap_type(reading->users)->type, fm_idmap_type(reading->items)->type,
-						   FLOAT8OID, FLOAT8OID};
-	const int num_columns = definition->weight_column == NULL ? 3 : 4;
+	Oid columns[5] = {fm_idmap_type(reading->users)->type, fm_idmap_type(reading->items)->type,
+					  FLOAT8OID};
+	int num_columns = 3;
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
 	Portal cursor = SPI_cursor_open_with_args(NULL, ratings_query(definition), 0, NULL, NULL, NULL,
 											  read_only, 0);
 	MemoryContext previous = MemoryContextSwitchTo(batch);
 
+	if (definition->weight_column != NULL)
+		columns[num_columns++] = FLOAT8OID;
+	if (definition->time_column != NULL)
+		columns[num_columns++] = BOOLOID;
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -377,6 +404,8 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 	load->reading = reading = fm_reading_create(&user_type, &item_type,
 												definition->weight_column != NULL);
 	reading->is_training = true;
+	if (definition->time_column != NULL)
+		reading->is_late = palloc(reading->capacity * sizeof(bool));
 	fm_read_ratings(definition, false, reading);
 	check_something_read(definition, reading);
 	if (fm_is_classification(definition->task))

@@ -15,6 +15,7 @@ typedef struct FmReading
 	FmIdMap *users;
 	FmIdMap *items;
 	FmTriples triples; /* with weights if the definition has a weight column */
+	bool *is_late;	   /* of the triples: to be held out; NULL without a time column */
 	int64 capacity;	   /* of the triples */
 	bool is_training;  /* within fmtopx.training_memory */
 	int64 skipped;	   /* rows with a NULL user, item, rating or weight, or with weight 0 */

@@ -70,13 +70,41 @@ canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *i
 	}
 }
 
+/* Move the late rows out of the triples, within their arrays, into ones of their own. */
+static void
+take_late(FmReading *reading, FmTriples *late)
+{
+	FmTriples *triples = &reading->triples;
+	MemoryContext context = CurrentMemoryContext;
+	Size size = triples->count * sizeof(int32);
+	int64 kept = 0;
+
+	late->user = MemoryContextAllocHuge(context, size);
+	late->item = MemoryContextAllocHuge(context, size);
+	late->value = MemoryContextAllocHuge(context, size);
+	late->weight = triples->weight == NULL ? NULL : MemoryContextAllocHuge(context, size);
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		FmTriples *to = reading->is_late[r] ? late : triples;
+		int64 at = reading->is_late[r] ? late->count++ : kept++;
+
+		to->user[at] = triples->user[r];
+		to->item[at] = triples->item[r];
+		to->value[at] = triples->value[r];
+		if (to->weight != NULL)
+			to->weight[at] = triples->weight[r];
+	}
+	triples->count = kept;
+}
+
 static void
 hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
 {
 	if (definition->test_size <= 0)
 		return;
-	fm_ratings_hold_out(fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
-						&fit->held_out);
+	if (definition->time_column == NULL)
+		fm_ratings_hold_out(fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
+							&fit->held_out);
 	if (fit->ratings->num_ratings == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("test_size => %g leaves none of the %lld ratings to train on",
@@ -132,6 +160,8 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
+	if (definition->time_column != NULL)
+		take_late(load->reading, &fit->held_out);
 	fit->features[FM_USERS] = build_features(load->features[FM_USERS], fit->user_canonical, host);
 	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
 	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,

@@ -62,6 +62,12 @@ typedef struct Ials
 	FmRegression *regression[2]; /* or NULL */
 } Ials;
 
+double
+fm_default_unobserved_weight(double total_weight, double num_users, double num_items)
+{
+	return UNOBSERVED_SHARE * total_weight / (num_users * num_items);
+}
+
 size_t
 fm_ials_sums_size(int stride)
 {
@@ -186,7 +192,6 @@ static void
 ials_init(Ials *ials, const FmProblem *problem, int rank)
 {
 	const FmHost *host = problem->host;
-	double pairs = (double) problem->num_rated[FM_USERS] * problem->num_rated[FM_ITEMS];
 	size_t size;
 
 	ials->problem = problem;
@@ -195,7 +200,9 @@ ials_init(Ials *ials, const FmProblem *problem, int rank)
 	size = (size_t) ials->stride * ials->stride;
 	ials->unobserved_weight = problem->unobserved_weight >= 0
 								  ? problem->unobserved_weight
-								  : UNOBSERVED_SHARE * problem->total_weight / pairs;
+								  : fm_default_unobserved_weight(problem->total_weight,
+																 problem->num_rated[FM_USERS],
+																 problem->num_rated[FM_ITEMS]);
 	ials->work = fm_block_work(host, problem->kernel, rank);
 	ials->prior_mean = host->alloc(host->ctx, rank + 1, sizeof(float));
 	ials->prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));
