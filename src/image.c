@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "core/solver.h"
 #include "matrix.h"
+#include "realarray.h"
 #include "sql.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -28,7 +29,8 @@ typedef struct Reading
 	const FmIdType *item_type;
 	bool read_only;
 	FmImage head; /* what becomes the start of the image */
-	uint64 *ids;  /* by idx: integers, or Datums */
+	float *user_prior;
+	uint64 *ids; /* by idx: integers, or Datums */
 	Size value_bytes;
 } Reading;
 
@@ -41,17 +43,24 @@ corrupted(const FmModel *model, const char *problem)
 					errhint("Train the model again.")));
 }
 
+static Size
+prior_length(int num_factors)
+{
+	return num_factors + 1 + fm_prior_root_length(num_factors);
+}
+
 static void
 read_version_row(Reading *reading)
 {
 	const FmModel *model = reading->model;
 	FmImage *head = &reading->head;
-	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID, TEXTOID, FLOAT8OID};
+	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID,	   FLOAT8OID,
+						   TEXTOID, FLOAT8OID, FLOAT8OID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
 	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
-							"score_variance FROM %s WHERE version = $1",
+							"score_variance, noise_variance, user_mean, user_root FROM %s WHERE version = $1",
 							fm_relation_sql(model->version_table)),
 				   1, types, values, NULL, reading->read_only);
 	fm_spi_expect(columns, lengthof(columns));
@@ -66,9 +75,16 @@ read_version_row(Reading *reading)
 	head->is_classification = fm_is_classification(
 		TextDatumGetCString(fm_spi_value_not_null(0, 6)));
 	head->score_variance = DatumGetFloat8(fm_spi_value_not_null(0, 7));
+	head->noise_variance = DatumGetFloat8(fm_spi_value_not_null(0, 8));
 	if (head->num_factors < FM_MIN_FACTORS || head->num_factors > FM_MAX_FACTORS ||
-		!isfinite(head->b) || !isfinite(head->score_variance) || head->score_variance < 0)
+		!isfinite(head->b) || !isfinite(head->score_variance) || head->score_variance < 0 ||
+		!isfinite(head->noise_variance) || head->noise_variance <= 0)
 		corrupted(model, "its row in the version table is out of range");
+	reading->user_prior = palloc(prior_length(head->num_factors) * sizeof(float));
+	fm_read_real_array(fm_spi_value_not_null(0, 9), head->num_factors + 1, "a version's user_mean",
+					   reading->user_prior);
+	fm_read_real_array(fm_spi_value_not_null(0, 10), (int) fm_prior_root_length(head->num_factors),
+					   "a version's user_root", reading->user_prior + head->num_factors + 1);
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -195,6 +211,7 @@ lay_out(Reading *reading)
 	}
 	else if (!head->byval_ids)
 		head->values = extend(head, reading->value_bytes);
+	head->user_prior = extend(head, prior_length(head->num_factors) * sizeof(float));
 	head->matrix = extend(head, matrix_size);
 }
 
@@ -300,6 +317,8 @@ fm_image_read(const FmModel *model, const FmIdType *user_type, const FmIdType *i
 	image = alloc(ctx, reading.head.size);
 	*image = reading.head;
 	fill_ids(&reading, image);
+	memcpy((char *) image + image->user_prior, reading.user_prior,
+		   prior_length(image->num_factors) * sizeof(float));
 	read_matrix(&reading, (char *) image + image->matrix);
 	MemoryContextDelete(scratch);
 	return image;

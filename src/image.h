@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "core/fold.h"
 #include "core/scan.h"
 #include "idmap.h"
 #include "model.h"
@@ -24,6 +25,8 @@ typedef struct FmImage
 	bool is_classification; /* scores are probits of a yes; rating_min is no, rating_max yes */
 	double score_variance;	/* see fm_probability in core/solver.h */
 
+	double noise_variance;	/* of a rating around its score, for folding in */
+
 	Oid user_type; /* of the ids when the image was made */
 	Oid item_type;
 	bool integer_ids;
@@ -39,7 +42,8 @@ typedef struct FmImage
 	int64 num_buckets;
 	int shift;
 	Size values; /* of ids by reference, each maximally aligned */
-	Size matrix; /* an FmScanMatrix, by idx */
+	Size user_prior; /* an FmPrior of users: the floats of the mean, then those of the root */
+	Size matrix;	 /* an FmScanMatrix, by idx */
 } FmImage;
 
 /* To be had 64-byte aligned. */

@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "parser/parse_type.h"
 #include "sql.h"
 #include "utils/builtins.h"
@@ -42,16 +43,23 @@ is_boolean_column(Oid relation, const char *column)
 	return getBaseType(get_atttype(relation, get_attnum(relation, column))) == BOOLOID;
 }
 
+static bool
+is_number_type(Oid type)
+{
+	char category;
+	bool preferred;
+
+	get_type_category_preferred(getBaseType(type), &category, &preferred);
+	return category == TYPCATEGORY_NUMERIC && getBaseType(type) != OIDOID;
+}
+
 static void
 check_number_column(Oid relation, const char *column, const char *option)
 {
 	AttrNumber number = fm_column_number(relation, column, option);
 	Oid type = get_atttype(relation, number);
-	char category;
-	bool preferred;
 
-	get_type_category_preferred(getBaseType(type), &category, &preferred);
-	if (category != TYPCATEGORY_NUMERIC || getBaseType(type) == OIDOID)
+	if (!is_number_type(type))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of relation \"%s\" is of type %s, not a number",
 							   column, get_rel_name(relation), format_type_be(type)),
@@ -92,23 +100,53 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 		check_number_column(relation, definition->weight_column, "weight_column");
 }
 
+/* Whether a column is there, with numbers in it or, if they will do, booleans. */
+static bool
+has_numbers(Oid relation, const char *column, bool or_booleans)
+{
+	Oid type = get_atttype(relation, get_attnum(relation, column));
+
+	return OidIsValid(type) &&
+		   (is_number_type(type) || (or_booleans && getBaseType(type) == BOOLOID));
+}
+
+bool
+fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type)
+{
+	Oid relation = definition->ratings;
+
+	return get_rel_name(relation) != NULL &&
+		   get_atttype(relation, get_attnum(relation, definition->user_column)) == user_type &&
+		   get_atttype(relation, get_attnum(relation, definition->item_column)) == item_type &&
+		   has_numbers(relation, definition->rating_column,
+					   fm_is_classification(definition->task)) &&
+		   (definition->weight_column == NULL ||
+			has_numbers(relation, definition->weight_column, false));
+}
+
+void
+fm_append_values(StringInfo sql, const FmDefinition *definition)
+{
+	appendStringInfo(sql, ", r.%s%s::pg_catalog.float8",
+					 quote_identifier(definition->rating_column),
+					 is_boolean_column(definition->ratings, definition->rating_column)
+						 ? "::pg_catalog.int4"
+						 : "");
+	if (definition->weight_column != NULL)
+		appendStringInfo(sql, ", r.%s::pg_catalog.float8",
+						 quote_identifier(definition->weight_column));
+}
+
 static char *
 ratings_query(const FmDefinition *definition)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s, %s, %s%s::pg_catalog.float8",
-					 quote_identifier(definition->user_column),
-					 quote_identifier(definition->item_column),
-					 quote_identifier(definition->rating_column),
-					 is_boolean_column(definition->ratings, definition->rating_column)
-						 ? "::pg_catalog.int4"
-						 : "");
-	if (definition->weight_column != NULL)
-		appendStringInfo(&sql, ", %s::pg_catalog.float8",
-						 quote_identifier(definition->weight_column));
-	appendStringInfo(&sql, " FROM %s", fm_relation_sql(definition->ratings));
+	appendStringInfo(&sql, "SELECT r.%s, r.%s", quote_identifier(definition->user_column),
+					 quote_identifier(definition->item_column));
+	fm_append_values(&sql, definition);
+	appendStringInfo(&sql, " FROM %s r", fm_relation_sql(definition->ratings));
 	return sql.data;
 }
 
@@ -136,6 +174,24 @@ check_weight(const FmDefinition *definition, double weight)
 						   DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(weight)))),
 					errdetail("Weights must be finite, not negative, and fit the type real."),
 					errhint("Filter such rows out with a view.")));
+}
+
+bool
+fm_take_values(const FmDefinition *definition, const Datum *values, const bool *nulls,
+			   double *rating, double *weight)
+{
+	*weight = 1;
+	if (definition->weight_column != NULL && !nulls[1])
+	{
+		*weight = DatumGetFloat8(values[1]);
+		check_weight(definition, *weight);
+	}
+	/* a weight that a real cannot tell from 0 is none */
+	if (nulls[0] || (definition->weight_column != NULL && nulls[1]) || (float) *weight == 0)
+		return false;
+	*rating = DatumGetFloat8(values[0]);
+	check_rating(definition, *rating);
+	return true;
 }
 
 FmReading *
@@ -185,30 +241,20 @@ read_batch(const FmDefinition *definition, FmReading *reading)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 num_rows = SPI_processed;
-	bool weighted = definition->weight_column != NULL;
 
 	for (uint64 r = 0; r < num_rows; r++)
 	{
 		Datum values[4];
-		bool nulls[4] = {false};
+		bool nulls[4];
 		double rating;
-		double weight = 1;
+		double weight;
 
 		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
-		if (weighted && !nulls[3])
-		{
-			weight = DatumGetFloat8(values[3]);
-			check_weight(definition, weight);
-		}
-		/* a weight that a real cannot tell from 0 is none */
-		if (nulls[0] || nulls[1] || nulls[2] || nulls[3] || (float) weight == 0)
-		{
+		if (nulls[0] || nulls[1] ||
+			!fm_take_values(definition, values + 2, nulls + 2, &rating, &weight))
 			reading->skipped++;
-			continue;
-		}
-		rating = DatumGetFloat8(values[2]);
-		check_rating(definition, rating);
-		add_rating(reading, values[0], values[1], rating, weight);
+		else
+			add_rating(reading, values[0], values[1], rating, weight);
 	}
 }
 
@@ -316,30 +362,77 @@ check_two_labels(const FmDefinition *definition, const FmReading *reading)
 				 "a view of the relation that says, for example, rating >= 4 AS rating.")));
 }
 
+float
+fm_label(const FmDefinition *definition, float no, float yes, float rating)
+{
+	if (rating != no && rating != yes)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
+						definition->rating_column, get_rel_name(definition->ratings), rating),
+				 errdetail("The model was trained on %g (no) and %g (yes).", no, yes)));
+	return rating == yes ? 1 : 0;
+}
+
 void
 fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no, float yes)
 {
 	FmTriples *triples = &reading->triples;
 
 	for (int64 r = 0; r < triples->count; r++)
-	{
-		float value = triples->value[r];
+		triples->value[r] = fm_label(definition, no, yes, triples->value[r]);
+}
 
-		if (value != no && value != yes)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
-							definition->rating_column, get_rel_name(definition->ratings), value),
-					 errdetail("The model was trained on %g (no) and %g (yes).", no, yes)));
-		triples->value[r] = value == yes ? 1 : 0;
+void
+fm_load_in_order(FmLoad *load)
+{
+	FmReading *reading = load->reading;
+	FmTriples *triples = &reading->triples;
+
+	load->user_order = fm_idmap_order(reading->users);
+	load->item_order = fm_idmap_order(reading->items);
+	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
+	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
+}
+
+int64 *
+fm_digest_ratings(const FmLoad *load)
+{
+	const FmTriples *triples = &load->reading->triples;
+	int32 num_users = fm_idmap_count(load->reading->users);
+	uint64 *digest = MemoryContextAllocExtended(CurrentMemoryContext,
+												Max(num_users, 1) * sizeof(uint64),
+												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	int32 num_items = fm_idmap_count(load->reading->items);
+	uint32 *item_hash = MemoryContextAllocHuge(CurrentMemoryContext,
+											   Max(num_items, 1) * sizeof(uint32));
+
+	for (int32 item = 0; item < num_items; item++)
+		item_hash[item] = fm_idmap_hash(load->reading->items, load->item_order[item]);
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		struct
+		{
+			uint32 item;
+			float value;
+			float weight;
+		} row = {item_hash[triples->item[r]], triples->value[r],
+				 triples->weight != NULL ? triples->weight[r] : 1};
+
+		digest[triples->user[r]] += hash_bytes_extended((const unsigned char *) &row, sizeof(row),
+														0);
+		if (r % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 	}
+	pfree(item_hash);
+	return (int64 *) digest;
 }
 
 void
 fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 {
 	FmReading *reading;
-	FmTriples *triples;
 	FmIdType user_type;
 	FmIdType item_type;
 
@@ -355,10 +448,5 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 		check_two_labels(definition, reading);
 		fm_label_ratings(definition, reading, reading->min, reading->max);
 	}
-
-	triples = &reading->triples;
-	load->user_order = fm_idmap_order(reading->users);
-	load->item_order = fm_idmap_order(reading->items);
-	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
-	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
+	fm_load_in_order(load);
 }

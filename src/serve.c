@@ -100,19 +100,22 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
 
+	bool known;
+
 	user.query[loaded->num_factors] = 1;
 	if (!possible)
 		return user;
 	fm_plan_execute(&loaded->user_plan, user_query(serving), 2, types, values, serving->read_only);
 	fm_spi_expect(columns, 2);
-	if (SPI_processed > 0)
+	known = SPI_processed > 0;
+	if (known)
 	{
 		user.base += DatumGetFloat4(fm_spi_value_not_null(0, 1));
 		fm_read_real_array(fm_spi_value_not_null(0, 2), loaded->num_factors, "a user's v",
 						   user.query);
 	}
 	SPI_freetuptable(SPI_tuptable);
-	return user;
+	return known ? user : fm_serve_new_user(serving, user_id, NULL);
 }
 
 double

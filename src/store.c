@@ -76,12 +76,12 @@ create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 
 static Oid
 create_entity_table(const FmModel *model, Oid namespace, const char *entity,
-					const FmIdType *id_type)
+					const FmIdType *id_type, const char *more_columns)
 {
 	char *id_column = psprintf("%s_id", entity);
 	char *columns = psprintf("version integer NOT NULL, idx integer NOT NULL, %s %s NOT NULL, "
-							 "w real NOT NULL, v real[] NOT NULL",
-							 id_column, fm_id_type_sql(id_type));
+							 "w real NOT NULL, v real[] NOT NULL%s",
+							 id_column, fm_id_type_sql(id_type), more_columns);
 	char *comment = psprintf("bias w and factors v of each %s, a row a version", entity);
 	Oid table = create_table(model, namespace, entity, columns, comment);
 
@@ -97,10 +97,13 @@ fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
 		model, namespace, "version",
 		"version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
 		"b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
-		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL",
-		"global bias b and the range of the ratings, a row a version");
-	model->user_table = create_entity_table(model, namespace, "user", user_type);
-	model->item_table = create_entity_table(model, namespace, "item", item_type);
+		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL, "
+		"noise_variance double precision NOT NULL, user_mean real[] NOT NULL, "
+		"user_root real[] NOT NULL, item_mean real[] NOT NULL, item_root real[] NOT NULL",
+		"global bias b, the range of the ratings and what folding in needs, a row a version");
+	model->user_table = create_entity_table(model, namespace, "user", user_type,
+											", digest bigint NOT NULL");
+	model->item_table = create_entity_table(model, namespace, "item", item_type, "");
 	model->matrix_table = create_table(
 		model, namespace, "matrix",
 		psprintf("version integer NOT NULL, block integer NOT NULL, matrix %s NOT NULL, "
@@ -144,17 +147,18 @@ fm_store_check_id_types(const FmModel *model, const FmIdType *user_type, const F
 	check_id_type(model, model->item_table, "item_id", model->definition.item_column, item_type);
 }
 
-/* The rows of one entity table: idx, id as the ratings type it (the table may be narrower), w, v. */
+/* The rows of one entity table: idx, id as the ratings type it (the table may be narrower), w, v, digest. */
 static TupleDesc
 entity_row_desc(const FmIdType *id_type, const char *id_column)
 {
-	TupleDesc desc = CreateTemplateTupleDesc(4);
+	TupleDesc desc = CreateTemplateTupleDesc(5);
 
 	TupleDescInitEntry(desc, 1, "idx", INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 2, id_column, id_type->type, id_type->typmod, 0);
 	TupleDescInitEntryCollation(desc, 2, id_type->collation);
 	TupleDescInitEntry(desc, 3, "w", FLOAT4OID, -1, 0);
 	TupleDescInitEntry(desc, 4, "v", FLOAT4ARRAYOID, -1, 0);
+	TupleDescInitEntry(desc, 5, "digest", INT8OID, -1, 0);
 	return desc;
 }
 
@@ -165,9 +169,10 @@ typedef struct EntityRows
 	const char *id_column;
 	const FmIdMap *ids;
 	const int32 *order;		/* idx → index in ids */
-	const int32 *canonical; /* idx → row of w and v */
+	const int32 *canonical; /* idx → row of w and v; NULL: they are the same */
 	const float *w;
 	const float *v;
+	const int64 *digest; /* by idx; NULL: the table has none */
 	int num_factors;
 } EntityRows;
 
@@ -178,17 +183,19 @@ put_entity_rows(const EntityRows *rows, TupleDesc desc)
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(row_context);
-	bool nulls[4] = {false};
+	bool nulls[5] = {false};
 
+	nulls[4] = rows->digest == NULL;
 	for (int32 idx = 0; idx < fm_idmap_count(rows->ids); idx++)
 	{
-		int64 row = rows->canonical[idx];
-		Datum values[4];
+		int64 row = rows->canonical == NULL ? idx : rows->canonical[idx];
+		Datum values[5];
 
 		values[0] = Int32GetDatum(idx);
 		values[1] = fm_idmap_id(rows->ids, rows->order[idx]);
 		values[2] = Float4GetDatum(rows->w[row]);
 		values[3] = fm_real_array(rows->v + row * rows->num_factors, rows->num_factors);
+		values[4] = nulls[4] ? (Datum) 0 : Int64GetDatum(rows->digest[idx]);
 		tuplestore_putvalues(store, desc, values, nulls);
 		MemoryContextReset(row_context);
 		CHECK_FOR_INTERRUPTS();
@@ -205,11 +212,12 @@ insert_entity_rows(const EntityRows *rows, int version)
 	Datum values[] = {Int32GetDatum(version)};
 	TupleDesc desc = entity_row_desc(fm_idmap_type(rows->ids), rows->id_column);
 	Tuplestorestate *store = put_entity_rows(rows, desc);
+	char *columns = psprintf("idx, %s, w, v%s", rows->id_column,
+							 rows->digest == NULL ? "" : ", digest");
 
 	fm_spi_register_rows("new_rows", desc, store, fm_idmap_count(rows->ids));
-	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, %s, w, v) "
-							"SELECT $1, idx, %s, w, v FROM new_rows",
-							fm_relation_sql(rows->table), rows->id_column, rows->id_column),
+	fm_spi_execute(psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM new_rows",
+							fm_relation_sql(rows->table), columns, columns),
 				   1, types, values, NULL, false);
 	SPI_unregister_relation("new_rows");
 	tuplestore_end(store);
@@ -218,20 +226,29 @@ insert_entity_rows(const EntityRows *rows, int version)
 static void
 insert_version_row(const FmModel *model, int version, const FmResult *result)
 {
-	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID,	FLOAT8OID,
-				   FLOAT4OID, FLOAT4OID, FLOAT8OID, FLOAT8OID};
+	const int k = result->parameters->num_factors;
+	const int root_length = (int) fm_prior_root_length(k);
+	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID,		 FLOAT8OID,		 FLOAT4OID,		 FLOAT4OID,
+				   FLOAT8OID, FLOAT8OID, FLOAT8OID,		 FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
+				   FLOAT4ARRAYOID};
 	Datum values[] = {Int32GetDatum(version),
 					  CStringGetTextDatum(model->definition.task),
-					  Int32GetDatum(result->parameters->num_factors),
+					  Int32GetDatum(k),
 					  Float8GetDatum(result->parameters->b),
 					  Float4GetDatum(result->load->reading->min),
 					  Float4GetDatum(result->load->reading->max),
 					  Float8GetDatum(result->rating_mean),
-					  Float8GetDatum(result->parameters->score_variance)};
+					  Float8GetDatum(result->parameters->score_variance),
+					  Float8GetDatum(result->noise_variance),
+					  fm_real_array(result->user_prior.mean, k + 1),
+					  fm_real_array(result->user_prior.root, root_length),
+					  fm_real_array(result->item_prior.mean, k + 1),
+					  fm_real_array(result->item_prior.root, root_length)};
 
 	fm_spi_execute(
 		psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
-				 "rating_mean, score_variance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+				 "rating_mean, score_variance, noise_variance, user_mean, user_root, item_mean, "
+				 "item_root) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
 				 fm_relation_sql(model->version_table)),
 		lengthof(values), types, values, NULL, false);
 }
@@ -259,11 +276,13 @@ fm_store_version(const FmModel *model, Oid extension_schema, int version, const 
 	EntityRows users = {model->user_table,		"user_id",
 						load->reading->users,	load->user_order,
 						result->user_canonical, parameters->user_w,
-						parameters->user_v,		parameters->num_factors};
+						parameters->user_v,		result->user_digest,
+						parameters->num_factors};
 	EntityRows items = {model->item_table,		"item_id",
 						load->reading->items,	load->item_order,
 						result->item_canonical, parameters->item_w,
-						parameters->item_v,		parameters->num_factors};
+						parameters->item_v,		NULL,
+						parameters->num_factors};
 
 	insert_version_row(model, version, result);
 	insert_entity_rows(&users, version);

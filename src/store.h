@@ -12,6 +12,7 @@
 #ifndef FMTOPX_STORE_H
 #define FMTOPX_STORE_H
 
+#include "core/fold.h"
 #include "core/solver.h"
 #include "load.h"
 #include "model.h"
@@ -36,7 +37,11 @@ typedef struct FmResult
 	const FmLoad *load;
 	const int32 *user_canonical; /* idx → canonical index */
 	const int32 *item_canonical;
+	const int64 *user_digest; /* by idx: of the ratings, see fm_digest_ratings */
 	double rating_mean;
+	double noise_variance; /* of a rating around its score; so for the next two, for folding in */
+	FmPrior user_prior;
+	FmPrior item_prior;
 } FmResult;
 
 /* Insert one version into all four tables, as the current user. SPI connected. */

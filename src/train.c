@@ -32,6 +32,9 @@ PG_FUNCTION_INFO_V1(fm_train);
 /* A worker is not worth its start for fewer. */
 #define RATINGS_PER_WORKER 10000
 
+/* The least that ratings are taken to vary around their scores, as a share of the square of their range. */
+#define LEAST_NOISE 1e-6
+
 /* What the core made of the load, with everything the metrics and the store need. */
 typedef struct Fit
 {
@@ -52,7 +55,7 @@ struct FmTraining
 	FmRun *run;
 	FmLoad load;
 	Fit fit;
-	double rating_mean; /* of those trained on */
+	FmResult result;
 };
 
 static void
@@ -172,6 +175,25 @@ score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, 
 	return reading->min + score_ratings(fit, run) * ((double) reading->max - reading->min);
 }
 
+/* What folding in needs to know, beside V, w and b. */
+static void
+describe_sides(const Fit *fit, const FmRun *run, const FmHost *host, FmResult *result)
+{
+	const FmRatings *ratings = fit->ratings;
+	const FmParameters *parameters = &fit->parameters;
+	double range = (double) result->load->reading->max - result->load->reading->min;
+
+	/* ratings that are fitted exactly still do not tell everything */
+	result->noise_variance = 1;
+	if (run->train_labels == NULL)
+		result->noise_variance = Max(fm_rmse(&run->train) * fm_rmse(&run->train),
+									 LEAST_NOISE * range * range);
+	fm_prior_of_side(parameters->user_w, parameters->user_v, ratings->user_start,
+					 ratings->num_users, parameters->num_factors, host, &result->user_prior);
+	fm_prior_of_side(parameters->item_w, parameters->item_v, ratings->item_start,
+					 ratings->num_items, parameters->num_factors, host, &result->item_prior);
+}
+
 static void
 prepare_tables(const FmTraining *training)
 {
@@ -271,6 +293,8 @@ fm_training_read(FmTraining *training)
 	prepare_tables(training);
 	fm_progress_phase(training->model->name, FM_PHASE_LOADING);
 	fm_load_ratings(&training->model->definition, &training->load);
+	training->result.load = &training->load;
+	training->result.user_digest = fm_digest_ratings(&training->load);
 	fm_restore_role(&previous);
 	MemoryContextSwitchTo(previous_context);
 }
@@ -280,13 +304,19 @@ fm_training_compute(FmTraining *training)
 {
 	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
 	const FmDefinition *definition = &training->model->definition;
+	const FmHost *host = fm_pg_host(training->context);
+	FmResult *result = &training->result;
+	Fit *fit = &training->fit;
 
 	fm_progress_phase(training->model->name, FM_PHASE_TRAINING);
-	fit_model(definition, &training->load, training_host(training->context), &training->fit);
-	fill_run(training->run, definition, &training->load, &training->fit);
-	training->rating_mean = score_run(training->run, definition, training->load.reading,
-									  &training->fit, fm_pg_host(training->context));
-	fm_release_ratings(training->fit.shared);
+	fit_model(definition, &training->load, training_host(training->context), fit);
+	fill_run(training->run, definition, &training->load, fit);
+	result->parameters = &fit->parameters;
+	result->user_canonical = fit->user_canonical;
+	result->item_canonical = fit->item_canonical;
+	result->rating_mean = score_run(training->run, definition, training->load.reading, fit, host);
+	describe_sides(fit, training->run, host, result);
+	fm_release_ratings(fit->shared);
 	MemoryContextSwitchTo(previous_context);
 }
 
@@ -295,9 +325,6 @@ fm_training_write(FmTraining *training)
 {
 	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
 	FmModel *model = training->model;
-	const FmResult result = {&training->fit.parameters, &training->load,
-							 training->fit.user_canonical, training->fit.item_canonical,
-							 training->rating_mean};
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
 	fm_progress_phase(model->name, FM_PHASE_WRITING);
@@ -306,7 +333,7 @@ fm_training_write(FmTraining *training)
 		fm_restore_role(&previous);
 	else
 	{
-		fm_store_version(model, training->schema, training->run->version, &result);
+		fm_store_version(model, training->schema, training->run->version, &training->result);
 		fm_restore_role(&previous);
 		publish(training->schema, model, training->run);
 	}
