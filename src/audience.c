@@ -36,13 +36,11 @@ find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
 		if (best.count == best.wanted && best.wanted < x)
 		{
 			best.wanted = (int32) Min(x, Max(1024, 2 * (int64) best.wanted));
-			best.hits = best.hits == NULL
-							? palloc(best.wanted * sizeof(FmHit))
-							: repalloc_huge(best.hits, best.wanted * sizeof(FmHit));
+			best.hits = best.hits == NULL ? palloc(best.wanted * sizeof(FmHit))
+										  : repalloc_huge(best.hits, best.wanted * sizeof(FmHit));
 		}
 		fm_best_offer(&best, user->idx,
-					  user->vector.base +
-						  fm_scan_score(loaded->matrix, user->vector.query, item));
+					  user->vector.base + fm_scan_score(loaded->matrix, user->vector.query, item));
 	}
 	fm_users_close(walk);
 	*hits = best.hits;

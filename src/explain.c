@@ -30,8 +30,7 @@ typedef struct Explanation
 static void
 put_term(const Explanation *explanation, const char *term, double contribution)
 {
-	Datum values[] = {CStringGetTextDatum(term),
-					  Float8GetDatum(contribution * explanation->scale)};
+	Datum values[] = {CStringGetTextDatum(term), Float8GetDatum(contribution * explanation->scale)};
 	bool nulls[2] = {false};
 
 	tuplestore_putvalues(explanation->result->setResult, explanation->result->setDesc, values,

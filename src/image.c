@@ -54,15 +54,16 @@ read_version_row(Reading *reading)
 {
 	const FmModel *model = reading->model;
 	FmImage *head = &reading->head;
-	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID,	   FLOAT8OID,
+	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID,	  FLOAT8OID,
 						   TEXTOID, FLOAT8OID, FLOAT8OID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 
-	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
-							"score_variance, noise_variance, user_mean, user_root FROM %s WHERE version = $1",
-							fm_relation_sql(model->version_table)),
-				   1, types, values, NULL, reading->read_only);
+	fm_spi_execute(
+		psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
+				 "score_variance, noise_variance, user_mean, user_root FROM %s WHERE version = $1",
+				 fm_relation_sql(model->version_table)),
+		1, types, values, NULL, reading->read_only);
 	fm_spi_expect(columns, lengthof(columns));
 	if (SPI_processed != 1)
 		corrupted(model, "its row in the version table is missing");

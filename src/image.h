@@ -25,7 +25,7 @@ typedef struct FmImage
 	bool is_classification; /* scores are probits of a yes; rating_min is no, rating_max yes */
 	double score_variance;	/* see fm_probability in core/solver.h */
 
-	double noise_variance;	/* of a rating around its score, for folding in */
+	double noise_variance; /* of a rating around its score, for folding in */
 
 	Oid user_type; /* of the ids when the image was made */
 	Oid item_type;
@@ -41,7 +41,7 @@ typedef struct FmImage
 	Size buckets;
 	int64 num_buckets;
 	int shift;
-	Size values; /* of ids by reference, each maximally aligned */
+	Size values;	 /* of ids by reference, each maximally aligned */
 	Size user_prior; /* an FmPrior of users: the floats of the mean, then those of the root */
 	Size matrix;	 /* an FmScanMatrix, by idx */
 } FmImage;

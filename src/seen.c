@@ -105,8 +105,8 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 
 	fm_check_ratings(serving);
-	fm_plan_execute(&loaded->seen_plan, seen_query(serving, false), loaded->item_type.is_integer ? 1 : 2,
-					types, values, serving->read_only);
+	fm_plan_execute(&loaded->seen_plan, seen_query(serving, false),
+					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
 	fm_spi_expect(columns, 1);
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{

@@ -59,7 +59,8 @@ typedef struct FmUserVector
 extern FmUserVector fm_serve_user(const FmServing *serving, bool possible, Datum user_id);
 
 /* The same for a user who is not in the model, of whose ratings those of a set of items (or NULL) are ignored. */
-extern FmUserVector fm_serve_new_user(const FmServing *serving, Datum user_id, const uint64 *ignored);
+extern FmUserVector fm_serve_new_user(const FmServing *serving, Datum user_id,
+									  const uint64 *ignored);
 
 /* A rating of an item that the model knows. */
 typedef struct FmOwnRating

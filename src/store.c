@@ -228,9 +228,9 @@ insert_version_row(const FmModel *model, int version, const FmResult *result)
 {
 	const int k = result->parameters->num_factors;
 	const int root_length = (int) fm_prior_root_length(k);
-	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID,		 FLOAT8OID,		 FLOAT4OID,		 FLOAT4OID,
-				   FLOAT8OID, FLOAT8OID, FLOAT8OID,		 FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
-				   FLOAT4ARRAYOID};
+	Oid types[] = {INT4OID,		   TEXTOID,		   INT4OID,		  FLOAT8OID, FLOAT4OID,
+				   FLOAT4OID,	   FLOAT8OID,	   FLOAT8OID,	  FLOAT8OID, FLOAT4ARRAYOID,
+				   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
 	Datum values[] = {Int32GetDatum(version),
 					  CStringGetTextDatum(model->definition.task),
 					  Int32GetDatum(k),

@@ -125,6 +125,9 @@ finish(Call *call)
 		Datum values[] = {Int32GetDatum(r + 1), fm_serve_item_out(serving, hits[r].item),
 						  Float4GetDatum((float) score)};
 
+		if (!isfinite((float) score))
+			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+							errmsg("a score of %g does not fit the type real", score)));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, (bool *) nulls);
 	}
 	fm_serve_end(&call->serving);
@@ -203,12 +206,13 @@ check_basket(const Call *call, int num_items, int num_ratings)
 						errmsg("there are %d items but %d ratings", num_items, num_ratings),
 						errhint("Give a rating for each item, in their order.")));
 	if (PG_ARGISNULL(ARG_FOR_RATINGS) && num_items > 0 && !loaded->is_classification)
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("model \"%s\" predicts ratings, so it has to know those of the items",
-							   call->serving.model.name),
-						errhint("Give one for each item with ratings => ARRAY[...], between %g and %g; "
-								"where something was only bought or clicked, the one that this is worth.",
-								loaded->rating_min, loaded->rating_max)));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("model \"%s\" predicts ratings, so it has to know those of the items",
+						call->serving.model.name),
+				 errhint("Give one for each item with ratings => ARRAY[...], between %g and %g; "
+						 "where something was only bought or clicked, the one that this is worth.",
+						 loaded->rating_min, loaded->rating_max)));
 }
 
 /* The known items of the basket with their ratings; returns how many they are. */
@@ -224,7 +228,8 @@ read_basket(Call *call, FmOwnRating **basket)
 	int64 count = 0;
 
 	check_basket(call, num_items, num_ratings);
-	*basket = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) num_items + 1) * sizeof(FmOwnRating));
+	*basket = MemoryContextAllocHuge(CurrentMemoryContext,
+									 ((Size) num_items + 1) * sizeof(FmOwnRating));
 	for (int i = 0; i < num_items; i++)
 	{
 		float rating = ratings == NULL ? loaded->rating_max : basket_rating(loaded, ratings[i]);

@@ -375,8 +375,13 @@ fm_fold(const FmPrior *prior, int num_factors, FmTask task, double noise_varianc
 {
 	int dim = num_factors + 1;
 	bool classification = task == FM_TASK_CLASSIFICATION;
-	Fold fold = {prior, dim, classification, classification ? 1 : 1 / noise_variance,
-				 rows,	num_rows, host,
+	Fold fold = {prior,
+				 dim,
+				 classification,
+				 classification ? 1 : 1 / noise_variance,
+				 rows,
+				 num_rows,
+				 host,
 				 host->alloc(host->ctx, (size_t) dim * dim, sizeof(double)),
 				 host->alloc(host->ctx, dim, sizeof(double)),
 				 host->alloc(host->ctx, dim, sizeof(double)),

@@ -306,9 +306,8 @@ test_prior(int32_t count, int k)
 static void
 test_similar(int32_t count, int k)
 {
-	FmScanMatrix *matrix = fm_scan_matrix_init(host.alloc(host.ctx, fm_scan_matrix_size(count, k),
-														  1),
-											   count, k);
+	FmScanMatrix *matrix =
+		fm_scan_matrix_init(host.alloc(host.ctx, fm_scan_matrix_size(count, k), 1), count, k);
 	float *v = malloc((size_t) count * k * sizeof(float));
 	FmHit *hits = malloc(count * sizeof(FmHit)), *all = malloc(count * sizeof(FmHit));
 	bool right = true, whole = true;
@@ -317,9 +316,9 @@ test_similar(int32_t count, int k)
 	{
 		/* some are others again, twice as long; some are nothing */
 		for (int f = 0; f < k; f++)
-			v[(size_t) i * k + f] = i % 7 == 3	  ? 0
-									: i % 5 == 4  ? 2 * v[(size_t) (i / 2) * k + f]
-												  : (float) around_zero();
+			v[(size_t) i * k + f] = i % 7 == 3	 ? 0
+									: i % 5 == 4 ? 2 * v[(size_t) (i / 2) * k + f]
+												 : (float) around_zero();
 		fm_scan_matrix_set(matrix, i, v + (size_t) i * k, 5);
 	}
 	fm_scan_matrix_finish(matrix);
