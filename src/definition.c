@@ -59,6 +59,13 @@ refuse_unless_null(FunctionCallInfo fcinfo, int argument, const char *option)
 						errmsg("option %s is not available in this version of fmtopx", option)));
 }
 
+/* InvalidOid for NULL. */
+static Oid
+relation_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? InvalidOid : PG_GETARG_OID(argument);
+}
+
 static char *
 name_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 {
@@ -122,15 +129,13 @@ static void
 read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 {
 	refuse_unless_null(fcinfo, ARG_CONTEXT_COLUMNS, "context_columns");
-	refuse_unless_null(fcinfo, ARG_USER_FEATURES, "user_features");
-	refuse_unless_null(fcinfo, ARG_ITEM_FEATURES, "item_features");
 	refuse_unless_null(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight");
-	require(fcinfo, ARG_HISTORY, "history");
-	if (PG_GETARG_BOOL(ARG_HISTORY))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("option history is not available in this version of fmtopx")));
 
-	given->ratings = PG_ARGISNULL(ARG_RATINGS) ? InvalidOid : PG_GETARG_OID(ARG_RATINGS);
+	given->ratings = relation_argument(fcinfo, ARG_RATINGS);
+	given->features[FM_USERS] = relation_argument(fcinfo, ARG_USER_FEATURES);
+	given->features[FM_ITEMS] = relation_argument(fcinfo, ARG_ITEM_FEATURES);
+	require(fcinfo, ARG_HISTORY, "history");
+	given->history = PG_GETARG_BOOL(ARG_HISTORY);
 	given->user_column = name_argument(fcinfo, ARG_USER_COLUMN, "user_column");
 	given->item_column = name_argument(fcinfo, ARG_ITEM_COLUMN, "item_column");
 	given->rating_column = name_argument(fcinfo, ARG_RATING_COLUMN, "rating_column");
@@ -168,6 +173,10 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 		given->rating_column = stored->rating_column;
 	if (given->weight_column == NULL)
 		given->weight_column = stored->weight_column;
+	for (int side = 0; side < 2; side++)
+		if (!OidIsValid(given->features[side]))
+			given->features[side] = stored->features[side];
+	given->history = given->history || stored->history;
 	if (strcmp(given->task, DEFAULT_TASK) == 0)
 		given->task = stored->task;
 	same_task = strcmp(given->task, stored->task) == 0;
@@ -268,6 +277,7 @@ fm_solver_options(const FmDefinition *definition)
 	options.l2_reg_w = isnan(definition->l2_reg_w) ? -1 : definition->l2_reg_w;
 	options.l2_reg_v = isnan(definition->l2_reg_v) ? -1 : definition->l2_reg_v;
 	options.init_stdev = isnan(definition->init_stdev) ? -1 : definition->init_stdev;
+	options.history = definition->history;
 	options.seed = (uint64_t) definition->seed;
 	return options;
 }

@@ -89,6 +89,36 @@ read_version_row(Reading *reading)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* Of an attached model, a part may not have arrived yet. */
+static void
+check_arrived(const Reading *reading, const char *what, Oid table)
+{
+	const FmModel *model = reading->model;
+	const Oid columns[] = {INT8OID, INT4OID};
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(model->version)};
+	int64 count;
+	int32 expected;
+
+	if (!model->attached)
+		return;
+	fm_spi_execute(psprintf("SELECT (SELECT count(*) FROM %s WHERE version = $1), %s FROM %s "
+							"WHERE version = $1",
+							fm_relation_sql(table), what, fm_relation_sql(model->version_table)),
+				   1, types, values, NULL, reading->read_only);
+	fm_spi_expect(columns, 2);
+	count = DatumGetInt64(fm_spi_value_not_null(0, 1));
+	expected = DatumGetInt32(fm_spi_value_not_null(0, 2));
+	if (count != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("version %d of model \"%s\" is not complete: it has %lld of %d %s",
+						model->version, model->name, (long long) count, expected, what),
+				 errhint("All four tables must be in one subscription, and it must have copied "
+						 "them.")));
+	SPI_freetuptable(SPI_tuptable);
+}
+
 static void
 count_items(Reading *reading)
 {
@@ -312,6 +342,8 @@ fm_image_read(const FmModel *model, const FmIdType *user_type, const FmIdType *i
 	reading.head.integer_ids = item_type->is_integer;
 	reading.head.byval_ids = item_type->typbyval;
 	read_version_row(&reading);
+	check_arrived(&reading, "users", model->user_table);
+	check_arrived(&reading, "items", model->item_table);
 	count_items(&reading);
 	read_ids(&reading, scratch);
 	lay_out(&reading);

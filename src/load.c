@@ -111,15 +111,15 @@ has_numbers(Oid relation, const char *column, bool or_booleans)
 }
 
 bool
-fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type)
+fm_ratings_are_readable(const FmDefinition *definition, bool is_classification, Oid user_type,
+						Oid item_type)
 {
 	Oid relation = definition->ratings;
 
 	return get_rel_name(relation) != NULL &&
 		   get_atttype(relation, get_attnum(relation, definition->user_column)) == user_type &&
 		   get_atttype(relation, get_attnum(relation, definition->item_column)) == item_type &&
-		   has_numbers(relation, definition->rating_column,
-					   fm_is_classification(definition->task)) &&
+		   has_numbers(relation, definition->rating_column, is_classification) &&
 		   (definition->weight_column == NULL ||
 			has_numbers(relation, definition->weight_column, false));
 }
@@ -429,6 +429,21 @@ fm_digest_ratings(const FmLoad *load)
 	return (int64 *) digest;
 }
 
+/* What the definition's relation says of the users or the items; ids it alone knows become known. */
+static FmFeatureReading *
+read_features(const FmDefinition *definition, FmReading *reading, int side)
+{
+	const char *key = side == FM_USERS ? definition->user_column : definition->item_column;
+	FmIdMap *ids = side == FM_USERS ? reading->users : reading->items;
+
+	if (!OidIsValid(definition->features[side]))
+		return NULL;
+	return fm_read_features(definition, definition->features[side], key, ids,
+							fm_ratings_in_memory(definition, reading->triples.count,
+												 fm_idmap_count(reading->users),
+												 fm_idmap_count(reading->items)));
+}
+
 void
 fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 {
@@ -448,5 +463,16 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 		check_two_labels(definition, reading);
 		fm_label_ratings(definition, reading, reading->min, reading->max);
 	}
+
+	for (int side = 0; side < 2; side++)
+		load->features[side] = read_features(definition, reading, side);
 	fm_load_in_order(load);
+	if (load->features[FM_USERS] != NULL)
+		rank_indices(load->features[FM_USERS]->entries.entity,
+					 load->features[FM_USERS]->entries.count, load->user_order,
+					 fm_idmap_count(reading->users));
+	if (load->features[FM_ITEMS] != NULL)
+		rank_indices(load->features[FM_ITEMS]->entries.entity,
+					 load->features[FM_ITEMS]->entries.count, load->item_order,
+					 fm_idmap_count(reading->items));
 }

@@ -6,6 +6,7 @@
 
 #include "core/ratings.h"
 #include "idmap.h"
+#include "load_features.h"
 #include "model.h"
 
 /* Ratings as they are read: ids interned in order of appearance, rows as triples of indices. */
@@ -26,7 +27,8 @@ extern void fm_check_ratings_relation(const FmDefinition *definition, FmIdType *
 									  FmIdType *item_type);
 
 /* Whether the relation still has these columns, with ids of these types and ratings that are numbers. */
-extern bool fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type);
+extern bool fm_ratings_are_readable(const FmDefinition *definition, bool is_classification,
+									Oid user_type, Oid item_type);
 
 /* Append ", rating" and, where the definition has a weight column, ", weight" of relation r, as float8. */
 extern void fm_append_values(StringInfo sql, const FmDefinition *definition);
@@ -56,12 +58,13 @@ extern void fm_read_ratings(const FmDefinition *definition, bool read_only, FmRe
 extern void fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no,
 							 float yes);
 
-/* A whole ratings relation to train on. In a classification its values are 0 and 1; min and max are the labels. */
+/* A whole ratings relation to train on, and what is known of its users and items. In a classification its values are 0 and 1; min and max are the labels. */
 typedef struct FmLoad
 {
 	FmReading *reading; /* in its triples, the indices are ranks */
 	int32 *user_order;	/* rank in id order → index in reading->users */
 	int32 *item_order;
+	FmFeatureReading *features[2]; /* entities likewise; NULL: none */
 } FmLoad;
 
 /* Put a reading's indices in the order of the ids. */
@@ -73,7 +76,7 @@ extern void fm_load_in_order(FmLoad *load);
  */
 extern int64 *fm_digest_ratings(const FmLoad *load);
 
-/* Read all of it, as the current user, into memory of the current context. SPI must be connected. */
+/* Read all of them, as the current user, into memory of the current context. SPI must be connected. */
 extern void fm_load_ratings(const FmDefinition *definition, FmLoad *load);
 
 #endif

@@ -11,11 +11,13 @@
 /* What fm_train was told, or was told last time. Strings are palloc'd. */
 typedef struct FmDefinition
 {
-	Oid ratings;
+	Oid ratings; /* InvalidOid: of an attached model, none */
 	char *user_column;
 	char *item_column;
 	char *rating_column;
 	char *weight_column; /* NULL: every rating counts once */
+	Oid features[2];	 /* relations of user and item features, InvalidOid: none */
+	bool history;
 	char *task;
 	char *solver; /* "auto" is resolved before it is stored */
 	int num_factors;
@@ -44,7 +46,9 @@ typedef struct FmModel
 	Oid user_table;
 	Oid item_table;
 	Oid matrix_table;
-	int version;	  /* the active one */
+	Oid level_table;  /* InvalidOid until the model is first trained with features */
+	bool attached;	  /* its tables are filled from elsewhere, and say what is active */
+	int version;	  /* the active one; 0: none has arrived yet */
 	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
 	bool uncommitted; /* published by the current transaction */
 	int keep_versions;
@@ -94,6 +98,9 @@ extern void fm_model_missing(const char *name) pg_attribute_noreturn();
 
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);
+
+/* Errors if the model's versions come from elsewhere. */
+extern void fm_model_check_not_attached(const FmModel *model);
 
 /* Errors unless the role may read every table of the model, rows unrestricted. */
 extern void fm_model_check_readable(const FmModel *model, Oid role);

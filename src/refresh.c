@@ -367,6 +367,7 @@ fm_refresh(PG_FUNCTION_ARGS)
 	fm_model_resolve(refresh.schema, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), false,
 					 refresh.context, &refresh.model);
 	fm_model_check_owner(&refresh.model);
+	fm_model_check_not_attached(&refresh.model);
 	if (lock_model(&refresh, on_conflict))
 	{
 		resolve_again(&refresh);

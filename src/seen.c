@@ -104,6 +104,8 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 
+	if (!fm_knows_seen(serving))
+		return;
 	fm_check_ratings(serving);
 	fm_plan_execute(&loaded->seen_plan, seen_query(serving, false),
 					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
@@ -129,7 +131,8 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 	FmOwnRating *ratings;
 
 	*count = 0;
-	if (!fm_ratings_are_readable(definition, loaded->user_type.type, loaded->item_type.type))
+	if (!fm_ratings_are_readable(definition, loaded->is_classification, loaded->user_type.type,
+								 loaded->item_type.type))
 		return NULL;
 	fm_plan_execute(&loaded->own_plan, seen_query(serving, true),
 					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);

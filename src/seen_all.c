@@ -286,10 +286,12 @@ fm_seen_open(const FmServing *serving)
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(serving->loaded->version)};
 
-	fm_check_ratings(serving);
 	stream->loaded = serving->loaded;
 	stream->context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx seen items",
 											ALLOCSET_DEFAULT_SIZES);
+	if (!fm_knows_seen(serving))
+		return stream;
+	fm_check_ratings(serving);
 	stream->buckets = fill_buckets(serving, stream->context);
 	if (stream->buckets != NULL)
 		return stream;

@@ -43,6 +43,7 @@ typedef struct Fit
 	FmTriples held_out;
 	int32_t *user_canonical;
 	int32_t *item_canonical;
+	FmFeatures features[2];
 	FmParameters parameters;
 } Fit;
 
@@ -90,6 +91,34 @@ choose_workers(const FmDefinition *definition, int64 num_ratings)
 	return (int) Min(allowed, num_ratings / RATINGS_PER_WORKER);
 }
 
+/* Features of canonical entities, from what has been read of a side; what was read is released. */
+static FmFeatures
+build_features(FmFeatureReading *reading, const int32_t *canonical, const FmHost *host)
+{
+	FmFeatures features = {0};
+	FmFeatureEntries *entries;
+
+	if (reading == NULL)
+		return features;
+	entries = &reading->entries;
+	for (int64 i = 0; i < entries->count; i++)
+		entries->entity[i] = canonical[entries->entity[i]];
+	fm_features_build(entries, host, &features);
+	fm_report_idle_columns(reading);
+	return features;
+}
+
+static double
+features_reading_size(const FmLoad *load)
+{
+	double bytes = 0;
+
+	for (int side = 0; side < 2; side++)
+		if (load->features[side] != NULL)
+			bytes += fm_features_reading_size(load->features[side]);
+	return bytes;
+}
+
 static void
 fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
 {
@@ -99,11 +128,15 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	int32 num_items = fm_idmap_count(load->reading->items);
 	int workers = choose_workers(definition, triples->count);
 
-	fm_check_budget_to_solve(definition, triples->count, num_users, num_items);
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
-	fit->shared = fm_share_ratings(triples, num_users, num_items, workers, host);
+	fit->features[FM_USERS] = build_features(load->features[FM_USERS], fit->user_canonical, host);
+	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
+	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
+							 (int32[]){fit->features[0].num_levels, fit->features[1].num_levels},
+							 features_reading_size(load));
+	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, workers, host);
 	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
@@ -159,6 +192,11 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 											 : fm_default_iterations(options.task, options.solver);
 	run->users = fm_idmap_count(load->reading->users);
 	run->items = fm_idmap_count(load->reading->items);
+	run->features = run->users + run->items;
+	if (definition->history)
+		run->features *= 2;
+	for (int side = 0; side < 2; side++)
+		run->features += fit->features[side].num_levels;
 	run->ratings = fit->ratings->num_ratings;
 	run->skipped = load->reading->skipped;
 }
@@ -209,6 +247,12 @@ prepare_tables(const FmTraining *training)
 						errdetail("What users have rated is read from it whenever the model is "
 								  "asked, in every session."),
 						errhint("Copy it into a table that stays.")));
+	if (OidIsValid(model->definition.features[FM_USERS]))
+		fm_check_features_relation(model->definition.features[FM_USERS], "user_features",
+								   model->definition.user_column, "user_column", &user_type);
+	if (OidIsValid(model->definition.features[FM_ITEMS]))
+		fm_check_features_relation(model->definition.features[FM_ITEMS], "item_features",
+								   model->definition.item_column, "item_column", &item_type);
 	if (OidIsValid(training->namespace))
 		fm_store_create_tables(model, training->namespace, training->schema, &user_type,
 							   &item_type);
@@ -254,12 +298,13 @@ is_refused(Oid schema, const FmModel *model, FmRun *run)
 
 /* Point at the version that has been stored, and let go of those that are one too many. */
 static void
-publish(Oid schema, FmModel *model, const FmRun *run)
+publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result)
 {
 	/* somebody may have activated another since the training began */
 	int previous_version = fm_registry_lock_pointer(schema, model->name);
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
+	fm_store_version_row(model, run->version, run->stamp, result);
 	if (previous_version > 0)
 		fm_store_keep(model, run->version, previous_version, model->keep_versions);
 	fm_restore_role(&previous);
@@ -314,6 +359,7 @@ fm_training_compute(FmTraining *training)
 	result->parameters = &fit->parameters;
 	result->user_canonical = fit->user_canonical;
 	result->item_canonical = fit->item_canonical;
+	result->features = fit->features;
 	result->rating_mean = score_run(training->run, definition, training->load.reading, fit, host);
 	describe_sides(fit, training->run, host, result);
 	fm_release_ratings(fit->shared);
@@ -335,7 +381,7 @@ fm_training_write(FmTraining *training)
 	{
 		fm_store_version(model, training->schema, training->run->version, &training->result);
 		fm_restore_role(&previous);
-		publish(training->schema, model, training->run);
+		publish(training->schema, model, training->run, &training->result);
 	}
 	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
@@ -424,7 +470,10 @@ fm_train(PG_FUNCTION_ARGS)
 		exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
 	}
 	if (exists)
+	{
+		fm_model_check_not_attached(&model);
 		fm_model_check_tables(&model);
+	}
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
 	if (!exists)
 	{

@@ -332,20 +332,27 @@ store_lane(const FmBlockWork *work, int lane, const float *theta, float *rows)
 static void
 load_prior(const FmHalfStep *step, FmBlockWork *work)
 {
-	float covariate[FM_BLOCK_LANES] = {0};
+	for (int lane = 0; lane < work->count; lane++)
+	{
+		int32_t entity = work->entity[lane];
+		float covariate = step->covariate ? step->covariate[entity] : 0;
+		const float *offset = step->prior_offset
+								  ? step->prior_offset + (size_t) entity * work->stride
+								  : NULL;
 
-	if (step->covariate)
-		for (int lane = 0; lane < work->count; lane++)
-			covariate[lane] = step->covariate[work->entity[lane]];
-	for (int j = 0; j < work->dim; j++)
-		for (int lane = 0; lane < FM_BLOCK_LANES; lane++)
+		for (int j = 0; j < work->dim; j++)
 		{
-			float slope = step->covariate ? step->prior_slope[j] : 0;
+			float mean = step->prior_mean[j];
 
-			work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane] =
-				step->prior_precision[j] * work->prior_factor[lane] *
-				(step->prior_mean[j] + slope * covariate[lane]);
+			if (step->covariate)
+				mean += step->prior_slope[j] * covariate;
+			if (offset)
+				mean += offset[j];
+			work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane] = step->prior_precision[j] *
+																	 work->prior_factor[lane] *
+																	 mean;
 		}
+	}
 }
 
 /* Solve the entities whose sums are complete, and empty the batch. */

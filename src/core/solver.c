@@ -13,6 +13,7 @@
 #include "core/distill.h"
 #include "core/gibbs.h"
 #include "core/probit.h"
+#include "core/regression.h"
 
 /*
  * Defaults, from random 80/20 splits of MovieLens 100k. The sampler: 100, 200 and 300 iterations
@@ -100,6 +101,8 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 				  ratings->user_weight},
 				 {ratings->num_items, ratings->item_start, ratings->item_user, ratings->item_value,
 				  ratings->item_weight}},
+		.features = {ratings->features[0], ratings->features[1]},
+		.history = options->history,
 		.num_ratings = ratings->num_ratings,
 		.iterations = options->iterations > 0
 						  ? options->iterations
@@ -153,6 +156,16 @@ allocate_result(const FmProblem *problem, int num_factors, FmParameters *result)
 	result->item_w = host->alloc(host->ctx, items, sizeof(float));
 	result->user_v = host->alloc(host->ctx, users * num_factors, sizeof(float));
 	result->item_v = host->alloc(host->ctx, items * num_factors, sizeof(float));
+	for (int side = 0; side < 2; side++)
+	{
+		size_t rows = (size_t) problem->features[side].num_levels + 1;
+
+		result->level_w[side] = result->level_v[side] = NULL;
+		if (rows == 1)
+			continue;
+		result->level_w[side] = host->alloc(host->ctx, rows, sizeof(float));
+		result->level_v[side] = host->alloc(host->ctx, rows * num_factors, sizeof(float));
+	}
 }
 
 static void
@@ -170,6 +183,15 @@ check_result(const FmProblem *problem, const FmParameters *result)
 	check_finite(host, "a user's v", result->user_v, users * result->num_factors);
 	check_finite(host, "an item's w", result->item_w, items);
 	check_finite(host, "an item's v", result->item_v, items * result->num_factors);
+	for (int side = 0; side < 2; side++)
+	{
+		size_t rows = (size_t) problem->features[side].num_levels + 1;
+
+		if (rows == 1)
+			continue;
+		check_finite(host, "a level's w", result->level_w[side], rows);
+		check_finite(host, "a level's v", result->level_v[side], rows * result->num_factors);
+	}
 }
 
 void
@@ -211,30 +233,40 @@ fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options, c
 	size_t row = (size_t) fm_block_stride(problem.kernel, rank) * sizeof(float);
 	size_t entities = (size_t) ratings->num_users + ratings->num_items;
 	const int arrays_a_side = 4, alignment = 64;
+	double regressions = 0;
 
+	for (int side = 0; side < 2; side++)
+		regressions += fm_regression_shared_size(&problem, side, rank);
 	/* two tables of rows, errors and shares; sums; the samples so far */
 	return fm_gibbs_sums_size(rank) + entities * (2 * row + sizeof(double) + sizeof(float)) +
-		   2 * arrays_a_side * alignment +
+		   2 * arrays_a_side * alignment + (size_t) regressions +
 		   (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
 }
 
 double
 fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
-			  const FmSolverOptions *options)
+			  const int32_t num_levels[2], const FmSolverOptions *options)
 {
 	FmProblem problem = {.kernel = fm_block_kernel(),
 						 .task = options->task,
 						 .side = {{.count = num_users}, {.count = num_items}},
+						 .features = {{.num_levels = num_levels[0], .num_groups = num_levels[0]},
+									  {.num_levels = num_levels[1], .num_groups = num_levels[1]}},
+						 .history = options->history,
 						 .num_ratings = num_ratings,
 						 .num_rated = {num_users, num_items}};
 	double entities = (double) num_users + num_items;
 	int rank = solver_rank(&problem, options), k = options->num_factors;
 	double row = fm_block_stride(problem.kernel, rank) * sizeof(float);
 	double spread = options->task == FM_TASK_CLASSIFICATION ? fm_spread_size(rank, k) : 0;
+	double levels = 2.0 + num_levels[0] + num_levels[1];
+	double regressions = fm_regression_shared_size(&problem, FM_USERS, rank) +
+						 fm_regression_shared_size(&problem, FM_ITEMS, rank);
 
 	/* two tables of rows, errors, shares and covariates; sums; the samples so far; the result */
 	return fm_gibbs_sums_size(rank) + entities * (2 * row + sizeof(double) + 2 * sizeof(float)) +
-		   fm_distill_size(&problem, rank, k) + spread + entities * (k + 1) * sizeof(float);
+		   fm_distill_size(&problem, rank, k) + spread + regressions +
+		   (entities + levels) * (k + 1) * sizeof(float);
 }
 
 double

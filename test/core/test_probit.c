@@ -251,7 +251,7 @@ static FmParameters
 train(FmRatings *ratings, int num_factors, int iterations)
 {
 	FmSolverOptions options = {
-		FM_TASK_CLASSIFICATION, FM_SOLVER_MCMC, num_factors, iterations, -1, -1, -1, 3};
+		FM_TASK_CLASSIFICATION, FM_SOLVER_MCMC, num_factors, iterations, -1, -1, -1, 3, false};
 	FmParameters parameters;
 
 	fm_solve(ratings, &options, &host, &parameters);
