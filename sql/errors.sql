@@ -55,6 +55,8 @@ SELECT try($$SELECT * FROM fm_item_vectors('nosuch')$$);
 SELECT try($$SELECT fm_drop('nosuch')$$);
 SELECT try($$CALL fm_refresh('nosuch')$$);
 SELECT try($$SELECT fm_train('nosuch')$$);
+SELECT try($$SELECT fm_fold_in('nosuch')$$);
+SELECT try($$SELECT fm_fold_in(NULL)$$);
 SELECT try($$SELECT fm_train('')$$);
 SELECT try($$SELECT fm_train(repeat('m', 53), ratings => 'ratings')$$);
 SELECT try($$SELECT * FROM fm_top_x_for('{1}'::bigint[], '{5}', 3, 'nosuch')$$);
@@ -354,6 +356,7 @@ ALTER TABLE ratings ALTER item_id TYPE text;
 SELECT fm_top_x(1, 3, 'good');
 SELECT fm_top_x_all(3, 'good');
 SELECT fm_train('good');
+SELECT fm_fold_in('good');
 SELECT count(*) FROM fm_top_x(1, 3, 'good', exclude_seen => false);
 ALTER TABLE ratings ALTER item_id TYPE int USING item_id::int;
 SELECT try('SELECT 1');
@@ -388,6 +391,7 @@ SELECT false AS seen, l.* FROM
 SELECT try($$SELECT fm_top_x(1, 3, 'good')$$);
 SELECT try($$SELECT fm_top_x_all(3, 'good')$$);
 SELECT try($$SELECT fm_train('good')$$);
+SELECT try($$SELECT fm_fold_in('good')$$);
 SELECT try($$SELECT fm_write_top_x('lists', 3, 'good', false)$$);
 SELECT count(*) FROM lists;
 \set VERBOSITY sqlstate

@@ -316,6 +316,13 @@ AS 'MODULE_PATHNAME', 'fm_refresh';
 COMMENT ON PROCEDURE fm_refresh(text, text) IS
 'Retrains a model as it was defined, publishes the new version, then deletes the rows of versions that are not kept in small steps, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). While it computes it holds no snapshot, so it does not hold back vacuum. A version that fm_set''s max_worse refuses is not published. on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place; a table of lists that belongs to another role than the model''s owner only gives a warning. Needs the model''s owner.';
 
+CREATE FUNCTION fm_fold_in(model text) RETURNS fm_runs
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_fold_in';
+
+COMMENT ON FUNCTION fm_fold_in(text) IS
+'Takes what has been rated since into the model without a training, and publishes the result as a new version: the vectors of users whose ratings have changed, and of users and items that are new, are solved from their ratings; all others stay as they are, also where the ratings have gone. Returns the run as it stands in fm_runs, with solver fold-in and a message that counts them; when nothing has changed, there is a notice, no new version, and the run of the version being served. Tables of lists are left as they are. Waits for a training of the model. Needs the model''s owner.';
+
 CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_set';
@@ -397,7 +404,7 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_suppor
 AS 'MODULE_PATHNAME', 'fm_top_x_text';
 
 COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb) IS
-'The x best items for a user, best first, ties by item id: exactly those of a scan of all items in double precision. score is what fm_predict says before clipping, in the units of the rating, or the probability of yes. exclude_seen leaves out what the ratings relation holds for the user now; candidates, when given, are the only items considered; exclude names items never to show. Fewer rows where fewer items are eligible. For a user the model does not know but the ratings relation does, the same from what it holds for him now (his vector is solved from it, all items being as they are); for others, the items by their bias. An error when the model''s ids are not integers: use the overload for text.';
+'The x best items for a user, best first, ties by item id: exactly those of a scan of all items in double precision. score is what fm_predict says before clipping, in the units of the rating, or the probability of yes. exclude_seen leaves out what the ratings relation holds for the user now; candidates, when given, are the only items considered; exclude names items never to show. Fewer rows where fewer items are eligible. For a user the model does not know but the ratings relation does, the same from what it holds for him now (his vector is solved from it, starting from his features if the model knows these, all items being as they are); for others, the items by their bias. An error when the model''s ids are not integers: use the overload for text.';
 COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb) IS
 'As fm_top_x(bigint, ...), for ids of any type, given and returned in their text form.';
 

@@ -220,7 +220,7 @@ score_unknown_users(Evaluation *evaluation, const FmHost *host)
 		clear_excluded(evaluation);
 		fm_add_items(evaluation->excluded, rows->user_item + rows->user_start[user],
 					 (int32) (rows->user_start[user + 1] - rows->user_start[user]));
-		vector = fm_serve_new_user(serving, id, evaluation->excluded);
+		vector = fm_serve_new_user(serving, NULL, id, evaluation->excluded);
 		clear_excluded(evaluation);
 		fm_add_seen_items(serving, id, evaluation->excluded);
 		score_user(evaluation, user, &vector, host);

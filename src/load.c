@@ -396,36 +396,39 @@ fm_load_in_order(FmLoad *load)
 }
 
 int64 *
-fm_digest_ratings(const FmLoad *load)
+fm_digest_ratings(const FmLoad *load, int side)
 {
-	const FmTriples *triples = &load->reading->triples;
-	int32 num_users = fm_idmap_count(load->reading->users);
+	const FmReading *reading = load->reading;
+	const FmTriples *triples = &reading->triples;
+	const FmIdMap *others = side == FM_USERS ? reading->items : reading->users;
+	const int32 *other_order = side == FM_USERS ? load->item_order : load->user_order;
+	const int32 *own = side == FM_USERS ? triples->user : triples->item;
+	const int32 *other = side == FM_USERS ? triples->item : triples->user;
+	int32 num_own = fm_idmap_count(side == FM_USERS ? reading->users : reading->items);
+	int32 num_others = fm_idmap_count(others);
 	uint64 *digest = MemoryContextAllocExtended(CurrentMemoryContext,
-												Max(num_users, 1) * sizeof(uint64),
+												Max(num_own, 1) * sizeof(uint64),
 												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	uint32 *hash = MemoryContextAllocHuge(CurrentMemoryContext,
+										  Max(num_others, 1) * sizeof(uint32));
 
-	int32 num_items = fm_idmap_count(load->reading->items);
-	uint32 *item_hash = MemoryContextAllocHuge(CurrentMemoryContext,
-											   Max(num_items, 1) * sizeof(uint32));
-
-	for (int32 item = 0; item < num_items; item++)
-		item_hash[item] = fm_idmap_hash(load->reading->items, load->item_order[item]);
+	for (int32 e = 0; e < num_others; e++)
+		hash[e] = fm_idmap_hash(others, other_order[e]);
 	for (int64 r = 0; r < triples->count; r++)
 	{
 		struct
 		{
-			uint32 item;
+			uint32 other;
 			float value;
 			float weight;
-		} row = {item_hash[triples->item[r]], triples->value[r],
+		} row = {hash[other[r]], triples->value[r],
 				 triples->weight != NULL ? triples->weight[r] : 1};
 
-		digest[triples->user[r]] += hash_bytes_extended((const unsigned char *) &row, sizeof(row),
-														0);
+		digest[own[r]] += hash_bytes_extended((const unsigned char *) &row, sizeof(row), 0);
 		if (r % 65536 == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
-	pfree(item_hash);
+	pfree(hash);
 	return (int64 *) digest;
 }
 

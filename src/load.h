@@ -71,10 +71,10 @@ typedef struct FmLoad
 extern void fm_load_in_order(FmLoad *load);
 
 /*
- * A number for each user, by rank, that is another when his ratings are others: the sum of a hash of each, so that
- * their order does not matter.
+ * A number for each entity of a side, by rank, that is another when its ratings are others, 0 if it has none: the
+ * sum of a hash of each, so that their order does not matter.
  */
-extern int64 *fm_digest_ratings(const FmLoad *load);
+extern int64 *fm_digest_ratings(const FmLoad *load, int side);
 
 /* Read all of them, as the current user, into memory of the current context. SPI must be connected. */
 extern void fm_load_ratings(const FmDefinition *definition, FmLoad *load);

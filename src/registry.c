@@ -327,16 +327,17 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 	add_text(&arguments, definition->task);
 	add_metrics(&arguments, &run->test, run->test_labels);
 	add_real(&arguments, max_worse);
-	/* a metric of which less is better, one a task; the more there is of it, the worse */
+	/* folding in has no metrics: what it was made from has. A metric of which less is better, one a task; the more there is of it, the worse */
 	run_as_registry_owner(
 		schema, "fm_run",
 		"SELECT pg_catalog.format('test %%s %%s is worse than %%s of version %%s by more than %%s "
 		"%%%%', "
 		"n.key, n.value, r.test_metrics ->> n.key, r.version, trim_scale(round((100 * "
 		"$4)::numeric, 2))) "
-		"FROM %s r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
-		"WHERE r.model = $1 AND r.task = $2 AND n.key IN ('rmse', 'log_loss') "
-		"AND r.version = (SELECT active_version FROM %s WHERE model = $1) "
+		"FROM (SELECT * FROM %s WHERE model = $1 AND status = 'succeeded' AND solver <> 'fold-in' "
+		"AND version <= (SELECT active_version FROM %s WHERE model = $1) "
+		"ORDER BY version DESC LIMIT 1) r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
+		"WHERE r.task = $2 AND n.key IN ('rmse', 'log_loss') "
 		"AND n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) LIMIT 1",
 		&arguments);
 	run->refused = SPI_processed > 0;
@@ -368,7 +369,7 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_text(&arguments, run->model);
 	add_integer(&arguments, run->version, false);
 	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	add_integer(&arguments, run->iterations, false);
+	add_integer(&arguments, run->iterations, run->iterations == 0);
 	add_bigint(&arguments, run->users);
 	add_bigint(&arguments, run->items);
 	add_bigint(&arguments, run->ratings);
@@ -376,7 +377,7 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_metrics(&arguments, &run->train, run->train_labels);
 	add_metrics(&arguments, &run->test, run->test_labels);
 	add_text(&arguments, run->refused ? "refused" : "succeeded");
-	add_text(&arguments, run->refused ? run->message : NULL);
+	add_text(&arguments, run->message[0] != '\0' ? run->message : NULL);
 	add_bigint(&arguments, run->features);
 	run_as_registry_owner(
 		schema, "fm_run",

@@ -47,8 +47,8 @@ extern Datum fm_serve_item_out(const FmServing *serving, int32 item);
 
 /*
  * A user's query vector (φ, 1), num_factors + 1 entries, and b + w_u. A user whom the model does not know is
- * folded in from what the ratings relation holds for him now. If that is nothing, or the id is not possible
- * (fm_serve_id_in), they are (0, 1) and b.
+ * folded in from what the ratings relation holds for him now; so is one whom it knows by features alone. If that is
+ * nothing, they are (0, 1) and b, or what his features say. If the id is not possible (fm_serve_id_in), (0, 1) and b.
  */
 typedef struct FmUserVector
 {
@@ -58,9 +58,12 @@ typedef struct FmUserVector
 
 extern FmUserVector fm_serve_user(const FmServing *serving, bool possible, Datum user_id);
 
-/* The same for a user who is not in the model, of whose ratings those of a set of items (or NULL) are ignored. */
-extern FmUserVector fm_serve_new_user(const FmServing *serving, Datum user_id,
-									  const uint64 *ignored);
+/*
+ * The same for a user none of whose ratings the model was trained on, those of a set of items (or NULL) ignored;
+ * `expected` is his vector by his features, or NULL.
+ */
+extern FmUserVector fm_serve_new_user(const FmServing *serving, const FmUserVector *expected,
+									  Datum user_id, const uint64 *ignored);
 
 /* A rating of an item that the model knows. */
 typedef struct FmOwnRating
@@ -74,7 +77,8 @@ typedef struct FmOwnRating
  * The vector of somebody with these ratings (foldin.c), in the units that the model was trained on. Their order,
  * which is changed, does not matter.
  */
-extern FmUserVector fm_serve_fold(const FmServing *serving, FmOwnRating *ratings, int64 count);
+extern FmUserVector fm_serve_fold(const FmServing *serving, const FmUserVector *expected,
+								  FmOwnRating *ratings, int64 count);
 
 /*
  * What the ratings relation holds for the user now, without what does not count in a training (seen.c). Nothing

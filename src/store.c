@@ -86,12 +86,12 @@ create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 
 static Oid
 create_entity_table(const FmModel *model, Oid namespace, const char *entity,
-					const FmIdType *id_type, const char *more_columns)
+					const FmIdType *id_type)
 {
 	char *id_column = psprintf("%s_id", entity);
 	char *columns = psprintf("version integer NOT NULL, idx integer NOT NULL, %s %s NOT NULL, "
-							 "w real NOT NULL, v real[] NOT NULL%s",
-							 id_column, fm_id_type_sql(id_type), more_columns);
+							 "w real NOT NULL, v real[] NOT NULL, digest bigint NOT NULL",
+							 id_column, fm_id_type_sql(id_type));
 	char *comment = psprintf("bias w and factors v of each %s, a row a version", entity);
 	Oid table = create_table(model, namespace, entity, columns, comment);
 
@@ -113,9 +113,8 @@ fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
 		"noise_variance double precision NOT NULL, user_mean real[] NOT NULL, "
 		"user_root real[] NOT NULL, item_mean real[] NOT NULL, item_root real[] NOT NULL",
 		"global bias b, the range of the ratings and what folding in needs, a row a version");
-	model->user_table = create_entity_table(model, namespace, "user", user_type,
-											", digest bigint NOT NULL");
-	model->item_table = create_entity_table(model, namespace, "item", item_type, "");
+	model->user_table = create_entity_table(model, namespace, "user", user_type);
+	model->item_table = create_entity_table(model, namespace, "item", item_type);
 	model->matrix_table = create_table(
 		model, namespace, "matrix",
 		psprintf("version integer NOT NULL, block integer NOT NULL, matrix %s NOT NULL, "
@@ -184,7 +183,7 @@ typedef struct EntityRows
 	const int32 *canonical; /* idx → row of w and v; NULL: they are the same */
 	const float *w;
 	const float *v;
-	const int64 *digest; /* by idx; NULL: the table has none */
+	const int64 *digest; /* by idx */
 	int num_factors;
 } EntityRows;
 
@@ -197,7 +196,6 @@ put_entity_rows(const EntityRows *rows, TupleDesc desc)
 	MemoryContext previous = MemoryContextSwitchTo(row_context);
 	bool nulls[5] = {false};
 
-	nulls[4] = rows->digest == NULL;
 	for (int32 idx = 0; idx < fm_idmap_count(rows->ids); idx++)
 	{
 		int64 row = rows->canonical == NULL ? idx : rows->canonical[idx];
@@ -207,7 +205,7 @@ put_entity_rows(const EntityRows *rows, TupleDesc desc)
 		values[1] = fm_idmap_id(rows->ids, rows->order[idx]);
 		values[2] = Float4GetDatum(rows->w[row]);
 		values[3] = fm_real_array(rows->v + row * rows->num_factors, rows->num_factors);
-		values[4] = nulls[4] ? (Datum) 0 : Int64GetDatum(rows->digest[idx]);
+		values[4] = Int64GetDatum(rows->digest[idx]);
 		tuplestore_putvalues(store, desc, values, nulls);
 		MemoryContextReset(row_context);
 		CHECK_FOR_INTERRUPTS();
@@ -224,8 +222,7 @@ insert_entity_rows(const EntityRows *rows, int version)
 	Datum values[] = {Int32GetDatum(version)};
 	TupleDesc desc = entity_row_desc(fm_idmap_type(rows->ids), rows->id_column);
 	Tuplestorestate *store = put_entity_rows(rows, desc);
-	char *columns = psprintf("idx, %s, w, v%s", rows->id_column,
-							 rows->digest == NULL ? "" : ", digest");
+	char *columns = psprintf("idx, %s, w, v, digest", rows->id_column);
 
 	fm_spi_register_rows("new_rows", desc, store, fm_idmap_count(rows->ids));
 	fm_spi_execute(psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM new_rows",
@@ -486,7 +483,8 @@ insert_levels(FmModel *model, int version, const FmResult *result)
 	Datum values[] = {Int32GetDatum(version)};
 	LevelRows rows = {.parameters = result->parameters};
 
-	if (result->features[FM_USERS].num_levels + result->features[FM_ITEMS].num_levels == 0)
+	if (result->features == NULL ||
+		result->features[FM_USERS].num_levels + result->features[FM_ITEMS].num_levels == 0)
 		return;
 	if (!OidIsValid(model->level_table))
 		create_level_table(model);
@@ -515,18 +513,36 @@ fm_store_version(FmModel *model, Oid extension_schema, int version, const FmResu
 	EntityRows users = {model->user_table,		"user_id",
 						load->reading->users,	load->user_order,
 						result->user_canonical, parameters->user_w,
-						parameters->user_v,		result->user_digest,
+						parameters->user_v,		result->digest[FM_USERS],
 						parameters->num_factors};
 	EntityRows items = {model->item_table,		"item_id",
 						load->reading->items,	load->item_order,
 						result->item_canonical, parameters->item_w,
-						parameters->item_v,		NULL,
+						parameters->item_v,		result->digest[FM_ITEMS],
 						parameters->num_factors};
 
 	insert_entity_rows(&users, version);
 	insert_entity_rows(&items, version);
 	insert_levels(model, version, result);
 	insert_matrix(model, extension_schema, version);
+}
+
+int64
+fm_store_copy_levels(const FmModel *model, int version, int from_version)
+{
+	Oid types[] = {INT4OID, INT4OID};
+	Datum values[] = {Int32GetDatum(version), Int32GetDatum(from_version)};
+	char *table;
+
+	if (!OidIsValid(model->level_table))
+		return 0;
+	table = fm_relation_sql(model->level_table);
+	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, name, side, feature, level, mean, w, v) "
+							"SELECT $1, idx, name, side, feature, level, mean, w, v FROM %s "
+							"WHERE version = $2",
+							table, table),
+				   2, types, values, NULL, false);
+	return (int64) SPI_processed;
 }
 
 void

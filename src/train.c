@@ -296,9 +296,8 @@ is_refused(Oid schema, const FmModel *model, FmRun *run)
 	return true;
 }
 
-/* Point at the version that has been stored, and let go of those that are one too many. */
-static void
-publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result)
+void
+fm_publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result)
 {
 	/* somebody may have activated another since the training began */
 	int previous_version = fm_registry_lock_pointer(schema, model->name);
@@ -339,7 +338,8 @@ fm_training_read(FmTraining *training)
 	fm_progress_phase(training->model->name, FM_PHASE_LOADING);
 	fm_load_ratings(&training->model->definition, &training->load);
 	training->result.load = &training->load;
-	training->result.user_digest = fm_digest_ratings(&training->load);
+	for (int side = 0; side < 2; side++)
+		training->result.digest[side] = fm_digest_ratings(&training->load, side);
 	fm_restore_role(&previous);
 	MemoryContextSwitchTo(previous_context);
 }
@@ -381,7 +381,7 @@ fm_training_write(FmTraining *training)
 	{
 		fm_store_version(model, training->schema, training->run->version, &training->result);
 		fm_restore_role(&previous);
-		publish(training->schema, model, training->run, &training->result);
+		fm_publish(training->schema, model, training->run, &training->result);
 	}
 	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
@@ -414,9 +414,8 @@ creation_namespace(Oid ratings)
 	return namespace;
 }
 
-/* Delete at once what is not kept any more. */
-static void
-prune(const FmModel *model)
+void
+fm_prune(const FmModel *model)
 {
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
@@ -424,12 +423,11 @@ prune(const FmModel *model)
 	fm_restore_role(&previous);
 }
 
-/* The row of fm_runs, as this function returns it. Ends the SPI connection. */
-static Datum
-finish_with_run(Oid schema, const FmRun *run)
+Datum
+fm_finish_with_run(Oid schema, const char *model, int version)
 {
 	Oid types[] = {TEXTOID, INT4OID};
-	Datum values[] = {CStringGetTextDatum(run->model), Int32GetDatum(run->version)};
+	Datum values[] = {CStringGetTextDatum(model), Int32GetDatum(version)};
 	Datum row;
 	/* as the caller, but past the operators in his search_path, which may be anybody's */
 	FmRoleSwitch previous = fm_act_as(GetUserId());
@@ -439,7 +437,7 @@ finish_with_run(Oid schema, const FmRun *run)
 				   2, types, values, NULL, false);
 	fm_restore_role(&previous);
 	if (SPI_processed != 1)
-		elog(ERROR, "run %d of model \"%s\" is not in fm_runs", run->version, run->model);
+		elog(ERROR, "run %d of model \"%s\" is not in fm_runs", version, model);
 	row = SPI_datumTransfer(fm_spi_value_not_null(0, 1), false, -1);
 	fm_spi_finish();
 	return row;
@@ -491,9 +489,9 @@ fm_train(PG_FUNCTION_ARGS)
 	fm_training_compute(training);
 	fm_training_write(training);
 	if (exists && !run.refused)
-		prune(&model);
+		fm_prune(&model);
 	fm_registry_start_run(schema, &run, &model.definition);
 	fm_registry_finish_run(schema, &run);
 	fm_training_end(training);
-	return finish_with_run(schema, &run);
+	return fm_finish_with_run(schema, run.model, run.version);
 }

@@ -15,7 +15,7 @@ CREATE SCHEMA movielens_cold;
 SELECT set_config('search_path', 'movielens_cold, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
 \ir ../../scripts/movielens.sql
-SELECT plan(8);
+SELECT plan(11);
 
 -- A hundred users are left out altogether; their ratings come in an order of no meaning.
 CREATE TABLE cold AS
@@ -64,5 +64,14 @@ FROM results JOIN (VALUES (5, 0.96::float8), (10, 0.945), (20, 0.925)) b (r, lea
 SELECT ok(bool_and(next < folded AND next_als < folded_als AND next_yes < folded_yes), 'each rating tells more')
 FROM (SELECT *, lead(folded) OVER w AS next, lead(folded_als) OVER w AS next_als, lead(folded_yes) OVER w AS next_yes
       FROM results WINDOW w AS (ORDER BY revealed)) r WHERE next IS NOT NULL;
+
+-- Folded into the model, they are what they were when asked about, and nobody else is any other.
+CREATE FUNCTION warm(model text) RETURNS float8 LANGUAGE sql AS
+$$ SELECT sum(t.score) FROM generate_series(1, 943, 40) u, fm_top_x(u, 5, model) t WHERE u NOT IN (SELECT user_id FROM cold) $$;
+CREATE TEMP TABLE was ON COMMIT DROP AS SELECT warm('mcmc') AS warm;
+SELECT is((SELECT (solver, users, message)::text FROM fm_fold_in('mcmc')), format('(fold-in,943,"folded into version 1: 100 users added, 0 updated; %s items added, 0 updated")', n), 'folded in')
+FROM (SELECT count(DISTINCT item_id) - (SELECT items FROM fm_runs WHERE model = 'mcmc') AS n FROM shown) i;
+SELECT cmp_ok(rest_rmse('mcmc') - folded, '<', 0.001::float8, 'they are predicted as well') FROM results WHERE revealed = 20;
+SELECT is(warm('mcmc'), warm, 'all others as before') FROM was;
 SELECT * FROM finish();
 ROLLBACK;
