@@ -9,8 +9,9 @@
  * - items that it has without ratings, from their features
  *
  * Items that it has with ratings stay: so many users lean on them. The vector of a user who has not changed stays,
- * too, because a posterior mean, from samples of all items, is better than one solve against their mean. What the
- * version has is never taken away, even if the ratings have gone.
+ * too, because a posterior mean, from samples of all items, is better than one solve against their mean: with all
+ * users of MovieLens 100k solved anew the test RMSE was 0.8899 in place of 0.8869 (of als, which has no such mean,
+ * 0.8986 in place of 0.9032). What the version has is never taken away, even if the ratings have gone.
  *
  * New items are solved against users, and these against items. So first come the users, against the items that the
  * version has; then the new items, against all users; then those users again, against all items.
