@@ -171,7 +171,18 @@ SELECT try($$SELECT fm_train('bad', ratings => 'three', task => 'classification'
 SELECT try($$SELECT fm_train('bad', ratings => 'many', task => 'classification')$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'classification', solver => 'als')$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'classification', l2_reg_w => 1)$$);
-SELECT try($$SELECT fm_train('good', task => 'ranking')$$);
+-- Rankings, which have no ratings.
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'ranking', solver => 'mcmc')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', solver => 'ials')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'ranking', rating_column => 'stars')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'ranking', unobserved_weight => -1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'ranking', weight_column => 'stars')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', unobserved_weight => 1)$$);
+CREATE VIEW strengths AS SELECT user_id, item_id, -1 AS strength FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'strengths', task => 'ranking', weight_column => 'strength')$$);
+CREATE VIEW nobody AS SELECT NULL::int AS user_id, item_id FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'nobody', task => 'ranking')$$);
+DROP VIEW strengths, nobody;
 SELECT try($$SELECT fm_evaluate('flags', 'good')$$);
 SELECT version FROM fm_train('flagged', ratings => 'ratings', task => 'classification', num_factors => 4, iterations => 5);
 SELECT try($$SELECT fm_evaluate('ratings', 'flagged')$$);

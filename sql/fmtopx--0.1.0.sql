@@ -108,7 +108,8 @@ CREATE VIEW fm_models WITH (security_barrier) AS
            pg_catalog.pg_get_userbyid(c.relowner) AS owner,
            coalesce(m.active_version, fm_served_version(m.version_table)) AS active_version,
            m.task, m.solver, m.num_factors,
-           m.ratings, m.user_column, m.item_column, m.rating_column,
+           m.ratings, m.user_column, m.item_column,
+           CASE WHEN m.task <> 'ranking' THEN m.rating_column END AS rating_column,
            r.users, r.items, r.ratings AS rating_count,
            r.finished_at AS trained_at,
            m.version_table, m.user_table, m.item_table, m.matrix_table,
@@ -307,7 +308,7 @@ AS 'MODULE_PATHNAME', 'fm_train';
 
 COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], regclass, regclass, text,
     text, integer, integer, real, real, real, real, boolean, real, bigint, integer) IS
-'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix (and _level with features), owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. user_features and item_features are relations with the user or item column, whose other columns are features: float4, float8 and numeric numbers, arrays bags of levels, all else categories; whoever is in them is in the model, rated or not. With history, what has been rated is a feature. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, ratings that are all equal, and for task classification, which learns P(larger value) (probit; Albert and Chib 1993), more than two values.';
+'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix (and _level with features), owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. user_features and item_features are relations with the user or item column, whose other columns are features: float4, float8 and numeric numbers, arrays bags of levels, all else categories; whoever is in them is in the model, rated or not. With history, what has been rated is a feature. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, ratings that are all equal, for task classification, which learns P(larger value) (probit; Albert and Chib 1993), more than two values. Task ranking learns from pairs being there, no rating being read (Hu, Koren and Volinsky 2008).';
 
 CREATE PROCEDURE fm_refresh(model text, on_conflict text DEFAULT 'skip')
 LANGUAGE C

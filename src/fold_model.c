@@ -428,6 +428,13 @@ open_model(Folding *folding, Oid schema, const char *name)
 		fm_model_missing(name);
 	fm_model_check_not_attached(model);
 	fm_model_check_tables(model);
+	if (fm_is_ranking(model->definition.task))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("model \"%s\" is a ranking, into which nothing can be folded in this "
+						"version of fmtopx",
+						model->name),
+				 errhint("Train it again with fm_train('%s').", model->name)));
 	folding->version = model->version;
 }
 

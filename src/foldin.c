@@ -76,10 +76,12 @@ FmUserVector
 fm_serve_new_user(const FmServing *serving, const FmUserVector *expected, Datum user_id,
 				  const uint64 *ignored)
 {
-	int64 count;
+	int64 count = 0;
 	int64 num_used = 0;
-	FmOwnRating *ratings = fm_own_ratings(serving, user_id, &count);
+	FmOwnRating *ratings = NULL;
 
+	if (!serving->loaded->is_ranking)
+		ratings = fm_own_ratings(serving, user_id, &count);
 	for (int64 r = 0; r < count; r++)
 		if (ignored == NULL || !fm_item_is_in(ignored, ratings[r].item))
 			ratings[num_used++] = ratings[r];

@@ -58,6 +58,7 @@ read_version_row(Reading *reading)
 						   TEXTOID, FLOAT8OID, FLOAT8OID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
+	const char *task;
 
 	fm_spi_execute(
 		psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
@@ -73,8 +74,9 @@ read_version_row(Reading *reading)
 	head->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 3));
 	head->rating_max = DatumGetFloat4(fm_spi_value_not_null(0, 4));
 	head->rating_mean = DatumGetFloat8(fm_spi_value_not_null(0, 5));
-	head->is_classification = fm_is_classification(
-		TextDatumGetCString(fm_spi_value_not_null(0, 6)));
+	task = TextDatumGetCString(fm_spi_value_not_null(0, 6));
+	head->is_classification = fm_is_classification(task);
+	head->is_ranking = fm_is_ranking(task);
 	head->score_variance = DatumGetFloat8(fm_spi_value_not_null(0, 7));
 	head->noise_variance = DatumGetFloat8(fm_spi_value_not_null(0, 8));
 	if (head->num_factors < FM_MIN_FACTORS || head->num_factors > FM_MAX_FACTORS ||

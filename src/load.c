@@ -95,7 +95,8 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	fm_id_type_of_column(relation,
 						 fm_column_number(relation, definition->item_column, "item_column"),
 						 item_type);
-	check_rating_column(definition);
+	if (!fm_is_ranking(definition->task))
+		check_rating_column(definition);
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
 }
@@ -127,11 +128,14 @@ fm_ratings_are_readable(const FmDefinition *definition, bool is_classification, 
 void
 fm_append_values(StringInfo sql, const FmDefinition *definition)
 {
-	appendStringInfo(sql, ", r.%s%s::pg_catalog.float8",
-					 quote_identifier(definition->rating_column),
-					 is_boolean_column(definition->ratings, definition->rating_column)
-						 ? "::pg_catalog.int4"
-						 : "");
+	if (fm_is_ranking(definition->task))
+		appendStringInfoString(sql, ", 1::pg_catalog.float8");
+	else
+		appendStringInfo(sql, ", r.%s%s::pg_catalog.float8",
+						 quote_identifier(definition->rating_column),
+						 is_boolean_column(definition->ratings, definition->rating_column)
+							 ? "::pg_catalog.int4"
+							 : "");
 	if (definition->weight_column != NULL)
 		appendStringInfo(sql, ", r.%s::pg_catalog.float8",
 						 quote_identifier(definition->weight_column));
@@ -306,30 +310,40 @@ static void
 check_something_read(const FmDefinition *definition, const FmReading *reading)
 {
 	const char *relation = get_rel_name(definition->ratings);
-	char *or_weight = definition->weight_column == NULL
-						  ? ""
-						  : psprintf(", or no weight in column \"%s\"", definition->weight_column);
+	StringInfoData columns;
 
 	if (reading->triples.count == 0 && reading->skipped == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("relation \"%s\" has no rows to train on", relation)));
 	if (reading->triples.count == 0)
+	{
+		initStringInfo(&columns);
+		appendStringInfo(&columns, "\"%s\"", definition->user_column);
+		if (fm_is_ranking(definition->task))
+			appendStringInfo(&columns, " or \"%s\"", definition->item_column);
+		else
+			appendStringInfo(&columns, ", \"%s\" or \"%s\"", definition->item_column,
+							 definition->rating_column);
+		if (definition->weight_column != NULL)
+			appendStringInfo(&columns, ", or no weight in column \"%s\"",
+							 definition->weight_column);
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("relation \"%s\" has no ratings to train on", relation),
+						errdetail("Each of its %lld rows has NULL in column %s.",
+								  (long long) reading->skipped, columns.data)));
+	}
+	if (reading->min == reading->max && !fm_is_ranking(definition->task))
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("relation \"%s\" has no ratings to train on", relation),
-				 errdetail("Each of its %lld rows has NULL in column \"%s\", \"%s\" or \"%s\"%s.",
-						   (long long) reading->skipped, definition->user_column,
-						   definition->item_column, definition->rating_column, or_weight)));
-	if (reading->min == reading->max)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATA_EXCEPTION),
-			 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
-					(long long) reading->triples.count, relation, reading->min),
-			 fm_is_classification(definition->task)
-				 ? errhint(
-					   "task => 'classification' needs two: the larger means yes, the smaller no.")
-				 : errhint("task => 'regression' needs ratings that differ.")));
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
+						(long long) reading->triples.count, relation, reading->min),
+				 fm_is_classification(definition->task)
+					 ? errhint(
+						   "task => 'classification' needs two: the larger means yes, the smaller "
+						   "no. Where there is only one, learn from the rows being there with "
+						   "task => 'ranking'.")
+					 : errhint("task => 'regression' needs ratings that differ. Where they do not, "
+							   "learn from the rows being there with task => 'ranking'.")));
 }
 
 /* The smallest rating above `floor`. */

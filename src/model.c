@@ -56,6 +56,7 @@ enum
 	COL_USER_FEATURES,
 	COL_ITEM_FEATURES,
 	COL_HISTORY,
+	COL_UNOBSERVED_WEIGHT,
 	COL_ATTACHED
 };
 
@@ -79,7 +80,7 @@ lookup_query(Oid schema)
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
 		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history, "
-		"attached "
+		"unobserved_weight, attached "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -110,6 +111,15 @@ bigint_column(int column)
 	return isnull ? 0 : DatumGetInt64(value);
 }
 
+static bool
+boolean_column(int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 static Oid
 relation_column(int column)
 {
@@ -138,13 +148,14 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->weight_column = string_column(COL_WEIGHT_COLUMN, context);
 	definition->features[FM_USERS] = relation_column(COL_USER_FEATURES);
 	definition->features[FM_ITEMS] = relation_column(COL_ITEM_FEATURES);
-	definition->history = DatumGetBool(fm_spi_value_not_null(0, COL_HISTORY));
+	definition->history = boolean_column(COL_HISTORY);
 	definition->task = string_column(COL_TASK, context);
 	definition->solver = string_column(COL_SOLVER, context);
 	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);
 	definition->iterations = integer_column(COL_ITERATIONS, 0);
 	definition->l2_reg_w = real_column(COL_L2_REG_W);
 	definition->l2_reg_v = real_column(COL_L2_REG_V);
+	definition->unobserved_weight = real_column(COL_UNOBSERVED_WEIGHT);
 	definition->init_stdev = real_column(COL_INIT_STDEV);
 	definition->test_size = real_column(COL_TEST_SIZE);
 	definition->seed = bigint_column(COL_SEED);
@@ -187,7 +198,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->level_table = relation_column(COL_LEVEL_TABLE);
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
 		model->stamp = bigint_column(COL_STAMP);
-		model->attached = DatumGetBool(fm_spi_value_not_null(0, COL_ATTACHED));
+		model->attached = boolean_column(COL_ATTACHED);
 		model->uncommitted = TransactionIdIsCurrentTransactionId(
 			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
 		model->keep_versions = integer_column(COL_KEEP_VERSIONS, 0);

@@ -24,11 +24,19 @@ typedef struct FmDefinition
 	int iterations; /* 0: the solver's default */
 	float l2_reg_w; /* NaN: the solver's default; so for the next two */
 	float l2_reg_v;
+	float unobserved_weight;
 	float init_stdev;
 	float test_size;
 	int64 seed;
 	int workers; /* -1: as the server allows */
 } FmDefinition;
+
+/* Whether there are no ratings, only rows that are there. */
+static inline bool
+fm_is_ranking(const char *task)
+{
+	return strcmp(task, "ranking") == 0;
+}
 
 /* Whether ratings mean yes or no. */
 static inline bool

@@ -254,20 +254,21 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	add_relation(&arguments, definition->features[FM_ITEMS]);
 	add_argument(&arguments, BOOLOID, BoolGetDatum(definition->history), false);
 	add_relation(&arguments, model->level_table);
+	add_real(&arguments, definition->unobserved_weight);
 	run_as_registry_owner(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
-		"workers, user_features, item_features, history, level_table) "
+		"workers, user_features, item_features, history, level_table, unobserved_weight) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22, $23, $24, $25, $26) "
+		"$19, $20, $21, $22, $23, $24, $25, $26, $27) "
 		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
-		"workers, user_features, item_features, history, level_table) = "
+		"workers, user_features, item_features, history, level_table, unobserved_weight) = "
 		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22, $23, $24, $25, $26) WHERE m.version_table = $2",
+		"$19, $20, $21, $22, $23, $24, $25, $26, $27) WHERE m.version_table = $2",
 		&arguments);
 	if (SPI_processed != 1)
 		ereport(ERROR,
@@ -301,10 +302,27 @@ json_number(double value)
 	return isnan(value) ? "null" : psprintf("%.6g", value);
 }
 
-static void
-add_metrics(Arguments *arguments, const FmErrorSums *sums, const FmLabelSums *labels)
+static char *
+ranking_metrics(const FmRankingSums *sums, int64 ratings)
 {
-	if (labels != NULL && labels->count > 0)
+	double users = (double) sums->users;
+
+	return psprintf(
+		"{\"ndcg_at_10\": %s, \"precision_at_10\": %s, \"recall_at_10\": %s, "
+		"\"map_at_10\": %s, \"mrr\": %s, \"auc\": %s, \"users\": %lld, \"ratings\": %lld}",
+		json_number(sums->ndcg / users), json_number(sums->precision / users),
+		json_number(sums->recall / users), json_number(sums->map / users),
+		json_number(sums->mrr / users), json_number(sums->auc / (double) sums->auc_users),
+		(long long) sums->users, (long long) ratings);
+}
+
+static void
+add_metrics(Arguments *arguments, const FmErrorSums *sums, const FmLabelSums *labels,
+			const FmRankingSums *ranking)
+{
+	if (ranking != NULL && ranking->users > 0)
+		add_text(arguments, ranking_metrics(ranking, sums->count));
+	else if (labels != NULL && labels->count > 0)
 		add_text(arguments,
 				 psprintf("{\"log_loss\": %s, \"accuracy\": %s, \"f1\": %s, \"auc\": %s, "
 						  "\"ratings\": %lld}",
@@ -325,9 +343,10 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 
 	add_text(&arguments, run->model);
 	add_text(&arguments, definition->task);
-	add_metrics(&arguments, &run->test, run->test_labels);
+	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
 	add_real(&arguments, max_worse);
-	/* folding in has no metrics: what it was made from has. A metric of which less is better, one a task; the more there is of it, the worse */
+	/* Folding in has no metrics: what it was made from has. A metric a task, of which less is better, or, of
+	 * ndcg_at_10, more. */
 	run_as_registry_owner(
 		schema, "fm_run",
 		"SELECT pg_catalog.format('test %%s %%s is worse than %%s of version %%s by more than %%s "
@@ -337,8 +356,10 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 		"FROM (SELECT * FROM %s WHERE model = $1 AND status = 'succeeded' AND solver <> 'fold-in' "
 		"AND version <= (SELECT active_version FROM %s WHERE model = $1) "
 		"ORDER BY version DESC LIMIT 1) r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
-		"WHERE r.task = $2 AND n.key IN ('rmse', 'log_loss') "
-		"AND n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) LIMIT 1",
+		"WHERE r.task = $2 AND n.key IN ('rmse', 'log_loss', 'ndcg_at_10') "
+		"AND CASE WHEN n.key = 'ndcg_at_10' "
+		"THEN n.value::float8 * (1 + $4::float8) < (r.test_metrics ->> n.key)::float8 "
+		"ELSE n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) END LIMIT 1",
 		&arguments);
 	run->refused = SPI_processed > 0;
 	if (run->refused)
@@ -374,8 +395,8 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_bigint(&arguments, run->items);
 	add_bigint(&arguments, run->ratings);
 	add_bigint(&arguments, run->skipped);
-	add_metrics(&arguments, &run->train, run->train_labels);
-	add_metrics(&arguments, &run->test, run->test_labels);
+	add_metrics(&arguments, &run->train, run->train_labels, NULL);
+	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
 	add_text(&arguments, run->refused ? "refused" : "succeeded");
 	add_text(&arguments, run->message[0] != '\0' ? run->message : NULL);
 	add_bigint(&arguments, run->features);

@@ -29,8 +29,9 @@ typedef struct FmRun
 	FmErrorSums test;		   /* count 0: nothing was held out */
 	FmLabelSums *train_labels; /* instead, of a classification; or NULL */
 	FmLabelSums *test_labels;
-	bool refused;	   /* not published, for the reason in message */
-	char message[200]; /* or what there is to say of another; may be empty */
+	FmRankingSums test_ranking; /* instead, of a ranking, but for the count in test */
+	bool refused;				/* not published, for the reason in message */
+	char message[200];			/* or what there is to say of another; may be empty */
 } FmRun;
 
 /* Wait for whoever is creating a model of this name, and keep others from it until the transaction ends. */

@@ -51,9 +51,9 @@ fm_check_ratings(const FmServing *serving)
 	}
 }
 
-/* The items of a user's rows; with their ratings and weights, if asked for. */
+/* The items of a user's rows; with their ratings and weights, if there is a definition of these. */
 static char *
-seen_query(const FmServing *serving, bool with_values)
+seen_query(const FmServing *serving, const FmDefinition *values)
 {
 	const FmLoaded *loaded = serving->loaded;
 	const FmModel *model = &serving->model;
@@ -64,8 +64,8 @@ seen_query(const FmServing *serving, bool with_values)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT %s", loaded->item_type.is_integer ? item : "i.idx");
-	if (with_values)
-		fm_append_values(&sql, &model->definition);
+	if (values != NULL)
+		fm_append_values(&sql, values);
 	appendStringInfo(&sql, " FROM %s r ", ratings);
 	if (loaded->item_type.is_integer)
 		appendStringInfo(&sql, "WHERE %s IS NOT NULL AND ", item);
@@ -107,7 +107,7 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 	if (!fm_knows_seen(serving))
 		return;
 	fm_check_ratings(serving);
-	fm_plan_execute(&loaded->seen_plan, seen_query(serving, false),
+	fm_plan_execute(&loaded->seen_plan, seen_query(serving, NULL),
 					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
 	fm_spi_expect(columns, 1);
 	for (uint64 r = 0; r < SPI_processed; r++)
@@ -124,19 +124,23 @@ FmOwnRating *
 fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 {
 	FmLoaded *loaded = serving->loaded;
-	const FmDefinition *definition = &serving->model.definition;
+	FmDefinition definition = serving->model.definition;
 	const Oid columns[] = {seen_item_type(loaded), FLOAT8OID, FLOAT8OID};
 	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 	FmOwnRating *ratings;
 
 	*count = 0;
-	if (!fm_ratings_are_readable(definition, loaded->is_classification, loaded->user_type.type,
+	/* of the version, not of what the model was defined as later, or elsewhere */
+	definition.task = loaded->is_ranking		  ? "ranking"
+					  : loaded->is_classification ? "classification"
+												  : "regression";
+	if (!fm_ratings_are_readable(&definition, loaded->is_classification, loaded->user_type.type,
 								 loaded->item_type.type))
 		return NULL;
-	fm_plan_execute(&loaded->own_plan, seen_query(serving, true),
+	fm_plan_execute(&loaded->own_plan, seen_query(serving, &definition),
 					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
-	fm_spi_expect(columns, definition->weight_column == NULL ? 2 : 3);
+	fm_spi_expect(columns, definition.weight_column == NULL ? 2 : 3);
 	ratings = MemoryContextAllocHuge(CurrentMemoryContext,
 									 (SPI_processed + 1) * sizeof(FmOwnRating));
 	for (uint64 r = 0; r < SPI_processed; r++)
@@ -149,7 +153,7 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 
 		heap_deform_tuple(SPI_tuptable->vals[r], SPI_tuptable->tupdesc, row, nulls);
 		item = nulls[0] ? -1 : seen_item(loaded, row[0]);
-		if (fm_take_values(definition, row + 1, nulls + 1, &rating, &weight) && item >= 0)
+		if (fm_take_values(&definition, row + 1, nulls + 1, &rating, &weight) && item >= 0)
 			ratings[(*count)++] = (FmOwnRating){item, (float) rating, (float) weight};
 	}
 	SPI_freetuptable(SPI_tuptable);

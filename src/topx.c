@@ -227,6 +227,11 @@ read_basket(Call *call, FmOwnRating **basket)
 	Datum *ratings = elements(fcinfo, ARG_FOR_RATINGS, "ratings", &num_ratings);
 	int64 count = 0;
 
+	if (loaded->is_ranking)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("model \"%s\" is a ranking, for which there are no baskets in this "
+							   "version of fmtopx",
+							   call->serving.model.name)));
 	check_basket(call, num_items, num_ratings);
 	*basket = MemoryContextAllocHuge(CurrentMemoryContext,
 									 ((Size) num_items + 1) * sizeof(FmOwnRating));

@@ -15,6 +15,7 @@
 #include "budget.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "core/ranking.h"
 #include "core/solver.h"
 #include "definition.h"
 #include "host_pg.h"
@@ -34,6 +35,9 @@ PG_FUNCTION_INFO_V1(fm_train);
 
 /* The least that ratings are taken to vary around their scores, as a share of the square of their range. */
 #define LEAST_NOISE 1e-6
+
+/* Of the lists that ratings held out are looked for in. */
+#define TEST_LIST_LENGTH 10
 
 /* What the core made of the load, with everything the metrics and the store need. */
 typedef struct Fit
@@ -206,6 +210,14 @@ static double
 score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, const Fit *fit,
 		  const FmHost *host)
 {
+	if (fm_is_ranking(definition->task))
+	{
+		run->test.count = fit->held_out.count;
+		if (run->test.count > 0)
+			fm_rank_held_out(&fit->parameters, fit->ratings, &fit->held_out, TEST_LIST_LENGTH, host,
+							 &run->test_ranking);
+		return 1;
+	}
 	if (!fm_is_classification(definition->task))
 		return score_ratings(fit, run);
 	run->train_labels = fm_label_sums_create(host);
@@ -223,7 +235,7 @@ describe_sides(const Fit *fit, const FmRun *run, const FmHost *host, FmResult *r
 
 	/* ratings that are fitted exactly still do not tell everything */
 	result->noise_variance = 1;
-	if (run->train_labels == NULL)
+	if (run->train.count > 0)
 		result->noise_variance = Max(fm_rmse(&run->train) * fm_rmse(&run->train),
 									 LEAST_NOISE * range * range);
 	fm_prior_of_side(parameters->user_w, parameters->user_v, ratings->user_start,

@@ -213,7 +213,10 @@ sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gra
 
 	if (step->probit)
 		load_theta(step, work, entity);
-	memset(gram, 0, (size_t) work->stride * work->stride * sizeof(float));
+	if (step->base != NULL)
+		memcpy(gram, step->base, (size_t) work->stride * work->stride * sizeof(float));
+	else
+		memset(gram, 0, (size_t) work->stride * work->stride * sizeof(float));
 	if (is_long)
 		memset(work->total, 0, (size_t) work->stride * work->stride * sizeof(double));
 
@@ -401,7 +404,8 @@ add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 	work->entity[lane] = entity;
 	work->noise_precision[lane] = (float) (step->noise_precision * share);
 	work->prior_factor[lane] = step->prior_by_count
-								   ? (float) sqrt(fm_side_weight(step->side, entity))
+								   ? (float) sqrt(fm_side_weight(step->side, entity) +
+												  step->prior_count_base)
 								   : 1;
 }
 

@@ -4,7 +4,7 @@
  * Targets are standardised, y' = (y - mean) / deviation, so that priors, regularisation and the
  * first V mean the same for stars, percentages and revenue, and single precision is enough for
  * residuals. The targets of a classification are latent (probit.c); their mean is the Φ⁻¹ of the share of
- * ones, their deviation 1.
+ * ones, their deviation 1. Those of a ranking are 1, as they stand.
  */
 #ifndef FMTOPX_CORE_PROBLEM_H
 #define FMTOPX_CORE_PROBLEM_H
@@ -41,6 +41,7 @@ typedef struct FmProblem
 	float init_stdev;
 	float l2_reg_w;
 	float l2_reg_v;
+	float unobserved_weight; /* negative: the default */
 	uint64_t seed;
 } FmProblem;
 

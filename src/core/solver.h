@@ -18,24 +18,27 @@
 typedef enum FmSolverKind
 {
 	FM_SOLVER_MCMC,
-	FM_SOLVER_ALS
+	FM_SOLVER_ALS,
+	FM_SOLVER_IALS
 } FmSolverKind;
 
 typedef enum FmTask
 {
 	FM_TASK_REGRESSION,
-	FM_TASK_CLASSIFICATION /* values are 0 and 1; mcmc only */
+	FM_TASK_CLASSIFICATION, /* values are 0 and 1; mcmc only */
+	FM_TASK_RANKING			/* values are 1; ials only */
 } FmTask;
 
 typedef struct FmSolverOptions
 {
 	FmTask task;
 	FmSolverKind solver;
-	int num_factors;  /* of the stored model */
-	int iterations;	  /* 0: the solver's default, fm_default_iterations() */
-	float l2_reg_w;	  /* ALS only, of standardised ratings; negative: the default */
-	float l2_reg_v;	  /* likewise */
-	float init_stdev; /* of the first V, of standardised ratings; negative: the default */
+	int num_factors; /* of the stored model */
+	int iterations;	 /* 0: the solver's default, fm_default_iterations() */
+	float l2_reg_w; /* of als, for standardised ratings, and ials (ials.c); negative: the default */
+	float l2_reg_v; /* likewise */
+	float unobserved_weight; /* of ials: α₀; negative: the default */
+	float init_stdev;		 /* of the first V, of standardised ratings; negative: the default */
 	uint64_t seed;
 	bool history; /* what an entity has rated is known of it, too (regression.h) */
 } FmSolverOptions;

@@ -124,11 +124,29 @@ static bool with_history = false;
 /* The default is for ratings with more noise than these. */
 #define ALS_L2_REG 0.2f
 
+static const char *const solver_names[] = {"mcmc", "als", "ials"};
+
+static FmSolverOptions
+solver_options(FmSolverKind solver, int num_factors, int iterations, uint64_t seed)
+{
+	bool ranking = solver == FM_SOLVER_IALS;
+
+	return (FmSolverOptions){.task = ranking ? FM_TASK_RANKING : FM_TASK_REGRESSION,
+							 .solver = solver,
+							 .num_factors = num_factors,
+							 .iterations = iterations,
+							 .l2_reg_w = ranking ? -1 : ALS_L2_REG,
+							 .l2_reg_v = ranking ? -1 : ALS_L2_REG,
+							 .unobserved_weight = -1,
+							 .init_stdev = -1,
+							 .seed = seed,
+							 .history = with_history};
+}
+
 static FmParameters
 train(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations, uint64_t seed)
 {
-	FmSolverOptions options = {FM_TASK_REGRESSION, solver, num_factors, iterations,	 ALS_L2_REG,
-							   ALS_L2_REG,		   -1,	   seed,		with_history};
+	FmSolverOptions options = solver_options(solver, num_factors, iterations, seed);
 	FmParameters parameters;
 
 	fm_solve(ratings, &options, &host, &parameters);
@@ -270,9 +288,9 @@ test_determinism(void)
 {
 	Planted planted = plant(1, 0);
 
-	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
 	{
-		const char *name = solver == FM_SOLVER_MCMC ? "mcmc" : "als";
+		const char *name = solver_names[solver];
 		FmParameters first = train(&planted.train, solver, 8, 10, 1);
 		FmParameters again = train(&planted.train, solver, 8, 10, 1);
 		FmParameters other = train(&planted.train, solver, 8, 10, 2);
@@ -429,8 +447,7 @@ static bool
 train_in_team(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations,
 			  int workers, FmParameters *parameters)
 {
-	FmSolverOptions options = {FM_TASK_REGRESSION, solver, num_factors, iterations,	 ALS_L2_REG,
-							   ALS_L2_REG,		   -1,	   1,			with_history};
+	FmSolverOptions options = solver_options(solver, num_factors, iterations, 1);
 	struct FmTeam team = {.alloc_shared = team_alloc,
 						  .barrier = team_barrier,
 						  .claim = team_claim,
@@ -505,8 +522,8 @@ check_teams(const FmRatings *ratings, FmSolverKind solver, int factors, const ch
 
 		ok(train_in_team(ratings, solver, factors, 30, workers, &p) && same_bits(&alone, &p) &&
 			   same_level_bits(ratings, &alone, &p),
-		   "%s, %s, %d factors, %d workers: the same bits",
-		   solver == FM_SOLVER_MCMC ? "mcmc" : "als", what, factors, workers);
+		   "%s, %s, %d factors, %d workers: the same bits", solver_names[solver], what, factors,
+		   workers);
 		free_parameters(&p);
 	}
 	free_parameters(&alone);
@@ -517,13 +534,13 @@ test_teams(void)
 {
 	Planted planted = plant(1, 0);
 
-	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
 		for (int factors = 3; factors <= 40; factors += 37)
 			check_teams(&planted.train, solver, factors, "ids");
 	planted.train.features[FM_USERS] = random_features(USERS);
 	planted.train.features[FM_ITEMS] = random_features(ITEMS);
 	with_history = true;
-	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
 		for (int factors = 3; factors <= 40; factors += 37)
 			check_teams(&planted.train, solver, factors, "features and history");
 	with_history = false;
@@ -570,7 +587,7 @@ test_kernels_train_alike(void)
 	const double tolerance = 1e-4;
 	Planted planted = plant(1, 0);
 
-	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
 	{
 		FmParameters best = train(&planted.train, solver, 8, 200, 1);
 
@@ -583,8 +600,7 @@ test_kernels_train_alike(void)
 			other = train(&planted.train, solver, 8, 200, 1);
 			largest = numbers_apart(&best, &other);
 			ok(largest < tolerance, "%s, trained by %s: every number is that by %s (%.1e)",
-			   solver == FM_SOLVER_MCMC ? "mcmc" : "als", (*kernel)->name,
-			   fm_block_kernels()[0]->name, largest);
+			   solver_names[solver], (*kernel)->name, fm_block_kernels()[0]->name, largest);
 			free_parameters(&other);
 		}
 		fm_block_use_kernel("auto");
