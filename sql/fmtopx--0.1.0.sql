@@ -436,7 +436,7 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_suppor
 AS 'MODULE_PATHNAME', 'fm_top_x_for_text';
 
 COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigint[], bigint[], jsonb) IS
-'The x best items for somebody who is in no table but has rated these items so: what fm_top_x says for a user who is new to the model and has the same ratings. In a classification, ratings NULL means a yes to each item. exclude_seen leaves these items out; candidates and exclude as for fm_top_x. Items that the model does not know contribute nothing; of an empty basket it says the items by their bias. An error for a NULL in either array, for another number of ratings than of items, and for a rating that is not finite or, in a classification, neither label.';
+'The x best items for somebody who is in no table but has rated these items so: what fm_top_x says for a user who is new to the model and has the same ratings. In a classification, ratings NULL means a yes to each item; in a ranking they must be NULL. exclude_seen leaves these items out; candidates and exclude as for fm_top_x. Items that the model does not know contribute nothing; of an empty basket it says the items by their bias. An error for a NULL in either array, for another number of ratings than of items, and for a rating that is not finite or, in a classification, neither label.';
 COMMENT ON FUNCTION fm_top_x_for(text[], real[], integer, text, boolean, text[], text[], jsonb) IS
 'As fm_top_x_for(bigint[], ...), for ids of any type, given and returned in their text form.';
 

@@ -78,6 +78,7 @@ typedef struct Folding
 	FmRatings ratings;
 	Known known[2];
 	Side side[2];
+	float *features; /* num_factors + 1, for one */
 	const FmHost *host;
 } Folding;
 
@@ -102,14 +103,15 @@ read_version_row(Folding *folding)
 	FmResult *result = &folding->result;
 	const Oid columns[] = {TEXTOID,		   INT4OID,		   FLOAT8OID,	   FLOAT4OID,
 						   FLOAT4OID,	   FLOAT8OID,	   FLOAT8OID,	   FLOAT8OID,
-						   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
+						   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
+						   FLOAT8OID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(folding->version)};
 	int k;
 
 	fm_spi_execute(psprintf("SELECT task, num_factors, b, rating_min, rating_max, rating_mean, "
 							"score_variance, noise_variance, user_mean, user_root, item_mean, "
-							"item_root FROM %s WHERE version = $1",
+							"item_root, unobserved_weight FROM %s WHERE version = $1",
 							fm_relation_sql(model->version_table)),
 				   1, types, values, NULL, false);
 	fm_spi_expect(columns, lengthof(columns));
@@ -123,8 +125,9 @@ read_version_row(Folding *folding)
 	k = DatumGetInt32(fm_spi_value_not_null(0, 2));
 	folding->definition = model->definition;
 	folding->definition.task = TextDatumGetCString(fm_spi_value_not_null(0, 1));
-	folding->task = fm_is_classification(folding->definition.task) ? FM_TASK_CLASSIFICATION
-																   : FM_TASK_REGRESSION;
+	folding->task = fm_is_ranking(folding->definition.task)			 ? FM_TASK_RANKING
+					: fm_is_classification(folding->definition.task) ? FM_TASK_CLASSIFICATION
+																	 : FM_TASK_REGRESSION;
 	folding->parameters.num_factors = k;
 	folding->parameters.b = DatumGetFloat8(fm_spi_value_not_null(0, 3));
 	folding->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 4));
@@ -142,6 +145,8 @@ read_version_row(Folding *folding)
 				 errhint("Train the model again.")));
 	read_prior(9, k, &result->user_prior);
 	read_prior(11, k, &result->item_prior);
+	result->item_pairs.weight = DatumGetFloat8(fm_spi_value_not_null(0, 13));
+	folding->features = palloc((k + 1) * sizeof(float));
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -275,7 +280,8 @@ prepare_side(Folding *folding, int side)
 
 /* Solve one entity from those of its ratings that are of usable things; false if it has none. */
 static bool
-solve(Folding *folding, int side, int32 e, FmFoldRow *rows, float *theta)
+solve(Folding *folding, int side, int32 e, const FmAllPairs *all_pairs, FmFoldRow *rows,
+	  float *theta)
 {
 	const FmRatings *ratings = &folding->ratings;
 	const int64 *start = side == FM_USERS ? ratings->user_start : ratings->item_start;
@@ -286,7 +292,6 @@ solve(Folding *folding, int side, int32 e, FmFoldRow *rows, float *theta)
 	const Side *own = &folding->side[side];
 	FmPrior prior = side == FM_USERS ? folding->result.user_prior : folding->result.item_prior;
 	int k = folding->parameters.num_factors;
-	float *features;
 	int64 count = 0;
 
 	for (int64 r = start[e]; r < start[e + 1]; r++)
@@ -296,20 +301,15 @@ solve(Folding *folding, int side, int32 e, FmFoldRow *rows, float *theta)
 										weight == NULL ? 1 : weight[r]};
 	if (count == 0)
 		return false;
-	if (!own->given[e])
+	if (own->given[e])
 	{
-		fm_fold(&prior, k, folding->task, folding->result.noise_variance, rows, count,
-				folding->host, theta);
-		return true;
+		/* what its features say is the mean */
+		memcpy(folding->features, own->v + (Size) e * k, k * sizeof(float));
+		folding->features[k] = own->w[e];
+		prior.mean = folding->features;
 	}
-	/* what its features say is the mean */
-	features = palloc((k + 1) * sizeof(float));
-	memcpy(features, own->v + (Size) e * k, k * sizeof(float));
-	features[k] = own->w[e];
-	prior.mean = features;
-	fm_fold(&prior, k, folding->task, folding->result.noise_variance, rows, count, folding->host,
-			theta);
-	pfree(features);
+	fm_fold(&prior, k, folding->task, folding->result.noise_variance, all_pairs, rows, count,
+			folding->host, theta);
 	return true;
 }
 
@@ -322,6 +322,16 @@ most_ratings(const int64 *start, int32 count)
 	for (int32 e = 0; e < count; e++)
 		most = Max(most, start[e + 1] - start[e]);
 	return most;
+}
+
+/* Of a ranking, what all pairs with a side owe to it. Who cannot be used yet is zero but for its bias. */
+static void
+sum_all_pairs(const Folding *folding, int side, float *gram)
+{
+	const Side *others = &folding->side[side];
+
+	fm_gram_of_side(folding->parameters.b, others->w, others->v, NULL, others->count,
+					folding->parameters.num_factors, folding->host, gram);
 }
 
 /*
@@ -339,11 +349,19 @@ solve_side(Folding *folding, int side, bool last)
 											 (most_ratings(start, own->count) + 1) *
 												 sizeof(FmFoldRow));
 	float *theta = palloc((k + 1) * sizeof(float));
+	FmAllPairs all_pairs = {folding->result.item_pairs.weight};
 
+	if (folding->task == FM_TASK_RANKING)
+	{
+		all_pairs.gram = folding->host->alloc(folding->host->ctx, fm_all_pairs_length(k),
+											  sizeof(float));
+		sum_all_pairs(folding, 1 - side, all_pairs.gram);
+	}
 	for (int32 e = 0; e < own->count; e++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!own->solvable[e] || (own->given[e] && !last) || !solve(folding, side, e, rows, theta))
+		if (!own->solvable[e] || (own->given[e] && !last) ||
+			!solve(folding, side, e, all_pairs.gram == NULL ? NULL : &all_pairs, rows, theta))
 			continue;
 		memcpy(own->v + (Size) e * k, theta, k * sizeof(float));
 		own->w[e] = theta[k];
@@ -351,6 +369,7 @@ solve_side(Folding *folding, int side, bool last)
 	}
 	pfree(theta);
 	pfree(rows);
+	folding->host->release(folding->host->ctx, all_pairs.gram);
 }
 
 static void
@@ -410,6 +429,14 @@ write_version(Folding *folding, Oid schema, FmRun *run)
 	folding->parameters.item_v = folding->side[FM_ITEMS].v;
 	result->parameters = &folding->parameters;
 	result->load = &folding->load;
+	if (folding->task == FM_TASK_RANKING)
+	{
+		result->item_pairs.gram =
+			folding->host->alloc(folding->host->ctx,
+								 fm_all_pairs_length(folding->parameters.num_factors),
+								 sizeof(float));
+		sum_all_pairs(folding, FM_ITEMS, result->item_pairs.gram);
+	}
 	for (int side = 0; side < 2; side++)
 		result->digest[side] = folding->side[side].digest;
 	fm_store_version(model, schema, run->version, result);
@@ -428,13 +455,6 @@ open_model(Folding *folding, Oid schema, const char *name)
 		fm_model_missing(name);
 	fm_model_check_not_attached(model);
 	fm_model_check_tables(model);
-	if (fm_is_ranking(model->definition.task))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("model \"%s\" is a ranking, into which nothing can be folded in this "
-						"version of fmtopx",
-						model->name),
-				 errhint("Train it again with fm_train('%s').", model->name)));
 	folding->version = model->version;
 }
 

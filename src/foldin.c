@@ -65,8 +65,9 @@ fm_serve_fold(const FmServing *serving, const FmUserVector *expected, FmOwnRatin
 	}
 	qsort(ratings, count, sizeof(FmOwnRating), compare_ratings);
 	fm_fold(&prior, k, loaded->is_classification ? FM_TASK_CLASSIFICATION : FM_TASK_REGRESSION,
-			loaded->noise_variance, fold_rows(serving, ratings, count), count,
-			fm_pg_host(CurrentMemoryContext), user.query);
+			loaded->noise_variance, loaded->is_ranking ? &loaded->item_pairs : NULL,
+			fold_rows(serving, ratings, count), count, fm_pg_host(CurrentMemoryContext),
+			user.query);
 	user.base += user.query[k]; /* w */
 	user.query[k] = 1;
 	return user;
@@ -76,12 +77,10 @@ FmUserVector
 fm_serve_new_user(const FmServing *serving, const FmUserVector *expected, Datum user_id,
 				  const uint64 *ignored)
 {
-	int64 count = 0;
+	int64 count;
 	int64 num_used = 0;
-	FmOwnRating *ratings = NULL;
+	FmOwnRating *ratings = fm_own_ratings(serving, user_id, &count);
 
-	if (!serving->loaded->is_ranking)
-		ratings = fm_own_ratings(serving, user_id, &count);
 	for (int64 r = 0; r < count; r++)
 		if (ignored == NULL || !fm_item_is_in(ignored, ratings[r].item))
 			ratings[num_used++] = ratings[r];

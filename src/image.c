@@ -44,9 +44,11 @@ corrupted(const FmModel *model, const char *problem)
 }
 
 static Size
-prior_length(int num_factors)
+prior_length(const FmImage *head)
 {
-	return num_factors + 1 + fm_prior_root_length(num_factors);
+	Size gram = head->is_ranking ? fm_all_pairs_length(head->num_factors) : 0;
+
+	return head->num_factors + 1 + fm_prior_root_length(head->num_factors) + gram;
 }
 
 static void
@@ -54,17 +56,18 @@ read_version_row(Reading *reading)
 {
 	const FmModel *model = reading->model;
 	FmImage *head = &reading->head;
-	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID,	  FLOAT8OID,
-						   TEXTOID, FLOAT8OID, FLOAT8OID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
+	const Oid columns[] = {INT4OID,		   FLOAT8OID,	   FLOAT4OID, FLOAT4OID,
+						   FLOAT8OID,	   TEXTOID,		   FLOAT8OID, FLOAT8OID,
+						   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT8OID, FLOAT4ARRAYOID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 	const char *task;
 
-	fm_spi_execute(
-		psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
-				 "score_variance, noise_variance, user_mean, user_root FROM %s WHERE version = $1",
-				 fm_relation_sql(model->version_table)),
-		1, types, values, NULL, reading->read_only);
+	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
+							"score_variance, noise_variance, user_mean, user_root, "
+							"unobserved_weight, item_gram FROM %s WHERE version = $1",
+							fm_relation_sql(model->version_table)),
+				   1, types, values, NULL, reading->read_only);
 	fm_spi_expect(columns, lengthof(columns));
 	if (SPI_processed != 1)
 		corrupted(model, "its row in the version table is missing");
@@ -83,11 +86,19 @@ read_version_row(Reading *reading)
 		!isfinite(head->b) || !isfinite(head->score_variance) || head->score_variance < 0 ||
 		!isfinite(head->noise_variance) || head->noise_variance <= 0)
 		corrupted(model, "its row in the version table is out of range");
-	reading->user_prior = palloc(prior_length(head->num_factors) * sizeof(float));
+	reading->user_prior = palloc(prior_length(head) * sizeof(float));
 	fm_read_real_array(fm_spi_value_not_null(0, 9), head->num_factors + 1, "a version's user_mean",
 					   reading->user_prior);
 	fm_read_real_array(fm_spi_value_not_null(0, 10), (int) fm_prior_root_length(head->num_factors),
 					   "a version's user_root", reading->user_prior + head->num_factors + 1);
+	head->unobserved_weight = DatumGetFloat8(fm_spi_value_not_null(0, 11));
+	if (!isfinite(head->unobserved_weight) || head->unobserved_weight < 0)
+		corrupted(model, "its row in the version table is out of range");
+	if (head->is_ranking)
+		fm_read_real_array(fm_spi_value_not_null(0, 12),
+						   (int) fm_all_pairs_length(head->num_factors), "a version's item_gram",
+						   reading->user_prior + head->num_factors + 1 +
+							   fm_prior_root_length(head->num_factors));
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -244,7 +255,7 @@ lay_out(Reading *reading)
 	}
 	else if (!head->byval_ids)
 		head->values = extend(head, reading->value_bytes);
-	head->user_prior = extend(head, prior_length(head->num_factors) * sizeof(float));
+	head->user_prior = extend(head, prior_length(head) * sizeof(float));
 	head->matrix = extend(head, matrix_size);
 }
 
@@ -353,7 +364,7 @@ fm_image_read(const FmModel *model, const FmIdType *user_type, const FmIdType *i
 	*image = reading.head;
 	fill_ids(&reading, image);
 	memcpy((char *) image + image->user_prior, reading.user_prior,
-		   prior_length(image->num_factors) * sizeof(float));
+		   prior_length(image) * sizeof(float));
 	read_matrix(&reading, (char *) image + image->matrix);
 	MemoryContextDelete(scratch);
 	return image;

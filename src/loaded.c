@@ -238,6 +238,8 @@ obtain(const FmModel *model, bool read_only)
 	loaded->noise_variance = loaded->image->noise_variance;
 	loaded->user_prior.mean = (float *) fm_image_at(loaded->image, loaded->image->user_prior);
 	loaded->user_prior.root = loaded->user_prior.mean + loaded->num_factors + 1;
+	loaded->item_pairs.weight = loaded->image->unobserved_weight;
+	loaded->item_pairs.gram = loaded->user_prior.root + fm_prior_root_length(loaded->num_factors);
 	loaded->matrix = fm_image_at(loaded->image, loaded->image->matrix);
 	slot = free_slot();
 	MemoryContextSetParent(loaded->context, TopMemoryContext);

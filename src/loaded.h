@@ -43,6 +43,7 @@ typedef struct FmLoaded
 	int32 num_items;
 	double noise_variance;
 	FmPrior user_prior;
+	FmAllPairs item_pairs;		/* of a ranking */
 	const FmScanMatrix *matrix; /* by idx */
 
 	FmPlan user_plan; /* (user_id, version) → w, v */

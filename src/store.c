@@ -111,7 +111,8 @@ fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
 		"users integer NOT NULL, items integer NOT NULL, stamp bigint NOT NULL, "
 		"activation bigint NOT NULL, "
 		"noise_variance double precision NOT NULL, user_mean real[] NOT NULL, "
-		"user_root real[] NOT NULL, item_mean real[] NOT NULL, item_root real[] NOT NULL",
+		"user_root real[] NOT NULL, item_mean real[] NOT NULL, item_root real[] NOT NULL, "
+		"unobserved_weight double precision NOT NULL, item_gram real[]",
 		"global bias b, the range of the ratings and what folding in needs, a row a version");
 	model->user_table = create_entity_table(model, namespace, "user", user_type);
 	model->item_table = create_entity_table(model, namespace, "item", item_type);
@@ -244,12 +245,13 @@ void
 fm_store_version_row(const FmModel *model, int version, int64 stamp, const FmResult *result)
 {
 	const FmReading *reading = result->load->reading;
+	const bool is_ranking = result->item_pairs.gram != NULL;
 	const int k = result->parameters->num_factors;
 	const int root_length = (int) fm_prior_root_length(k);
-	Oid types[] = {INT4OID,		   TEXTOID,		   INT4OID,		   FLOAT8OID,
-				   FLOAT4OID,	   FLOAT4OID,	   FLOAT8OID,	   FLOAT8OID,
-				   INT4OID,		   INT4OID,		   INT8OID,		   FLOAT8OID,
-				   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID};
+	Oid types[] = {INT4OID,		   TEXTOID,	  INT4OID,		  FLOAT8OID,	  FLOAT4OID,
+				   FLOAT4OID,	   FLOAT8OID, FLOAT8OID,	  INT4OID,		  INT4OID,
+				   INT8OID,		   FLOAT8OID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
+				   FLOAT4ARRAYOID, FLOAT8OID, FLOAT4ARRAYOID};
 	Datum values[] = {Int32GetDatum(version),
 					  CStringGetTextDatum(model->definition.task),
 					  Int32GetDatum(k),
@@ -265,16 +267,24 @@ fm_store_version_row(const FmModel *model, int version, int64 stamp, const FmRes
 					  fm_real_array(result->user_prior.mean, k + 1),
 					  fm_real_array(result->user_prior.root, root_length),
 					  fm_real_array(result->item_prior.mean, k + 1),
-					  fm_real_array(result->item_prior.root, root_length)};
+					  fm_real_array(result->item_prior.root, root_length),
+					  Float8GetDatum(result->item_pairs.weight),
+					  is_ranking
+						  ? fm_real_array(result->item_pairs.gram, (int) fm_all_pairs_length(k))
+						  : (Datum) 0};
+	char nulls[lengthof(values)];
 
+	memset(nulls, ' ', sizeof(nulls));
+	if (!is_ranking)
+		nulls[lengthof(nulls) - 1] = 'n';
 	fm_spi_execute(
 		psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
 				 "rating_mean, score_variance, users, items, stamp, noise_variance, user_mean, "
-				 "user_root, item_mean, item_root, activation) "
+				 "user_root, item_mean, item_root, unobserved_weight, item_gram, activation) "
 				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
-				 "%s)",
+				 "$17, $18, %s)",
 				 fm_relation_sql(model->version_table), next_activation(model)),
-		lengthof(values), types, values, NULL, false);
+		lengthof(values), types, values, nulls, false);
 }
 
 void

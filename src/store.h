@@ -46,6 +46,7 @@ typedef struct FmResult
 	double noise_variance; /* of a rating around its score; so for the next two, for folding in */
 	FmPrior user_prior;
 	FmPrior item_prior;
+	FmAllPairs item_pairs; /* of a ranking; gram NULL: it is none */
 } FmResult;
 
 /*

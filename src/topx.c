@@ -201,11 +201,17 @@ check_basket(const Call *call, int num_items, int num_ratings)
 	FunctionCallInfo fcinfo = call->fcinfo;
 	const FmLoaded *loaded = call->serving.loaded;
 
+	if (loaded->is_ranking && !PG_ARGISNULL(ARG_FOR_RATINGS))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("model \"%s\" is a ranking, which knows no ratings",
+							   call->serving.model.name),
+						errhint("Leave ratings out: what is in the basket is liked.")));
 	if (!PG_ARGISNULL(ARG_FOR_RATINGS) && num_items != num_ratings)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 						errmsg("there are %d items but %d ratings", num_items, num_ratings),
 						errhint("Give a rating for each item, in their order.")));
-	if (PG_ARGISNULL(ARG_FOR_RATINGS) && num_items > 0 && !loaded->is_classification)
+	if (PG_ARGISNULL(ARG_FOR_RATINGS) && num_items > 0 && !loaded->is_classification &&
+		!loaded->is_ranking)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("model \"%s\" predicts ratings, so it has to know those of the items",
@@ -227,11 +233,6 @@ read_basket(Call *call, FmOwnRating **basket)
 	Datum *ratings = elements(fcinfo, ARG_FOR_RATINGS, "ratings", &num_ratings);
 	int64 count = 0;
 
-	if (loaded->is_ranking)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("model \"%s\" is a ranking, for which there are no baskets in this "
-							   "version of fmtopx",
-							   call->serving.model.name)));
 	check_basket(call, num_items, num_ratings);
 	*basket = MemoryContextAllocHuge(CurrentMemoryContext,
 									 ((Size) num_items + 1) * sizeof(FmOwnRating));

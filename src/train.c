@@ -12,10 +12,13 @@
  */
 #include "train.h"
 
+#include <math.h>
+
 #include "budget.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "core/ranking.h"
+#include "core/ials.h"
 #include "core/solver.h"
 #include "definition.h"
 #include "host_pg.h"
@@ -225,9 +228,68 @@ score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, 
 	return reading->min + score_ratings(fit, run) * ((double) reading->max - reading->min);
 }
 
+static int32
+count_rated(const int64 *start, int32 count)
+{
+	int32 rated = 0;
+
+	for (int32 e = 0; e < count; e++)
+		rated += start[e] < start[e + 1];
+	return rated;
+}
+
+/* The weighted sum of (1 - score)² over the ratings trained on; and their total weight. */
+static double
+squared_distance(const Fit *fit, double *total)
+{
+	const FmRatings *ratings = fit->ratings;
+	double sum = 0;
+
+	*total = 0;
+	for (int32 user = 0; user < ratings->num_users; user++)
+		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
+		{
+			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
+			double rest = 1 - fm_score(&fit->parameters, user, ratings->user_item[r]);
+
+			sum += weight * rest * rest;
+			*total += weight;
+			if (r % 65536 == 0)
+				CHECK_FOR_INTERRUPTS();
+		}
+	return sum;
+}
+
+/* The same of a ranking. */
+static void
+describe_all_pairs(const Fit *fit, float given_weight, const FmHost *host, FmResult *result)
+{
+	const FmRatings *ratings = fit->ratings;
+	const FmParameters *parameters = &fit->parameters;
+	int k = parameters->num_factors;
+	size_t length = fm_all_pairs_length(k);
+	double pairs = (double) count_rated(ratings->user_start, ratings->num_users) *
+				   count_rated(ratings->item_start, ratings->num_items);
+	double total;
+	double squared = squared_distance(fit, &total);
+	float *users = host->alloc(host->ctx, length, sizeof(float));
+	FmAllPairs *items = &result->item_pairs;
+
+	items->weight = fm_ials_unobserved_weight(isnan(given_weight) ? -1 : given_weight, total,
+											  pairs);
+	items->gram = host->alloc(host->ctx, length, sizeof(float));
+	fm_gram_of_side(parameters->b, parameters->item_w, parameters->item_v, ratings->item_start,
+					ratings->num_items, k, host, items->gram);
+	fm_gram_of_side(0, parameters->user_w, parameters->user_v, ratings->user_start,
+					ratings->num_users, k, host, users);
+	result->noise_variance = Max(fm_ranking_noise(items, users, k, squared, total, pairs),
+								 LEAST_NOISE);
+}
+
 /* What folding in needs to know, beside V, w and b. */
 static void
-describe_sides(const Fit *fit, const FmRun *run, const FmHost *host, FmResult *result)
+describe_sides(const FmDefinition *definition, const Fit *fit, const FmRun *run, const FmHost *host,
+			   FmResult *result)
 {
 	const FmRatings *ratings = fit->ratings;
 	const FmParameters *parameters = &fit->parameters;
@@ -235,7 +297,9 @@ describe_sides(const Fit *fit, const FmRun *run, const FmHost *host, FmResult *r
 
 	/* ratings that are fitted exactly still do not tell everything */
 	result->noise_variance = 1;
-	if (run->train.count > 0)
+	if (fm_is_ranking(definition->task))
+		describe_all_pairs(fit, definition->unobserved_weight, host, result);
+	else if (run->train.count > 0)
 		result->noise_variance = Max(fm_rmse(&run->train) * fm_rmse(&run->train),
 									 LEAST_NOISE * range * range);
 	fm_prior_of_side(parameters->user_w, parameters->user_v, ratings->user_start,
@@ -373,7 +437,7 @@ fm_training_compute(FmTraining *training)
 	result->item_canonical = fit->item_canonical;
 	result->features = fit->features;
 	result->rating_mean = score_run(training->run, definition, training->load.reading, fit, host);
-	describe_sides(fit, training->run, host, result);
+	describe_sides(definition, fit, training->run, host, result);
 	fm_release_ratings(fit->shared);
 	MemoryContextSwitchTo(previous_context);
 }

@@ -22,6 +22,13 @@
  * of the users to the prior's gave 0.951, 0.939 and 0.917; letting EM find prior and noise 0.955, 0.950 and
  * 0.930, as it takes the noise of the trained V for a fact.
  *
+ * A ranking (core/ials.c) is a regression in which all pairs count as 0 with a small weight besides. Their sums are
+ * the same for everybody, so they come from a Gram matrix. A covariance of shrunken θ wants less noise than is
+ * left of the ones and zeros: on MovieLens 100k (rating ≥ 4), a hundred users left out, NDCG@10 on the rest after 5, 10
+ * and 20 of their films was 0.558, 0.608 and 0.585 with 0.3 of that, 0.554, 0.614 and 0.581 with half of it, and
+ * 0.520, 0.590 and 0.570 with all; a training with these films gave 0.582, 0.619 and 0.585, the films by their
+ * bias 0.487, 0.461 and 0.398.
+ *
  * All in double; matrices are small, so plain loops do, and no question has to wait until OpenBLAS is
  * loaded. Only the prior, which is a training's, uses it.
  */
@@ -38,6 +45,9 @@
 
 /* Pivots below this share of what they began as are rounding error. */
 #define PIVOT_TOLERANCE 1e-12
+
+/* The noise of a ranking, as a share of the mean square of what is left. */
+#define RANKING_NOISE 0.4
 
 /* A classification has converged when no element of a moves by more. */
 #define STEP_TOLERANCE 1e-9
@@ -157,6 +167,59 @@ fm_prior_of_side(const float *w, const float *v, const int64_t *start, int32_t c
 	host->release(host->ctx, matrix);
 }
 
+void
+fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start, int32_t count,
+				int num_factors, const FmHost *host, float *gram)
+{
+	int dim = num_factors + 2;
+	double *sums = host->alloc(host->ctx, fm_all_pairs_length(num_factors), sizeof(double));
+	double *z = host->alloc(host->ctx, dim, sizeof(double));
+
+	for (int32_t e = 0; e < count; e++)
+	{
+		double *sum = sums;
+
+		if (e % 64 == 0)
+			host->check_interrupts(host->ctx);
+		if (start != NULL && !is_rated(start, e))
+			continue;
+		for (int f = 0; f < num_factors; f++)
+			z[f] = v[(size_t) e * num_factors + f];
+		z[num_factors] = 1;
+		z[num_factors + 1] = b + w[e];
+		for (int i = 0; i < dim; i++)
+			for (int j = 0; j <= i; j++)
+				*sum++ += z[i] * z[j];
+	}
+	for (size_t i = 0; i < fm_all_pairs_length(num_factors); i++)
+		gram[i] = (float) sums[i];
+	host->release(host->ctx, sums);
+	host->release(host->ctx, z);
+}
+
+double
+fm_ranking_noise(const FmAllPairs *of_items, const float *gram_of_users, int num_factors,
+				 double squared, double total_weight, double num_pairs)
+{
+	double all = 0;
+
+	/* score = <(v_u, 1, w_u), (v_i, b + w_i, 1)>: of one side the last two change places */
+	for (int i = 0; i < num_factors + 2; i++)
+		for (int j = 0; j < num_factors + 2; j++)
+		{
+			const int swap[] = {num_factors + 1, num_factors};
+			int a = i < num_factors ? i : swap[i - num_factors];
+			int c = j < num_factors ? j : swap[j - num_factors];
+			int u = i > j ? i : j, l = i > j ? j : i;
+			int m = a > c ? a : c, n = a > c ? c : a;
+
+			all += (double) gram_of_users[(size_t) u * (u + 1) / 2 + l] *
+				   of_items->gram[(size_t) m * (m + 1) / 2 + n];
+		}
+	return RANKING_NOISE * (squared + of_items->weight * all) /
+		   (total_weight + of_items->weight * num_pairs);
+}
+
 /* One entity's solve under way. */
 typedef struct Fold
 {
@@ -164,6 +227,7 @@ typedef struct Fold
 	int dim;
 	bool classification;
 	double noise_precision;
+	const FmAllPairs *all_pairs;
 	const FmFoldRow *rows;
 	int64_t num_rows;
 	const FmHost *host;
@@ -197,10 +261,22 @@ check(const Fold *fold, int64_t at)
 		fold->host->check_interrupts(fold->host->ctx);
 }
 
+/* A row of the other side's gram: of its dim + 1 elements those up to the diagonal. */
+static const float *
+gram_row(const Fold *fold, int i)
+{
+	return fold->all_pairs->gram + (size_t) i * (i + 1) / 2;
+}
+
 /* Σ p z zᵀ. */
 static void
 sum_precision(Fold *fold)
 {
+	for (int i = 0; fold->all_pairs != NULL && i < fold->dim; i++)
+		for (int j = 0; j <= i; j++)
+			fold->matrix[(size_t) i * fold->dim + j] = fold->noise_precision *
+													   fold->all_pairs->weight *
+													   gram_row(fold, i)[j];
 	for (int64_t r = 0; r < fold->num_rows; r++)
 	{
 		double precision = fold->noise_precision * fold->rows[r].weight;
@@ -285,10 +361,29 @@ slope(const Fold *fold, const FmFoldRow *row, double score)
 	return side * exp(-0.5 * score * score - 0.5 * log(2 * M_PI) - fm_normal_log_cdf(side * score));
 }
 
+/* What the pairs that all count as 0 add: -p Σ (offset + <θ, z>) z. */
+static void
+add_all_pairs(Fold *fold)
+{
+	double precision = fold->noise_precision * fold->all_pairs->weight;
+	const float *offsets = gram_row(fold, fold->dim);
+
+	for (int i = 0; i < fold->dim; i++)
+	{
+		double sum = offsets[i];
+
+		for (int j = 0; j < fold->dim; j++)
+			sum += fold->theta[j] * (j <= i ? gram_row(fold, i)[j] : gram_row(fold, j)[i]);
+		fold->gradient[i] -= precision * sum;
+	}
+}
+
 static void
 sum_gradient(Fold *fold)
 {
 	memset(fold->gradient, 0, fold->dim * sizeof(double));
+	if (fold->all_pairs != NULL)
+		add_all_pairs(fold);
 	for (int64_t r = 0; r < fold->num_rows; r++)
 	{
 		const FmFoldRow *row = &fold->rows[r];
@@ -371,22 +466,24 @@ release(Fold *fold)
 
 void
 fm_fold(const FmPrior *prior, int num_factors, FmTask task, double noise_variance,
-		const FmFoldRow *rows, int64_t num_rows, const FmHost *host, float *theta)
+		const FmAllPairs *all_pairs, const FmFoldRow *rows, int64_t num_rows, const FmHost *host,
+		float *theta)
 {
 	int dim = num_factors + 1;
 	bool classification = task == FM_TASK_CLASSIFICATION;
-	Fold fold = {prior,
-				 dim,
-				 classification,
-				 classification ? 1 : 1 / noise_variance,
-				 rows,
-				 num_rows,
-				 host,
-				 host->alloc(host->ctx, (size_t) dim * dim, sizeof(double)),
-				 host->alloc(host->ctx, dim, sizeof(double)),
-				 host->alloc(host->ctx, dim, sizeof(double)),
-				 host->alloc(host->ctx, dim, sizeof(double)),
-				 host->alloc(host->ctx, dim, sizeof(double))};
+	Fold fold = {.prior = prior,
+				 .dim = dim,
+				 .classification = classification,
+				 .noise_precision = classification ? 1 : 1 / noise_variance,
+				 .all_pairs = all_pairs,
+				 .rows = rows,
+				 .num_rows = num_rows,
+				 .host = host,
+				 .matrix = host->alloc(host->ctx, (size_t) dim * dim, sizeof(double)),
+				 .theta = host->alloc(host->ctx, dim, sizeof(double)),
+				 .gradient = host->alloc(host->ctx, dim, sizeof(double)),
+				 .a = host->alloc(host->ctx, dim, sizeof(double)),
+				 .z = host->alloc(host->ctx, dim, sizeof(double))};
 
 	sum_precision(&fold);
 	whiten(&fold);

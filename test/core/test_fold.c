@@ -64,6 +64,7 @@ typedef struct Case
 	float v[MOST_ROWS][MOST_FACTORS];
 	FmFoldRow rows[MOST_ROWS];
 	FmPrior prior;
+	const FmAllPairs *all_pairs;
 } Case;
 
 static void
@@ -92,7 +93,7 @@ make_case(Case *c, int k, int64_t n, FmTask task)
 static void
 solve_case(const Case *c, float *theta)
 {
-	fm_fold(&c->prior, c->k, c->task, c->noise, c->rows, c->n, &host, theta);
+	fm_fold(&c->prior, c->k, c->task, c->noise, c->all_pairs, c->rows, c->n, &host, theta);
 }
 
 static double
@@ -196,6 +197,59 @@ test_weights(FmTask task, const char *name)
 	for (int f = 0; f <= 5; f++)
 		worst = fmax(worst, fabs(a[f] - b[f]));
 	ok(worst < 1e-5, "%s: a weight of 2 is the rating twice (%.1e)", name, worst);
+}
+
+/* A ranking: what is summed beforehand is the same as a row for every pair. */
+static void
+test_all_pairs(void)
+{
+	enum
+	{
+		K = 6,
+		OTHERS = 200,
+		OBSERVED = 25
+	};
+	static Case summed, listed;
+	float w[OTHERS], v[OTHERS * K], gram[(K + 2) * (K + 3) / 2], users[(K + 2) * (K + 3) / 2];
+	float a[MOST_FACTORS + 1], b[MOST_FACTORS + 1];
+	FmAllPairs all_pairs = {0.07, gram};
+	double worst = 0, squares = 0, noise;
+
+	make_case(&listed, K, OTHERS + OBSERVED, FM_TASK_RANKING);
+	for (int e = 0; e < OTHERS; e++)
+	{
+		w[e] = (float) around_zero();
+		memcpy(v + e * K, listed.v[e], K * sizeof(float));
+		listed.rows[e] = (FmFoldRow){listed.v[e], 0.1 + w[e], 0, 0.07f};
+	}
+	for (int r = 0; r < OBSERVED; r++)
+		listed.rows[OTHERS + r] = (FmFoldRow){listed.v[3 * r], 0.1 + w[3 * r], 1, 1 + r % 2};
+	fm_gram_of_side(0.1, w, v, NULL, OTHERS, K, &host, gram);
+	summed = listed;
+	summed.n = OBSERVED;
+	summed.all_pairs = &all_pairs;
+	memcpy(summed.rows, listed.rows + OTHERS, OBSERVED * sizeof(FmFoldRow));
+	solve_case(&listed, a);
+	solve_case(&summed, b);
+	for (int f = 0; f <= K; f++)
+		worst = fmax(worst, fabs(a[f] - b[f]));
+	ok(worst < 1e-5, "all pairs by their sums, as by one row each (%.1e)", worst);
+
+	/* of all, as users, with all, as items */
+	fm_gram_of_side(0, w, v, NULL, OTHERS, K, &host, users);
+	for (int u = 0; u < OTHERS; u++)
+		for (int i = 0; i < OTHERS; i++)
+		{
+			double score = 0.1 + w[u] + w[i];
+
+			for (int f = 0; f < K; f++)
+				score += (double) v[u * K + f] * v[i * K + f];
+			squares += score * score;
+		}
+	noise = fm_ranking_noise(&all_pairs, users, K, 50, 80, (double) OTHERS * OTHERS) /
+			fm_ranking_noise(&(FmAllPairs){0, gram}, users, K, 80, 80, 0);
+	ok(fabs(noise / ((50 + 0.07 * squares) / (80 + 0.07 * OTHERS * OTHERS)) - 1) < 1e-4,
+	   "the noise of a ranking (%.6g)", noise);
 }
 
 static void
@@ -365,6 +419,7 @@ main(void)
 	test_solutions(FM_TASK_CLASSIFICATION, "classification");
 	test_weights(FM_TASK_REGRESSION, "regression");
 	test_weights(FM_TASK_CLASSIFICATION, "classification");
+	test_all_pairs();
 	test_extremes();
 	test_prior(1, 1);
 	test_prior(3, 7);

@@ -3,7 +3,7 @@ BEGIN;
 CREATE SCHEMA fold_model;
 SELECT set_config('search_path', 'fold_model, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(44);
+SELECT plan(48);
 
 CREATE TABLE ratings AS
 SELECT u AS user_id, i AS item_id, round((3 + sin(u) + cos(i * 2) + 1.5 * sin(u * 0.7) * cos(i * 1.3))::numeric, 1)::real AS rating,
@@ -11,6 +11,7 @@ SELECT u AS user_id, i AS item_id, round((3 + sin(u) + cos(i * 2) + 1.5 * sin(u 
 FROM generate_series(1, 80) u, generate_series(1, 50) i WHERE hashint8extended(u * 1000 + i, 1) & 1 = 0;
 CREATE VIEW words AS SELECT 'user ' || user_id AS user_id, 'item ' || item_id AS item_id, rating, weight FROM ratings;
 CREATE VIEW labels AS SELECT user_id, item_id, rating > 3 AS yes FROM ratings;
+CREATE VIEW before AS SELECT user_id, item_id FROM ratings WHERE user_id <= 80 AND item_id <= 50;
 CREATE TABLE genres AS SELECT i AS item_id, i % 3 AS genre FROM generate_series(1, 55) i;
 CREATE TABLE groups AS SELECT u AS user_id, 'group ' || u % 4 AS of FROM generate_series(1, 90) u;
 SELECT is(status, 'succeeded', m || ': trained') FROM (VALUES ('ratings'), ('words')) n (m),
@@ -80,6 +81,15 @@ SELECT is((SELECT users FROM fm_fold_in('weighted')), 82::bigint, 'weights');
 SELECT cmp_ok((SELECT max(abs(f.score - t.score)) FROM fresh f JOIN fm_top_x(1000, 1000, 'weighted', false) t USING (item_id)), '<', 1e-6::real, 'count');
 SELECT is((SELECT users FROM fm_fold_in('labels')), 82::bigint, 'a classification');
 SELECT cmp_ok((SELECT min(fm_predict(u, 1000, 'labels')) FROM generate_series(20, 40) u), '>', 0.5::float8, 'knows what is liked');
+
+SELECT is(status, 'succeeded', 'ranking: trained')
+FROM fm_train('ranked', 'before', task => 'ranking', num_factors => 4);
+ALTER VIEW before RENAME TO was_before;
+CREATE OR REPLACE VIEW was_before AS SELECT user_id, item_id FROM ratings;
+SELECT is((SELECT (users, items, solver)::text FROM fm_fold_in('ranked')), '(81,52,fold-in)', 'a ranking');
+SELECT is((SELECT count(*) FROM fm_ranked_version WHERE item_gram IS NOT NULL AND noise_variance > 0), 2::bigint, 'stays one');
+SELECT cmp_ok((SELECT avg(fm_predict(u, 1000, 'ranked')) FROM generate_series(20, 40) u), '>',
+              (SELECT avg(fm_predict(u, 1001, 'ranked')) FROM generate_series(20, 40) u), 'that knows what goes together');
 
 -- With features: levels are copied; who was known by them alone is solved from there, and so are such items.
 INSERT INTO ratings VALUES (85, 10, 5, 1), (85, 12, 5, 1), (20, 53, 1, 1);

@@ -3,7 +3,7 @@ BEGIN;
 CREATE SCHEMA foldin;
 SELECT set_config('search_path', 'foldin, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(62);
+SELECT plan(65);
 
 -- Users 1 to 80 are trained on; those from 1000 on come later.
 CREATE TABLE ratings AS
@@ -204,6 +204,19 @@ SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{4,11}'::b
           'without ratings, of yes alone');
 SELECT cmp_ok((SELECT max(abs(score - normal_cdf((SELECT sum(contribution) FROM fm_explain(1002, item_id, 'labels')))))
                FROM fm_top_x(1002, 1000, 'labels', false)), '<', 1e-5::float8, 'terms sum to the probit of the probability');
+
+-- A ranking: besides what is there, every item counts as a 0 of a small weight.
+SELECT is(status, 'succeeded', 'ranking: trained') FROM fm_train('ranked', 'ratings', task => 'ranking', num_factors => 4);
+SELECT cmp_ok((SELECT max(abs(b.score - t.score))
+               FROM (SELECT array_agg(item_id::text) AS items, array_agg(0::float8) AS zeros, array_agg(unobserved_weight) AS weights
+                     FROM fm_ranked_item CROSS JOIN fm_ranked_version WHERE item_id <= 50) a,
+                    brute('ranked', a.items || '{3,14,15}'::text[], a.zeros || '{1,1,1}'::float8[], a.weights || '{1,1,1}'::float8[]) b
+               JOIN fm_top_x_for('{3,14,15}'::bigint[], x => 1000, model => 'ranked', exclude_seen => false) t ON t.item_id::text = b.id),
+              '<', 1e-4::float8, 'a basket of what is liked');
+INSERT INTO ratings VALUES (1003, 3, 5, 1), (1003, 14, NULL, 1), (1003, 15, 1, 1);
+SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(1003, 1000, 'ranked') t),
+          (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{3,14,15}'::bigint[], x => 1000, model => 'ranked') t),
+          'a new user is as his rows');
 
 -- The terms of a score.
 SELECT is((SELECT array_agg(term) FROM fm_explain(1, 1, 'ratings')), '{bias,user,item,"user x item"}', 'four terms');
