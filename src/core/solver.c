@@ -37,7 +37,7 @@
 /* Measured in ials.c; 8, 12, 16 and 24 iterations gave an NDCG@10 of 0.316, 0.317, 0.317 and 0.317. */
 #define IALS_ITERATIONS 12
 #define IALS_L2_REG_W 100.0f
-#define IALS_L2_REG_V 0.55f
+#define IALS_L2_REG_V 0.5f
 
 int
 fm_default_iterations(FmTask task, FmSolverKind solver)

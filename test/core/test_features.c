@@ -284,7 +284,13 @@ plant(void)
 static FmParameters
 train(const FmRatings *ratings, FmSolverKind solver, bool history)
 {
-	FmSolverOptions options = {FM_TASK_REGRESSION, solver, 8, 0, -1, -1, -1, 1, history};
+	FmSolverOptions options = {.solver = solver,
+							   .num_factors = 8,
+							   .l2_reg_w = -1,
+							   .l2_reg_v = -1,
+							   .init_stdev = -1,
+							   .seed = 1,
+							   .history = history};
 	FmParameters parameters;
 
 	fm_solve(ratings, &options, &host, &parameters);
