@@ -112,15 +112,16 @@ has_numbers(Oid relation, const char *column, bool or_booleans)
 }
 
 bool
-fm_ratings_are_readable(const FmDefinition *definition, bool is_classification, Oid user_type,
-						Oid item_type)
+fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type)
 {
 	Oid relation = definition->ratings;
 
 	return get_rel_name(relation) != NULL &&
 		   get_atttype(relation, get_attnum(relation, definition->user_column)) == user_type &&
 		   get_atttype(relation, get_attnum(relation, definition->item_column)) == item_type &&
-		   has_numbers(relation, definition->rating_column, is_classification) &&
+		   (fm_is_ranking(definition->task) ||
+			has_numbers(relation, definition->rating_column,
+						fm_is_classification(definition->task))) &&
 		   (definition->weight_column == NULL ||
 			has_numbers(relation, definition->weight_column, false));
 }

@@ -26,9 +26,8 @@ typedef struct FmReading
 extern void fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type,
 									  FmIdType *item_type);
 
-/* Whether the relation still has these columns, with ids of these types and ratings that are numbers. */
-extern bool fm_ratings_are_readable(const FmDefinition *definition, bool is_classification,
-									Oid user_type, Oid item_type);
+/* Whether the relation still has these columns, with ids of these types and what the task wants for ratings. */
+extern bool fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type);
 
 /* Append ", rating" and, where the definition has a weight column, ", weight" of relation r, as float8. */
 extern void fm_append_values(StringInfo sql, const FmDefinition *definition);

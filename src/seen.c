@@ -135,8 +135,7 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 	definition.task = loaded->is_ranking		  ? "ranking"
 					  : loaded->is_classification ? "classification"
 												  : "regression";
-	if (!fm_ratings_are_readable(&definition, loaded->is_classification, loaded->user_type.type,
-								 loaded->item_type.type))
+	if (!fm_ratings_are_readable(&definition, loaded->user_type.type, loaded->item_type.type))
 		return NULL;
 	fm_plan_execute(&loaded->own_plan, seen_query(serving, &definition),
 					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);

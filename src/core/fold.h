@@ -25,8 +25,8 @@ fm_prior_root_length(int num_factors)
 }
 
 /*
- * The mean and the root of the covariance of a side's θ as they were trained: w and v (count × num_factors) of the entities
- * that have ratings, which is where start (count + 1) tells. Allocates *prior.
+ * The mean and the root of the covariance of a side's θ as they were trained: w and v (count × num_factors) of
+ * the entities that have ratings, as start (count + 1) tells. Allocates *prior.
  */
 extern void fm_prior_of_side(const float *w, const float *v, const int64_t *start, int32_t count,
 							 int num_factors, const FmHost *host, FmPrior *prior);
@@ -71,8 +71,8 @@ typedef struct FmFoldRow
 /*
  * The most probable θ (num_factors + 1 numbers) under the prior, where values are scores with a noise of
  * this variance, above 0; or in a classification, where the variance is 1 and not looked at, a value is 1
- * with probability Φ(score). all_pairs is that of the other side in a ranking, else NULL. Scratch comes from the host and is released. Fails if θ does not fit
- * floats.
+ * with probability Φ(score). all_pairs is that of the other side in a ranking, else NULL. Scratch comes from
+ * the host and is released. Fails if θ does not fit floats.
  */
 extern void fm_fold(const FmPrior *prior, int num_factors, FmTask task, double noise_variance,
 					const FmAllPairs *all_pairs, const FmFoldRow *rows, int64_t num_rows,
