@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "parser/parse_type.h"
 #include "sql.h"
 #include "utils/builtins.h"
@@ -42,16 +43,23 @@ is_boolean_column(Oid relation, const char *column)
 	return getBaseType(get_atttype(relation, get_attnum(relation, column))) == BOOLOID;
 }
 
+static bool
+is_number_type(Oid type)
+{
+	char category;
+	bool preferred;
+
+	get_type_category_preferred(getBaseType(type), &category, &preferred);
+	return category == TYPCATEGORY_NUMERIC && getBaseType(type) != OIDOID;
+}
+
 static void
 check_number_column(Oid relation, const char *column, const char *option)
 {
 	AttrNumber number = fm_column_number(relation, column, option);
 	Oid type = get_atttype(relation, number);
-	char category;
-	bool preferred;
 
-	get_type_category_preferred(getBaseType(type), &category, &preferred);
-	if (category != TYPCATEGORY_NUMERIC || getBaseType(type) == OIDOID)
+	if (!is_number_type(type))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of relation \"%s\" is of type %s, not a number",
 							   column, get_rel_name(relation), format_type_be(type)),
@@ -102,10 +110,51 @@ append_is_late(StringInfo sql, const FmDefinition *definition)
 	const char *column = quote_identifier(definition->time_column);
 
 	appendStringInfo(sql,
-					 ", coalesce(%s > (SELECT pg_catalog.percentile_disc(%.9g) WITHIN GROUP "
+					 ", coalesce(r.%s > (SELECT pg_catalog.percentile_disc(%.9g) WITHIN GROUP "
 					 "(ORDER BY %s) FROM %s), false)",
 					 column, 1 - (double) definition->test_size, column,
 					 fm_relation_sql(definition->ratings));
+}
+
+/* Whether a column is there, with numbers in it or, if they will do, booleans. */
+static bool
+has_numbers(Oid relation, const char *column, bool or_booleans)
+{
+	Oid type = get_atttype(relation, get_attnum(relation, column));
+
+	return OidIsValid(type) &&
+		   (is_number_type(type) || (or_booleans && getBaseType(type) == BOOLOID));
+}
+
+bool
+fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type)
+{
+	Oid relation = definition->ratings;
+
+	return get_rel_name(relation) != NULL &&
+		   get_atttype(relation, get_attnum(relation, definition->user_column)) == user_type &&
+		   get_atttype(relation, get_attnum(relation, definition->item_column)) == item_type &&
+		   (fm_is_ranking(definition->task) ||
+			has_numbers(relation, definition->rating_column,
+						fm_is_classification(definition->task))) &&
+		   (definition->weight_column == NULL ||
+			has_numbers(relation, definition->weight_column, false));
+}
+
+void
+fm_append_values(StringInfo sql, const FmDefinition *definition)
+{
+	if (fm_is_ranking(definition->task))
+		appendStringInfoString(sql, ", 1::pg_catalog.float8");
+	else
+		appendStringInfo(sql, ", r.%s%s::pg_catalog.float8",
+						 quote_identifier(definition->rating_column),
+						 is_boolean_column(definition->ratings, definition->rating_column)
+							 ? "::pg_catalog.int4"
+							 : "");
+	if (definition->weight_column != NULL)
+		appendStringInfo(sql, ", r.%s::pg_catalog.float8",
+						 quote_identifier(definition->weight_column));
 }
 
 static char *
@@ -114,22 +163,12 @@ ratings_query(const FmDefinition *definition)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s, %s, ", quote_identifier(definition->user_column),
+	appendStringInfo(&sql, "SELECT r.%s, r.%s", quote_identifier(definition->user_column),
 					 quote_identifier(definition->item_column));
-	if (fm_is_ranking(definition->task))
-		appendStringInfoString(&sql, "1::pg_catalog.float8");
-	else
-		appendStringInfo(&sql, "%s%s::pg_catalog.float8",
-						 quote_identifier(definition->rating_column),
-						 is_boolean_column(definition->ratings, definition->rating_column)
-							 ? "::pg_catalog.int4"
-							 : "");
-	if (definition->weight_column != NULL)
-		appendStringInfo(&sql, ", %s::pg_catalog.float8",
-						 quote_identifier(definition->weight_column));
+	fm_append_values(&sql, definition);
 	if (definition->time_column != NULL)
 		append_is_late(&sql, definition);
-	appendStringInfo(&sql, " FROM %s", fm_relation_sql(definition->ratings));
+	appendStringInfo(&sql, " FROM %s r", fm_relation_sql(definition->ratings));
 	return sql.data;
 }
 
@@ -157,6 +196,24 @@ check_weight(const FmDefinition *definition, double weight)
 						   DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(weight)))),
 					errdetail("Weights must be finite, not negative, and fit the type real."),
 					errhint("Filter such rows out with a view.")));
+}
+
+bool
+fm_take_values(const FmDefinition *definition, const Datum *values, const bool *nulls,
+			   double *rating, double *weight)
+{
+	*weight = 1;
+	if (definition->weight_column != NULL && !nulls[1])
+	{
+		*weight = DatumGetFloat8(values[1]);
+		check_weight(definition, *weight);
+	}
+	/* a weight that a real cannot tell from 0 is none */
+	if (nulls[0] || (definition->weight_column != NULL && nulls[1]) || (float) *weight == 0)
+		return false;
+	*rating = DatumGetFloat8(values[0]);
+	check_rating(definition, *rating);
+	return true;
 }
 
 FmReading *
@@ -210,32 +267,22 @@ read_batch(const FmDefinition *definition, FmReading *reading)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 num_rows = SPI_processed;
-	bool weighted = definition->weight_column != NULL;
 	int num_columns = rows->tupdesc->natts;
 
 	for (uint64 r = 0; r < num_rows; r++)
 	{
 		Datum values[5];
-		bool nulls[5] = {false};
+		bool nulls[5];
 		double rating;
-		double weight = 1;
+		double weight;
 
 		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
-		if (weighted && !nulls[3])
-		{
-			weight = DatumGetFloat8(values[3]);
-			check_weight(definition, weight);
-		}
-		/* a weight that a real cannot tell from 0 is none */
-		if (nulls[0] || nulls[1] || nulls[2] || nulls[3] || (float) weight == 0)
-		{
+		if (nulls[0] || nulls[1] ||
+			!fm_take_values(definition, values + 2, nulls + 2, &rating, &weight))
 			reading->skipped++;
-			continue;
-		}
-		rating = DatumGetFloat8(values[2]);
-		check_rating(definition, rating);
-		add_rating(reading, values[0], values[1], rating, weight,
-				   reading->is_late != NULL && DatumGetBool(values[num_columns - 1]));
+		else
+			add_rating(reading, values[0], values[1], rating, weight,
+					   reading->is_late != NULL && DatumGetBool(values[num_columns - 1]));
 	}
 }
 
@@ -357,23 +404,74 @@ check_two_labels(const FmDefinition *definition, const FmReading *reading)
 				 "a view of the relation that says, for example, rating >= 4 AS rating.")));
 }
 
+float
+fm_label(const FmDefinition *definition, float no, float yes, float rating)
+{
+	if (rating != no && rating != yes)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
+						definition->rating_column, get_rel_name(definition->ratings), rating),
+				 errdetail("The model was trained on %g (no) and %g (yes).", no, yes)));
+	return rating == yes ? 1 : 0;
+}
+
 void
 fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no, float yes)
 {
 	FmTriples *triples = &reading->triples;
 
 	for (int64 r = 0; r < triples->count; r++)
-	{
-		float value = triples->value[r];
+		triples->value[r] = fm_label(definition, no, yes, triples->value[r]);
+}
 
-		if (value != no && value != yes)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
-							definition->rating_column, get_rel_name(definition->ratings), value),
-					 errdetail("The model was trained on %g (no) and %g (yes).", no, yes)));
-		triples->value[r] = value == yes ? 1 : 0;
+void
+fm_load_in_order(FmLoad *load)
+{
+	FmReading *reading = load->reading;
+	FmTriples *triples = &reading->triples;
+
+	load->user_order = fm_idmap_order(reading->users);
+	load->item_order = fm_idmap_order(reading->items);
+	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
+	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
+}
+
+int64 *
+fm_digest_ratings(const FmLoad *load, int side)
+{
+	const FmReading *reading = load->reading;
+	const FmTriples *triples = &reading->triples;
+	const FmIdMap *others = side == FM_USERS ? reading->items : reading->users;
+	const int32 *other_order = side == FM_USERS ? load->item_order : load->user_order;
+	const int32 *own = side == FM_USERS ? triples->user : triples->item;
+	const int32 *other = side == FM_USERS ? triples->item : triples->user;
+	int32 num_own = fm_idmap_count(side == FM_USERS ? reading->users : reading->items);
+	int32 num_others = fm_idmap_count(others);
+	uint64 *digest = MemoryContextAllocExtended(CurrentMemoryContext,
+												Max(num_own, 1) * sizeof(uint64),
+												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	uint32 *hash = MemoryContextAllocHuge(CurrentMemoryContext,
+										  Max(num_others, 1) * sizeof(uint32));
+
+	for (int32 e = 0; e < num_others; e++)
+		hash[e] = fm_idmap_hash(others, other_order[e]);
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		struct
+		{
+			uint32 other;
+			float value;
+			float weight;
+		} row = {hash[other[r]], triples->value[r],
+				 triples->weight != NULL ? triples->weight[r] : 1};
+
+		digest[own[r]] += hash_bytes_extended((const unsigned char *) &row, sizeof(row), 0);
+		if (r % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 	}
+	pfree(hash);
+	return (int64 *) digest;
 }
 
 /* What the definition's relation says of the users or the items; ids it alone knows become known. */
@@ -395,7 +493,6 @@ void
 fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 {
 	FmReading *reading;
-	FmTriples *triples;
 	FmIdType user_type;
 	FmIdType item_type;
 
@@ -416,11 +513,7 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 
 	for (int side = 0; side < 2; side++)
 		load->features[side] = read_features(definition, reading, side);
-	triples = &reading->triples;
-	load->user_order = fm_idmap_order(reading->users);
-	load->item_order = fm_idmap_order(reading->items);
-	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
-	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
+	fm_load_in_order(load);
 	if (load->features[FM_USERS] != NULL)
 		rank_indices(load->features[FM_USERS]->entries.entity,
 					 load->features[FM_USERS]->entries.count, load->user_order,

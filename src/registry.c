@@ -11,7 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "commands/async.h"
-#include "core/solver.h"
+#include "core/ials.h"
 #include "common/hashfn.h"
 #include "sql.h"
 #include "storage/lmgr.h"
@@ -352,16 +352,18 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 	add_text(&arguments, definition->task);
 	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
 	add_real(&arguments, max_worse);
-	/* a metric a task, of which less is better, or, of ndcg_at_10, more */
+	/* Folding in has no metrics: what it was made from has. A metric a task, of which less is better, or, of
+	 * ndcg_at_10, more. */
 	run_as_registry_owner(
 		schema, "fm_run",
 		"SELECT pg_catalog.format('test %%s %%s is worse than %%s of version %%s by more than %%s "
 		"%%%%', "
 		"n.key, n.value, r.test_metrics ->> n.key, r.version, trim_scale(round((100 * "
 		"$4)::numeric, 2))) "
-		"FROM %s r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
-		"WHERE r.model = $1 AND r.task = $2 AND n.key IN ('rmse', 'log_loss', 'ndcg_at_10') "
-		"AND r.version = (SELECT active_version FROM %s WHERE model = $1) "
+		"FROM (SELECT * FROM %s WHERE model = $1 AND status = 'succeeded' AND solver <> 'fold-in' "
+		"AND version <= (SELECT active_version FROM %s WHERE model = $1) "
+		"ORDER BY version DESC LIMIT 1) r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
+		"WHERE r.task = $2 AND n.key IN ('rmse', 'log_loss', 'ndcg_at_10') "
 		"AND CASE WHEN n.key = 'ndcg_at_10' "
 		"THEN n.value::float8 * (1 + $4::float8) < (r.test_metrics ->> n.key)::float8 "
 		"ELSE n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) END LIMIT 1",
@@ -395,7 +397,7 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_text(&arguments, run->model);
 	add_integer(&arguments, run->version, false);
 	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	add_integer(&arguments, run->iterations, false);
+	add_integer(&arguments, run->iterations, run->iterations == 0);
 	add_bigint(&arguments, run->users);
 	add_bigint(&arguments, run->items);
 	add_bigint(&arguments, run->ratings);
@@ -403,7 +405,7 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_metrics(&arguments, &run->train, run->train_labels, NULL);
 	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
 	add_text(&arguments, run->refused ? "refused" : "succeeded");
-	add_text(&arguments, run->refused ? run->message : NULL);
+	add_text(&arguments, run->message[0] != '\0' ? run->message : NULL);
 	add_bigint(&arguments, run->features);
 	run_as_registry_owner(
 		schema, "fm_run",
@@ -558,9 +560,9 @@ fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial)
 		trial->value = NAN;
 	else
 		trial->default_unobserved_weight =
-			fm_default_unobserved_weight(DatumGetFloat8(fm_spi_value_not_null(0, 2)),
-										 DatumGetFloat8(fm_spi_value_not_null(0, 3)),
-										 DatumGetFloat8(fm_spi_value_not_null(0, 4)));
+			fm_ials_unobserved_weight(-1, DatumGetFloat8(fm_spi_value_not_null(0, 2)),
+									  DatumGetFloat8(fm_spi_value_not_null(0, 3)) *
+										  DatumGetFloat8(fm_spi_value_not_null(0, 4)));
 	return true;
 }
 

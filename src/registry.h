@@ -31,7 +31,7 @@ typedef struct FmRun
 	FmLabelSums *test_labels;
 	FmRankingSums test_ranking; /* instead, of a ranking, but for the count in test */
 	bool refused;				/* not published, for the reason in message */
-	char message[200];
+	char message[200];			/* or what there is to say of another; may be empty */
 } FmRun;
 
 /* Wait for whoever is creating a model of this name, and keep others from it until the transaction ends. */

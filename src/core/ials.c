@@ -63,9 +63,9 @@ typedef struct Ials
 } Ials;
 
 double
-fm_default_unobserved_weight(double total_weight, double num_users, double num_items)
+fm_ials_unobserved_weight(double given, double total_weight, double num_pairs)
 {
-	return UNOBSERVED_SHARE * total_weight / (num_users * num_items);
+	return given >= 0 ? given : UNOBSERVED_SHARE * total_weight / num_pairs;
 }
 
 size_t
@@ -192,17 +192,15 @@ static void
 ials_init(Ials *ials, const FmProblem *problem, int rank)
 {
 	const FmHost *host = problem->host;
+	double pairs = (double) problem->num_rated[FM_USERS] * problem->num_rated[FM_ITEMS];
 	size_t size;
 
 	ials->problem = problem;
 	ials->rank = rank;
 	ials->stride = fm_block_stride(problem->kernel, rank);
 	size = (size_t) ials->stride * ials->stride;
-	ials->unobserved_weight = problem->unobserved_weight >= 0
-								  ? problem->unobserved_weight
-								  : fm_default_unobserved_weight(problem->total_weight,
-																 problem->num_rated[FM_USERS],
-																 problem->num_rated[FM_ITEMS]);
+	ials->unobserved_weight = fm_ials_unobserved_weight(problem->unobserved_weight,
+														problem->total_weight, pairs);
 	ials->work = fm_block_work(host, problem->kernel, rank);
 	ials->prior_mean = host->alloc(host->ctx, rank + 1, sizeof(float));
 	ials->prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));

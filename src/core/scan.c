@@ -18,6 +18,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/best.h"
 #include "core/scan_kernels.h"
 
 #define LANES FM_SCAN_LANES
@@ -50,14 +51,6 @@
 /* Bytes of a row that are prefetched. */
 #define MOST_PREFETCHED 1024
 
-/* The best hits so far: a heap with the worst of them on top. */
-typedef struct Best
-{
-	FmHit *hits;
-	int32_t count;
-	int32_t wanted;
-} Best;
-
 typedef struct Survivor
 {
 	int32_t place;
@@ -66,7 +59,7 @@ typedef struct Survivor
 
 typedef struct Search
 {
-	Best best; /* of those rescored */
+	FmBest best; /* of those rescored */
 	const uint64_t *excluded;
 	int32_t num_pending;
 	int32_t most_pending;
@@ -105,71 +98,6 @@ score_some(const FmScanMatrix *matrix, const float *query, const int32_t *items,
 	memcpy(scores, sums, sizeof(sums));
 }
 
-static bool
-ranks_before(FmHit a, FmHit b)
-{
-	return a.score > b.score || (a.score == b.score && a.item < b.item);
-}
-
-/* Put `hit` in the place of the top of a heap of `count`. */
-static void
-heap_replace_top(FmHit *hits, int32_t count, FmHit hit)
-{
-	int32_t hole = 0;
-
-	/* 2 × hole + 1 < count, written so that it cannot overflow */
-	while (hole < count / 2)
-	{
-		int32_t child = 2 * hole + 1;
-
-		if (child + 1 < count && ranks_before(hits[child], hits[child + 1]))
-			child++;
-		if (!ranks_before(hit, hits[child]))
-			break;
-		hits[hole] = hits[child];
-		hole = child;
-	}
-	hits[hole] = hit;
-}
-
-static void
-heap_insert(FmHit *hits, int32_t count, FmHit hit)
-{
-	int32_t hole = count;
-
-	while (hole > 0 && ranks_before(hits[(hole - 1) / 2], hit))
-	{
-		hits[hole] = hits[(hole - 1) / 2];
-		hole = (hole - 1) / 2;
-	}
-	hits[hole] = hit;
-}
-
-static void
-best_offer(Best *best, int32_t item, double score)
-{
-	FmHit hit = {item, score};
-
-	if (best->count < best->wanted)
-		heap_insert(best->hits, best->count++, hit);
-	else if (ranks_before(hit, best->hits[0]))
-		heap_replace_top(best->hits, best->count, hit);
-}
-
-/* Turn the heap into a list, best first. */
-static int32_t
-best_finish(Best *best)
-{
-	for (int32_t last = best->count - 1; last > 0; last--)
-	{
-		FmHit worst = best->hits[0];
-
-		heap_replace_top(best->hits, last, best->hits[last]);
-		best->hits[last] = worst;
-	}
-	return best->count;
-}
-
 /* Ask for an item's row, so that it is in the cache when it is scored. */
 static void
 prefetch_row(const FmScanMatrix *matrix, int32_t item)
@@ -186,7 +114,7 @@ prefetch_row(const FmScanMatrix *matrix, int32_t item)
 
 static void
 offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items, int32_t count,
-			Best *best)
+			FmBest *best)
 {
 	int32_t i = 0;
 
@@ -200,10 +128,10 @@ offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items
 			prefetch_row(matrix, items[j]);
 		score_some(matrix, query, items + i, scores);
 		for (int j = 0; j < SCORES_AT_ONCE; j++)
-			best_offer(best, items[i + j], scores[j]);
+			fm_best_offer(best, items[i + j], scores[j]);
 	}
 	for (; i < count; i++)
-		best_offer(best, items[i], fm_scan_score(matrix, query, items[i]));
+		fm_best_offer(best, items[i], fm_scan_score(matrix, query, items[i]));
 }
 
 static bool
@@ -309,7 +237,7 @@ static void
 begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *query, int32_t x,
 			 const uint64_t *excluded, FmHit *hits, Search *search)
 {
-	search->best = (Best){hits, 0, x < matrix->num_items ? x : matrix->num_items};
+	search->best = (FmBest){hits, 0, x < matrix->num_items ? x : matrix->num_items};
 	search->excluded = excluded;
 	search->num_pending = 0;
 	search->most_pending = search->best.wanted <= MOST_LOWER ? MOST_PENDING : FEW_PENDING;
@@ -333,7 +261,7 @@ finish_search(const FmScanMatrix *matrix, Search *search)
 {
 	sift_pending(search);
 	rescore_pending(matrix, search);
-	return best_finish(&search->best);
+	return fm_best_finish(&search->best);
 }
 
 static void
@@ -529,10 +457,10 @@ int32_t
 fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, const int32_t *items,
 				   int32_t num_list, FmHit *hits)
 {
-	Best best = {hits, 0, x < num_list ? x : num_list};
+	FmBest best = {hits, 0, x < num_list ? x : num_list};
 
 	if (best.wanted <= 0)
 		return 0;
 	offer_items(matrix, query, items, num_list, &best);
-	return best_finish(&best);
+	return fm_best_finish(&best);
 }

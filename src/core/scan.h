@@ -52,6 +52,9 @@ extern const float *fm_scan_rows(const FmScanMatrix *matrix);
 /* Copy one item's vector (num_factors entries) and bias back out, bit for bit as they were set. */
 extern void fm_scan_get(const FmScanMatrix *matrix, int32_t item, float *v, float *bias);
 
+/* One item's vector, num_factors entries, and after it its bias, where they stand. */
+extern const float *fm_scan_vector(const FmScanMatrix *matrix, int32_t item);
+
 /*
  * The best x items, best first, into hits (room for min(x, num_items)); returns how many. `excluded`,
  * when not NULL, has one bit per item (bit i & 63 of word i / 64): set means not eligible.

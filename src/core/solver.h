@@ -67,9 +67,6 @@ extern int fm_default_iterations(FmTask task, FmSolverKind solver);
 /* What l2_reg_w and l2_reg_v are when they are not given, to solvers that use them. */
 extern void fm_default_regularisation(FmSolverKind solver, float *l2_reg_w, float *l2_reg_v);
 
-/* Likewise unobserved_weight, for ratings of this total weight among so many users and items with ratings. */
-extern double fm_default_unobserved_weight(double total_weight, double num_users, double num_items);
-
 /*
  * Train. Allocates the arrays of *result through the host. Every number in *result is finite, or
  * host->fail was called.
