@@ -165,7 +165,18 @@ SELECT try($$SELECT fm_train('bad', ratings => 'three', task => 'classification'
 SELECT try($$SELECT fm_train('bad', ratings => 'many', task => 'classification')$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'classification', solver => 'als')$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'classification', l2_reg_w => 1)$$);
-SELECT try($$SELECT fm_train('good', task => 'ranking')$$);
+-- Rankings, which have no ratings.
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'ranking', solver => 'mcmc')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', solver => 'ials')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'ranking', rating_column => 'stars')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'ranking', unobserved_weight => -1)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', task => 'ranking', weight_column => 'stars')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'flags', unobserved_weight => 1)$$);
+CREATE VIEW strengths AS SELECT user_id, item_id, -1 AS strength FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'strengths', task => 'ranking', weight_column => 'strength')$$);
+CREATE VIEW nobody AS SELECT NULL::int AS user_id, item_id FROM ratings;
+SELECT try($$SELECT fm_train('bad', ratings => 'nobody', task => 'ranking')$$);
+DROP VIEW strengths, nobody;
 SELECT try($$SELECT fm_evaluate('flags', 'good')$$);
 SELECT version FROM fm_train('flagged', ratings => 'ratings', task => 'classification', num_factors => 4, iterations => 5);
 SELECT try($$SELECT fm_evaluate('ratings', 'flagged')$$);
@@ -232,6 +243,46 @@ SELECT try($$SELECT * FROM fm_evaluate(NULL, 'good')$$);
 SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', NULL)$$);
 SELECT try($$CALL fm_refresh('good', NULL)$$);
 SELECT try($$SELECT fm_drop(NULL)$$);
+
+-- Relations of features that are none, and columns that cannot be features.
+CREATE TABLE films (item_id int, genre text, length real);
+INSERT INTO films SELECT i, 'genre ' || i % 2, i FROM generate_series(1, 12) i;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'nosuch')$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 999999999::oid::regclass)$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', user_features => 'numbers')$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', user_features => 'films')$$);
+CREATE VIEW no_features AS SELECT item_id FROM films;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'no_features')$$);
+CREATE VIEW films_by_text AS SELECT item_id::text, genre FROM films;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_by_text')$$);
+CREATE VIEW films_far AS SELECT item_id + 3000000000 AS item_id, genre FROM films;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_far')$$);
+CREATE VIEW films_json AS SELECT item_id, json_build_object('genre', genre) AS facts FROM films;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_json')$$);
+CREATE VIEW films_points AS SELECT item_id, ARRAY[point(length, 0)] AS places FROM films;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_points')$$);
+CREATE VIEW films_nan AS SELECT item_id, 'NaN'::float8 AS length FROM films;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_nan')$$);
+CREATE VIEW films_huge AS SELECT item_id, 1e40::numeric AS length FROM films;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_huge')$$);
+CREATE TEMPORARY TABLE films_gone AS TABLE films;
+SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_gone')$$);
+SELECT try($$SELECT fm_train('bad', 'ratings', history => true, context_columns => '{device}')$$);
+-- A column of numbers that are all the same, or of values that all differ, is left out with a notice.
+CREATE VIEW films_idle AS SELECT item_id, 1.5 AS height, 'film ' || item_id AS title, ARRAY['x' || item_id, 'y' || item_id] AS more FROM films;
+SET client_min_messages = notice;
+SELECT features FROM fm_train('featured', 'ratings', item_features => 'films_idle', num_factors => 2, iterations => 5);
+SELECT features FROM fm_train('featured', 'ratings', item_features => 'films', num_factors => 2, iterations => 5);
+SET client_min_messages = warning;
+-- A relation that has lost a column has one feature less; one that has lost the key is an error, as is one that is gone.
+ALTER TABLE films DROP length CASCADE;
+SELECT features FROM fm_train('featured');
+ALTER TABLE films RENAME item_id TO film_id;
+SELECT try($$SELECT fm_train('featured')$$);
+DROP TABLE films CASCADE;
+SELECT try($$SELECT fm_train('featured')$$);
+SELECT count(*) FROM fm_top_x(1, 20, 'featured', exclude_seen => false);
+SELECT fm_drop('featured');
 
 -- Context, which this model has not.
 SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', context => '{"device": "phone"}')$$);
@@ -391,6 +442,10 @@ CREATE TABLE many AS SELECT u AS user_id, i AS item_id, (u * i % 7)::real AS rat
 FROM generate_series(1, 1000) u, generate_series(1, 100) i;
 SELECT fm_train('many', 'many');
 SELECT count(*) FROM fm_models WHERE model = 'many';
+CREATE VIEW few AS SELECT * FROM many WHERE user_id <= 10;
+CREATE TABLE wide AS SELECT i AS item_id, u AS part FROM generate_series(1, 100) i, generate_series(1, 300) u;
+SELECT status FROM fm_train('few', 'few', iterations => 1);
+SELECT fm_train('few', 'few', iterations => 1, item_features => 'wide');
 RESET fmtopx.training_memory;
 
 SET client_min_messages = warning;

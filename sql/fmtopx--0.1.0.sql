@@ -6,16 +6,18 @@
 ---------------------------------------------------------------------------------------------------
 
 -- The tables of a model belong to whoever trained it, and their owner is the model's owner. A row whose
--- tables have been dropped is dead: no view shows it, and the next fm_train of that name replaces it.
+-- tables have been dropped is dead: no view shows it, and the next fm_train of that name replaces it. Of an attached
+-- model, whose tables are filled from elsewhere, nothing is known but where to look: its version table says what is served.
 CREATE TABLE fm_model (
     model             text PRIMARY KEY,
     version_table     regclass NOT NULL,
     user_table        regclass NOT NULL,
     item_table        regclass NOT NULL,
     matrix_table      regclass NOT NULL,
-    active_version    integer NOT NULL,
-    stamp             bigint NOT NULL,
-    ratings           regclass NOT NULL,
+    level_table       regclass,
+    active_version    integer,
+    stamp             bigint,
+    ratings           regclass,
     user_column       name NOT NULL,
     item_column       name NOT NULL,
     rating_column     name,
@@ -23,20 +25,22 @@ CREATE TABLE fm_model (
     context_columns   name[],
     user_features     regclass,
     item_features     regclass,
-    task              text NOT NULL,
-    solver            text NOT NULL,
-    num_factors       integer NOT NULL,
+    task              text,
+    solver            text,
+    num_factors       integer,
     iterations        integer,
     l2_reg_w          real,
     l2_reg_v          real,
     unobserved_weight real,
     init_stdev        real,
-    history           boolean NOT NULL,
-    test_size         real NOT NULL,
-    seed              bigint NOT NULL,
+    history           boolean,
+    test_size         real,
+    seed              bigint,
     workers           integer,
     keep_versions     integer NOT NULL DEFAULT 2,
-    max_worse         real NOT NULL DEFAULT 'Infinity'
+    max_worse         real NOT NULL DEFAULT 'Infinity',
+    attached          boolean NOT NULL DEFAULT false,
+    CHECK (attached OR num_nulls(active_version, stamp, ratings, task, solver, num_factors, history, test_size, seed) = 0)
 );
 COMMENT ON TABLE fm_model IS
     'fmtopx: the definition of each model, its tables, and the version being served (read fm_models instead)';
@@ -91,16 +95,27 @@ CREATE POLICY readable ON fm_target FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_target.model));
 GRANT SELECT ON fm_model, fm_run, fm_target TO PUBLIC;
 
+CREATE FUNCTION fm_served_version(version_table regclass) RETURNS integer
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'fm_served_version';
+
+COMMENT ON FUNCTION fm_served_version(regclass) IS
+'The version that a model''s version table says is served: the one activated last. NULL where there is none yet, and for a table that you may not read or that is no version table. For the views fm_models and fm_health, of attached models.';
+
 -- A view reads with its owner's rights, past the policies, so each states the same rule itself.
 CREATE VIEW fm_models WITH (security_barrier) AS
     SELECT m.model,
            pg_catalog.pg_get_userbyid(c.relowner) AS owner,
-           m.active_version, m.task, m.solver, m.num_factors,
-           m.ratings, m.user_column, m.item_column, m.rating_column,
+           coalesce(m.active_version, fm_served_version(m.version_table)) AS active_version,
+           m.task, m.solver, m.num_factors,
+           m.ratings, m.user_column, m.item_column,
+           CASE WHEN m.task <> 'ranking' THEN m.rating_column END AS rating_column,
            r.users, r.items, r.ratings AS rating_count,
            r.finished_at AS trained_at,
            m.version_table, m.user_table, m.item_table, m.matrix_table,
-           m.keep_versions, m.max_worse
+           m.keep_versions, m.max_worse,
+           m.user_features, m.item_features, m.history, m.level_table,
+           m.attached
     FROM fm_model m
     JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid
     LEFT JOIN fm_run r ON r.model = m.model AND r.version = m.active_version
@@ -120,7 +135,7 @@ COMMENT ON VIEW fm_runs IS
 -- Whether all is well, a row a model. What was trained on is compared with the statistics of the ratings table:
 -- for a view or a foreign table, ratings_since is NULL.
 CREATE VIEW fm_health WITH (security_barrier) AS
-    SELECT m.model, m.active_version,
+    SELECT m.model, coalesce(m.active_version, fm_served_version(m.version_table)) AS active_version,
            served.finished_at AS trained_at,
            pg_catalog.now() - served.finished_at AS age,
            CASE WHEN source.relkind IN ('r', 'm')
@@ -136,7 +151,8 @@ CREATE VIEW fm_health WITH (security_barrier) AS
                                         WHERE s.model = m.model AND s.status = 'succeeded'), 0)) AS failures,
            (SELECT pg_catalog.count(*) FROM fm_target t WHERE t.model = m.model) AS targets,
            (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)) FROM pg_catalog.pg_class c
-            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid)
+            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid,
+                            m.level_table::oid)
            )::bigint AS size
     FROM fm_model m
     JOIN pg_catalog.pg_class versions ON versions.oid = m.version_table::oid
@@ -292,14 +308,14 @@ AS 'MODULE_PATHNAME', 'fm_train';
 
 COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], regclass, regclass, text,
     text, integer, integer, real, real, real, real, boolean, real, bigint, integer) IS
-'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix, owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, ratings that are all equal, and for task classification, which learns P(larger value) (probit; Albert and Chib 1993), more than two values.';
+'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix (and _level with features), owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. user_features and item_features are relations with the user or item column, whose other columns are features: float4, float8 and numeric numbers, arrays bags of levels, all else categories; whoever is in them is in the model, rated or not. With history, what has been rated is a feature. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, ratings that are all equal, for task classification, which learns P(larger value) (probit; Albert and Chib 1993), more than two values. Task ranking learns from pairs being there, no rating being read (Hu, Koren and Volinsky 2008).';
 
 CREATE PROCEDURE fm_refresh(model text, on_conflict text DEFAULT 'skip')
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fm_refresh';
 
 COMMENT ON PROCEDURE fm_refresh(text, text) IS
-'Retrains a model as it was defined, publishes the new version, then deletes the rows of versions that are not kept in small steps, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). A version that fm_set''s max_worse refuses is not published. on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place; a table of lists that belongs to another role than the model''s owner only gives a warning. Needs the model''s owner.';
+'Retrains a model as it was defined, publishes the new version, then deletes the rows of versions that are not kept in small steps, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). While it computes it holds no snapshot, so it does not hold back vacuum. A version that fm_set''s max_worse refuses is not published. on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place; a table of lists that belongs to another role than the model''s owner only gives a warning. Needs the model''s owner.';
 
 CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -320,7 +336,7 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
 AS 'MODULE_PATHNAME', 'fm_grant';
 
 COMMENT ON FUNCTION fm_grant(text, name) IS
-'Lets a role (or public) use a model: GRANT SELECT on its four tables. Taken back by REVOKE. Needs the model''s owner.';
+'Lets a role (or public) use a model: GRANT SELECT on its tables. Taken back by REVOKE. Needs the model''s owner.';
 
 CREATE FUNCTION fm_forget_target(target regclass) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
@@ -329,12 +345,29 @@ AS 'MODULE_PATHNAME', 'fm_forget_target';
 COMMENT ON FUNCTION fm_forget_target(regclass) IS
 'Ends the refreshing of a table that fm_write_top_x wrote; the table stays as it is. True if it was refreshed by a model until now. Needs the owner of the table or of the model.';
 
+CREATE FUNCTION fm_attach(
+    model         text,
+    ratings       regclass,
+    user_column   name     DEFAULT 'user_id',
+    item_column   name     DEFAULT 'item_id',
+    rating_column name     DEFAULT 'rating',
+    version_table regclass DEFAULT NULL,
+    user_table    regclass DEFAULT NULL,
+    item_table    regclass DEFAULT NULL,
+    matrix_table  regclass DEFAULT NULL
+) RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_attach';
+
+COMMENT ON FUNCTION fm_attach(text, regclass, name, name, name, regclass, regclass, regclass, regclass) IS
+'Makes a model''s tables serve in a database that has not trained it: tables that a logical subscription fills, or that were restored from a dump of their schema. The version served is the one that the version table says was activated last, so what is published or activated at the origin is served here as soon as it arrives. Tables not named are fm_<model>_version, _user, _item and _matrix, as the search_path finds them. ratings is the relation here that exclude_seen reads, with its columns for user and item; it must be given, and NULL means that nothing counts as seen. rating_column is what fm_evaluate reads. An attached model cannot be trained, set or activated here; fm_drop forgets it and leaves the tables. Needs the owner of all four tables.';
+
 CREATE FUNCTION fm_drop(model text) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_drop';
 
 COMMENT ON FUNCTION fm_drop(text) IS
-'Drops a model: its tables, its versions, its runs. The tables that fm_write_top_x wrote stay. Needs the model''s owner.';
+'Drops a model: its tables, its versions, its runs. The tables that fm_write_top_x wrote stay. An attached model is only forgotten: its tables stay, too. Needs the model''s owner.';
 
 ---------------------------------------------------------------------------------------------------
 -- Recommend

@@ -183,8 +183,10 @@ fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, const FmLis
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx batch",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
-	int workers = fm_batch_workers(serving, exclude_seen);
+	int workers;
 
+	exclude_seen = exclude_seen && fm_knows_seen(serving);
+	workers = fm_batch_workers(serving, exclude_seen);
 	if (workers == 0 || !fm_batch_in_parallel(serving, workers, x, exclude_seen, receiver))
 		batch_alone(serving, x, exclude_seen, receiver);
 	MemoryContextSwitchTo(previous);

@@ -100,13 +100,37 @@ fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings)
 }
 
 void
+fm_check_budget_of_features(const FmDefinition *definition, Oid relation, double bytes)
+{
+	double limit = fm_training_memory * 1024.0;
+
+	if (bytes > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("training on relation \"%s\" with the features of \"%s\" needs at "
+						"least %s of memory, but fmtopx.training_memory is %s",
+						get_rel_name(definition->ratings), get_rel_name(relation),
+						pretty_size(bytes), pretty_size(limit)),
+				 errhint("Raise fmtopx.training_memory, or give a view with fewer columns or "
+						 "values.")));
+}
+
+double
+fm_ratings_in_memory(const FmDefinition *definition, int64 num_ratings, int32 num_users,
+					 int32 num_items)
+{
+	return bytes_of_ratings(definition, num_ratings) +
+		   ((double) num_users + num_items) * BYTES_PER_ID;
+}
+
+void
 fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings, int32 num_users,
-						 int32 num_items)
+						 int32 num_items, const int32 num_levels[2], double feature_bytes)
 {
 	FmSolverOptions options = fm_solver_options(definition);
-	double need = bytes_of_ratings(definition, num_ratings) +
-				  ((double) num_users + num_items) * BYTES_PER_ID +
-				  fm_solve_size(num_ratings, num_users, num_items, &options);
+	double need = fm_ratings_in_memory(definition, num_ratings, num_users, num_items) +
+				  feature_bytes +
+				  fm_solve_size(num_ratings, num_users, num_items, num_levels, &options);
 
 	check(definition, need, "about", num_ratings);
 }

@@ -19,8 +19,16 @@ extern void fm_check_budget_to_read(const FmDefinition *definition);
 /* Refuse to read on. */
 extern void fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings);
 
-/* Refuse to solve what has been read. */
+/* Bytes that ratings take once they have been read. */
+extern double fm_ratings_in_memory(const FmDefinition *definition, int64 num_ratings,
+								   int32 num_users, int32 num_items);
+
+/* Refuse to read on a relation of features, when so much is in memory. */
+extern void fm_check_budget_of_features(const FmDefinition *definition, Oid relation, double bytes);
+
+/* Refuse to solve what has been read, whose features have so many levels and take so many bytes. */
 extern void fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings,
-									 int32 num_users, int32 num_items);
+									 int32 num_users, int32 num_items, const int32 num_levels[2],
+									 double feature_bytes);
 
 #endif

@@ -59,6 +59,13 @@ refuse_unless_null(FunctionCallInfo fcinfo, int argument, const char *option)
 						errmsg("option %s is not available in this version of fmtopx", option)));
 }
 
+/* InvalidOid for NULL. */
+static Oid
+relation_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? InvalidOid : PG_GETARG_OID(argument);
+}
+
 static char *
 name_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 {
@@ -122,15 +129,12 @@ static void
 read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 {
 	refuse_unless_null(fcinfo, ARG_CONTEXT_COLUMNS, "context_columns");
-	refuse_unless_null(fcinfo, ARG_USER_FEATURES, "user_features");
-	refuse_unless_null(fcinfo, ARG_ITEM_FEATURES, "item_features");
-	refuse_unless_null(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight");
-	require(fcinfo, ARG_HISTORY, "history");
-	if (PG_GETARG_BOOL(ARG_HISTORY))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("option history is not available in this version of fmtopx")));
 
-	given->ratings = PG_ARGISNULL(ARG_RATINGS) ? InvalidOid : PG_GETARG_OID(ARG_RATINGS);
+	given->ratings = relation_argument(fcinfo, ARG_RATINGS);
+	given->features[FM_USERS] = relation_argument(fcinfo, ARG_USER_FEATURES);
+	given->features[FM_ITEMS] = relation_argument(fcinfo, ARG_ITEM_FEATURES);
+	require(fcinfo, ARG_HISTORY, "history");
+	given->history = PG_GETARG_BOOL(ARG_HISTORY);
 	given->user_column = name_argument(fcinfo, ARG_USER_COLUMN, "user_column");
 	given->item_column = name_argument(fcinfo, ARG_ITEM_COLUMN, "item_column");
 	given->rating_column = name_argument(fcinfo, ARG_RATING_COLUMN, "rating_column");
@@ -146,6 +150,7 @@ read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 										 FM_MAX_ITERATIONS);
 	given->l2_reg_w = real_argument(fcinfo, ARG_L2_REG_W, "l2_reg_w");
 	given->l2_reg_v = real_argument(fcinfo, ARG_L2_REG_V, "l2_reg_v");
+	given->unobserved_weight = real_argument(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight");
 	given->init_stdev = real_argument(fcinfo, ARG_INIT_STDEV, "init_stdev");
 	given->test_size = share_argument(fcinfo, ARG_TEST_SIZE, "test_size");
 	require(fcinfo, ARG_SEED, "seed");
@@ -168,6 +173,10 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 		given->rating_column = stored->rating_column;
 	if (given->weight_column == NULL)
 		given->weight_column = stored->weight_column;
+	for (int side = 0; side < 2; side++)
+		if (!OidIsValid(given->features[side]))
+			given->features[side] = stored->features[side];
+	given->history = given->history || stored->history;
 	if (strcmp(given->task, DEFAULT_TASK) == 0)
 		given->task = stored->task;
 	same_task = strcmp(given->task, stored->task) == 0;
@@ -182,6 +191,8 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 			given->l2_reg_w = stored->l2_reg_w;
 		if (isnan(given->l2_reg_v))
 			given->l2_reg_v = stored->l2_reg_v;
+		if (isnan(given->unobserved_weight))
+			given->unobserved_weight = stored->unobserved_weight;
 		if (isnan(given->init_stdev))
 			given->init_stdev = stored->init_stdev;
 	}
@@ -198,48 +209,95 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 static void
 check_task(const char *task)
 {
-	if (strcmp(task, "regression") == 0 || fm_is_classification(task))
+	if (strcmp(task, "regression") == 0 || fm_is_classification(task) || fm_is_ranking(task))
 		return;
-	if (strcmp(task, "ranking") == 0)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("task => '%s' is not available in this version of fmtopx", task)));
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("option task must be regression, classification or ranking, not \"%s\"",
 						   task)));
 }
 
-static void
-resolve_solver(FmDefinition *definition)
+/* Which solver does which task; the first is the default. */
+static const struct
 {
-	if (strcmp(definition->solver, "auto") == 0)
-		definition->solver = "mcmc";
-	if (strcmp(definition->solver, "mcmc") != 0 && strcmp(definition->solver, "als") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option solver must be auto, mcmc or als for task => '%s', not \"%s\"",
-						definition->task, definition->solver)));
-	if (fm_is_classification(definition->task) && strcmp(definition->solver, "mcmc") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("solver => '%s' does not do task => 'classification'", definition->solver),
-				 errhint("Leave solver out, or say solver => 'mcmc'.")));
+	const char *solver;
+	const char *tasks[3];
+} solver_tasks[] = {{"mcmc", {"regression", "classification"}},
+					{"als", {"regression"}},
+					{"ials", {"ranking"}}};
+
+static bool
+does_task(int solver, const char *task)
+{
+	for (const char *const *t = solver_tasks[solver].tasks; *t != NULL; t++)
+		if (strcmp(*t, task) == 0)
+			return true;
+	return false;
 }
 
 static void
-check_solver_uses(const FmDefinition *definition, const char *option, bool given,
-				  const char *solver)
+resolve_solver(FmDefinition *definition)
 {
-	if (given && strcmp(definition->solver, solver) != 0)
+	const char *given = definition->solver, *task = definition->task;
+	const char *fitting = NULL;
+	bool known = strcmp(given, "auto") == 0;
+
+	for (int s = lengthof(solver_tasks) - 1; s >= 0; s--)
+	{
+		bool same = strcmp(given, solver_tasks[s].solver) == 0;
+
+		known = known || same;
+		if (!does_task(s, task))
+			continue;
+		if (same)
+			return;
+		fitting = solver_tasks[s].solver;
+	}
+	if (!known)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option solver must be auto, mcmc, als or ials, not \"%s\"", given)));
+	if (strcmp(given, "auto") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("solver => '%s' does not do task => '%s'", given, task),
+						errhint("Leave solver out, or say solver => '%s'.", fitting)));
+	definition->solver = pstrdup(fitting);
+}
+
+/* An error where an option is given that neither of these solvers (the second may be NULL) is. */
+static void
+check_solver_uses(const FmDefinition *definition, const char *option, bool given,
+				  const char *solver, const char *other_solver)
+{
+	if (given && strcmp(definition->solver, solver) != 0 &&
+		(other_solver == NULL || strcmp(definition->solver, other_solver) != 0))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("solver => '%s' does not use option %s", definition->solver, option),
 						errhint("Leave %s out, or choose solver => '%s'.", option, solver)));
+}
+
+/* A ranking has no ratings, so the name of a column for them must have been meant otherwise. */
+static void
+check_rating_column(FmDefinition *definition, const char *given)
+{
+	if (!fm_is_ranking(definition->task))
+		return;
+	if (strcmp(given, DEFAULT_RATING_COLUMN) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("task => 'ranking' does not use option rating_column"),
+						errhint("It learns from the rows being there. How much each counts can be "
+								"said with weight_column => '%s'.",
+								given)));
+	definition->rating_column = DEFAULT_RATING_COLUMN;
 }
 
 void
 fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored,
 							 FmDefinition *definition)
 {
+	char *given_rating_column;
+
 	read_arguments(fcinfo, definition);
+	given_rating_column = definition->rating_column;
 	if (!OidIsValid(definition->ratings))
 	{
 		if (stored == NULL)
@@ -251,8 +309,11 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 	}
 	check_task(definition->task);
 	resolve_solver(definition);
-	check_solver_uses(definition, "l2_reg_w", !isnan(definition->l2_reg_w), "als");
-	check_solver_uses(definition, "l2_reg_v", !isnan(definition->l2_reg_v), "als");
+	check_rating_column(definition, given_rating_column);
+	check_solver_uses(definition, "l2_reg_w", !isnan(definition->l2_reg_w), "als", "ials");
+	check_solver_uses(definition, "l2_reg_v", !isnan(definition->l2_reg_v), "als", "ials");
+	check_solver_uses(definition, "unobserved_weight", !isnan(definition->unobserved_weight),
+					  "ials", NULL);
 }
 
 FmSolverOptions
@@ -260,14 +321,21 @@ fm_solver_options(const FmDefinition *definition)
 {
 	FmSolverOptions options = {0};
 
-	options.task = fm_is_classification(definition->task) ? FM_TASK_CLASSIFICATION
-														  : FM_TASK_REGRESSION;
-	options.solver = strcmp(definition->solver, "als") == 0 ? FM_SOLVER_ALS : FM_SOLVER_MCMC;
+	options.task = fm_is_ranking(definition->task)			? FM_TASK_RANKING
+				   : fm_is_classification(definition->task) ? FM_TASK_CLASSIFICATION
+															: FM_TASK_REGRESSION;
+	options.solver = strcmp(definition->solver, "ials") == 0  ? FM_SOLVER_IALS
+					 : strcmp(definition->solver, "als") == 0 ? FM_SOLVER_ALS
+															  : FM_SOLVER_MCMC;
 	options.num_factors = definition->num_factors;
 	options.iterations = definition->iterations;
 	options.l2_reg_w = isnan(definition->l2_reg_w) ? -1 : definition->l2_reg_w;
 	options.l2_reg_v = isnan(definition->l2_reg_v) ? -1 : definition->l2_reg_v;
+	options.unobserved_weight = isnan(definition->unobserved_weight)
+									? -1
+									: definition->unobserved_weight;
 	options.init_stdev = isnan(definition->init_stdev) ? -1 : definition->init_stdev;
+	options.history = definition->history;
 	options.seed = (uint64_t) definition->seed;
 	return options;
 }

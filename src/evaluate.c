@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "core/metrics.h"
+#include "core/ranking.h"
 #include "host_pg.h"
 #include "load.h"
 #include "utils/builtins.h"
@@ -35,6 +36,9 @@ typedef struct Evaluation
 	uint64 *recommended; /* items in any list */
 	FmErrorSums errors;
 	FmLabelSums *labels; /* instead, of a classification */
+	float *scores;		 /* of all items for a user; of a ranking alone, as are the next two */
+	int32 *relevant_items;
+	int64 *above;
 	FmRankingSums ranking;
 } Evaluation;
 
@@ -63,7 +67,9 @@ read_rows(Evaluation *evaluation, Oid relation)
 	FmIdType item_type;
 
 	definition.ratings = relation;
-	definition.task = loaded->is_classification ? "classification" : "regression";
+	definition.task = loaded->is_ranking		  ? "ranking"
+					  : loaded->is_classification ? "classification"
+												  : "regression";
 	if (definition.weight_column != NULL &&
 		get_attnum(relation, definition.weight_column) == InvalidAttrNumber)
 		definition.weight_column = NULL;
@@ -108,6 +114,14 @@ prepare(Evaluation *evaluation)
 	if (evaluation->serving.loaded->is_classification)
 		evaluation->labels = fm_label_sums_create(fm_pg_host(CurrentMemoryContext));
 	evaluation->is_hit = MemoryContextAllocHuge(CurrentMemoryContext, evaluation->x);
+	if (evaluation->serving.loaded->is_ranking)
+	{
+		MemoryContext context = CurrentMemoryContext;
+
+		evaluation->scores = MemoryContextAllocHuge(context, num_items * sizeof(float));
+		evaluation->relevant_items = MemoryContextAllocHuge(context, num_items * sizeof(int32));
+		evaluation->above = MemoryContextAllocHuge(context, num_items * sizeof(int64));
+	}
 }
 
 /* Add the errors of a user's rows, collect his relevant items; returns how many distinct ones. */
@@ -130,7 +144,7 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 		if (evaluation->labels != NULL)
 			fm_add_label(evaluation->labels, score, loaded->score_variance, rows->user_value[r] > 0,
 						 weight);
-		else
+		else if (!loaded->is_ranking)
 			fm_add_error(&evaluation->errors, score, rows->user_value[r], weight);
 		evaluation->excluded[item / 64] &= ~(UINT64CONST(1) << (item % 64));
 		if (rows->user_value[r] >= least_relevant && !fm_item_is_in(evaluation->relevant, item))
@@ -140,6 +154,34 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 		}
 	}
 	return num_relevant;
+}
+
+/* Where the user's relevant items stand in the list of all that are eligible. */
+static void
+rank_whole_list(Evaluation *evaluation, int32 user, const FmUserVector *vector)
+{
+	const FmLoaded *loaded = evaluation->serving.loaded;
+	const FmRatings *rows = &evaluation->by_user;
+	int32 num_relevant = 0;
+	int64 others;
+
+	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
+	{
+		int32 item = rows->user_item[r];
+
+		/* taken out of the set, an item that is rated twice counts once */
+		if (item < loaded->num_items && fm_item_is_in(evaluation->relevant, item))
+			evaluation->relevant_items[num_relevant++] = item;
+		evaluation->relevant[item / 64] &= ~(UINT64CONST(1) << (item % 64));
+	}
+	if (num_relevant == 0)
+		return;
+	fm_score_all(fm_scan_rows(loaded->matrix), loaded->num_items, loaded->num_factors + 1,
+				 vector->query, 1, evaluation->scores);
+	others = fm_rank_relevant(evaluation->scores, loaded->num_items, evaluation->excluded,
+							  evaluation->relevant_items, num_relevant, evaluation->above);
+	if (others > 0)
+		fm_add_auc(&evaluation->ranking, fm_ranking_auc(evaluation->above, num_relevant, others));
 }
 
 /* Score one user, whose seen items are in `excluded`. */
@@ -165,6 +207,8 @@ score_user(Evaluation *evaluation, int32 user, const FmUserVector *vector, const
 		}
 		fm_add_ranking(&evaluation->ranking, evaluation->is_hit, length, evaluation->x,
 					   num_relevant);
+		if (loaded->is_ranking)
+			rank_whole_list(evaluation, user, vector);
 	}
 	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
 		evaluation->relevant[rows->user_item[r] / 64] = 0;
@@ -259,7 +303,7 @@ put_metrics(const Evaluation *evaluation, ReturnSetInfo *result)
 
 	if (evaluation->labels != NULL)
 		put_label_metrics(evaluation->labels, result);
-	else
+	else if (!evaluation->serving.loaded->is_ranking)
 	{
 		put_metric(result, "rmse", fm_rmse(&evaluation->errors), false);
 		put_metric(result, "mae", fm_mae(&evaluation->errors), false);
@@ -269,6 +313,8 @@ put_metrics(const Evaluation *evaluation, ReturnSetInfo *result)
 	put_metric(result, "ndcg_at_x", sums->ndcg / users, none);
 	put_metric(result, "map_at_x", sums->map / users, none);
 	put_metric(result, "mrr", sums->mrr / users, none);
+	if (evaluation->serving.loaded->is_ranking)
+		put_metric(result, "auc", sums->auc / (double) sums->auc_users, sums->auc_users == 0);
 	put_metric(result, "coverage", coverage(evaluation), none);
 }
 

@@ -88,18 +88,28 @@ fm_id_equal(FmIdType *id_type, Datum a, Datum b)
 	return equal_ids(id_type, a, b);
 }
 
+/* What follows from the type alone. */
+static void
+fill_id_type(const TypeCacheEntry *entry, FmIdType *id_type)
+{
+	Oid base_type = getBaseType(id_type->type);
+	Oid output;
+	bool is_varlena;
+
+	id_type->is_integer = base_type == INT2OID || base_type == INT4OID || base_type == INT8OID;
+	get_typlenbyval(id_type->type, &id_type->typlen, &id_type->typbyval);
+	fmgr_info(entry->hash_proc, &id_type->hash);
+	fmgr_info(get_opcode(entry->eq_opr), &id_type->equal);
+	getTypeOutputInfo(id_type->type, &output, &is_varlena);
+	fmgr_info(output, &id_type->output);
+}
+
 void
 fm_id_type_of_column(Oid relation, AttrNumber column, FmIdType *id_type)
 {
 	TypeCacheEntry *entry;
-	Oid base_type;
-	Oid output;
-	bool is_varlena;
 
 	get_atttypetypmodcoll(relation, column, &id_type->type, &id_type->typmod, &id_type->collation);
-	base_type = getBaseType(id_type->type);
-	id_type->is_integer = base_type == INT2OID || base_type == INT4OID || base_type == INT8OID;
-	get_typlenbyval(id_type->type, &id_type->typlen, &id_type->typbyval);
 	entry = lookup_type_cache(id_type->type, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR);
 	if (!OidIsValid(entry->hash_proc) || !OidIsValid(entry->eq_opr))
 		ereport(ERROR,
@@ -109,10 +119,16 @@ fm_id_type_of_column(Oid relation, AttrNumber column, FmIdType *id_type)
 						get_attname(relation, column, false), get_rel_name(relation),
 						format_type_be(id_type->type)),
 				 errhint("Make a view of the relation that casts the column to text.")));
-	fmgr_info(entry->hash_proc, &id_type->hash);
-	fmgr_info(get_opcode(entry->eq_opr), &id_type->equal);
-	getTypeOutputInfo(id_type->type, &output, &is_varlena);
-	fmgr_info(output, &id_type->output);
+	fill_id_type(entry, id_type);
+}
+
+void
+fm_id_type_of_text(FmIdType *id_type)
+{
+	id_type->type = TEXTOID;
+	id_type->typmod = -1;
+	id_type->collation = C_COLLATION_OID;
+	fill_id_type(lookup_type_cache(TEXTOID, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR), id_type);
 }
 
 char *

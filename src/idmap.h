@@ -25,6 +25,9 @@ typedef struct FmIdType
 /* Fill *id_type for a column; an error naming column and relation if its type cannot be hashed. */
 extern void fm_id_type_of_column(Oid relation, AttrNumber column, FmIdType *id_type);
 
+/* The type text, told apart byte by byte. */
+extern void fm_id_type_of_text(FmIdType *id_type);
+
 /* "pg_catalog.int4", or "text COLLATE ...": the type as a column definition wants it. */
 extern char *fm_id_type_sql(const FmIdType *id_type);
 

@@ -49,6 +49,7 @@ read_version_row(Reading *reading)
 	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID, TEXTOID, FLOAT8OID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
+	const char *task;
 
 	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
 							"score_variance FROM %s WHERE version = $1",
@@ -63,12 +64,43 @@ read_version_row(Reading *reading)
 	head->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 3));
 	head->rating_max = DatumGetFloat4(fm_spi_value_not_null(0, 4));
 	head->rating_mean = DatumGetFloat8(fm_spi_value_not_null(0, 5));
-	head->is_classification = fm_is_classification(
-		TextDatumGetCString(fm_spi_value_not_null(0, 6)));
+	task = TextDatumGetCString(fm_spi_value_not_null(0, 6));
+	head->is_classification = fm_is_classification(task);
+	head->is_ranking = fm_is_ranking(task);
 	head->score_variance = DatumGetFloat8(fm_spi_value_not_null(0, 7));
 	if (head->num_factors < FM_MIN_FACTORS || head->num_factors > FM_MAX_FACTORS ||
 		!isfinite(head->b) || !isfinite(head->score_variance) || head->score_variance < 0)
 		corrupted(model, "its row in the version table is out of range");
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Of an attached model, a part may not have arrived yet. */
+static void
+check_arrived(const Reading *reading, const char *what, Oid table)
+{
+	const FmModel *model = reading->model;
+	const Oid columns[] = {INT8OID, INT4OID};
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(model->version)};
+	int64 count;
+	int32 expected;
+
+	if (!model->attached)
+		return;
+	fm_spi_execute(psprintf("SELECT (SELECT count(*) FROM %s WHERE version = $1), %s FROM %s "
+							"WHERE version = $1",
+							fm_relation_sql(table), what, fm_relation_sql(model->version_table)),
+				   1, types, values, NULL, reading->read_only);
+	fm_spi_expect(columns, 2);
+	count = DatumGetInt64(fm_spi_value_not_null(0, 1));
+	expected = DatumGetInt32(fm_spi_value_not_null(0, 2));
+	if (count != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("version %d of model \"%s\" is not complete: it has %lld of %d %s",
+						model->version, model->name, (long long) count, expected, what),
+				 errhint("All four tables must be in one subscription, and it must have copied "
+						 "them.")));
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -294,6 +326,8 @@ fm_image_read(const FmModel *model, const FmIdType *user_type, const FmIdType *i
 	reading.head.integer_ids = item_type->is_integer;
 	reading.head.byval_ids = item_type->typbyval;
 	read_version_row(&reading);
+	check_arrived(&reading, "users", model->user_table);
+	check_arrived(&reading, "items", model->item_table);
 	count_items(&reading);
 	read_ids(&reading, scratch);
 	lay_out(&reading);

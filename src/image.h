@@ -22,6 +22,7 @@ typedef struct FmImage
 	float rating_max;
 	double rating_mean;
 	bool is_classification; /* scores are probits of a yes; rating_min is no, rating_max yes */
+	bool is_ranking;		/* scores are what ials makes of 1 and 0 */
 	double score_variance;	/* see fm_probability in core/solver.h */
 
 	Oid user_type; /* of the ids when the image was made */

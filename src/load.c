@@ -87,7 +87,8 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	fm_id_type_of_column(relation,
 						 fm_column_number(relation, definition->item_column, "item_column"),
 						 item_type);
-	check_rating_column(definition);
+	if (!fm_is_ranking(definition->task))
+		check_rating_column(definition);
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
 }
@@ -98,13 +99,16 @@ ratings_query(const FmDefinition *definition)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s, %s, %s%s::pg_catalog.float8",
-					 quote_identifier(definition->user_column),
-					 quote_identifier(definition->item_column),
-					 quote_identifier(definition->rating_column),
-					 is_boolean_column(definition->ratings, definition->rating_column)
-						 ? "::pg_catalog.int4"
-						 : "");
+	appendStringInfo(&sql, "SELECT %s, %s, ", quote_identifier(definition->user_column),
+					 quote_identifier(definition->item_column));
+	if (fm_is_ranking(definition->task))
+		appendStringInfoString(&sql, "1::pg_catalog.float8");
+	else
+		appendStringInfo(&sql, "%s%s::pg_catalog.float8",
+						 quote_identifier(definition->rating_column),
+						 is_boolean_column(definition->ratings, definition->rating_column)
+							 ? "::pg_catalog.int4"
+							 : "");
 	if (definition->weight_column != NULL)
 		appendStringInfo(&sql, ", %s::pg_catalog.float8",
 						 quote_identifier(definition->weight_column));
@@ -260,30 +264,40 @@ static void
 check_something_read(const FmDefinition *definition, const FmReading *reading)
 {
 	const char *relation = get_rel_name(definition->ratings);
-	char *or_weight = definition->weight_column == NULL
-						  ? ""
-						  : psprintf(", or no weight in column \"%s\"", definition->weight_column);
+	StringInfoData columns;
 
 	if (reading->triples.count == 0 && reading->skipped == 0)
 		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
 						errmsg("relation \"%s\" has no rows to train on", relation)));
 	if (reading->triples.count == 0)
+	{
+		initStringInfo(&columns);
+		appendStringInfo(&columns, "\"%s\"", definition->user_column);
+		if (fm_is_ranking(definition->task))
+			appendStringInfo(&columns, " or \"%s\"", definition->item_column);
+		else
+			appendStringInfo(&columns, ", \"%s\" or \"%s\"", definition->item_column,
+							 definition->rating_column);
+		if (definition->weight_column != NULL)
+			appendStringInfo(&columns, ", or no weight in column \"%s\"",
+							 definition->weight_column);
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("relation \"%s\" has no ratings to train on", relation),
+						errdetail("Each of its %lld rows has NULL in column %s.",
+								  (long long) reading->skipped, columns.data)));
+	}
+	if (reading->min == reading->max && !fm_is_ranking(definition->task))
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("relation \"%s\" has no ratings to train on", relation),
-				 errdetail("Each of its %lld rows has NULL in column \"%s\", \"%s\" or \"%s\"%s.",
-						   (long long) reading->skipped, definition->user_column,
-						   definition->item_column, definition->rating_column, or_weight)));
-	if (reading->min == reading->max)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATA_EXCEPTION),
-			 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
-					(long long) reading->triples.count, relation, reading->min),
-			 fm_is_classification(definition->task)
-				 ? errhint(
-					   "task => 'classification' needs two: the larger means yes, the smaller no.")
-				 : errhint("task => 'regression' needs ratings that differ.")));
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
+						(long long) reading->triples.count, relation, reading->min),
+				 fm_is_classification(definition->task)
+					 ? errhint(
+						   "task => 'classification' needs two: the larger means yes, the smaller "
+						   "no. Where there is only one, learn from the rows being there with "
+						   "task => 'ranking'.")
+					 : errhint("task => 'regression' needs ratings that differ. Where they do not, "
+							   "learn from the rows being there with task => 'ranking'.")));
 }
 
 /* The smallest rating above `floor`. */
@@ -335,6 +349,21 @@ fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no, f
 	}
 }
 
+/* What the definition's relation says of the users or the items; ids it alone knows become known. */
+static FmFeatureReading *
+read_features(const FmDefinition *definition, FmReading *reading, int side)
+{
+	const char *key = side == FM_USERS ? definition->user_column : definition->item_column;
+	FmIdMap *ids = side == FM_USERS ? reading->users : reading->items;
+
+	if (!OidIsValid(definition->features[side]))
+		return NULL;
+	return fm_read_features(definition, definition->features[side], key, ids,
+							fm_ratings_in_memory(definition, reading->triples.count,
+												 fm_idmap_count(reading->users),
+												 fm_idmap_count(reading->items)));
+}
+
 void
 fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 {
@@ -356,9 +385,19 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 		fm_label_ratings(definition, reading, reading->min, reading->max);
 	}
 
+	for (int side = 0; side < 2; side++)
+		load->features[side] = read_features(definition, reading, side);
 	triples = &reading->triples;
 	load->user_order = fm_idmap_order(reading->users);
 	load->item_order = fm_idmap_order(reading->items);
 	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
 	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
+	if (load->features[FM_USERS] != NULL)
+		rank_indices(load->features[FM_USERS]->entries.entity,
+					 load->features[FM_USERS]->entries.count, load->user_order,
+					 fm_idmap_count(reading->users));
+	if (load->features[FM_ITEMS] != NULL)
+		rank_indices(load->features[FM_ITEMS]->entries.entity,
+					 load->features[FM_ITEMS]->entries.count, load->item_order,
+					 fm_idmap_count(reading->items));
 }

@@ -6,6 +6,7 @@
 
 #include "core/ratings.h"
 #include "idmap.h"
+#include "load_features.h"
 #include "model.h"
 
 /* Ratings as they are read: ids interned in order of appearance, rows as triples of indices. */
@@ -43,15 +44,16 @@ extern void fm_read_ratings(const FmDefinition *definition, bool read_only, FmRe
 extern void fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no,
 							 float yes);
 
-/* A whole ratings relation to train on. In a classification its values are 0 and 1; min and max are the labels. */
+/* A whole ratings relation to train on, and what is known of its users and items. In a classification its values are 0 and 1; min and max are the labels. */
 typedef struct FmLoad
 {
 	FmReading *reading; /* in its triples, the indices are ranks */
 	int32 *user_order;	/* rank in id order → index in reading->users */
 	int32 *item_order;
+	FmFeatureReading *features[2]; /* entities likewise; NULL: none */
 } FmLoad;
 
-/* Read all of it, as the current user, into memory of the current context. SPI must be connected. */
+/* Read all of them, as the current user, into memory of the current context. SPI must be connected. */
 extern void fm_load_ratings(const FmDefinition *definition, FmLoad *load);
 
 #endif

@@ -231,6 +231,7 @@ obtain(const FmModel *model, bool read_only)
 	loaded->rating_max = loaded->image->rating_max;
 	loaded->rating_mean = loaded->image->rating_mean;
 	loaded->is_classification = loaded->image->is_classification;
+	loaded->is_ranking = loaded->image->is_ranking;
 	loaded->score_variance = loaded->image->score_variance;
 	loaded->num_items = loaded->image->num_items;
 	loaded->matrix = fm_image_at(loaded->image, loaded->image->matrix);

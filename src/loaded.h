@@ -33,6 +33,7 @@ typedef struct FmLoaded
 	/* from the image */
 	int version;
 	bool is_classification; /* scores are probits of a yes; rating_min is no, rating_max yes */
+	bool is_ranking;		/* scores are what ials makes of 1 and 0 */
 	double score_variance;	/* see fm_probability in core/solver.h */
 	int num_factors;
 	double b;

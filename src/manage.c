@@ -50,6 +50,7 @@ static void
 own_model_locked(Oid schema, const char *name, FmModel *model)
 {
 	own_model(schema, name, model);
+	fm_model_check_not_attached(model);
 	(void) fm_registry_lock_pointer(schema, name);
 	own_model(schema, name, model);
 }
@@ -101,7 +102,13 @@ fm_activate(PG_FUNCTION_ARGS)
 						errhint("See the table \"%s\" for those that are; fm_set says how many.",
 								get_rel_name(model.version_table))));
 	if (version != model.version)
-		fm_registry_activate(schema, name, version);
+	{
+		int64 stamp = fm_registry_activate(schema, name, version);
+
+		previous = fm_act_as(model.owner);
+		fm_store_activate(&model, version, stamp);
+		fm_restore_role(&previous);
+	}
 	fm_spi_finish();
 	PG_RETURN_VOID();
 }
@@ -111,14 +118,17 @@ fm_grant(PG_FUNCTION_ARGS)
 {
 	FmModel model;
 	FmRoleSwitch previous;
+	char *levels = "";
 
 	fm_spi_connect();
 	own_model(fm_extension_schema(fcinfo), model_argument(fcinfo), &model);
 	previous = fm_act_as(model.owner);
-	fm_spi_execute(psprintf("GRANT SELECT ON %s, %s, %s, %s TO %s",
+	if (OidIsValid(model.level_table))
+		levels = psprintf(", %s", fm_relation_sql(model.level_table));
+	fm_spi_execute(psprintf("GRANT SELECT ON %s, %s, %s, %s%s TO %s",
 							fm_relation_sql(model.version_table), fm_relation_sql(model.user_table),
 							fm_relation_sql(model.item_table), fm_relation_sql(model.matrix_table),
-							quote_identifier(NameStr(*PG_GETARG_NAME(1)))),
+							levels, quote_identifier(NameStr(*PG_GETARG_NAME(1)))),
 				   0, NULL, NULL, NULL, false);
 	fm_restore_role(&previous);
 	fm_spi_finish();
@@ -161,9 +171,12 @@ fm_drop(PG_FUNCTION_ARGS)
 	fm_spi_connect();
 	if (!fm_model_lock(schema, name, CurrentMemoryContext, &model))
 		fm_model_missing(name);
-	previous = fm_act_as(model.owner);
-	fm_store_drop_tables(&model);
-	fm_restore_role(&previous);
+	if (!model.attached)
+	{
+		previous = fm_act_as(model.owner);
+		fm_store_drop_tables(&model);
+		fm_restore_role(&previous);
+	}
 	fm_registry_delete_model(schema, name);
 	fm_shared_forget(model.matrix_table); /* rolled back, it is loaded again */
 	fm_spi_finish();

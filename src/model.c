@@ -11,8 +11,10 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "core/ratings.h"
 #include "sql.h"
 #include "storage/lock.h"
+#include "store.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -49,7 +51,13 @@ enum
 	COL_WORKERS,
 	COL_XMIN,
 	COL_KEEP_VERSIONS,
-	COL_MAX_WORSE
+	COL_MAX_WORSE,
+	COL_LEVEL_TABLE,
+	COL_USER_FEATURES,
+	COL_ITEM_FEATURES,
+	COL_HISTORY,
+	COL_UNOBSERVED_WEIGHT,
+	COL_ATTACHED
 };
 
 Oid
@@ -71,7 +79,8 @@ lookup_query(Oid schema)
 		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
-		"xmin, keep_versions, max_worse "
+		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history, "
+		"unobserved_weight, attached "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -93,6 +102,33 @@ real_column(int column)
 	return isnull ? NAN : DatumGetFloat4(value);
 }
 
+static int64
+bigint_column(int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static bool
+boolean_column(int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static Oid
+relation_column(int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, column, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
 static int
 integer_column(int column, int if_null)
 {
@@ -105,20 +141,24 @@ integer_column(int column, int if_null)
 static void
 read_definition(FmDefinition *definition, MemoryContext context)
 {
-	definition->ratings = DatumGetObjectId(fm_spi_value_not_null(0, COL_RATINGS));
+	definition->ratings = relation_column(COL_RATINGS);
 	definition->user_column = string_column(COL_USER_COLUMN, context);
 	definition->item_column = string_column(COL_ITEM_COLUMN, context);
 	definition->rating_column = string_column(COL_RATING_COLUMN, context);
 	definition->weight_column = string_column(COL_WEIGHT_COLUMN, context);
+	definition->features[FM_USERS] = relation_column(COL_USER_FEATURES);
+	definition->features[FM_ITEMS] = relation_column(COL_ITEM_FEATURES);
+	definition->history = boolean_column(COL_HISTORY);
 	definition->task = string_column(COL_TASK, context);
 	definition->solver = string_column(COL_SOLVER, context);
 	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);
 	definition->iterations = integer_column(COL_ITERATIONS, 0);
 	definition->l2_reg_w = real_column(COL_L2_REG_W);
 	definition->l2_reg_v = real_column(COL_L2_REG_V);
+	definition->unobserved_weight = real_column(COL_UNOBSERVED_WEIGHT);
 	definition->init_stdev = real_column(COL_INIT_STDEV);
 	definition->test_size = real_column(COL_TEST_SIZE);
-	definition->seed = DatumGetInt64(fm_spi_value_not_null(0, COL_SEED));
+	definition->seed = bigint_column(COL_SEED);
 	definition->workers = integer_column(COL_WORKERS, -1);
 }
 
@@ -155,8 +195,10 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		model->user_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_USER_TABLE));
 		model->item_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_ITEM_TABLE));
 		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
+		model->level_table = relation_column(COL_LEVEL_TABLE);
 		model->version = integer_column(COL_ACTIVE_VERSION, 0);
-		model->stamp = DatumGetInt64(fm_spi_value_not_null(0, COL_STAMP));
+		model->stamp = bigint_column(COL_STAMP);
+		model->attached = boolean_column(COL_ATTACHED);
 		model->uncommitted = TransactionIdIsCurrentTransactionId(
 			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
 		model->keep_versions = integer_column(COL_KEEP_VERSIONS, 0);
@@ -165,6 +207,8 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		read_definition(&model->definition, context);
 	}
 	SPI_freetuptable(SPI_tuptable);
+	if (found && model->attached)
+		fm_store_read_pointer(model);
 	return found && OidIsValid(model->owner);
 }
 
@@ -204,10 +248,10 @@ void
 fm_model_check_tables(const FmModel *model)
 {
 	const Oid tables[] = {model->version_table, model->user_table, model->item_table,
-						  model->matrix_table};
+						  model->matrix_table, model->level_table};
 
 	for (int i = 0; i < lengthof(tables); i++)
-		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(tables[i])))
+		if (OidIsValid(tables[i]) && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(tables[i])))
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 							errmsg("a table of model \"%s\" has been dropped", model->name),
 							errhint("Remove what is left with fm_drop('%s') and train it again.",
@@ -245,6 +289,17 @@ fm_model_check_owner(const FmModel *model)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of model \"%s\"", model->name),
 				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(model->owner, false))));
+}
+
+void
+fm_model_check_not_attached(const FmModel *model)
+{
+	if (model->attached)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" is attached: its versions come from elsewhere", model->name),
+				 errhint("Do it where they come from; or fm_drop('%s') here, and train another.",
+						 model->name)));
 }
 
 /*

@@ -11,22 +11,32 @@
 /* What fm_train was told, or was told last time. Strings are palloc'd. */
 typedef struct FmDefinition
 {
-	Oid ratings;
+	Oid ratings; /* InvalidOid: of an attached model, none */
 	char *user_column;
 	char *item_column;
 	char *rating_column;
 	char *weight_column; /* NULL: every rating counts once */
+	Oid features[2];	 /* relations of user and item features, InvalidOid: none */
+	bool history;
 	char *task;
 	char *solver; /* "auto" is resolved before it is stored */
 	int num_factors;
 	int iterations; /* 0: the solver's default */
 	float l2_reg_w; /* NaN: the solver's default; so for the next two */
 	float l2_reg_v;
+	float unobserved_weight;
 	float init_stdev;
 	float test_size;
 	int64 seed;
 	int workers; /* -1: as the server allows */
 } FmDefinition;
+
+/* Whether there are no ratings, only rows that are there. */
+static inline bool
+fm_is_ranking(const char *task)
+{
+	return strcmp(task, "ranking") == 0;
+}
 
 /* Whether ratings mean yes or no. */
 static inline bool
@@ -44,7 +54,9 @@ typedef struct FmModel
 	Oid user_table;
 	Oid item_table;
 	Oid matrix_table;
-	int version;	  /* the active one */
+	Oid level_table;  /* InvalidOid until the model is first trained with features */
+	bool attached;	  /* its tables are filled from elsewhere, and say what is active */
+	int version;	  /* the active one; 0: none has arrived yet */
 	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
 	bool uncommitted; /* published by the current transaction */
 	int keep_versions;
@@ -94,6 +106,9 @@ extern void fm_model_missing(const char *name) pg_attribute_noreturn();
 
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);
+
+/* Errors if the model's versions come from elsewhere. */
+extern void fm_model_check_not_attached(const FmModel *model);
 
 /* Errors unless the role may read every table of the model, rows unrestricted. */
 extern void fm_model_check_readable(const FmModel *model, Oid role);

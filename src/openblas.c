@@ -62,6 +62,11 @@ find_routine(const char *name)
 		routine arguments;                                                                         \
 	}
 
+PASS_ON(sgemm_,
+		(const char *transa, const char *transb, const int *m, const int *n, const int *k,
+		 const float *alpha, const float *a, const int *lda, const float *b, const int *ldb,
+		 const float *beta, float *c, const int *ldc, size_t length1, size_t length2),
+		(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, length1, length2))
 PASS_ON(dgemm_,
 		(const char *transa, const char *transb, const int *m, const int *n, const int *k,
 		 const double *alpha, const double *a, const int *lda, const double *b, const int *ldb,

@@ -19,11 +19,11 @@ enum
 	ARG_CONTEXT
 };
 
-/* A probability, or a rating within the range of those that were learnt from. */
+/* A probability, a preference, or a rating within the range of those that were learnt from. */
 static double
 clip(double value, const FmLoaded *loaded)
 {
-	if (loaded->is_classification)
+	if (loaded->is_classification || loaded->is_ranking)
 		return value;
 	return Max(loaded->rating_min, Min(loaded->rating_max, value));
 }

@@ -4,7 +4,9 @@
  * Called at the top level it commits as it goes: the started run (so that others see it), the published
  * version, some deleted rows of old versions at a time, each rewritten table. A failure rolls back to the
  * last of these and is written into the run before it is raised, so the last good version and tables
- * keep serving. Inside a transaction block it is one with that transaction.
+ * keep serving. Between reading the ratings and publishing it commits, too, and computes in a transaction without
+ * a snapshot, which holds back no vacuum; so before it writes it looks whether the model is still what it was. Inside a
+ * transaction block it is one with that transaction.
  *
  * Locking: the model's training lock (model.h) until old versions are deleted, for the session when
  * committing on the way, since it must outlive the commits; an error releases it, as it does any lock.
@@ -34,7 +36,9 @@ typedef struct Refresh
 	Oid schema;
 	bool commits; /* called where it may commit */
 	FmModel model;
+	Oid locked; /* the version table whose training lock is held */
 	FmRun run;
+	FmTraining *training;
 	FmPruning pruning;
 	bool pruning_left;
 	StringInfoData failures; /* after publishing */
@@ -49,6 +53,17 @@ commit_if_allowed(const Refresh *refresh)
 	SPI_commit();
 	SPI_start_transaction();
 	EnsurePortalSnapshotExists();
+}
+
+/* The same, but without a snapshot, and with none that would stay once it has been taken. */
+static void
+commit_to_compute(const Refresh *refresh)
+{
+	if (!refresh->commits)
+		return;
+	SPI_commit();
+	SPI_start_transaction();
+	XactIsoLevel = XACT_READ_COMMITTED;
 }
 
 typedef void (*Step)(Refresh *refresh, const void *argument);
@@ -81,11 +96,46 @@ attempt(Refresh *refresh, Step step, const void *argument)
 	return error;
 }
 
-/* Step: train and publish. */
+/* While we waited, or computed, somebody may have published, or replaced the model by his own. */
 static void
-train_step(Refresh *refresh, const void *argument)
+resolve_again(Refresh *refresh)
 {
-	fm_train_and_publish(refresh->schema, &refresh->model, InvalidOid, &refresh->run);
+	fm_model_resolve(refresh->schema, cstring_to_text(refresh->model.name), false, refresh->context,
+					 &refresh->model);
+	fm_model_check_owner(&refresh->model);
+	if (refresh->model.version_table != refresh->locked)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has been replaced meanwhile", refresh->model.name)));
+}
+
+/* Steps: the phases of a training. */
+static void
+read_step(Refresh *refresh, const void *argument)
+{
+	fm_training_read(refresh->training);
+}
+
+static void
+compute_step(Refresh *refresh, const void *argument)
+{
+	fm_training_compute(refresh->training);
+}
+
+static void
+write_step(Refresh *refresh, const void *argument)
+{
+	Oid owner = refresh->model.owner;
+
+	resolve_again(refresh);
+	if (refresh->model.owner != owner)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has been given to another owner meanwhile",
+							   refresh->model.name),
+						errdetail("What was read for role \"%s\" is not written for role \"%s\".",
+								  GetUserNameFromId(owner, true),
+								  GetUserNameFromId(refresh->model.owner, true)),
+						errhint("Refresh it again.")));
+	fm_training_write(refresh->training);
 	fm_registry_finish_run(refresh->schema, &refresh->run);
 }
 
@@ -232,8 +282,8 @@ conflict_argument(FunctionCallInfo fcinfo)
 static bool
 lock_model(Refresh *refresh, OnConflict on_conflict)
 {
-	if (fm_training_lock(refresh->model.version_table, refresh->commits,
-						 on_conflict == CONFLICT_WAIT))
+	refresh->locked = refresh->model.version_table;
+	if (fm_training_lock(refresh->locked, refresh->commits, on_conflict == CONFLICT_WAIT))
 		return true;
 	ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -241,18 +291,26 @@ lock_model(Refresh *refresh, OnConflict on_conflict)
 	return false;
 }
 
-/* While we waited for the lock, somebody may have published, or replaced the model by his own. */
-static void
-resolve_again(Refresh *refresh)
+static ErrorData *
+train(Refresh *refresh)
 {
-	Oid locked = refresh->model.version_table;
+	MemoryContext previous = MemoryContextSwitchTo(refresh->context);
+	ErrorData *error;
 
-	fm_model_resolve(refresh->schema, cstring_to_text(refresh->model.name), false, refresh->context,
-					 &refresh->model);
-	fm_model_check_owner(&refresh->model);
-	if (refresh->model.version_table != locked)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("model \"%s\" has been replaced meanwhile", refresh->model.name)));
+	refresh->training = fm_training_begin(refresh->schema, &refresh->model, InvalidOid,
+										  &refresh->run);
+	MemoryContextSwitchTo(previous);
+	error = attempt(refresh, read_step, NULL);
+	if (error == NULL)
+	{
+		commit_to_compute(refresh);
+		error = attempt(refresh, compute_step, NULL);
+		commit_if_allowed(refresh);
+	}
+	if (error == NULL)
+		error = attempt(refresh, write_step, NULL);
+	fm_training_end(refresh->training);
+	return error;
 }
 
 static void
@@ -265,7 +323,7 @@ refresh_model(Refresh *refresh)
 	fm_registry_start_run(refresh->schema, &refresh->run, &refresh->model.definition);
 	commit_if_allowed(refresh);
 
-	error = attempt(refresh, train_step, NULL);
+	error = train(refresh);
 	if (error != NULL)
 		fm_registry_fail_run(refresh->schema, &refresh->run, error->message);
 	commit_if_allowed(refresh);
@@ -278,7 +336,7 @@ refresh_model(Refresh *refresh)
 	}
 	/* tables of lists may keep us waiting, but not the next training */
 	if (refresh->commits)
-		fm_training_unlock(refresh->model.version_table, true);
+		fm_training_unlock(refresh->locked, true);
 	if (published && (error == NULL || error->sqlerrcode != ERRCODE_QUERY_CANCELED))
 	{
 		ErrorData *target_error = rewrite_targets(refresh);
@@ -309,6 +367,7 @@ fm_refresh(PG_FUNCTION_ARGS)
 	fm_model_resolve(refresh.schema, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), false,
 					 refresh.context, &refresh.model);
 	fm_model_check_owner(&refresh.model);
+	fm_model_check_not_attached(&refresh.model);
 	if (lock_model(&refresh, on_conflict))
 	{
 		resolve_again(&refresh);

@@ -69,7 +69,7 @@ add_bigint(Arguments *arguments, int64 value)
 static void
 add_relation(Arguments *arguments, Oid relation)
 {
-	add_argument(arguments, REGCLASSOID, ObjectIdGetDatum(relation), false);
+	add_argument(arguments, REGCLASSOID, ObjectIdGetDatum(relation), !OidIsValid(relation));
 }
 
 /* Run a statement in which the first %s stands for the qualified name of a registry table, and the second
@@ -133,18 +133,20 @@ fm_registry_notify(const char *name, int version)
 	Async_Notify("fmtopx", payload.data);
 }
 
-void
+int64
 fm_registry_activate(Oid schema, const char *name, int version)
 {
 	Arguments arguments = {0};
+	int64 stamp = next_stamp();
 
 	add_text(&arguments, name);
 	add_integer(&arguments, version, false);
-	add_bigint(&arguments, next_stamp());
+	add_bigint(&arguments, stamp);
 	run_as_registry_owner(schema, "fm_model",
 						  "UPDATE %s SET active_version = $2, stamp = $3 WHERE model = $1",
 						  &arguments);
 	fm_registry_notify(name, version);
+	return stamp;
 }
 
 void
@@ -181,6 +183,48 @@ fm_registry_number_run(Oid schema, FmRun *run)
 	run->stamp = next_stamp();
 }
 
+static void
+add_tables(Arguments *arguments, const FmModel *model)
+{
+	add_relation(arguments, model->version_table);
+	add_relation(arguments, model->user_table);
+	add_relation(arguments, model->item_table);
+	add_relation(arguments, model->matrix_table);
+}
+
+void
+fm_registry_attach_model(Oid schema, const FmModel *model)
+{
+	const FmDefinition *definition = &model->definition;
+	Arguments arguments = {0};
+
+	add_text(&arguments, model->name);
+	add_tables(&arguments, model);
+	add_relation(&arguments, definition->ratings);
+	add_text(&arguments, definition->user_column);
+	add_text(&arguments, definition->item_column);
+	add_text(&arguments, definition->rating_column);
+	run_as_registry_owner(schema, "fm_model",
+						  "INSERT INTO %s (model, version_table, user_table, item_table, "
+						  "matrix_table, ratings, user_column, item_column, rating_column, "
+						  "attached) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, true)",
+						  &arguments);
+}
+
+char *
+fm_registry_tables_model(Oid schema, const FmModel *model)
+{
+	Arguments arguments = {0};
+
+	add_tables(&arguments, model);
+	run_as_registry_owner(schema, "fm_model",
+						  "SELECT model FROM %s WHERE ARRAY[$1, $2, $3, $4]::oid[] && "
+						  "ARRAY[version_table, user_table, item_table, matrix_table]::oid[]",
+						  &arguments);
+	return SPI_processed == 0 ? NULL
+							  : SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
 void
 fm_registry_save_model(Oid schema, const FmModel *model)
 {
@@ -188,10 +232,7 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	Arguments arguments = {0};
 
 	add_text(&arguments, model->name);
-	add_relation(&arguments, model->version_table);
-	add_relation(&arguments, model->user_table);
-	add_relation(&arguments, model->item_table);
-	add_relation(&arguments, model->matrix_table);
+	add_tables(&arguments, model);
 	add_integer(&arguments, model->version, false);
 	add_bigint(&arguments, model->stamp);
 	add_relation(&arguments, definition->ratings);
@@ -209,19 +250,25 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	add_real(&arguments, definition->test_size);
 	add_bigint(&arguments, definition->seed);
 	add_integer(&arguments, definition->workers, definition->workers < 0);
+	add_relation(&arguments, definition->features[FM_USERS]);
+	add_relation(&arguments, definition->features[FM_ITEMS]);
+	add_argument(&arguments, BOOLOID, BoolGetDatum(definition->history), false);
+	add_relation(&arguments, model->level_table);
+	add_real(&arguments, definition->unobserved_weight);
 	run_as_registry_owner(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
-		"workers, history) "
+		"workers, user_features, item_features, history, level_table, unobserved_weight) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22, false) "
+		"$19, $20, $21, $22, $23, $24, $25, $26, $27) "
 		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
-		"workers) = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22) WHERE m.version_table = $2",
+		"workers, user_features, item_features, history, level_table, unobserved_weight) = "
+		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
+		"$19, $20, $21, $22, $23, $24, $25, $26, $27) WHERE m.version_table = $2",
 		&arguments);
 	if (SPI_processed != 1)
 		ereport(ERROR,
@@ -255,10 +302,27 @@ json_number(double value)
 	return isnan(value) ? "null" : psprintf("%.6g", value);
 }
 
-static void
-add_metrics(Arguments *arguments, const FmErrorSums *sums, const FmLabelSums *labels)
+static char *
+ranking_metrics(const FmRankingSums *sums, int64 ratings)
 {
-	if (labels != NULL && labels->count > 0)
+	double users = (double) sums->users;
+
+	return psprintf(
+		"{\"ndcg_at_10\": %s, \"precision_at_10\": %s, \"recall_at_10\": %s, "
+		"\"map_at_10\": %s, \"mrr\": %s, \"auc\": %s, \"users\": %lld, \"ratings\": %lld}",
+		json_number(sums->ndcg / users), json_number(sums->precision / users),
+		json_number(sums->recall / users), json_number(sums->map / users),
+		json_number(sums->mrr / users), json_number(sums->auc / (double) sums->auc_users),
+		(long long) sums->users, (long long) ratings);
+}
+
+static void
+add_metrics(Arguments *arguments, const FmErrorSums *sums, const FmLabelSums *labels,
+			const FmRankingSums *ranking)
+{
+	if (ranking != NULL && ranking->users > 0)
+		add_text(arguments, ranking_metrics(ranking, sums->count));
+	else if (labels != NULL && labels->count > 0)
 		add_text(arguments,
 				 psprintf("{\"log_loss\": %s, \"accuracy\": %s, \"f1\": %s, \"auc\": %s, "
 						  "\"ratings\": %lld}",
@@ -279,9 +343,9 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 
 	add_text(&arguments, run->model);
 	add_text(&arguments, definition->task);
-	add_metrics(&arguments, &run->test, run->test_labels);
+	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
 	add_real(&arguments, max_worse);
-	/* a metric of which less is better, one a task; the more there is of it, the worse */
+	/* a metric a task, of which less is better, or, of ndcg_at_10, more */
 	run_as_registry_owner(
 		schema, "fm_run",
 		"SELECT pg_catalog.format('test %%s %%s is worse than %%s of version %%s by more than %%s "
@@ -289,9 +353,11 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 		"n.key, n.value, r.test_metrics ->> n.key, r.version, trim_scale(round((100 * "
 		"$4)::numeric, 2))) "
 		"FROM %s r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
-		"WHERE r.model = $1 AND r.task = $2 AND n.key IN ('rmse', 'log_loss') "
+		"WHERE r.model = $1 AND r.task = $2 AND n.key IN ('rmse', 'log_loss', 'ndcg_at_10') "
 		"AND r.version = (SELECT active_version FROM %s WHERE model = $1) "
-		"AND n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) LIMIT 1",
+		"AND CASE WHEN n.key = 'ndcg_at_10' "
+		"THEN n.value::float8 * (1 + $4::float8) < (r.test_metrics ->> n.key)::float8 "
+		"ELSE n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) END LIMIT 1",
 		&arguments);
 	run->refused = SPI_processed > 0;
 	if (run->refused)
@@ -327,14 +393,15 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_bigint(&arguments, run->items);
 	add_bigint(&arguments, run->ratings);
 	add_bigint(&arguments, run->skipped);
-	add_metrics(&arguments, &run->train, run->train_labels);
-	add_metrics(&arguments, &run->test, run->test_labels);
+	add_metrics(&arguments, &run->train, run->train_labels, NULL);
+	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
 	add_text(&arguments, run->refused ? "refused" : "succeeded");
 	add_text(&arguments, run->refused ? run->message : NULL);
+	add_bigint(&arguments, run->features);
 	run_as_registry_owner(
 		schema, "fm_run",
 		"UPDATE %s SET status = $11, message = $12, finished_at = $3, iterations = $4, "
-		"users = $5, items = $6, features = $5 + $6, ratings = $7, skipped = $8, "
+		"users = $5, items = $6, features = $13, ratings = $7, skipped = $8, "
 		"train_metrics = $9::jsonb, test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
 		&arguments);
 	delete_old_runs(schema, run);

@@ -8,6 +8,7 @@
 #define FMTOPX_REGISTRY_H
 
 #include "core/metrics.h"
+#include "core/ratings.h"
 #include "model.h"
 #include "utils/timestamp.h"
 
@@ -21,13 +22,15 @@ typedef struct FmRun
 	int iterations;
 	int64 users;
 	int64 items;
-	int64 ratings; /* trained on: those held out are not among them */
+	int64 features; /* columns of the factorization machine: ids, levels, what has been rated */
+	int64 ratings;	/* trained on: those held out are not among them */
 	int64 skipped;
 	FmErrorSums train;
 	FmErrorSums test;		   /* count 0: nothing was held out */
 	FmLabelSums *train_labels; /* instead, of a classification; or NULL */
 	FmLabelSums *test_labels;
-	bool refused; /* not published, for the reason in message */
+	FmRankingSums test_ranking; /* instead, of a ranking, but for the count in test */
+	bool refused;				/* not published, for the reason in message */
 	char message[200];
 } FmRun;
 
@@ -43,8 +46,8 @@ extern void fm_registry_number_run(Oid schema, FmRun *run);
  */
 extern int fm_registry_lock_pointer(Oid schema, const char *name);
 
-/* Point at another version, under a stamp of its own, and tell who listens. */
-extern void fm_registry_activate(Oid schema, const char *name, int version);
+/* Point at another version, under a stamp of its own, which is returned, and tell who listens. */
+extern int64 fm_registry_activate(Oid schema, const char *name, int version);
 
 /* NOTIFY fmtopx, when the transaction commits, that a version is being served from then on. */
 extern void fm_registry_notify(const char *name, int version);
@@ -62,6 +65,12 @@ extern bool fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *d
 
 /* Insert the model or replace its definition and active version; an error if the name is another's. */
 extern void fm_registry_save_model(Oid schema, const FmModel *model);
+
+/* Insert a model whose tables are filled from elsewhere. */
+extern void fm_registry_attach_model(Oid schema, const FmModel *model);
+
+/* A model that has one of this model's tables, in the current context, or NULL. */
+extern char *fm_registry_tables_model(Oid schema, const FmModel *model);
 
 /* Record a training that has begun. The caller holds the model's training lock. */
 extern void fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definition);

@@ -100,6 +100,8 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 
+	if (!fm_knows_seen(serving))
+		return;
 	fm_check_ratings(serving);
 	fm_plan_execute(&loaded->seen_plan, seen_query(serving), loaded->item_type.is_integer ? 1 : 2,
 					types, values, serving->read_only);

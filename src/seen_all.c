@@ -214,10 +214,12 @@ fm_seen_open(const FmServing *serving)
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(serving->loaded->version)};
 
-	fm_check_ratings(serving);
 	stream->loaded = serving->loaded;
 	stream->context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx seen items",
 											ALLOCSET_DEFAULT_SIZES);
+	if (!fm_knows_seen(serving))
+		return stream;
+	fm_check_ratings(serving);
 	stream->pairs = fm_seen_read(serving, stream->context, make_local_pairs, NULL);
 	if (stream->pairs != NULL)
 		return stream;

@@ -37,6 +37,13 @@ fm_serve_begin(FmServing *serving, FunctionCallInfo fcinfo, text *model, FmIdFor
 	fm_spi_connect();
 	fm_model_resolve(fm_extension_schema(fcinfo), model, true, context, &serving->model);
 	fm_model_check_readable(&serving->model, GetUserId());
+	if (serving->model.version == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no version yet", serving->model.name),
+				 errdetail("It is attached, and no row of its table \"%s\" says what is served.",
+						   get_rel_name(serving->model.version_table)),
+				 errhint("See whether its subscription is running and has copied the tables.")));
 	serving->caller = fm_act_as(serving->model.owner);
 	serving->loaded = fm_loaded_get(&serving->model, true, context);
 	check_ids_are_integers(serving, &serving->loaded->user_type, "user");

@@ -92,6 +92,13 @@ extern int32 *fm_add_given_items(const FmServing *serving, ArrayType *given, uin
 /* Turn a set into all items but these. */
 extern void fm_set_all_but(const FmLoaded *loaded, uint64 *set, const int32 *items, int32 count);
 
+/* Whether there is a relation that says what has been seen: an attached model may have none. */
+static inline bool
+fm_knows_seen(const FmServing *serving)
+{
+	return OidIsValid(serving->model.definition.ratings);
+}
+
 /* An error unless the ratings relation is still there, with columns of the types the model was made for. */
 extern void fm_check_ratings(const FmServing *serving);
 

@@ -9,7 +9,11 @@
  */
 #include "store.h"
 
+#include "access/relation.h"
+#include "access/sysattr.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "realarray.h"
 #include "sql.h"
@@ -19,6 +23,7 @@
 #include "utils/lsyscache.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 #define MATRIX_BLOCK_ITEMS 8192
@@ -70,8 +75,13 @@ create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 								id_column),
 					   0, NULL, NULL, NULL, false);
 	else
+	{
 		fm_spi_execute(psprintf("CREATE INDEX ON %s USING hash (%s)", relation, id_column), 0, NULL,
 					   NULL, NULL, false);
+		/* or nothing could be deleted while it is published to a subscriber */
+		fm_spi_execute(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", relation), 0, NULL, NULL,
+					   NULL, false);
+	}
 }
 
 static Oid
@@ -97,7 +107,9 @@ fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
 		model, namespace, "version",
 		"version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
 		"b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
-		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL",
+		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL, "
+		"users integer NOT NULL, items integer NOT NULL, stamp bigint NOT NULL, "
+		"activation bigint NOT NULL",
 		"global bias b and the range of the ratings, a row a version");
 	model->user_table = create_entity_table(model, namespace, "user", user_type);
 	model->item_table = create_entity_table(model, namespace, "item", item_type);
@@ -215,25 +227,121 @@ insert_entity_rows(const EntityRows *rows, int version)
 	tuplestore_end(store);
 }
 
-static void
-insert_version_row(const FmModel *model, int version, const FmResult *result)
+/* What the version activated next gets for `activation`. */
+static char *
+next_activation(const FmModel *model)
 {
-	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID,	FLOAT8OID,
-				   FLOAT4OID, FLOAT4OID, FLOAT8OID, FLOAT8OID};
+	return psprintf("(SELECT coalesce(max(activation), 0) + 1 FROM %s)",
+					fm_relation_sql(model->version_table));
+}
+
+void
+fm_store_version_row(const FmModel *model, int version, int64 stamp, const FmResult *result)
+{
+	const FmReading *reading = result->load->reading;
+	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID,
+				   FLOAT8OID, FLOAT8OID, INT4OID, INT4OID,	 INT8OID};
 	Datum values[] = {Int32GetDatum(version),
 					  CStringGetTextDatum(model->definition.task),
 					  Int32GetDatum(result->parameters->num_factors),
 					  Float8GetDatum(result->parameters->b),
-					  Float4GetDatum(result->load->reading->min),
-					  Float4GetDatum(result->load->reading->max),
+					  Float4GetDatum(reading->min),
+					  Float4GetDatum(reading->max),
 					  Float8GetDatum(result->rating_mean),
-					  Float8GetDatum(result->parameters->score_variance)};
+					  Float8GetDatum(result->parameters->score_variance),
+					  Int32GetDatum(fm_idmap_count(reading->users)),
+					  Int32GetDatum(fm_idmap_count(reading->items)),
+					  Int64GetDatum(stamp)};
 
 	fm_spi_execute(
 		psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
-				 "rating_mean, score_variance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-				 fm_relation_sql(model->version_table)),
+				 "rating_mean, score_variance, users, items, stamp, activation) "
+				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, %s)",
+				 fm_relation_sql(model->version_table), next_activation(model)),
 		lengthof(values), types, values, NULL, false);
+}
+
+void
+fm_store_activate(const FmModel *model, int version, int64 stamp)
+{
+	Oid types[] = {INT4OID, INT8OID};
+	Datum values[] = {Int32GetDatum(version), Int64GetDatum(stamp)};
+
+	fm_spi_execute(psprintf("UPDATE %s SET stamp = $2, activation = %s WHERE version = $1",
+							fm_relation_sql(model->version_table), next_activation(model)),
+				   lengthof(values), types, values, NULL, false);
+}
+
+typedef struct PointerColumns
+{
+	AttrNumber version;
+	AttrNumber stamp;
+	AttrNumber activation;
+} PointerColumns;
+
+static AttrNumber
+column_of_type(Oid table, const char *column, Oid type)
+{
+	AttrNumber number = get_attnum(table, column);
+
+	return number > 0 && get_atttype(table, number) == type ? number : InvalidAttrNumber;
+}
+
+static bool
+find_pointer_columns(Relation table, PointerColumns *columns)
+{
+	Oid oid = RelationGetRelid(table);
+
+	columns->version = column_of_type(oid, "version", INT4OID);
+	columns->stamp = column_of_type(oid, "stamp", INT8OID);
+	columns->activation = column_of_type(oid, "activation", INT8OID);
+	return table->rd_rel->relkind == RELKIND_RELATION && columns->version > 0 &&
+		   columns->stamp > 0 && columns->activation > 0;
+}
+
+/* Point at the row's version, if it was activated after the latest so far. */
+static void
+consider_row(TupleTableSlot *row, const PointerColumns *columns, FmModel *model, int64 *latest)
+{
+	bool nulls[4];
+	Datum version = slot_getattr(row, columns->version, &nulls[0]);
+	Datum stamp = slot_getattr(row, columns->stamp, &nulls[1]);
+	Datum activation = slot_getattr(row, columns->activation, &nulls[2]);
+	Datum xmin = slot_getsysattr(row, MinTransactionIdAttributeNumber, &nulls[3]);
+
+	if (nulls[0] || nulls[1] || nulls[2] || DatumGetInt64(activation) <= *latest)
+		return;
+	*latest = DatumGetInt64(activation);
+	model->version = DatumGetInt32(version);
+	model->stamp = DatumGetInt64(stamp);
+	model->uncommitted = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+
+/*
+ * Without a query: that would cost more than all else of a question, and whatever the owner has made of his table
+ * must neither run nor fail in the views, which are everybody's.
+ */
+void
+fm_store_read_pointer(FmModel *model)
+{
+	Relation table = try_relation_open(model->version_table, AccessShareLock);
+	PointerColumns columns;
+	int64 latest = 0;
+
+	model->version = 0;
+	if (table == NULL)
+		return;
+	if (find_pointer_columns(table, &columns))
+	{
+		TupleTableSlot *row = table_slot_create(table, NULL);
+		TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+
+		while (table_scan_getnextslot(scan, ForwardScanDirection, row))
+			consider_row(row, &columns, model, &latest);
+		table_endscan(scan);
+		ExecDropSingleTupleTableSlot(row);
+	}
+	relation_close(table, NoLock);
 }
 
 static void
@@ -251,8 +359,137 @@ insert_matrix(const FmModel *model, Oid extension_schema, int version)
 		1, types, values, NULL, false);
 }
 
+static void
+create_level_table(FmModel *model)
+{
+	model->level_table = create_table(
+		model, get_rel_namespace(model->version_table), "level",
+		"version integer NOT NULL, idx integer NOT NULL, name text NOT NULL, side text NOT NULL, "
+		"feature text, level text, mean double precision NOT NULL, w real NOT NULL, "
+		"v real[] NOT NULL, PRIMARY KEY (version, idx)",
+		"what each level of a feature adds to w and v of its users or items");
+}
+
+#define LEVEL_COLUMNS 8
+
+static TupleDesc
+level_row_desc(void)
+{
+	TupleDesc desc = CreateTemplateTupleDesc(LEVEL_COLUMNS);
+
+	TupleDescInitEntry(desc, 1, "idx", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "name", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 3, "side", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 4, "feature", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 5, "level", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 6, "mean", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 7, "w", FLOAT4OID, -1, 0);
+	TupleDescInitEntry(desc, 8, "v", FLOAT4ARRAYOID, -1, 0);
+	return desc;
+}
+
+/* Rows for the levels of one side on their way to the table. */
+typedef struct LevelRows
+{
+	Tuplestorestate *store;
+	TupleDesc desc;
+	int32 count;
+	const FmParameters *parameters;
+	MemoryContext row_context;
+} LevelRows;
+
+/*
+ * One level, or what is added to the sum of all (feature NULL). A number's w and v are for the number itself,
+ * less its mean, not for the standardised one.
+ */
+static void
+put_level(LevelRows *rows, int side, int32 row, const char *feature, const char *level, double mean,
+		  double deviation)
+{
+	int k = rows->parameters->num_factors;
+	const float *v = rows->parameters->level_v[side] + (Size) row * k;
+	const char *side_name = side == FM_USERS ? "user" : "item";
+	MemoryContext previous = MemoryContextSwitchTo(rows->row_context);
+	float *scaled = palloc(k * sizeof(float));
+	bool nulls[LEVEL_COLUMNS] = {false};
+	Datum values[LEVEL_COLUMNS];
+	StringInfoData name;
+
+	for (int f = 0; f < k; f++)
+		scaled[f] = (float) (v[f] / deviation);
+	initStringInfo(&name);
+	appendStringInfoString(&name, side_name);
+	if (feature != NULL)
+		appendStringInfo(&name, ".%s", feature);
+	if (level != NULL)
+		appendStringInfo(&name, " = %s", level);
+	values[0] = Int32GetDatum(rows->count++);
+	values[1] = CStringGetTextDatum(name.data);
+	values[2] = CStringGetTextDatum(side_name);
+	nulls[3] = feature == NULL;
+	values[3] = feature == NULL ? (Datum) 0 : CStringGetTextDatum(feature);
+	nulls[4] = level == NULL;
+	values[4] = level == NULL ? (Datum) 0 : CStringGetTextDatum(level);
+	values[5] = Float8GetDatum(mean);
+	values[6] = Float4GetDatum((float) (rows->parameters->level_w[side][row] / deviation));
+	values[7] = fm_real_array(scaled, k);
+	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(rows->row_context);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+put_side_levels(LevelRows *rows, int side, const FmFeatureReading *reading, int32 num_levels)
+{
+	const FmFeatureEntries *entries;
+
+	if (num_levels == 0)
+		return;
+	entries = &reading->entries;
+	put_level(rows, side, num_levels, NULL, NULL, 0, 1);
+	for (int c = 0; c < reading->num_columns; c++)
+	{
+		const FmFeatureColumn *column = &reading->columns[c];
+
+		for (int32 l = column->first_level; l < column->first_level + column->num_levels; l++)
+			if (entries->place[l] >= 0)
+				put_level(rows, side, entries->place[l], column->name,
+						  fm_feature_level_name(column, l), entries->mean[l],
+						  entries->deviation[l]);
+	}
+}
+
+static void
+insert_levels(FmModel *model, int version, const FmResult *result)
+{
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(version)};
+	LevelRows rows = {.parameters = result->parameters};
+
+	if (result->features[FM_USERS].num_levels + result->features[FM_ITEMS].num_levels == 0)
+		return;
+	if (!OidIsValid(model->level_table))
+		create_level_table(model);
+	rows.desc = level_row_desc();
+	rows.store = tuplestore_begin_heap(true, false, work_mem);
+	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
+											 ALLOCSET_SMALL_SIZES);
+	for (int side = 0; side < 2; side++)
+		put_side_levels(&rows, side, result->load->features[side],
+						result->features[side].num_levels);
+	fm_spi_register_rows("new_rows", rows.desc, rows.store, rows.count);
+	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, name, side, feature, level, mean, w, v) "
+							"SELECT $1, idx, name, side, feature, level, mean, w, v FROM new_rows",
+							fm_relation_sql(model->level_table)),
+				   1, types, values, NULL, false);
+	SPI_unregister_relation("new_rows");
+	tuplestore_end(rows.store);
+	MemoryContextDelete(rows.row_context);
+}
+
 void
-fm_store_version(const FmModel *model, Oid extension_schema, int version, const FmResult *result)
+fm_store_version(FmModel *model, Oid extension_schema, int version, const FmResult *result)
 {
 	const FmParameters *parameters = result->parameters;
 	const FmLoad *load = result->load;
@@ -265,9 +502,9 @@ fm_store_version(const FmModel *model, Oid extension_schema, int version, const 
 						result->item_canonical, parameters->item_w,
 						parameters->item_v,		parameters->num_factors};
 
-	insert_version_row(model, version, result);
 	insert_entity_rows(&users, version);
 	insert_entity_rows(&items, version);
+	insert_levels(model, version, result);
 	insert_matrix(model, extension_schema, version);
 }
 
@@ -296,9 +533,10 @@ delete_unknown(const FmModel *model, Oid table)
 void
 fm_store_prune(const FmModel *model)
 {
-	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table};
+	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
+						  model->level_table};
 
-	for (int i = 0; i < lengthof(tables); i++)
+	for (int i = 0; i < lengthof(tables) && OidIsValid(tables[i]); i++)
 		fm_spi_execute(delete_unknown(model, tables[i]), 0, NULL, NULL, NULL, false);
 }
 
@@ -318,7 +556,8 @@ count_blocks(Oid table)
 bool
 fm_store_prune_step(const FmModel *model, FmPruning *position)
 {
-	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table};
+	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
+						  model->level_table, InvalidOid};
 	Oid types[] = {TIDOID, TIDOID};
 	ItemPointerData from;
 	ItemPointerData to;
@@ -339,7 +578,7 @@ fm_store_prune_step(const FmModel *model, FmPruning *position)
 	}
 	if (position->block == position->num_blocks)
 		*position = (FmPruning){.table = position->table + 1};
-	return position->table < lengthof(tables);
+	return OidIsValid(tables[position->table]);
 }
 
 bool
@@ -359,7 +598,7 @@ fm_store_drop_tables(const FmModel *model)
 {
 	/* in the order in which readers lock them */
 	const Oid tables[] = {model->version_table, model->item_table, model->matrix_table,
-						  model->user_table};
+						  model->user_table, model->level_table};
 
 	for (int i = 0; i < lengthof(tables); i++)
 		if (get_rel_name(tables[i]) != NULL)

@@ -1,9 +1,12 @@
 /*
  * A model's tables: made once, filled a version at a time.
  *
- *   fm_<model>_version  one row a version: b, the range of the ratings, the variance of the scores
+ *   fm_<model>_version  one row a version: b, the range of the ratings, the variance of the scores; and, for those
+ *                       who have the tables but not the registry, how many users and items belong to it, its
+ *                       stamp, and when it was activated: the largest number is the version being served
  *   fm_<model>_user     w and v of each user
  *   fm_<model>_item     w and v of each item
+ *   fm_<model>_level    w and v of each level of the features, once there are any
  *   fm_<model>_matrix   the augmented item matrix in blocks of items, as fm_matrix
  *
  * `idx` numbers the users and the items of a version from 0 in the order of their ids (idmap.h); the
@@ -36,12 +39,26 @@ typedef struct FmResult
 	const FmLoad *load;
 	const int32 *user_canonical; /* idx → canonical index */
 	const int32 *item_canonical;
+	const FmFeatures *features; /* of both sides */
 	double rating_mean;
 } FmResult;
 
-/* Insert one version into all four tables, as the current user. SPI connected. */
-extern void fm_store_version(const FmModel *model, Oid extension_schema, int version,
+/*
+ * Insert the users, items and levels of one version, as the current user. SPI connected. Creates the table of levels, and sets its
+ * OID in *model, if there are levels and it is not there yet.
+ */
+extern void fm_store_version(FmModel *model, Oid extension_schema, int version,
 							 const FmResult *result);
+
+/* Insert its row into the version table, as the one activated last. The model's pointer must be locked. */
+extern void fm_store_version_row(const FmModel *model, int version, int64 stamp,
+								 const FmResult *result);
+
+/* Activate another version, under a new stamp. The model's pointer must be locked. */
+extern void fm_store_activate(const FmModel *model, int version, int64 stamp);
+
+/* Set which version the version table says is served under the active snapshot, to 0 if none; needs no SPI. */
+extern void fm_store_read_pointer(FmModel *model);
 
 /*
  * Keep so many versions, these two first, then the latest: the others' rows in the version table are

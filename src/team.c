@@ -7,6 +7,9 @@
  * fm_solve as members of his team (core/team.h). With no worker to be had, or no shared memory, the
  * backend trains alone, with the same result.
  *
+ * The snapshot is for the workers' start, which asks for one: each lets go of his own then, and the leader of his
+ * when all have it, so that a long training does not hold back vacuum, unless the leader's transaction does.
+ *
  * Locking: no locks; members meet at a barrier and count with atomics. In parallel mode nothing may be
  * written to the database, so it lasts only as long as fm_solve. Memory: segments belong to the resource
  * owner of the transaction and to nobody after fm_release_ratings; local arrays to the current context.
@@ -25,11 +28,12 @@
 #include "storage/shm_toc.h"
 #include "storage/spin.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #define ALIGNMENT 64
 #define TEAM_KEY UINT64CONST(1)
 
-#define RATING_ARRAYS 8
+#define RATING_ARRAYS (8 + 2 * FM_FEATURE_ARRAYS)
 #define NO_ARRAY ((Size) -1)
 
 /* A stretch of memory that allocations are cut from, one after the other. */
@@ -53,9 +57,7 @@ typedef struct TeamState
 	dsm_handle ratings_handle;
 	dsm_handle solver_handle;
 	Size solver_size;
-	int32 num_users;
-	int32 num_items;
-	int64 num_ratings;
+	FmRatings ratings;			 /* the numbers in it; its arrays are elsewhere for every member */
 	Size offsets[RATING_ARRAYS]; /* of the ratings' arrays in their segment, or NO_ARRAY */
 	FmSolverOptions options;
 
@@ -133,9 +135,43 @@ arena_host_check_interrupts(void *ctx)
 	CHECK_FOR_INTERRUPTS();
 }
 
+static void *
+arena_copy(Arena *arena, const void *from, size_t count, size_t size)
+{
+	void *to = arena_alloc(arena, count, size);
+
+	memcpy(to, from, count * size);
+	return to;
+}
+
+/* Copy features into the arena, which has room for fm_features_size and the alignment of their arrays. */
+static FmFeatures
+copy_features(Arena *arena, const FmFeatures *features)
+{
+	FmFeatures copy = *features;
+	int64 count;
+
+	if (features->num_levels == 0)
+		return copy;
+	count = features->start[features->num_levels];
+	copy.start = arena_copy(arena, features->start, features->num_levels + 1, sizeof(int64));
+	copy.entity = arena_copy(arena, features->entity, count, sizeof(int32));
+	copy.value = arena_copy(arena, features->value, count, sizeof(float));
+	copy.group = arena_copy(arena, features->group, features->num_levels, sizeof(int32));
+	return copy;
+}
+
+static Size
+features_size(const FmFeatures *features)
+{
+	if (features->num_levels == 0)
+		return 0;
+	return (Size) fm_features_size(features->start[features->num_levels], features->num_levels);
+}
+
 FmSharedRatings *
-fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, int workers,
-				 const FmHost *host)
+fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, const FmFeatures *features,
+				 int workers, const FmHost *host)
 {
 	FmSharedRatings *shared = palloc0(sizeof(FmSharedRatings));
 	FmHost arena_host = *host;
@@ -144,6 +180,7 @@ fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, int worke
 	Size entities = add_size(num_users, num_items) + 2;
 	Size size = add_size(mul_size(2 * row, triples->count + 1),
 						 mul_size(starts * sizeof(int64), entities)) +
+				add_size(features_size(&features[0]), features_size(&features[1])) +
 				(2 * RATING_ARRAYS) * ALIGNMENT;
 
 	shared->arena = create_arena(size, workers > 0);
@@ -158,6 +195,8 @@ fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, int worke
 	if (triples->weight != NULL)
 		pfree(triples->weight);
 	fm_ratings_complete(&shared->ratings, &arena_host);
+	for (int side = 0; side < 2; side++)
+		shared->ratings.features[side] = copy_features(&shared->arena, &features[side]);
 	return shared;
 }
 
@@ -211,7 +250,7 @@ init_member(Member *member, int number, TeamState *state, const Arena *arena)
 	member->team.reset = team_reset;
 }
 
-/* The arrays of the ratings, in a fixed order; those of weights may be NULL. */
+/* The arrays of the ratings, in a fixed order; those of weights and features may be NULL. */
 static void
 list_arrays(FmRatings *ratings, void ***arrays)
 {
@@ -223,6 +262,16 @@ list_arrays(FmRatings *ratings, void ***arrays)
 	arrays[5] = (void **) &ratings->item_value;
 	arrays[6] = (void **) &ratings->user_weight;
 	arrays[7] = (void **) &ratings->item_weight;
+	for (int side = 0; side < 2; side++)
+	{
+		FmFeatures *features = &ratings->features[side];
+
+		arrays += FM_FEATURE_ARRAYS;
+		arrays[4] = (void **) &features->start;
+		arrays[5] = (void **) &features->entity;
+		arrays[6] = (void **) &features->value;
+		arrays[7] = (void **) &features->group;
+	}
 }
 
 static void
@@ -234,9 +283,7 @@ init_state(TeamState *state, FmSharedRatings *shared, const Arena *solver,
 	state->ratings_handle = dsm_segment_handle(shared->arena.segment);
 	state->solver_handle = dsm_segment_handle(solver->segment);
 	state->solver_size = solver->size;
-	state->num_users = shared->ratings.num_users;
-	state->num_items = shared->ratings.num_items;
-	state->num_ratings = shared->ratings.num_ratings;
+	state->ratings = shared->ratings;
 	list_arrays(&shared->ratings, arrays);
 	for (int i = 0; i < RATING_ARRAYS; i++)
 		state->offsets[i] = *arrays[i] == NULL
@@ -279,6 +326,13 @@ wait_for_start(TeamState *state)
 	ConditionVariableCancelSleep();
 }
 
+static void
+drop_snapshot(void)
+{
+	PopActiveSnapshot();
+	InvalidateCatalogSnapshot();
+}
+
 /* Launch the workers and lead them; false if none has come, and nothing is done. */
 static bool
 lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *options, int workers,
@@ -290,6 +344,7 @@ lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *o
 	FmHost member_host = *host;
 	bool led;
 
+	PushActiveSnapshot(GetTransactionSnapshot());
 	EnterParallelMode();
 	context = CreateParallelContext("$libdir/fmtopx", "fm_train_worker", workers);
 	shm_toc_estimate_chunk(&context->estimator, sizeof(TeamState));
@@ -304,6 +359,11 @@ lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *o
 	{
 		WaitForParallelWorkersToAttach(context);
 		start_team(state, context->nworkers_launched + 1);
+		BarrierArriveAndWait(&state->barrier, PG_WAIT_EXTENSION);
+	}
+	drop_snapshot();
+	if (led)
+	{
 		init_member(&leader, 0, state, solver);
 		member_host.team = &leader.team;
 		fm_solve(&shared->ratings, options, &member_host, result);
@@ -346,9 +406,7 @@ fm_train_worker(dsm_segment *segment, shm_toc *toc)
 	FmHost host = *fm_pg_host(CurrentMemoryContext);
 	Member member = {0};
 	Arena arena = {.size = state->solver_size};
-	FmRatings ratings = {.num_users = state->num_users,
-						 .num_items = state->num_items,
-						 .num_ratings = state->num_ratings};
+	FmRatings ratings = state->ratings;
 	void **arrays[RATING_ARRAYS];
 
 	if (ratings_segment == NULL || solver_segment == NULL)
@@ -359,10 +417,13 @@ fm_train_worker(dsm_segment *segment, shm_toc *toc)
 		if (state->offsets[i] != NO_ARRAY)
 			*arrays[i] = (char *) dsm_segment_address(ratings_segment) + state->offsets[i];
 	arena.base = (char *) TYPEALIGN(ALIGNMENT, dsm_segment_address(solver_segment));
+	drop_snapshot();
 	wait_for_start(state);
+	BarrierArriveAndWait(&state->barrier, PG_WAIT_EXTENSION);
 	init_member(&member, ParallelWorkerNumber + 1, state, &arena);
 	host.team = &member.team;
 	fm_solve(&ratings, &state->options, &host, NULL);
 	dsm_detach(ratings_segment);
 	dsm_detach(solver_segment);
+	PushActiveSnapshot(GetTransactionSnapshot()); /* for our caller to pop */
 }

@@ -1,18 +1,21 @@
 /*
  * One training, from the ratings relation to a published version; and fm_train, which asks for one.
  *
- * The phases are strictly in order: read the ratings through SPI, compute (in parallel mode), write. Everything happens
- * in the caller's transaction, so a training that fails or is cancelled leaves nothing behind.
+ * The phases are strictly in order: read the ratings through SPI, compute (in parallel mode), write. fm_train has all
+ * three in its caller's transaction, so a training that fails or is cancelled leaves nothing behind; fm_refresh
+ * commits in between, and computes without a snapshot. So nothing but local memory passes from one phase to the next,
+ * computing looks nothing up, and writing checks again what others may have altered.
  *
- * Locking: the model's training lock (model.h) until the end of the transaction: two trainings of one
+ * Locking: the model's training lock (model.h), which the caller holds throughout: two trainings of one
  * model come one after the other, and no reader or writer of rows waits for either.
- * Memory: all in one context, deleted on return.
+ * Memory: all in one context; what workers share is given back when computing ends.
  */
 #include "train.h"
 
 #include "budget.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "core/ranking.h"
 #include "core/solver.h"
 #include "definition.h"
 #include "host_pg.h"
@@ -30,6 +33,9 @@ PG_FUNCTION_INFO_V1(fm_train);
 /* A worker is not worth its start for fewer. */
 #define RATINGS_PER_WORKER 10000
 
+/* Of the lists that ratings held out are looked for in. */
+#define TEST_LIST_LENGTH 10
+
 /* What the core made of the load, with everything the metrics and the store need. */
 typedef struct Fit
 {
@@ -38,8 +44,21 @@ typedef struct Fit
 	FmTriples held_out;
 	int32_t *user_canonical;
 	int32_t *item_canonical;
+	FmFeatures features[2];
 	FmParameters parameters;
 } Fit;
+
+struct FmTraining
+{
+	MemoryContext context;
+	Oid schema;
+	FmModel *model;
+	Oid namespace; /* where to create the tables, or InvalidOid */
+	FmRun *run;
+	FmLoad load;
+	Fit fit;
+	double rating_mean; /* of those trained on */
+};
 
 static void
 canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *item_canonical)
@@ -73,6 +92,34 @@ choose_workers(const FmDefinition *definition, int64 num_ratings)
 	return (int) Min(allowed, num_ratings / RATINGS_PER_WORKER);
 }
 
+/* Features of canonical entities, from what has been read of a side; what was read is released. */
+static FmFeatures
+build_features(FmFeatureReading *reading, const int32_t *canonical, const FmHost *host)
+{
+	FmFeatures features = {0};
+	FmFeatureEntries *entries;
+
+	if (reading == NULL)
+		return features;
+	entries = &reading->entries;
+	for (int64 i = 0; i < entries->count; i++)
+		entries->entity[i] = canonical[entries->entity[i]];
+	fm_features_build(entries, host, &features);
+	fm_report_idle_columns(reading);
+	return features;
+}
+
+static double
+features_reading_size(const FmLoad *load)
+{
+	double bytes = 0;
+
+	for (int side = 0; side < 2; side++)
+		if (load->features[side] != NULL)
+			bytes += fm_features_reading_size(load->features[side]);
+	return bytes;
+}
+
 static void
 fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
 {
@@ -82,11 +129,15 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	int32 num_items = fm_idmap_count(load->reading->items);
 	int workers = choose_workers(definition, triples->count);
 
-	fm_check_budget_to_solve(definition, triples->count, num_users, num_items);
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
-	fit->shared = fm_share_ratings(triples, num_users, num_items, workers, host);
+	fit->features[FM_USERS] = build_features(load->features[FM_USERS], fit->user_canonical, host);
+	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
+	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
+							 (int32[]){fit->features[0].num_levels, fit->features[1].num_levels},
+							 features_reading_size(load));
+	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, workers, host);
 	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
@@ -142,6 +193,11 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 											 : fm_default_iterations(options.task, options.solver);
 	run->users = fm_idmap_count(load->reading->users);
 	run->items = fm_idmap_count(load->reading->items);
+	run->features = run->users + run->items;
+	if (definition->history)
+		run->features *= 2;
+	for (int side = 0; side < 2; side++)
+		run->features += fit->features[side].num_levels;
 	run->ratings = fit->ratings->num_ratings;
 	run->skipped = load->reading->skipped;
 }
@@ -151,6 +207,14 @@ static double
 score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, const Fit *fit,
 		  const FmHost *host)
 {
+	if (fm_is_ranking(definition->task))
+	{
+		run->test.count = fit->held_out.count;
+		if (run->test.count > 0)
+			fm_rank_held_out(&fit->parameters, fit->ratings, &fit->held_out, TEST_LIST_LENGTH, host,
+							 &run->test_ranking);
+		return 1;
+	}
 	if (!fm_is_classification(definition->task))
 		return score_ratings(fit, run);
 	run->train_labels = fm_label_sums_create(host);
@@ -159,8 +223,9 @@ score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, 
 }
 
 static void
-prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
+prepare_tables(const FmTraining *training)
 {
+	FmModel *model = training->model;
 	FmIdType user_type;
 	FmIdType item_type;
 
@@ -172,10 +237,30 @@ prepare_tables(Oid extension_schema, FmModel *model, Oid namespace)
 						errdetail("What users have rated is read from it whenever the model is "
 								  "asked, in every session."),
 						errhint("Copy it into a table that stays.")));
-	if (OidIsValid(namespace))
-		fm_store_create_tables(model, namespace, extension_schema, &user_type, &item_type);
+	if (OidIsValid(model->definition.features[FM_USERS]))
+		fm_check_features_relation(model->definition.features[FM_USERS], "user_features",
+								   model->definition.user_column, "user_column", &user_type);
+	if (OidIsValid(model->definition.features[FM_ITEMS]))
+		fm_check_features_relation(model->definition.features[FM_ITEMS], "item_features",
+								   model->definition.item_column, "item_column", &item_type);
+	if (OidIsValid(training->namespace))
+		fm_store_create_tables(model, training->namespace, training->schema, &user_type,
+							   &item_type);
 	else
 		fm_store_check_id_types(model, &user_type, &item_type);
+}
+
+/* Whether the ids that were read are still those of the relation and of the tables. */
+static void
+check_id_types(const FmTraining *training)
+{
+	FmIdType user_type;
+	FmIdType item_type;
+
+	fm_check_ratings_relation(&training->model->definition, &user_type, &item_type);
+	fm_store_check_id_types(training->model, &user_type, &item_type);
+	fm_store_check_id_types(training->model, fm_idmap_type(training->load.reading->users),
+							fm_idmap_type(training->load.reading->items));
 }
 
 /* The core's host, with its progress shown. */
@@ -203,12 +288,13 @@ is_refused(Oid schema, const FmModel *model, FmRun *run)
 
 /* Point at the version that has been stored, and let go of those that are one too many. */
 static void
-publish(Oid schema, FmModel *model, const FmRun *run)
+publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result)
 {
 	/* somebody may have activated another since the training began */
 	int previous_version = fm_registry_lock_pointer(schema, model->name);
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
+	fm_store_version_row(model, run->version, run->stamp, result);
 	if (previous_version > 0)
 		fm_store_keep(model, run->version, previous_version, model->keep_versions);
 	fm_restore_role(&previous);
@@ -218,40 +304,77 @@ publish(Oid schema, FmModel *model, const FmRun *run)
 	fm_registry_notify(model->name, run->version);
 }
 
-void
-fm_train_and_publish(Oid extension_schema, FmModel *model, Oid namespace, FmRun *run)
+FmTraining *
+fm_training_begin(Oid schema, FmModel *model, Oid namespace, FmRun *run)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx training",
 												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext previous_context = MemoryContextSwitchTo(context);
+	FmTraining *training = MemoryContextAllocZero(context, sizeof(FmTraining));
+
+	training->context = context;
+	training->schema = schema;
+	training->model = model;
+	training->namespace = namespace;
+	training->run = run;
+	return training;
+}
+
+void
+fm_training_read(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+	FmRoleSwitch previous = fm_act_as(training->model->owner);
+
+	prepare_tables(training);
+	fm_progress_phase(training->model->name, FM_PHASE_LOADING);
+	fm_load_ratings(&training->model->definition, &training->load);
+	fm_restore_role(&previous);
+	MemoryContextSwitchTo(previous_context);
+}
+
+void
+fm_training_compute(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+	const FmDefinition *definition = &training->model->definition;
+
+	fm_progress_phase(training->model->name, FM_PHASE_TRAINING);
+	fit_model(definition, &training->load, training_host(training->context), &training->fit);
+	fill_run(training->run, definition, &training->load, &training->fit);
+	training->rating_mean = score_run(training->run, definition, training->load.reading,
+									  &training->fit, fm_pg_host(training->context));
+	fm_release_ratings(training->fit.shared);
+	MemoryContextSwitchTo(previous_context);
+}
+
+void
+fm_training_write(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+	FmModel *model = training->model;
+	const FmResult result = {&training->fit.parameters,	   &training->load,
+							 training->fit.user_canonical, training->fit.item_canonical,
+							 training->fit.features,	   training->rating_mean};
 	FmRoleSwitch previous = fm_act_as(model->owner);
-	FmLoad load;
-	Fit fit = {0};
-	FmResult result;
 
-	prepare_tables(extension_schema, model, namespace);
-	fm_progress_phase(model->name, FM_PHASE_LOADING);
-	fm_load_ratings(&model->definition, &load);
-	fm_progress_phase(model->name, FM_PHASE_TRAINING);
-	fit_model(&model->definition, &load, training_host(context), &fit);
 	fm_progress_phase(model->name, FM_PHASE_WRITING);
-	fill_run(run, &model->definition, &load, &fit);
-
-	result = (FmResult){&fit.parameters, &load, fit.user_canonical, fit.item_canonical,
-						score_run(run, &model->definition, load.reading, &fit,
-								  fm_pg_host(previous_context))};
-	fm_release_ratings(fit.shared);
-	if (!OidIsValid(namespace) && is_refused(extension_schema, model, run))
+	check_id_types(training);
+	if (!OidIsValid(training->namespace) && is_refused(training->schema, model, training->run))
 		fm_restore_role(&previous);
 	else
 	{
-		fm_store_version(model, extension_schema, run->version, &result);
+		fm_store_version(model, training->schema, training->run->version, &result);
 		fm_restore_role(&previous);
-		publish(extension_schema, model, run);
+		publish(training->schema, model, training->run, &result);
 	}
 	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
-	MemoryContextDelete(context);
+}
+
+void
+fm_training_end(FmTraining *training)
+{
+	MemoryContextDelete(training->context);
 }
 
 /* Where the tables of a new model go: where CREATE TABLE would put them, else beside the ratings. */
@@ -313,6 +436,7 @@ fm_train(PG_FUNCTION_ARGS)
 	FmRun run = {.started_at = GetCurrentTimestamp()};
 	FmModel model = {0};
 	FmDefinition definition;
+	FmTraining *training;
 	Oid namespace = InvalidOid;
 	char *name;
 	bool exists;
@@ -330,7 +454,10 @@ fm_train(PG_FUNCTION_ARGS)
 		exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
 	}
 	if (exists)
+	{
+		fm_model_check_not_attached(&model);
 		fm_model_check_tables(&model);
+	}
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
 	if (!exists)
 	{
@@ -343,10 +470,14 @@ fm_train(PG_FUNCTION_ARGS)
 	model.definition = definition;
 	run.model = name;
 	fm_registry_number_run(schema, &run);
-	fm_train_and_publish(schema, &model, namespace, &run);
+	training = fm_training_begin(schema, &model, namespace, &run);
+	fm_training_read(training);
+	fm_training_compute(training);
+	fm_training_write(training);
 	if (exists && !run.refused)
 		prune(&model);
 	fm_registry_start_run(schema, &run, &model.definition);
 	fm_registry_finish_run(schema, &run);
+	fm_training_end(training);
 	return finish_with_run(schema, &run);
 }

@@ -10,13 +10,23 @@
  * with n (Zhou et al. 2008), and 0.9098, 0.9093, 0.9101 and 0.9118 with n to the power of 1/4, 1/2,
  * 0.6 and 3/4.
  *
+ * With features or history (regression.c), what is drawn towards 0 is θ_e - Σ_j x_ej B_j, and every B_j.
+ *
  * Memory: one table of rows for each side, one member's block memory.
  */
 #include "core/als.h"
 
 #include <math.h>
 
+#include "core/regression.h"
 #include "core/team.h"
+
+/*
+ * How much more strongly the effects of features and history are drawn to 0 than what is an entity's own. On
+ * MovieLens 100k (five folds) 2, 4, 6 and 9 gave a test RMSE of 0.8894, 0.8825, 0.8827 and 0.8847 with history, and of
+ * 0.9007, 0.8976, 0.8976 and 0.8986 with age band, sex, occupation and genres; without either it is 0.9073.
+ */
+#define STRENGTH 5
 
 /* The part of a half-step that members of a team share out. */
 typedef struct SideUpdate
@@ -43,11 +53,15 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 	float *prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));
 	float *rows[2];
 	double *error[2];
+	FmRegression *regression[2] = {NULL};
+	FmSample sample;
 
 	for (int side = 0; side < 2; side++)
 	{
 		rows[side] = fm_problem_init_rows(problem, side, rank);
 		error[side] = fm_team_alloc(host, problem->side[side].count, sizeof(double));
+		if (fm_regression_is_needed(problem, side))
+			regression[side] = fm_regression_create(problem, side, rank, STRENGTH);
 	}
 	fm_team_barrier(host);
 	for (int f = 0; f < rank; f++)
@@ -61,7 +75,14 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 			FmHalfStep step = fm_problem_half_step(problem, side, rank, rows[1 - side],
 												   error[side]);
 			SideUpdate update = {&step, work};
+			FmRegressionStep fit = {.rows = rows[side],
+									.precision = prior_precision,
+									.mean = prior_mean,
+									.iteration = iteration};
 
+			if (regression[side] != NULL && iteration > 0)
+				fm_regression_update(regression[side], &fit);
+			step.prior_offset = regression[side] ? fm_regression_offset(regression[side]) : NULL;
 			step.prior_precision = prior_precision;
 			step.prior_mean = prior_mean;
 			step.prior_by_count = true;
@@ -74,8 +95,13 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 							   sqrt(fm_problem_sum_error(problem, FM_ITEMS, error[FM_ITEMS]) /
 									problem->total_weight));
 	}
+	for (int side = 0; side < 2; side++)
+	{
+		sample.rows[side] = rows[side];
+		sample.effects[side] = regression[side] ? fm_regression_effects(regression[side]) : NULL;
+	}
 	if (sink != NULL)
-		sink(sink_ctx, rows[FM_USERS], rows[FM_ITEMS]);
+		sink(sink_ctx, &sample);
 
 	fm_block_work_release(host, work);
 	host->release(host->ctx, prior_mean);
@@ -84,5 +110,6 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 	{
 		fm_team_release(host, rows[side]);
 		fm_team_release(host, error[side]);
+		fm_regression_release(regression[side]);
 	}
 }

@@ -213,7 +213,10 @@ sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gra
 
 	if (step->probit)
 		load_theta(step, work, entity);
-	memset(gram, 0, (size_t) work->stride * work->stride * sizeof(float));
+	if (step->base != NULL)
+		memcpy(gram, step->base, (size_t) work->stride * work->stride * sizeof(float));
+	else
+		memset(gram, 0, (size_t) work->stride * work->stride * sizeof(float));
 	if (is_long)
 		memset(work->total, 0, (size_t) work->stride * work->stride * sizeof(double));
 
@@ -332,20 +335,27 @@ store_lane(const FmBlockWork *work, int lane, const float *theta, float *rows)
 static void
 load_prior(const FmHalfStep *step, FmBlockWork *work)
 {
-	float covariate[FM_BLOCK_LANES] = {0};
+	for (int lane = 0; lane < work->count; lane++)
+	{
+		int32_t entity = work->entity[lane];
+		float covariate = step->covariate ? step->covariate[entity] : 0;
+		const float *offset = step->prior_offset
+								  ? step->prior_offset + (size_t) entity * work->stride
+								  : NULL;
 
-	if (step->covariate)
-		for (int lane = 0; lane < work->count; lane++)
-			covariate[lane] = step->covariate[work->entity[lane]];
-	for (int j = 0; j < work->dim; j++)
-		for (int lane = 0; lane < FM_BLOCK_LANES; lane++)
+		for (int j = 0; j < work->dim; j++)
 		{
-			float slope = step->covariate ? step->prior_slope[j] : 0;
+			float mean = step->prior_mean[j];
 
-			work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane] =
-				step->prior_precision[j] * work->prior_factor[lane] *
-				(step->prior_mean[j] + slope * covariate[lane]);
+			if (step->covariate)
+				mean += step->prior_slope[j] * covariate;
+			if (offset)
+				mean += offset[j];
+			work->prior_linear[(size_t) j * FM_BLOCK_LANES + lane] = step->prior_precision[j] *
+																	 work->prior_factor[lane] *
+																	 mean;
 		}
+	}
 }
 
 /* Solve the entities whose sums are complete, and empty the batch. */
@@ -394,7 +404,8 @@ add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 	work->entity[lane] = entity;
 	work->noise_precision[lane] = (float) (step->noise_precision * share);
 	work->prior_factor[lane] = step->prior_by_count
-								   ? (float) sqrt(fm_side_weight(step->side, entity))
+								   ? (float) sqrt(fm_side_weight(step->side, entity) +
+												  step->prior_count_base)
 								   : 1;
 }
 

@@ -84,6 +84,8 @@ typedef struct FmHalfStep
 	double value_scale;
 	const FmProbit *probit; /* instead, values above 0 are yes and targets drawn; or NULL */
 	const float *other_rows;
+	const float
+		*base; /* what an entity's Gram matrix starts from, stride × stride, or NULL: zeros */
 
 	/* The noise precision of an entity's ratings is noise_precision, times its own share if given.
 	 */
@@ -93,9 +95,11 @@ typedef struct FmHalfStep
 	/* The prior of an entity's θ: independent normals. Arrays of rank + 1, for v and then for w. */
 	const float *prior_precision;
 	const float *prior_mean;
-	const float *prior_slope; /* of the mean with the covariate, if there is one */
-	const float *covariate;	  /* by entity, or NULL */
-	bool prior_by_count;	  /* multiply the precision by the root of the ratings' total weight */
+	const float *prior_slope;  /* of the mean with the covariate, if there is one */
+	const float *covariate;	   /* by entity, or NULL */
+	const float *prior_offset; /* rows by entity of v, then w, added to the mean; or NULL */
+	bool prior_by_count;	   /* multiply the precision by the root of the ratings' total weight */
+	double prior_count_base;   /* and this */
 
 	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */
 

@@ -18,6 +18,9 @@
  * + <a, v_i - c>
  * + <a, c>. All means of w and b are taken in double.
  *
+ * The levels of features have rows of P and Q like the entities, so that what they add to an entity's v ends up
+ * in the same coordinates; but the approximation is that of the entities' part of P Qᵀ.
+ *
  * A team (team.h) shares out whatever is done for each entity: sums by slices that do not depend on
  * the team, the rest by rows. The leader alone factors the small matrices, while the others wait.
  * Memory: P, Q, the slices and the two transforms are shared; panels and small matrices are the
@@ -54,8 +57,8 @@
 /* What the members of a team share. */
 typedef struct Shared
 {
-	double *w[2];		  /* the sum over samples, by entity */
-	float *factor[2];	  /* count × capacity: P and Q */
+	double *w[2];		  /* the sum over samples, by row */
+	float *factor[2];	  /* rows × capacity: P and Q */
 	double *centre[2];	  /* SLICES × sample_rank: sums over the entities of a slice */
 	double *gram[2];	  /* slices × capacity²: of the rows of a slice */
 	double *transform[2]; /* capacity × kept, column-major */
@@ -75,7 +78,7 @@ struct FmDistiller
 	double b; /* the sum over samples */
 	double *centre[2];
 	Shared shared;
-	const float *sample[2]; /* the sample at hand */
+	FmSample sample; /* at hand */
 
 	double *panel; /* two panels of PANEL_ROWS × capacity */
 
@@ -106,6 +109,13 @@ count_columns(const FmProblem *problem, int sample_rank, int num_factors, int *k
 	*capacity = *kept + (between > *kept / 2 ? between : *kept / 2);
 }
 
+/* Rows of P or Q: the entities, then the levels of their features. */
+static int32_t
+count_rows(const FmProblem *problem, int side)
+{
+	return problem->side[side].count + problem->features[side].num_levels;
+}
+
 /* Slices that a Gram matrix is summed in: such that adding them up is little beside filling them. */
 static int
 count_slices(int32_t entities, int capacity)
@@ -125,7 +135,7 @@ fm_distill_shared_size(const FmProblem *problem, int sample_rank, int num_factor
 	count_columns(problem, sample_rank, num_factors, &kept, &capacity);
 	for (int side = 0; side < 2; side++)
 	{
-		double count = problem->side[side].count;
+		double count = count_rows(problem, side);
 		double slices = count_slices(problem->side[side].count, capacity);
 
 		bytes += count * (capacity * sizeof(float) + sizeof(double)) +
@@ -156,7 +166,7 @@ allocate_shared(const FmProblem *problem, FmDistiller *d)
 
 	for (int side = 0; side < 2; side++)
 	{
-		size_t count = problem->side[side].count;
+		size_t count = count_rows(problem, side);
 		size_t slices = count_slices(problem->side[side].count, d->capacity);
 
 		shared->w[side] = fm_team_alloc(host, count, sizeof(double));
@@ -484,7 +494,7 @@ recompress(FmDistiller *d, int max_rank)
 	{
 		SideLoop loop = {d, side};
 
-		fm_team_for(problem->host, problem->side[side].count, PANEL_ROWS, transform_range, &loop);
+		fm_team_for(problem->host, count_rows(problem, side), PANEL_ROWS, transform_range, &loop);
 	}
 	d->columns = *d->shared.rank;
 }
@@ -501,7 +511,7 @@ centre_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 	memset(centre, 0, d->sample_rank * sizeof(double));
 	for (int32_t e = begin; e < end; e++)
 	{
-		const float *row = d->sample[loop->side] + (size_t) e * d->stride;
+		const float *row = d->sample.rows[loop->side] + (size_t) e * d->stride;
 		double scale;
 
 		fm_problem_check(d->problem, e);
@@ -543,7 +553,7 @@ append_range(void *state, int32_t begin, int32_t end)
 
 	for (int32_t e = begin; e < end; e++)
 	{
-		const float *row = d->sample[side] + (size_t) e * d->stride;
+		const float *row = d->sample.rows[side] + (size_t) e * d->stride;
 		float *to = d->shared.factor[side] + (size_t) e * d->capacity + d->columns;
 		double scale, moved = 0;
 
@@ -564,13 +574,37 @@ append_range(void *state, int32_t begin, int32_t end)
 	}
 }
 
+/* FmTeamBody: the same of levels. They are differences between entities, which the centre is not part of. */
+static void
+append_levels(void *state, int32_t begin, int32_t end)
+{
+	const SideLoop *loop = state;
+	FmDistiller *d = loop->distiller;
+	int32_t first = d->problem->side[loop->side].count;
+	const double *other_centre = d->centre[1 - loop->side];
+
+	for (int32_t j = begin; j < end; j++)
+	{
+		const float *effect = d->sample.effects[loop->side] + (size_t) j * d->stride;
+		float *to = d->shared.factor[loop->side] + ((size_t) first + j) * d->capacity + d->columns;
+		double moved = 0;
+
+		fm_problem_check(d->problem, j);
+		for (int f = 0; f < d->sample_rank; f++)
+		{
+			to[f] = effect[f];
+			moved += effect[f] * other_centre[f];
+		}
+		d->shared.w[loop->side][first + j] += moved + effect[d->sample_rank];
+	}
+}
+
 void
-fm_distill_add(void *distiller, const float *user_rows, const float *item_rows)
+fm_distill_add(void *distiller, const FmSample *sample)
 {
 	FmDistiller *d = distiller;
 
-	d->sample[FM_USERS] = user_rows;
-	d->sample[FM_ITEMS] = item_rows;
+	d->sample = *sample;
 	if (d->columns + d->sample_rank > d->capacity)
 		recompress(d, d->kept);
 	find_centre(d, FM_USERS);
@@ -581,6 +615,8 @@ fm_distill_add(void *distiller, const float *user_rows, const float *item_rows)
 
 		fm_team_for(d->problem->host, d->problem->side[side].count, PANEL_ROWS, append_range,
 					&loop);
+		fm_team_for(d->problem->host, d->problem->features[side].num_levels, PANEL_ROWS,
+					append_levels, &loop);
 	}
 	for (int f = 0; f < d->sample_rank; f++)
 		d->b += d->centre[FM_USERS][f] * d->centre[FM_ITEMS][f];
@@ -590,7 +626,7 @@ fm_distill_add(void *distiller, const float *user_rows, const float *item_rows)
 
 /* The mean w of one side in the units of the ratings, itself centred; returns what goes to b. */
 static double
-finish_w(FmDistiller *d, int side, float *w)
+finish_w(FmDistiller *d, int side, float *w, float *level_w)
 {
 	const FmSide *ratings = &d->problem->side[side];
 	double scale = d->problem->deviation / d->samples;
@@ -601,33 +637,141 @@ finish_w(FmDistiller *d, int side, float *w)
 	centre /= d->problem->num_rated[side];
 	for (int32_t e = 0; e < ratings->count; e++)
 		w[e] = is_rated(ratings, e) ? (float) ((d->shared.w[side][e] - centre) * scale) : 0;
+	for (int32_t j = 0; j < d->problem->features[side].num_levels; j++)
+		level_w[j] = (float) (d->shared.w[side][ratings->count + j] * scale);
 	return centre * scale;
+}
+
+/* Rows of P or Q, from row `first` on, into rows of v, each column times its factor. */
+static void
+finish_rows(const FmDistiller *d, int side, int32_t first, int32_t count, const double *factor,
+			float *v)
+{
+	for (int32_t e = 0; e < count; e++)
+		for (int c = 0; c < d->columns; c++)
+			v[(size_t) e * d->num_factors + c] =
+				(float) (d->shared.factor[side][((size_t) first + e) * d->capacity + c] *
+						 factor[c]);
 }
 
 /* In every factor the item entry of the largest size, the first of them, is positive. */
 static void
 finish_v(FmDistiller *d, FmParameters *result)
 {
-	float *v[2] = {result->user_v, result->item_v};
-	double scale = sqrt(d->problem->deviation / d->samples);
+	const FmProblem *problem = d->problem;
+	int32_t users = problem->side[FM_USERS].count, items = problem->side[FM_ITEMS].count;
+	double scale = sqrt(problem->deviation / d->samples);
+	double *factor = problem->host->alloc(problem->host->ctx, d->columns, sizeof(double));
 
 	for (int c = 0; c < d->columns; c++)
 	{
 		float largest = 0;
 
-		for (int32_t e = 0; e < d->problem->side[FM_ITEMS].count; e++)
+		for (int32_t e = 0; e < items; e++)
 		{
 			float value = d->shared.factor[FM_ITEMS][(size_t) e * d->capacity + c];
 
 			if (fabsf(value) > fabsf(largest))
 				largest = value;
 		}
-		for (int side = 0; side < 2; side++)
-			for (int32_t e = 0; e < d->problem->side[side].count; e++)
-				v[side][(size_t) e * d->num_factors + c] =
-					(float) (d->shared.factor[side][(size_t) e * d->capacity + c] *
-							 (largest < 0 ? -scale : scale));
+		factor[c] = largest < 0 ? -scale : scale;
 	}
+	finish_rows(d, FM_USERS, 0, users, factor, result->user_v);
+	finish_rows(d, FM_ITEMS, 0, items, factor, result->item_v);
+	for (int side = 0; side < 2; side++)
+		finish_rows(d, side, side == FM_USERS ? users : items, problem->features[side].num_levels,
+					factor, result->level_v[side]);
+	problem->host->release(problem->host->ctx, factor);
+}
+
+/* Add x times a level to w and v of something. */
+static void
+add_level(const FmParameters *result, int side, int32_t level, double x, float *w, float *v)
+{
+	const float *level_v = result->level_v[side] + (size_t) level * result->num_factors;
+
+	*w += (float) (x * result->level_w[side][level]);
+	for (int f = 0; f < result->num_factors; f++)
+		v[f] += (float) (x * level_v[f]);
+}
+
+/* Add x times v, w to a sum of so many factors and one. */
+static void
+add_row(const float *w, const float *v, int num_factors, double x, double *sum)
+{
+	for (int f = 0; f < num_factors; f++)
+		sum[f] += x * v[f];
+	sum[num_factors] += x * *w;
+}
+
+/*
+ * What is added to the levels of an entity: the mean over all ratings of what the levels of their entities
+ * leave. The mean over the entities would do for one that few will rate, which is what most have in common, but
+ * not for most ratings: with a fifth of the films of MovieLens 100k held out altogether, theirs have a RMSE of
+ * 1.133 by that, and of 1.038 by this.
+ */
+static void
+find_intercept(const FmDistiller *d, int side, FmParameters *result)
+{
+	const FmSide *ratings = &d->problem->side[side];
+	const FmFeatures *features = &d->problem->features[side];
+	int32_t last = features->num_levels;
+	const float *w = side == FM_USERS ? result->user_w : result->item_w;
+	const float *v = side == FM_USERS ? result->user_v : result->item_v;
+	int k = result->num_factors;
+	double *sum = d->problem->host->alloc(d->problem->host->ctx, k + 1, sizeof(double));
+	double total = d->problem->total_weight;
+
+	for (int32_t e = 0; e < ratings->count; e++)
+	{
+		fm_problem_check(d->problem, e);
+		add_row(w + e, v + (size_t) e * k, k, fm_side_weight(ratings, e) / total, sum);
+	}
+	for (int32_t j = 0; j < last; j++)
+	{
+		double x = 0;
+
+		fm_problem_check(d->problem, j);
+		for (int64_t at = features->start[j]; at < features->start[j + 1]; at++)
+			x += features->value[at] * fm_side_weight(ratings, features->entity[at]);
+		add_row(result->level_w[side] + j, result->level_v[side] + (size_t) j * k, k, -x / total,
+				sum);
+	}
+	for (int f = 0; f < k; f++)
+		result->level_v[side][(size_t) last * k + f] = (float) sum[f];
+	result->level_w[side][last] = (float) sum[k];
+	d->problem->host->release(d->problem->host->ctx, sum);
+}
+
+/* Give entities without ratings what their features say. */
+static void
+finish_unrated(const FmDistiller *d, int side, FmParameters *result)
+{
+	const FmHost *host = d->problem->host;
+	const FmSide *ratings = &d->problem->side[side];
+	const FmFeatures *features = &d->problem->features[side];
+	float *w = side == FM_USERS ? result->user_w : result->item_w;
+	float *v = side == FM_USERS ? result->user_v : result->item_v;
+	bool *begun = host->alloc(host->ctx, ratings->count, sizeof(bool));
+
+	find_intercept(d, side, result);
+	for (int32_t j = 0; j < features->num_levels; j++)
+	{
+		fm_problem_check(d->problem, j);
+		for (int64_t at = features->start[j]; at < features->start[j + 1]; at++)
+		{
+			int32_t e = features->entity[at];
+			float *entity_v = v + (size_t) e * result->num_factors;
+
+			if (is_rated(ratings, e))
+				continue;
+			if (!begun[e])
+				add_level(result, side, features->num_levels, 1, &w[e], entity_v);
+			begun[e] = true;
+			add_level(result, side, j, features->value[at], &w[e], entity_v);
+		}
+	}
+	host->release(host->ctx, begun);
 }
 
 void
@@ -637,9 +781,12 @@ fm_distill_finish(FmDistiller *d, FmParameters *result)
 	if (result != NULL)
 	{
 		result->b = d->problem->mean + d->b * d->problem->deviation / d->samples;
-		result->b += finish_w(d, FM_USERS, result->user_w);
-		result->b += finish_w(d, FM_ITEMS, result->item_w);
+		result->b += finish_w(d, FM_USERS, result->user_w, result->level_w[FM_USERS]);
+		result->b += finish_w(d, FM_ITEMS, result->item_w, result->level_w[FM_ITEMS]);
 		finish_v(d, result);
+		for (int side = 0; side < 2; side++)
+			if (d->problem->features[side].num_levels > 0)
+				finish_unrated(d, side, result);
 	}
 	distill_release(d);
 }

@@ -4,6 +4,7 @@
 #ifndef FMTOPX_CORE_DISTILL_H
 #define FMTOPX_CORE_DISTILL_H
 
+#include "core/gibbs.h"
 #include "core/problem.h"
 
 typedef struct FmDistiller FmDistiller;
@@ -18,8 +19,8 @@ extern double fm_distill_size(const FmProblem *problem, int sample_rank, int num
  */
 extern FmDistiller *fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors);
 
-/* Take in one sample: rows of both sides (block.h), standardised. An FmSampleSink. */
-extern void fm_distill_add(void *distiller, const float *user_rows, const float *item_rows);
+/* Take in one sample. An FmSampleSink. */
+extern void fm_distill_add(void *distiller, const FmSample *sample);
 
 /* Write the model in the units of the ratings (unless result is NULL), and release the distiller. */
 extern void fm_distill_finish(FmDistiller *distiller, FmParameters *result);

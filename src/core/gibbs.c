@@ -21,6 +21,8 @@
  * Measured on MovieLens 100k, five random 80/20 splits, rank 8, ν = 20, mean test RMSE:
  * 0.8979 without either, 0.8957 with g, 0.8918 with g and the users' τ, 0.8911 with all.
  *
+ * Where features or history say something of the entities, the prior mean has another term: regression.c.
+ *
  * Given the other side, all θ_e of a side are independent and each is drawn as one block (block.c),
  * as in BPMF (Salakhutdinov and Mnih 2008). The global b stays at the mean of the ratings: the two
  * μ_w do its work. Entities without ratings are integrated out by leaving them out.
@@ -48,6 +50,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/regression.h"
 #include "core/team.h"
 
 /* Of the gamma and normal hyper-priors; shapes and rates are halved where they are used. */
@@ -113,10 +116,11 @@ typedef struct Sampler
 	/* By side */
 	float *draw_rows[2]; /* scaled by √τ */
 	float *mean_rows[2];
-	double *error[2];	  /* by entity */
-	float *share[2];	  /* τ, by entity */
-	float *covariate[2];  /* g, by entity */
-	double covariate2[2]; /* Σ g² */
+	double *error[2];			 /* by entity */
+	float *share[2];			 /* τ, by entity */
+	float *covariate[2];		 /* g, by entity */
+	double covariate2[2];		 /* Σ g² */
+	FmRegression *regression[2]; /* or NULL */
 } Sampler;
 
 static FmRandomKey
@@ -135,6 +139,15 @@ typedef struct SideLoop
 	const FmHalfStep *step;
 } SideLoop;
 
+/* Where the prior means of a side depend on what is known of its entities: by how much; else NULL. */
+static const float *
+prior_offset(const Sampler *sampler, int side)
+{
+	const FmRegression *regression = sampler->regression[side];
+
+	return regression == NULL ? NULL : fm_regression_offset(regression);
+}
+
 /* FmTeamSliceBody: the sums over a slice that the prior is drawn from. */
 static void
 sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
@@ -142,6 +155,7 @@ sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 	const SideLoop *loop = state;
 	const Sampler *sampler = loop->sampler;
 	const FmSide *ratings = &sampler->problem->side[loop->side];
+	const float *offsets = prior_offset(sampler, loop->side);
 	int rank = sampler->rank;
 	CoordinateSums *sums = sampler->sums + (size_t) slice * (rank + 1);
 
@@ -159,6 +173,8 @@ sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 		{
 			double theta = (f < rank ? row[f] : -row[rank + 1]) * scale;
 
+			if (offsets)
+				theta -= offsets[(size_t) e * sampler->stride + f];
 			sums[f].theta += theta;
 			sums[f].square += theta * theta;
 			sums[f].product += theta * g;
@@ -222,6 +238,21 @@ draw_prior(Sampler *sampler, int side)
 	}
 }
 
+/* Draw how the prior means of a side depend on what is known of its entities, given its rows. */
+static void
+draw_regression(Sampler *sampler, int side)
+{
+	FmRegressionStep step = {.rows = sampler->draw_rows[side],
+							 .precision = sampler->prior.precision,
+							 .mean = sampler->prior.mean,
+							 .slope = sampler->prior.slope,
+							 .covariate = sampler->covariate[side],
+							 .iteration = sampler->iteration};
+
+	if (sampler->regression[side] != NULL && sampler->iteration >= START_ITERATIONS)
+		fm_regression_update(sampler->regression[side], &step);
+}
+
 /* Draw τ for a range of entities whose θ have just been drawn, and scale their rows with it. */
 static void
 draw_shares(Sampler *sampler, int side, int32_t begin, int32_t end)
@@ -273,6 +304,7 @@ draw_side(Sampler *sampler, int side)
 
 	/* Before this half-step writes, every member has passed the end of the loop in draw_prior. */
 	draw_prior(sampler, side);
+	draw_regression(sampler, side);
 	if (sampler->problem->task == FM_TASK_CLASSIFICATION)
 		step.probit = &probit;
 	step.noise_precision = sampler->noise_precision;
@@ -281,6 +313,7 @@ draw_side(Sampler *sampler, int side)
 	step.prior_mean = sampler->prior.mean;
 	step.prior_slope = sampler->prior.slope;
 	step.covariate = sampler->covariate[side];
+	step.prior_offset = prior_offset(sampler, side);
 	step.noise = &key;
 	step.draw_rows = sampler->draw_rows[side];
 	step.mean_rows = sampler->mean_rows[side];
@@ -351,6 +384,8 @@ sampler_init(Sampler *sampler, const FmProblem *problem, int rank)
 		for (int32_t e = 0; e < count && fm_team_leads(host); e++)
 			sampler->share[side][e] = 1;
 		init_covariate(sampler, side);
+		if (fm_regression_is_needed(problem, side))
+			sampler->regression[side] = fm_regression_create(problem, side, rank, 0);
 	}
 	sampler->sums = fm_team_alloc(host, (size_t) SLICES * (rank + 1), sizeof(CoordinateSums));
 	sampler->prior.precision = host->alloc(host->ctx, rank + 1, sizeof(float));
@@ -372,6 +407,7 @@ sampler_release(Sampler *sampler)
 		fm_team_release(host, sampler->error[side]);
 		fm_team_release(host, sampler->share[side]);
 		host->release(host->ctx, sampler->covariate[side]);
+		fm_regression_release(sampler->regression[side]);
 	}
 	fm_team_release(host, sampler->sums);
 	host->release(host->ctx, sampler->prior.precision);
@@ -411,6 +447,22 @@ fm_gibbs_sums_size(int rank)
 	return (size_t) SLICES * (rank + 1) * sizeof(CoordinateSums) + 64;
 }
 
+/* Hand on the conditional means of one side with the draws of the other. */
+static void
+hand_on(const Sampler *sampler, int mean_side, FmSampleSink sink, void *sink_ctx)
+{
+	FmSample sample;
+
+	for (int side = 0; side < 2; side++)
+	{
+		const FmRegression *regression = sampler->regression[side];
+
+		sample.rows[side] = side == mean_side ? sampler->mean_rows[side] : sampler->draw_rows[side];
+		sample.effects[side] = regression == NULL ? NULL : fm_regression_effects(regression);
+	}
+	sink(sink_ctx, &sample);
+}
+
 void
 fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx, FmSpread *spread)
 {
@@ -429,10 +481,10 @@ fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx, 
 		sampler.iteration = iteration;
 		draw_side(&sampler, FM_USERS);
 		if (keep && (dense || iteration % 2 == 1))
-			sink(sink_ctx, sampler.mean_rows[FM_USERS], sampler.draw_rows[FM_ITEMS]);
+			hand_on(&sampler, FM_USERS, sink, sink_ctx);
 		draw_side(&sampler, FM_ITEMS);
 		if (keep && (dense || iteration % 2 == 0))
-			sink(sink_ctx, sampler.draw_rows[FM_USERS], sampler.mean_rows[FM_ITEMS]);
+			hand_on(&sampler, FM_ITEMS, sink, sink_ctx);
 		if (keep && spread != NULL && (iteration - burn_in) % SPREAD_EVERY == 0)
 			fm_spread_add(spread, sampler.draw_rows[FM_USERS], sampler.draw_rows[FM_ITEMS]);
 		error = draw_noise_precision(&sampler);

@@ -7,8 +7,15 @@
 #include "core/problem.h"
 #include "core/spread.h"
 
-/* Called for every kept sample with the rows of both sides (block.h), standardised. */
-typedef void (*FmSampleSink)(void *ctx, const float *user_rows, const float *item_rows);
+/* Rows of both sides (block.h), and of their features' effects (regression.h), standardised. */
+typedef struct FmSample
+{
+	const float *rows[2];
+	const float *effects[2]; /* NULL where a side has no features */
+} FmSample;
+
+/* Called for every kept sample. */
+typedef void (*FmSampleSink)(void *ctx, const FmSample *sample);
 
 /* The rank that is sampled for a model of num_factors. */
 extern int fm_gibbs_rank(const FmProblem *problem, int num_factors);

@@ -8,6 +8,9 @@
 
 #include <stddef.h>
 
+extern void sgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k,
+				   const float *alpha, const float *a, const int *lda, const float *b,
+				   const int *ldb, const float *beta, float *c, const int *ldc, size_t, size_t);
 extern void dgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k,
 				   const double *alpha, const double *a, const int *lda, const double *b,
 				   const int *ldb, const double *beta, double *c, const int *ldc, size_t, size_t);

@@ -123,3 +123,10 @@ fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length,
 	sums->ndcg += gain / best_gain;
 	sums->map += precisions / (double) best;
 }
+
+void
+fm_add_auc(FmRankingSums *sums, double auc)
+{
+	sums->auc_users++;
+	sums->auc += auc;
+}

@@ -54,6 +54,7 @@ extern double fm_auc(const FmLabelSums *sums); /* NaN unless there are both labe
  *   ndcg       Σ_hits 1/log2(rank + 1), over the same sum for the best possible list of length x
  *   map        Σ_hits (hits up to the rank / rank) / min(relevant, x)
  *   mrr        1 / rank of the first hit, 0 without one
+ *   auc        the share of pairs of a relevant item and another in which the relevant one stands higher
  */
 typedef struct FmRankingSums
 {
@@ -63,10 +64,15 @@ typedef struct FmRankingSums
 	double ndcg;
 	double map;
 	double mrr;
+	int64_t auc_users; /* who have items that are not relevant as well */
+	double auc;
 } FmRankingSums;
 
 /* One user's list: is_hit[r] tells whether the item at rank r + 1 is relevant; relevant ≥ 1, x ≥ 1. */
 extern void fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length,
 						   int32_t x, int64_t relevant);
+
+/* One user's area, where there is one. */
+extern void fm_add_auc(FmRankingSums *sums, double auc);
 
 #endif

@@ -4,19 +4,13 @@
  * Targets are standardised, y' = (y - mean) / deviation, so that priors, regularisation and the
  * first V mean the same for stars, percentages and revenue, and single precision is enough for
  * residuals. The targets of a classification are latent (probit.c); their mean is the Φ⁻¹ of the share of
- * ones, their deviation 1.
+ * ones, their deviation 1. Those of a ranking are 1, as they stand.
  */
 #ifndef FMTOPX_CORE_PROBLEM_H
 #define FMTOPX_CORE_PROBLEM_H
 
 #include "core/block.h"
 #include "core/solver.h"
-
-enum
-{
-	FM_USERS,
-	FM_ITEMS
-};
 
 /* What random numbers are for: no two uses may share a stream. */
 enum
@@ -26,7 +20,8 @@ enum
 	FM_STREAM_PRIOR = 4, /* + side */
 	FM_STREAM_SHARE = 6, /* + side */
 	FM_STREAM_NOISE = 8,
-	FM_STREAM_LATENT = 9 /* + side */
+	FM_STREAM_LATENT = 9, /* + side */
+	FM_STREAM_EFFECT = 11 /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
 };
 
 typedef struct FmProblem
@@ -35,6 +30,8 @@ typedef struct FmProblem
 	const FmBlockKernel *kernel;
 	FmTask task;
 	FmSide side[2];
+	FmFeatures features[2];
+	bool history;
 	int64_t num_ratings;
 	double total_weight;  /* of the ratings: their number, where they have no weights */
 	int32_t num_rated[2]; /* entities with ratings */
@@ -44,6 +41,7 @@ typedef struct FmProblem
 	float init_stdev;
 	float l2_reg_w;
 	float l2_reg_v;
+	float unobserved_weight; /* negative: the default */
 	uint64_t seed;
 } FmProblem;
 

@@ -19,7 +19,15 @@
 
 #include <stdint.h>
 
+#include "core/features.h"
 #include "core/host.h"
+
+/* The two sides, as indices of arrays. */
+enum
+{
+	FM_USERS,
+	FM_ITEMS
+};
 
 /* One rating a row, in any order. */
 typedef struct FmTriples
@@ -36,14 +44,15 @@ typedef struct FmRatings
 	int32_t num_users;
 	int32_t num_items;
 	int64_t num_ratings;
-	int64_t *user_start; /* num_users + 1 */
-	int32_t *user_item;	 /* num_ratings */
-	float *user_value;	 /* num_ratings */
-	float *user_weight;	 /* num_ratings, or NULL */
-	int64_t *item_start; /* num_items + 1 */
-	int32_t *item_user;	 /* num_ratings */
-	float *item_value;	 /* num_ratings */
-	float *item_weight;	 /* num_ratings, or NULL */
+	int64_t *user_start;	/* num_users + 1 */
+	int32_t *user_item;		/* num_ratings */
+	float *user_value;		/* num_ratings */
+	float *user_weight;		/* num_ratings, or NULL */
+	int64_t *item_start;	/* num_items + 1 */
+	int32_t *item_user;		/* num_ratings */
+	float *item_value;		/* num_ratings */
+	float *item_weight;		/* num_ratings, or NULL */
+	FmFeatures features[2]; /* of the users, of the items */
 } FmRatings;
 
 /*

@@ -46,6 +46,9 @@ extern int fm_scan_matrix_factors(const FmScanMatrix *matrix);
 /* The exact score of one item. query has num_factors + 1 entries. */
 extern double fm_scan_score(const FmScanMatrix *matrix, const float *query, int32_t item);
 
+/* All items as they were set: num_items × (num_factors + 1), row-major. */
+extern const float *fm_scan_rows(const FmScanMatrix *matrix);
+
 /* Copy one item's vector (num_factors entries) and bias back out, bit for bit as they were set. */
 extern void fm_scan_get(const FmScanMatrix *matrix, int32_t item, float *v, float *bias);
 

@@ -262,6 +262,12 @@ fm_scan_matrix_factors(const FmScanMatrix *matrix)
 	return matrix->num_factors;
 }
 
+const float *
+fm_scan_rows(const FmScanMatrix *matrix)
+{
+	return fm_scan_row(matrix, 0);
+}
+
 void
 fm_scan_get(const FmScanMatrix *matrix, int32_t item, float *v, float *bias)
 {

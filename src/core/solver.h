@@ -18,25 +18,29 @@
 typedef enum FmSolverKind
 {
 	FM_SOLVER_MCMC,
-	FM_SOLVER_ALS
+	FM_SOLVER_ALS,
+	FM_SOLVER_IALS
 } FmSolverKind;
 
 typedef enum FmTask
 {
 	FM_TASK_REGRESSION,
-	FM_TASK_CLASSIFICATION /* values are 0 and 1; mcmc only */
+	FM_TASK_CLASSIFICATION, /* values are 0 and 1; mcmc only */
+	FM_TASK_RANKING			/* values are 1; ials only */
 } FmTask;
 
 typedef struct FmSolverOptions
 {
 	FmTask task;
 	FmSolverKind solver;
-	int num_factors;  /* of the stored model */
-	int iterations;	  /* 0: the solver's default, fm_default_iterations() */
-	float l2_reg_w;	  /* ALS only, of standardised ratings; negative: the default */
-	float l2_reg_v;	  /* likewise */
-	float init_stdev; /* of the first V, of standardised ratings; negative: the default */
+	int num_factors; /* of the stored model */
+	int iterations;	 /* 0: the solver's default, fm_default_iterations() */
+	float l2_reg_w; /* of als, for standardised ratings, and ials (ials.c); negative: the default */
+	float l2_reg_v; /* likewise */
+	float unobserved_weight; /* of ials: α₀; negative: the default */
+	float init_stdev;		 /* of the first V, of standardised ratings; negative: the default */
 	uint64_t seed;
+	bool history; /* what an entity has rated is known of it, too (regression.h) */
 } FmSolverOptions;
 
 typedef struct FmParameters
@@ -48,6 +52,13 @@ typedef struct FmParameters
 	float *user_v;		   /* num_users × num_factors, row-major */
 	float *item_w;		   /* num_items */
 	float *item_v;		   /* num_items × num_factors, row-major */
+
+	/*
+	 * What the levels of the features add to w and v of an entity: (num_levels + 1) rows a side, the last of which
+	 * is added to the sum of the others; NULL where the side has no features.
+	 */
+	float *level_w[2];
+	float *level_v[2];
 } FmParameters;
 
 /* The number of iterations (all of them, burn-in included) that a solver runs when none is asked for. */
@@ -56,6 +67,8 @@ extern int fm_default_iterations(FmTask task, FmSolverKind solver);
 /*
  * Train. Allocates the arrays of *result through the host. Every number in *result is finite, or
  * host->fail was called.
+ *
+ * An entity without ratings has the w and v that its features say, 0 without features.
  *
  * The result is put in a fixed gauge: Σ_u v_u = 0 and Σ_i v_i = 0 over the entities with ratings, with
  * what that moves absorbed in w and b, so that a user of whom nothing is known (φ = 0) gets the average
@@ -74,7 +87,7 @@ extern size_t fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptio
  * has ratings.
  */
 extern double fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
-							const FmSolverOptions *options);
+							const int32_t num_levels[2], const FmSolverOptions *options);
 
 /* The predictive probability of a 1: Φ(score / √(1 + variance)). Grows with the score. */
 extern double fm_probability(double score, double variance);

@@ -250,8 +250,12 @@ answers(Answer answer, double share, bool weighted)
 static FmParameters
 train(FmRatings *ratings, int num_factors, int iterations)
 {
-	FmSolverOptions options = {
-		FM_TASK_CLASSIFICATION, FM_SOLVER_MCMC, num_factors, iterations, -1, -1, -1, 3};
+	FmSolverOptions options = {.task = FM_TASK_CLASSIFICATION,
+							   .solver = FM_SOLVER_MCMC,
+							   .num_factors = num_factors,
+							   .iterations = iterations,
+							   .init_stdev = -1,
+							   .seed = 3};
 	FmParameters parameters;
 
 	fm_solve(ratings, &options, &host, &parameters);

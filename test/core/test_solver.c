@@ -109,16 +109,44 @@ free_ratings(FmRatings *ratings)
 	host.release(host.ctx, ratings->item_value);
 	host.release(host.ctx, ratings->user_weight);
 	host.release(host.ctx, ratings->item_weight);
+	for (int side = 0; side < 2; side++)
+	{
+		host.release(host.ctx, ratings->features[side].start);
+		host.release(host.ctx, ratings->features[side].entity);
+		host.release(host.ctx, ratings->features[side].value);
+		host.release(host.ctx, ratings->features[side].group);
+	}
 }
+
+/* Whether trainings make use of history. */
+static bool with_history = false;
 
 /* The default is for ratings with more noise than these. */
 #define ALS_L2_REG 0.2f
 
+static const char *const solver_names[] = {"mcmc", "als", "ials"};
+
+static FmSolverOptions
+solver_options(FmSolverKind solver, int num_factors, int iterations, uint64_t seed)
+{
+	bool ranking = solver == FM_SOLVER_IALS;
+
+	return (FmSolverOptions){.task = ranking ? FM_TASK_RANKING : FM_TASK_REGRESSION,
+							 .solver = solver,
+							 .num_factors = num_factors,
+							 .iterations = iterations,
+							 .l2_reg_w = ranking ? -1 : ALS_L2_REG,
+							 .l2_reg_v = ranking ? -1 : ALS_L2_REG,
+							 .unobserved_weight = -1,
+							 .init_stdev = -1,
+							 .seed = seed,
+							 .history = with_history};
+}
+
 static FmParameters
 train(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations, uint64_t seed)
 {
-	FmSolverOptions options = {FM_TASK_REGRESSION, solver,	   num_factors, iterations,
-							   ALS_L2_REG,		   ALS_L2_REG, -1,			seed};
+	FmSolverOptions options = solver_options(solver, num_factors, iterations, seed);
 	FmParameters parameters;
 
 	fm_solve(ratings, &options, &host, &parameters);
@@ -132,6 +160,11 @@ free_parameters(FmParameters *parameters)
 	host.release(host.ctx, parameters->user_v);
 	host.release(host.ctx, parameters->item_w);
 	host.release(host.ctx, parameters->item_v);
+	for (int side = 0; side < 2; side++)
+	{
+		host.release(host.ctx, parameters->level_w[side]);
+		host.release(host.ctx, parameters->level_v[side]);
+	}
 }
 
 /* ---- Planted data ---- */
@@ -255,9 +288,9 @@ test_determinism(void)
 {
 	Planted planted = plant(1, 0);
 
-	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
 	{
-		const char *name = solver == FM_SOLVER_MCMC ? "mcmc" : "als";
+		const char *name = solver_names[solver];
 		FmParameters first = train(&planted.train, solver, 8, 10, 1);
 		FmParameters again = train(&planted.train, solver, 8, 10, 1);
 		FmParameters other = train(&planted.train, solver, 8, 10, 2);
@@ -394,13 +427,27 @@ new_team_memory(const FmRatings *ratings, const FmSolverOptions *options, int me
 	return bytes;
 }
 
+static bool
+same_level_bits(const FmRatings *ratings, const FmParameters *a, const FmParameters *b)
+{
+	for (int side = 0; side < 2; side++)
+	{
+		size_t rows = (size_t) ratings->features[side].num_levels + 1;
+
+		if (rows > 1 && (memcmp(a->level_w[side], b->level_w[side], rows * sizeof(float)) != 0 ||
+						 memcmp(a->level_v[side], b->level_v[side],
+								rows * a->num_factors * sizeof(float)) != 0))
+			return false;
+	}
+	return true;
+}
+
 /* Train with forked workers; false if one of them failed. */
 static bool
 train_in_team(const FmRatings *ratings, FmSolverKind solver, int num_factors, int iterations,
 			  int workers, FmParameters *parameters)
 {
-	FmSolverOptions options = {FM_TASK_REGRESSION, solver,	   num_factors, iterations,
-							   ALS_L2_REG,		   ALS_L2_REG, -1,			1};
+	FmSolverOptions options = solver_options(solver, num_factors, iterations, 1);
 	struct FmTeam team = {.alloc_shared = team_alloc,
 						  .barrier = team_barrier,
 						  .claim = team_claim,
@@ -429,28 +476,74 @@ train_in_team(const FmRatings *ratings, FmSolverKind solver, int num_factors, in
 	return all_well;
 }
 
+/* Features that say nothing: five levels an entity, of forty in four groups. */
+static FmFeatures
+random_features(int32_t count)
+{
+	FmFeatureEntries entries = {.count = 5 * count, .num_levels = 40, .num_groups = 4};
+	FmFeatures features;
+
+	entries.level = host.alloc(host.ctx, entries.count, sizeof(int32_t));
+	entries.entity = host.alloc(host.ctx, entries.count, sizeof(int32_t));
+	entries.value = host.alloc(host.ctx, entries.count, sizeof(float));
+	entries.group = host.alloc(host.ctx, entries.num_levels, sizeof(int32_t));
+	entries.is_numeric = host.alloc(host.ctx, entries.num_levels, sizeof(bool));
+	for (int32_t j = 0; j < entries.num_levels; j++)
+	{
+		entries.group[j] = j / 10;
+		entries.is_numeric[j] = j % 10 == 0;
+	}
+	for (int64_t i = 0; i < entries.count; i++)
+	{
+		entries.level[i] = (int32_t) (uniform() * 40);
+		entries.entity[i] = (int32_t) (i / 5);
+		entries.value[i] = (float) normal();
+	}
+	fm_features_build(&entries, &host, &features);
+	host.release(host.ctx, entries.level);
+	host.release(host.ctx, entries.entity);
+	host.release(host.ctx, entries.value);
+	host.release(host.ctx, entries.group);
+	host.release(host.ctx, entries.is_numeric);
+	host.release(host.ctx, entries.place);
+	host.release(host.ctx, entries.mean);
+	host.release(host.ctx, entries.deviation);
+	return features;
+}
+
+static void
+check_teams(const FmRatings *ratings, FmSolverKind solver, int factors, const char *what)
+{
+	FmParameters alone = train(ratings, solver, factors, 30, 1);
+
+	for (int workers = 1; workers <= 3; workers++)
+	{
+		FmParameters p;
+
+		ok(train_in_team(ratings, solver, factors, 30, workers, &p) && same_bits(&alone, &p) &&
+			   same_level_bits(ratings, &alone, &p),
+		   "%s, %s, %d factors, %d workers: the same bits", solver_names[solver], what, factors,
+		   workers);
+		free_parameters(&p);
+	}
+	free_parameters(&alone);
+}
+
 static void
 test_teams(void)
 {
 	Planted planted = plant(1, 0);
 
-	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
 		for (int factors = 3; factors <= 40; factors += 37)
-		{
-			FmParameters alone = train(&planted.train, solver, factors, 30, 1);
-
-			for (int workers = 1; workers <= 3; workers++)
-			{
-				FmParameters p;
-
-				ok(train_in_team(&planted.train, solver, factors, 30, workers, &p) &&
-					   same_bits(&alone, &p),
-				   "%s, %d factors, %d workers: the same bits",
-				   solver == FM_SOLVER_MCMC ? "mcmc" : "als", factors, workers);
-				free_parameters(&p);
-			}
-			free_parameters(&alone);
-		}
+			check_teams(&planted.train, solver, factors, "ids");
+	planted.train.features[FM_USERS] = random_features(USERS);
+	planted.train.features[FM_ITEMS] = random_features(ITEMS);
+	with_history = true;
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
+		for (int factors = 3; factors <= 40; factors += 37)
+			check_teams(&planted.train, solver, factors, "features and history");
+	with_history = false;
 	free_planted(&planted);
 }
 
@@ -494,7 +587,7 @@ test_kernels_train_alike(void)
 	const double tolerance = 1e-4;
 	Planted planted = plant(1, 0);
 
-	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
 	{
 		FmParameters best = train(&planted.train, solver, 8, 200, 1);
 
@@ -507,8 +600,7 @@ test_kernels_train_alike(void)
 			other = train(&planted.train, solver, 8, 200, 1);
 			largest = numbers_apart(&best, &other);
 			ok(largest < tolerance, "%s, trained by %s: every number is that by %s (%.1e)",
-			   solver == FM_SOLVER_MCMC ? "mcmc" : "als", (*kernel)->name,
-			   fm_block_kernels()[0]->name, largest);
+			   solver_names[solver], (*kernel)->name, fm_block_kernels()[0]->name, largest);
 			free_parameters(&other);
 		}
 		fm_block_use_kernel("auto");
@@ -547,15 +639,15 @@ typedef struct Mean
 } Mean;
 
 static void
-add_to_mean(void *ctx, const float *user_rows, const float *item_rows)
+add_to_mean(void *ctx, const FmSample *sample)
 {
 	Mean *mean = ctx;
 	int k = mean->rank;
 
 	for (int64_t r = 0; r < mean->test->count; r++)
 	{
-		const float *u = user_rows + (size_t) mean->test->user[r] * mean->stride;
-		const float *i = item_rows + (size_t) mean->test->item[r] * mean->stride;
+		const float *u = sample->rows[FM_USERS] + (size_t) mean->test->user[r] * mean->stride;
+		const float *i = sample->rows[FM_ITEMS] + (size_t) mean->test->item[r] * mean->stride;
 		double product = 0;
 
 		for (int f = 0; f < k; f++)
@@ -563,7 +655,7 @@ add_to_mean(void *ctx, const float *user_rows, const float *item_rows)
 		mean->sum[r] += product / u[k] / i[k] - u[k + 1] / u[k] - i[k + 1] / i[k];
 	}
 	mean->samples++;
-	fm_distill_add(mean->distiller, user_rows, item_rows);
+	fm_distill_add(mean->distiller, sample);
 }
 
 static FmProblem
@@ -601,7 +693,9 @@ test_distillation(void)
 					  host.alloc(host.ctx, USERS, sizeof(float)),
 					  host.alloc(host.ctx, USERS * 12, sizeof(float)),
 					  host.alloc(host.ctx, ITEMS, sizeof(float)),
-					  host.alloc(host.ctx, ITEMS * 12, sizeof(float))};
+					  host.alloc(host.ctx, ITEMS * 12, sizeof(float)),
+					  {NULL},
+					  {NULL}};
 	double exact = 0, distilled;
 
 	mean.stride = fm_block_stride(problem.kernel, mean.rank);

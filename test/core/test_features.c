@@ -1,0 +1,395 @@
+/*
+ * Features: how entries become columns, and what solvers make of them on planted data: entities that nobody has
+ * rated, effects that were planted, history. Prints TAP.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/solver.h"
+#include "host_test.h"
+
+static int tests = 0;
+static int failures = 0;
+static long interrupt_checks = 0;
+static FmHost host;
+static uint64_t random_state = 1;
+
+static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
+{
+	va_list args;
+
+	printf("%sok %d - ", passed ? "" : "not ", ++tests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	failures += !passed;
+}
+
+/* In (0, 1), and roughly normal; splitmix64. */
+static double
+uniform(void)
+{
+	uint64_t z = (random_state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return ((double) ((z ^ (z >> 31)) >> 11) + 0.5) * 0x1p-53;
+}
+
+static double
+normal(void)
+{
+	double sum = -6;
+
+	for (int i = 0; i < 12; i++)
+		sum += uniform();
+	return sum;
+}
+
+/* ---- Building ---- */
+
+static FmFeatureEntries
+new_entries(int64_t room, int32_t num_levels, int32_t num_groups)
+{
+	FmFeatureEntries entries = {.num_levels = num_levels, .num_groups = num_groups};
+
+	entries.level = host.alloc(host.ctx, room, sizeof(int32_t));
+	entries.entity = host.alloc(host.ctx, room, sizeof(int32_t));
+	entries.value = host.alloc(host.ctx, room, sizeof(float));
+	entries.group = host.alloc(host.ctx, num_levels, sizeof(int32_t));
+	entries.is_numeric = host.alloc(host.ctx, num_levels, sizeof(bool));
+	return entries;
+}
+
+static void
+add_entry(FmFeatureEntries *entries, int32_t level, int32_t entity, double value)
+{
+	entries->level[entries->count] = level;
+	entries->entity[entries->count] = entity;
+	entries->value[entries->count++] = (float) value;
+}
+
+/* What is read is released, but not what has become of the levels. */
+static FmFeatures
+build(FmFeatureEntries *entries)
+{
+	FmFeatures features;
+
+	fm_features_build(entries, &host, &features);
+	host.release(host.ctx, entries->level);
+	host.release(host.ctx, entries->entity);
+	host.release(host.ctx, entries->value);
+	host.release(host.ctx, entries->group);
+	host.release(host.ctx, entries->is_numeric);
+	return features;
+}
+
+static void
+free_levels(FmFeatureEntries *entries)
+{
+	host.release(host.ctx, entries->place);
+	host.release(host.ctx, entries->mean);
+	host.release(host.ctx, entries->deviation);
+}
+
+static void
+free_features(FmFeatures *features)
+{
+	host.release(host.ctx, features->start);
+	host.release(host.ctx, features->entity);
+	host.release(host.ctx, features->value);
+	host.release(host.ctx, features->group);
+}
+
+static void
+test_columns(void)
+{
+	FmFeatureEntries entries = new_entries(20, 6, 4);
+	static const int32_t group[] = {0, 0, 0, 1, 2, 3};
+	FmFeatures f;
+
+	memcpy(entries.group, group, sizeof(group));
+	entries.is_numeric[3] = entries.is_numeric[4] = true;
+	add_entry(&entries, 2, 5, 1); /* said twice */
+	add_entry(&entries, 0, 3, 0.5);
+	add_entry(&entries, 2, 1, 1);
+	add_entry(&entries, 2, 5, 1);
+	add_entry(&entries, 0, 2, 1);
+	add_entry(&entries, 1, 4, 1);  /* the only one */
+	add_entry(&entries, 3, 0, 10); /* 10, 20, 30 */
+	add_entry(&entries, 3, 2, 30);
+	add_entry(&entries, 3, 1, 15);
+	add_entry(&entries, 3, 1, 5);
+	add_entry(&entries, 4, 0, 7); /* all the same */
+	add_entry(&entries, 4, 1, 7);
+	add_entry(&entries, 5, 6, 1); /* the only one, said twice */
+	add_entry(&entries, 5, 6, 1);
+	f = build(&entries);
+
+	ok(f.num_levels == 3 && f.num_groups == 4, "%d levels remain", f.num_levels);
+	ok(entries.place[0] == 0 && entries.place[1] == -1 && entries.place[2] == 1 &&
+		   entries.place[3] == 2 && entries.place[4] == -1 && entries.place[5] == -1,
+	   "those of one entity and those that are the same everywhere are left out");
+	ok(f.group[0] == 0 && f.group[1] == 0 && f.group[2] == 1, "the others keep their groups");
+	ok(f.start[0] == 0 && f.start[1] == 2 && f.start[2] == 4 && f.start[3] == 7, "and entries");
+	ok(f.entity[0] == 2 && f.entity[1] == 3 && f.value[0] == 1 && f.value[1] == 0.5,
+	   "entities ascend");
+	ok(f.entity[2] == 1 && f.entity[3] == 5 && f.value[3] == 2, "what is said twice adds up");
+	ok(fabs(entries.mean[3] - 20) < 1e-12 && fabs(entries.deviation[3] - sqrt(200 / 3.0)) < 1e-12 &&
+		   fabs(f.value[5]) < 1e-6 && fabs(f.value[4] + f.value[6]) < 1e-6 &&
+		   fabs(f.value[6] - 10 / sqrt(200 / 3.0)) < 1e-6,
+	   "numbers are standardised");
+	free_levels(&entries);
+	free_features(&f);
+}
+
+/* Many entries, in two orders. */
+static void
+test_order(void)
+{
+	const int64_t count = 300000;
+	FmFeatureEntries one = new_entries(count, 50, 1), two = new_entries(count, 50, 1);
+	FmFeatures a, b;
+	int64_t left;
+
+	for (int64_t i = 0; i < count; i++)
+		add_entry(&one, (int32_t) (uniform() * 50), (int32_t) (uniform() * 3000), normal());
+	for (int64_t i = 0; i < count; i++)
+	{
+		int64_t from = (i * 7919 + 13) % count;
+
+		add_entry(&two, one.level[from], one.entity[from], one.value[from]);
+	}
+	a = build(&one);
+	b = build(&two);
+	left = a.start[a.num_levels];
+	ok(a.num_levels == 50 && left > 100000 && left < count, "%lld of %lld entries are distinct",
+	   (long long) left, (long long) count);
+	ok(memcmp(a.start, b.start, 51 * sizeof(int64_t)) == 0 &&
+		   memcmp(a.entity, b.entity, left * sizeof(int32_t)) == 0 &&
+		   memcmp(a.value, b.value, left * sizeof(float)) == 0,
+	   "their order does not matter, to the bit");
+	free_levels(&one);
+	free_levels(&two);
+	free_features(&a);
+	free_features(&b);
+}
+
+/* ---- Solving ---- */
+
+#define USERS 400
+#define ITEMS 240
+#define LEVELS 6 /* of a category; besides, a number */
+#define RANK 2
+#define NOISE 0.5
+#define COLD(entity, count) ((entity) >= (count) *9 / 10) /* without ratings to learn from */
+
+typedef struct Planted
+{
+	FmRatings train;
+	FmTriples test; /* those of cold items */
+} Planted;
+
+static FmTriples
+new_triples(int64_t room)
+{
+	return (FmTriples){0, host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(float)), NULL};
+}
+
+static void
+free_triples(FmTriples *triples)
+{
+	host.release(host.ctx, triples->user);
+	host.release(host.ctx, triples->item);
+	host.release(host.ctx, triples->value);
+}
+
+static void
+add_rating(FmTriples *triples, int32_t user, int32_t item, double value)
+{
+	triples->user[triples->count] = user;
+	triples->item[triples->count] = item;
+	triples->value[triples->count++] = (float) value;
+}
+
+/*
+ * Draw v and w of a side: of a level each, and a number, and a little that is an entity's own. Returns the
+ * features.
+ */
+static FmFeatures
+plant_side(int count, double (*theta)[RANK + 1])
+{
+	FmFeatureEntries entries = new_entries(2 * count, LEVELS + 1, 2);
+	double effect[LEVELS + 1][RANK + 1];
+	FmFeatures features;
+
+	entries.is_numeric[LEVELS] = true;
+	entries.group[LEVELS] = 1;
+	for (int j = 0; j <= LEVELS; j++)
+		for (int f = 0; f <= RANK; f++)
+			effect[j][f] = normal() * 0.7;
+	for (int e = 0; e < count; e++)
+	{
+		int level = (int) (uniform() * LEVELS);
+		double number = normal();
+
+		add_entry(&entries, level, e, 1);
+		add_entry(&entries, LEVELS, e, 1000 + 50 * number);
+		for (int f = 0; f <= RANK; f++)
+			theta[e][f] = effect[level][f] + number * effect[LEVELS][f] + 0.1 * normal();
+	}
+	features = build(&entries);
+	free_levels(&entries);
+	return features;
+}
+
+static Planted
+plant(void)
+{
+	static double user[USERS][RANK + 1], item[ITEMS][RANK + 1];
+	FmTriples seen = new_triples(USERS * ITEMS);
+	Planted planted = {.test = new_triples(USERS * ITEMS)};
+	FmFeatures features[2];
+
+	random_state = 5;
+	features[FM_USERS] = plant_side(USERS, user);
+	features[FM_ITEMS] = plant_side(ITEMS, item);
+	for (int u = 0; u < USERS; u++)
+		for (int i = 0; i < ITEMS; i++)
+		{
+			double value = 3 + user[u][RANK] + item[i][RANK] + NOISE * normal();
+
+			for (int f = 0; f < RANK; f++)
+				value += user[u][f] * item[i][f];
+			if (uniform() > 0.2)
+				continue;
+			if (COLD(i, ITEMS) && COLD(u, USERS))
+				add_rating(&planted.test, u, i, value);
+			else if (!COLD(i, ITEMS) && !COLD(u, USERS))
+				add_rating(&seen, u, i, value);
+		}
+	fm_ratings_by_user(&seen, USERS, ITEMS, &host, &planted.train);
+	free_triples(&seen);
+	fm_ratings_complete(&planted.train, &host);
+	memcpy(planted.train.features, features, sizeof(features));
+	return planted;
+}
+
+static FmParameters
+train(const FmRatings *ratings, FmSolverKind solver, bool history)
+{
+	FmSolverOptions options = {.solver = solver,
+							   .num_factors = 8,
+							   .l2_reg_w = -1,
+							   .l2_reg_v = -1,
+							   .init_stdev = -1,
+							   .seed = 1,
+							   .history = history};
+	FmParameters parameters;
+
+	fm_solve(ratings, &options, &host, &parameters);
+	return parameters;
+}
+
+static void
+free_parameters(FmParameters *p)
+{
+	host.release(host.ctx, p->user_w);
+	host.release(host.ctx, p->user_v);
+	host.release(host.ctx, p->item_w);
+	host.release(host.ctx, p->item_v);
+	for (int side = 0; side < 2; side++)
+	{
+		host.release(host.ctx, p->level_w[side]);
+		host.release(host.ctx, p->level_v[side]);
+	}
+}
+
+static double
+test_rmse(const FmParameters *p, const FmTriples *test)
+{
+	double sum = 0;
+
+	for (int64_t r = 0; r < test->count; r++)
+		sum += pow(fm_score(p, test->user[r], test->item[r]) - test->value[r], 2);
+	return sqrt(sum / test->count);
+}
+
+/* The largest difference between a cold item and the sum of its levels. */
+static double
+worst_sum(const Planted *planted, const FmParameters *p)
+{
+	const FmFeatures *f = &planted->train.features[FM_ITEMS];
+	double worst = 0;
+
+	for (int e = 0; e < ITEMS; e++)
+		for (int c = 0; c <= p->num_factors; c++)
+		{
+			bool is_w = c == p->num_factors;
+			const float *level = is_w ? p->level_w[FM_ITEMS] : p->level_v[FM_ITEMS] + c;
+			int step = is_w ? 1 : p->num_factors;
+			double sum = level[(size_t) f->num_levels * step];
+			double value = is_w ? p->item_w[e] : p->item_v[(size_t) e * p->num_factors + c];
+
+			for (int j = 0; j < f->num_levels; j++)
+				for (int64_t at = f->start[j]; at < f->start[j + 1]; at++)
+					if (f->entity[at] == e)
+						sum += f->value[at] * level[(size_t) j * step];
+			if (COLD(e, ITEMS))
+				worst = fmax(worst, fabs(sum - value));
+		}
+	return worst;
+}
+
+static void
+test_planted(FmSolverKind solver, bool history)
+{
+	const char *name = solver == FM_SOLVER_MCMC ? "mcmc" : "als";
+	const char *with = history ? " with history" : "";
+	Planted planted = plant();
+	FmParameters p = train(&planted.train, solver, history);
+	FmFeatures none[2] = {0};
+	double rmse = test_rmse(&p, &planted.test), without, worst = worst_sum(&planted, &p);
+
+	/* least squares draws effects to 0 as strongly as suits data with more noise than this */
+	ok(rmse < (solver == FM_SOLVER_MCMC ? 1.35 : 4) * NOISE,
+	   "%s%s: whom nobody has met: RMSE is %.3f times the noise", name, with, rmse / NOISE);
+	ok(worst < 1e-5, "what is unrated is the sum of its levels, but for %g", worst);
+	free_parameters(&p);
+
+	memcpy(none, planted.train.features, sizeof(none));
+	memset(planted.train.features, 0, sizeof(none));
+	p = train(&planted.train, solver, history);
+	without = test_rmse(&p, &planted.test);
+	ok(without > 5 * NOISE && p.level_w[0] == NULL && p.level_v[1] == NULL,
+	   "without features it is %.3f times the noise", without / NOISE);
+	free_parameters(&p);
+	for (int side = 0; side < 2; side++)
+		free_features(&none[side]);
+	host.release(host.ctx, planted.train.user_start);
+	host.release(host.ctx, planted.train.user_item);
+	host.release(host.ctx, planted.train.user_value);
+	host.release(host.ctx, planted.train.item_start);
+	host.release(host.ctx, planted.train.item_user);
+	host.release(host.ctx, planted.train.item_value);
+	free_triples(&planted.test);
+}
+
+int
+main(void)
+{
+	host = test_host(&interrupt_checks);
+	test_columns();
+	test_order();
+	for (int history = 0; history <= 1; history++)
+		for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+			test_planted(solver, history);
+	printf("1..%d\n", tests);
+	return failures > 0;
+}

@@ -1,0 +1,353 @@
+/*
+ * Ranking: the solution of ials satisfies the normal equations over all pairs, planted tastes are found, and ranks
+ * are those of a sorted list. Prints TAP.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/ials.h"
+#include "core/ranking.h"
+#include "host_test.h"
+
+#define USERS 120
+#define ITEMS 90
+#define TASTES 3 /* a user of one likes the items of the same */
+#define RANK 6
+#define L2_REG_V 0.5
+#define L2_REG_W 0.8
+#define UNOBSERVED 0.07
+
+static int tests = 0;
+static int failures = 0;
+static long interrupt_checks = 0;
+static FmHost host;
+
+static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
+{
+	va_list args;
+
+	printf("%sok %d - ", passed ? "" : "not ", ++tests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	failures += !passed;
+}
+
+/* In 0 .. below; splitmix64. */
+static uint32_t
+draw(uint32_t below)
+{
+	static uint64_t state = 1;
+	uint64_t z = (state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return (uint32_t) ((z ^ (z >> 31)) >> 33) % below;
+}
+
+static FmTriples
+new_triples(int64_t room)
+{
+	return (FmTriples){0, host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(float)),
+					   host.alloc(host.ctx, room, sizeof(float))};
+}
+
+static void
+free_triples(FmTriples *triples)
+{
+	host.release(host.ctx, triples->user);
+	host.release(host.ctx, triples->item);
+	host.release(host.ctx, triples->value);
+	host.release(host.ctx, triples->weight);
+}
+
+static void
+add(FmTriples *triples, int32_t user, int32_t item, float weight)
+{
+	triples->user[triples->count] = user;
+	triples->item[triples->count] = item;
+	triples->value[triples->count] = 1;
+	triples->weight[triples->count++] = weight;
+}
+
+static void
+free_ratings(FmRatings *ratings)
+{
+	host.release(host.ctx, ratings->user_start);
+	host.release(host.ctx, ratings->user_item);
+	host.release(host.ctx, ratings->user_value);
+	host.release(host.ctx, ratings->user_weight);
+	host.release(host.ctx, ratings->item_start);
+	host.release(host.ctx, ratings->item_user);
+	host.release(host.ctx, ratings->item_value);
+	host.release(host.ctx, ratings->item_weight);
+}
+
+/*
+ * Mostly what is to a user's taste, in weights from 1 to 3, some pairs twice; every fifth is held out, if asked
+ * for. The last user and item have nothing.
+ */
+static FmRatings
+plant(FmTriples *held_out)
+{
+	FmTriples triples = new_triples(USERS * ITEMS);
+	FmRatings ratings;
+
+	for (int u = 0; u < USERS - 1; u++)
+		for (int i = 0; i < ITEMS - 1; i++)
+		{
+			bool likes = u % TASTES == i % TASTES;
+
+			if (draw(100) >= (likes ? 40 : 3))
+				continue;
+			if (held_out != NULL && draw(5) == 0)
+				add(held_out, u, i, 1);
+			else
+				for (uint32_t n = 0; n <= draw(10) / 9; n++)
+					add(&triples, u, i, 1 + (float) draw(3));
+		}
+	fm_ratings_by_user(&triples, USERS, ITEMS, &host, &ratings);
+	free_triples(&triples);
+	fm_ratings_complete(&ratings, &host);
+	return ratings;
+}
+
+/* ---- The normal equations ---- */
+
+static double
+total_weight(const FmRatings *ratings)
+{
+	double sum = 0;
+
+	for (int64_t r = 0; r < ratings->num_ratings; r++)
+		sum += ratings->user_weight[r];
+	return sum;
+}
+
+static FmProblem
+new_problem(const FmRatings *r)
+{
+	return (FmProblem){
+		.host = &host,
+		.kernel = fm_block_kernels()[0],
+		.task = FM_TASK_RANKING,
+		.side = {{r->num_users, r->user_start, r->user_item, r->user_value, r->user_weight},
+				 {r->num_items, r->item_start, r->item_user, r->item_value, r->item_weight}},
+		.num_ratings = r->num_ratings,
+		.total_weight = total_weight(r),
+		.num_rated = {USERS - 1, ITEMS - 1},
+		.deviation = 1,
+		.iterations = 7,
+		.init_stdev = 0.1f,
+		.l2_reg_w = L2_REG_W,
+		.l2_reg_v = L2_REG_V,
+		.unobserved_weight = UNOBSERVED,
+		.seed = 5,
+	};
+}
+
+/* θ = (v, w) of both sides, in double. */
+typedef struct Thetas
+{
+	const FmProblem *problem;
+	double user[USERS][RANK + 1];
+	double item[ITEMS][RANK + 1];
+} Thetas;
+
+/* FmSampleSink */
+static void
+keep_thetas(void *ctx, const FmSample *sample)
+{
+	Thetas *thetas = ctx;
+	const float *user_rows = sample->rows[0], *item_rows = sample->rows[1];
+	int stride = fm_block_stride(thetas->problem->kernel, RANK);
+
+	for (int u = 0; u < USERS; u++)
+		for (int f = 0; f <= RANK; f++)
+			thetas->user[u][f] = f < RANK ? user_rows[u * stride + f]
+										  : -user_rows[u * stride + RANK + 1];
+	for (int i = 0; i < ITEMS; i++)
+		for (int f = 0; f <= RANK; f++)
+			thetas->item[i][f] = f < RANK ? item_rows[i * stride + f]
+										  : -item_rows[i * stride + RANK + 1];
+}
+
+/* Add weight × (target - ŷ) z, minus the gradient of half a squared error in the item's θ. */
+static void
+add_pair(const Thetas *thetas, int user, int item, double target, double weight, double *gradient)
+{
+	const double *u = thetas->user[user], *i = thetas->item[item];
+	double error = target - u[RANK] - i[RANK];
+
+	for (int f = 0; f < RANK; f++)
+		error -= u[f] * i[f];
+	for (int f = 0; f <= RANK; f++)
+		gradient[f] += weight * error * (f < RANK ? u[f] : 1);
+}
+
+/* The largest derivative of the objective in ials.c, by the items, which were solved last. */
+static double
+largest_gradient(const Thetas *thetas, const FmRatings *ratings)
+{
+	double n = thetas->problem->total_weight, largest = 0, all = UNOBSERVED * (USERS - 1);
+	double unit = sqrt(n / (USERS - 1)) + sqrt(n / (ITEMS - 1));
+
+	for (int i = 0; i < ITEMS - 1; i++)
+	{
+		double gradient[RANK + 1] = {0}, weight = 0, root;
+
+		for (int u = 0; u < USERS - 1; u++)
+			add_pair(thetas, u, i, 0, UNOBSERVED, gradient);
+		for (int64_t r = ratings->item_start[i]; r < ratings->item_start[i + 1]; r++)
+		{
+			add_pair(thetas, ratings->item_user[r], i, 1, ratings->item_weight[r], gradient);
+			weight += ratings->item_weight[r];
+		}
+		root = sqrt((weight + all) / (n / (ITEMS - 1) + all));
+		for (int f = 0; f <= RANK; f++)
+		{
+			gradient[f] -= unit * root * (f < RANK ? L2_REG_V : L2_REG_W) * thetas->item[i][f];
+			largest = fmax(largest, fabs(gradient[f]));
+		}
+	}
+	return largest;
+}
+
+static void
+test_equations(void)
+{
+	FmRatings ratings = plant(NULL);
+	FmProblem problem = new_problem(&ratings);
+	Thetas *thetas = host.alloc(host.ctx, 1, sizeof(Thetas));
+	double largest, moved;
+
+	thetas->problem = &problem;
+	fm_ials(&problem, RANK, keep_thetas, thetas);
+	largest = largest_gradient(thetas, &ratings);
+	ok(largest < 1e-3, "items solve the normal equations over all pairs (%.1e)", largest);
+	thetas->item[5][2] += 0.01;
+	moved = largest_gradient(thetas, &ratings);
+	ok(moved > 100 * largest, "which would tell if they did not (%.1e)", moved);
+	for (int f = 0; f <= RANK; f++)
+		ok(thetas->item[ITEMS - 1][f] == 0 && thetas->user[USERS - 1][f] == 0,
+		   "whoever has nothing has no part %d", f);
+	host.release(host.ctx, thetas);
+	free_ratings(&ratings);
+}
+
+/* ---- What is learnt ---- */
+
+static void
+test_tastes(void)
+{
+	FmTriples held_out = new_triples(USERS * ITEMS);
+	FmRatings ratings = plant(&held_out);
+	FmSolverOptions options = {.task = FM_TASK_RANKING,
+							   .solver = FM_SOLVER_IALS,
+							   .num_factors = 4,
+							   .l2_reg_w = -1,
+							   .l2_reg_v = -1,
+							   .unobserved_weight = -1,
+							   .init_stdev = -1,
+							   .seed = 1};
+	FmRankingSums sums = {0};
+	FmParameters p;
+
+	fm_solve(&ratings, &options, &host, &p);
+	fm_rank_held_out(&p, &ratings, &held_out, 10, &host, &sums);
+	/* who knows the tastes still cannot tell which of some twenty likely items come, nor the unlikely ones */
+	ok(sums.auc / sums.auc_users > 0.78, "tastes are found: AUC %.3f", sums.auc / sums.auc_users);
+	ok(sums.precision / sums.users > 0.1, "precision %.3f", sums.precision / sums.users);
+	host.release(host.ctx, p.user_w);
+	host.release(host.ctx, p.user_v);
+	host.release(host.ctx, p.item_w);
+	host.release(host.ctx, p.item_v);
+	free_triples(&held_out);
+	free_ratings(&ratings);
+}
+
+/* ---- Ranks ---- */
+
+typedef struct Ranked
+{
+	float score;
+	int32_t item;
+} Ranked;
+
+static int
+compare_ranked(const void *a, const void *b)
+{
+	const Ranked *x = a, *y = b;
+
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	return x->item < y->item ? -1 : 1;
+}
+
+/* One random case: few different scores, so many ties. */
+static bool
+check_ranks(int num_items)
+{
+	float scores[ITEMS];
+	bool is_relevant[ITEMS] = {false};
+	uint64_t excluded[ITEMS / 64 + 1] = {0};
+	int32_t relevant[ITEMS];
+	int64_t above[ITEMS], others, rank = 0, at = 0;
+	int num_relevant = 0, eligible = 0;
+	Ranked list[ITEMS];
+
+	for (int i = 0; i < num_items; i++)
+	{
+		scores[i] = (float) draw(8);
+		if (draw(4) == 0)
+			excluded[i / 64] |= UINT64_C(1) << (i % 64);
+		else if (draw(3) == 0 || num_relevant == 0)
+		{
+			is_relevant[i] = true;
+			relevant[num_relevant++] = i;
+		}
+		if (!(excluded[i / 64] >> (i % 64) & 1))
+			list[eligible++] = (Ranked){scores[i], i};
+	}
+	if (num_relevant == 0)
+		return true;
+	qsort(list, eligible, sizeof(Ranked), compare_ranked);
+	others = fm_rank_relevant(scores, num_items, excluded, relevant, num_relevant, above);
+	if (others != eligible - num_relevant)
+		return false;
+	for (int r = 0; r < eligible; r++)
+		if (!is_relevant[list[r].item])
+			rank++;
+		else if (relevant[at] != list[r].item || above[at++] != rank)
+			return false;
+	return at == num_relevant;
+}
+
+static void
+test_ranks(void)
+{
+	bool right = true;
+
+	for (int i = 0; i < 2000 && right; i++)
+		right = check_ranks(1 + (int) draw(ITEMS));
+	ok(right, "2000 random lists: every relevant item is where a sorted list has it");
+	ok(fm_ranking_auc((int64_t[]){0, 2}, 2, 4) == 0.75, "area under the curve");
+}
+
+int
+main(void)
+{
+	host = test_host(&interrupt_checks);
+	test_equations();
+	test_tastes();
+	test_ranks();
+	printf("1..%d\n", tests);
+	return failures > 0;
+}
