@@ -63,6 +63,7 @@ typedef struct Search
 	const uint64_t *excluded;
 	int32_t num_pending;
 	int32_t most_pending;
+	bool seeded;
 	FmScreenQuery query __attribute__((aligned(64))); /* with the threshold */
 	float lower[MOST_LOWER]; /* the best lower bounds, in descending order */
 	Survivor pending[MOST_PENDING + LANES];
@@ -240,6 +241,7 @@ begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float
 	search->best = (FmBest){hits, 0, x < matrix->num_items ? x : matrix->num_items};
 	search->excluded = excluded;
 	search->num_pending = 0;
+	search->seeded = false;
 	search->most_pending = search->best.wanted <= MOST_LOWER ? MOST_PENDING : FEW_PENDING;
 	for (int i = 0; i < MOST_LOWER; i++)
 		search->lower[i] = -INFINITY;
@@ -254,6 +256,44 @@ fetch_pending(const FmScanMatrix *matrix, Search *search)
 	sift_pending(search);
 	for (int32_t i = 0; i < search->num_pending; i++)
 		prefetch_row(matrix, fm_scan_items(matrix)[search->pending[i].place]);
+}
+
+/*
+ * Items that may be among the best, as a start: when as many as are wanted are eligible and distinct,
+ * the worst of their scores is a threshold. They are met again in the scan, as any other.
+ */
+static void
+use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
+{
+	int32_t items[MOST_LOWER];
+	int32_t wanted = search->best.wanted;
+	double least = INFINITY;
+
+	if (wanted > MOST_LOWER)
+		return;
+	for (int32_t i = 0; i < wanted; i++)
+	{
+		if (seeds[i] < 0 || seeds[i] >= matrix->num_items ||
+			(search->excluded != NULL && is_in(search->excluded, seeds[i])))
+			return;
+		for (int32_t j = 0; j < i; j++)
+			if (items[j] == seeds[i])
+				return;
+		items[i] = seeds[i];
+	}
+	for (int32_t i = 0; i < wanted; i += SCORES_AT_ONCE)
+	{
+		double scores[SCORES_AT_ONCE];
+		int32_t some[SCORES_AT_ONCE];
+
+		for (int j = 0; j < SCORES_AT_ONCE; j++)
+			some[j] = items[i + j < wanted ? i + j : wanted - 1];
+		score_some(matrix, search->query.query, some, scores);
+		for (int j = 0; j < SCORES_AT_ONCE; j++)
+			least = scores[j] < least ? scores[j] : least;
+	}
+	fm_screen_raise_threshold(&search->query, least);
+	search->seeded = true;
 }
 
 static int32_t
@@ -316,7 +356,8 @@ search_blocks(const FmScanMatrix *matrix, int32_t from, int32_t to, FmScreenBloc
 
 /*
  * A tile at once; but its blocks one by one as long as a query has no threshold, and throughout the
- * first tile, where thresholds still rise so fast that it pays to use the newest.
+ * first tile, where thresholds still rise so fast that it pays to use the newest: unless there were
+ * seeds.
  */
 static void
 search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks, FmScreen *screen,
@@ -330,10 +371,10 @@ search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks,
 		screen->error[i] = fm_screen_error(&searches[i]->query, fm_scan_tiles(matrix) + t);
 	while (block < end)
 	{
-		int32_t to = t > 0 ? end : block + 1;
+		int32_t to = end;
 
 		for (int i = 0; i < count; i++)
-			if (searches[i]->query.threshold == -INFINITY)
+			if (searches[i]->query.threshold == -INFINITY || (t == 0 && !searches[i]->seeded))
 				to = block + 1;
 		search_blocks(matrix, block, to, screen_blocks, screen, searches, count);
 		block = to;
@@ -409,8 +450,8 @@ search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *
 
 void
 fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t num_queries,
-					int32_t x, const uint64_t *const *excluded, const FmHost *host, FmHit *hits,
-					int32_t *counts)
+					int32_t x, const uint64_t *const *excluded, const int32_t *seeds,
+					const FmHost *host, FmHit *hits, int32_t *counts)
 {
 	const FmScanKernel *kernel = fm_scan_kernel();
 	size_t room = x < 0 ? 0 : x < matrix->num_items ? x : matrix->num_items;
@@ -431,6 +472,8 @@ fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t nu
 			begin_search(matrix, kernel, queries + q * (matrix->num_factors + 1), (int32_t) room,
 						 excluded != NULL ? excluded[q] : NULL, hits + q * room,
 						 &batch->searches[i]);
+			if (seeds != NULL && room > 0)
+				use_seeds(matrix, seeds + q * room, &batch->searches[i]);
 		}
 		for (int32_t t = 0; t < matrix->num_tiles && room > 0; t++)
 		{
