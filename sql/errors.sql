@@ -55,8 +55,14 @@ SELECT try($$SELECT * FROM fm_item_vectors('nosuch')$$);
 SELECT try($$SELECT fm_drop('nosuch')$$);
 SELECT try($$CALL fm_refresh('nosuch')$$);
 SELECT try($$SELECT fm_train('nosuch')$$);
+SELECT try($$SELECT fm_fold_in('nosuch')$$);
+SELECT try($$SELECT fm_fold_in(NULL)$$);
 SELECT try($$SELECT fm_train('')$$);
 SELECT try($$SELECT fm_train(repeat('m', 53), ratings => 'ratings')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1}'::bigint[], '{5}', 3, 'nosuch')$$);
+SELECT try($$SELECT * FROM fm_similar_items(1, 3, 'nosuch')$$);
+SELECT try($$SELECT * FROM fm_top_users('1'::text, 3, 'nosuch')$$);
+SELECT try($$SELECT * FROM fm_explain(1, 1, 'nosuch')$$);
 SET fmtopx.model = 'nosuch';
 SELECT try($$SELECT * FROM fm_top_x(1, 3)$$);
 RESET fmtopx.model;
@@ -321,6 +327,38 @@ SELECT count(*) FROM fm_top_x(1, 3, 'good', candidates => '{9223372036854775807,
 SELECT fm_predict(9223372036854775807, 9223372036854775807, 'good') BETWEEN 1 AND 5;
 SELECT try($$SELECT * FROM fm_top_x('9223372036854775807'::text, 3, 'good')$$);
 
+-- Baskets that say too little or too much.
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], NULL, 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for(NULL::bigint[], '{5}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,NULL}'::bigint[], '{5,1}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,NULL}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,NaN}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,Infinity}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,3e38}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,x}'::text[], '{5,1}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,1}', NULL, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,1}', -1, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,1}', 3, 'good', exclude_seen => NULL)$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,1}', 3, 'good', context => '{"device": "phone"}')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,9223372036854775807}'::bigint[], '{5,1}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{}'::text[], x => 3, model => 'good')$$);
+BEGIN;
+CREATE VIEW yesno AS SELECT user_id, item_id, rating > 2 AS yes FROM ratings;
+SELECT version FROM fm_train('yesno', 'yesno', rating_column => 'yes', task => 'classification', num_factors => 2, iterations => 5);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{1,0.5}', 3, 'yesno')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], x => 3, model => 'yesno')$$);
+SELECT version FROM fm_train('there', 'ratings', task => 'ranking', num_factors => 2, iterations => 5);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{1,1}', 3, 'there')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], x => 3, model => 'there')$$);
+ROLLBACK;
+SELECT try($$SELECT * FROM fm_similar_items(1, NULL, 'good')$$);
+SELECT try($$SELECT * FROM fm_similar_items(1, -1, 'good')$$);
+SELECT try($$SELECT * FROM fm_similar_items('x', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_users(1, -1, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_users('x'::text, 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_explain('x', '1', 'good')$$);
+
 -- Targets that cannot be written.
 CREATE TABLE other (user_id int, rank int, item_id int);
 CREATE TABLE typed (user_id bigint, rank int, item_id int, score real);
@@ -354,6 +392,7 @@ ALTER TABLE ratings ALTER item_id TYPE text;
 SELECT fm_top_x(1, 3, 'good');
 SELECT fm_top_x_all(3, 'good');
 SELECT fm_train('good');
+SELECT fm_fold_in('good');
 SELECT count(*) FROM fm_top_x(1, 3, 'good', exclude_seen => false);
 ALTER TABLE ratings ALTER item_id TYPE int USING item_id::int;
 SELECT try('SELECT 1');
@@ -388,6 +427,7 @@ SELECT false AS seen, l.* FROM
 SELECT try($$SELECT fm_top_x(1, 3, 'good')$$);
 SELECT try($$SELECT fm_top_x_all(3, 'good')$$);
 SELECT try($$SELECT fm_train('good')$$);
+SELECT try($$SELECT fm_fold_in('good')$$);
 SELECT try($$SELECT fm_write_top_x('lists', 3, 'good', false)$$);
 SELECT count(*) FROM lists;
 \set VERBOSITY sqlstate

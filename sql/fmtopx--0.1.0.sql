@@ -79,21 +79,51 @@ CREATE TABLE fm_target (
 );
 COMMENT ON TABLE fm_target IS 'fmtopx: the tables that fm_write_top_x wrote and fm_refresh keeps fresh';
 
+-- Regression and classification are the better the less their metric, a ranking the more.
+CREATE TABLE fm_trial (
+    model             text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
+    trial             integer NOT NULL,
+    key               text NOT NULL,
+    started_at        timestamptz NOT NULL,
+    finished_at       timestamptz NOT NULL,
+    task              text NOT NULL,
+    solver            text NOT NULL,
+    num_factors       integer NOT NULL,
+    l2_reg_w          real,
+    l2_reg_v          real,
+    unobserved_weight real,
+    validation_size   real NOT NULL,
+    time_column       name,
+    metric            text NOT NULL,
+    value             double precision,
+    metrics           jsonb,
+    users             bigint,
+    items             bigint,
+    ratings           bigint,
+    message           text,
+    PRIMARY KEY (model, trial)
+);
+COMMENT ON TABLE fm_trial IS 'fmtopx: what fm_tune has tried (read fm_trials instead)';
+
 SELECT pg_catalog.pg_extension_config_dump('fm_model', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_run', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_target', '');
+SELECT pg_catalog.pg_extension_config_dump('fm_trial', '');
 
 -- Who may read a model's tables may know of it.
 ALTER TABLE fm_model ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_run ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_target ENABLE ROW LEVEL SECURITY;
+ALTER TABLE fm_trial ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON fm_model FOR SELECT
     USING (has_table_privilege(version_table::oid, 'SELECT'));
 CREATE POLICY readable ON fm_run FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_run.model));
 CREATE POLICY readable ON fm_target FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_target.model));
-GRANT SELECT ON fm_model, fm_run, fm_target TO PUBLIC;
+CREATE POLICY readable ON fm_trial FOR SELECT
+    USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_trial.model));
+GRANT SELECT ON fm_model, fm_run, fm_target, fm_trial TO PUBLIC;
 
 CREATE FUNCTION fm_served_version(version_table regclass) RETURNS integer
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
@@ -131,6 +161,16 @@ CREATE VIEW fm_runs WITH (security_barrier) AS
     WHERE has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_runs IS
     'the last 1000 trainings of each model you may read: sizes, settings, metrics in the units of the rating, outcome';
+
+CREATE VIEW fm_trials WITH (security_barrier) AS
+    SELECT t.model, t.trial, t.started_at, t.finished_at - t.started_at AS duration, t.task, t.solver,
+           t.num_factors, t.l2_reg_w, t.l2_reg_v, t.unobserved_weight, t.validation_size, t.time_column,
+           t.metric, t.value, t.metrics, t.message
+    FROM fm_trial t
+    JOIN fm_model m ON m.model = t.model
+    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+COMMENT ON VIEW fm_trials IS
+    'what fm_tune has tried for each model you may read, and what came of it on ratings held out; options that are NULL were at their default';
 
 -- Whether all is well, a row a model. What was trained on is compared with the statistics of the ratings table:
 -- for a view or a foreign table, ratings_since is NULL.
@@ -317,6 +357,21 @@ AS 'MODULE_PATHNAME', 'fm_refresh';
 COMMENT ON PROCEDURE fm_refresh(text, text) IS
 'Retrains a model as it was defined, publishes the new version, then deletes the rows of versions that are not kept in small steps, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). While it computes it holds no snapshot, so it does not hold back vacuum. A version that fm_set''s max_worse refuses is not published. on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place; a table of lists that belongs to another role than the model''s owner only gives a warning. Needs the model''s owner.';
 
+CREATE PROCEDURE fm_tune(model text, validation_size real DEFAULT 0.1, time_column name DEFAULT NULL,
+                         trials integer DEFAULT 20, fresh boolean DEFAULT false)
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fm_tune';
+
+COMMENT ON PROCEDURE fm_tune(text, real, name, integer, boolean) IS
+'Looks for options that train a better model: num_factors, and where the solver has them l2_reg_v, l2_reg_w and unobserved_weight. Each trial is a training as the model is defined, but for those, on all ratings but a share validation_size: the latest by time_column, or without one some drawn at random; the metric (rmse, log_loss, or ndcg_at_10) is of those held out. One option at a time is made larger or smaller for as long as that helps (Hooke and Jeeves 1961), for at most so many trials. Commits after each (unless called inside a transaction block), so that fm_trials shows them, and a search that was cancelled goes on from there when called again; fresh forgets earlier trials. Stores no version and changes nothing that is served: ends with a notice that says what to tell fm_train. Needs the model''s owner.';
+
+CREATE FUNCTION fm_fold_in(model text) RETURNS fm_runs
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_fold_in';
+
+COMMENT ON FUNCTION fm_fold_in(text) IS
+'Takes what has been rated since into the model without a training, and publishes the result as a new version: the vectors of users whose ratings have changed, and of users and items that are new, are solved from their ratings; all others stay as they are, also where the ratings have gone. Returns the run as it stands in fm_runs, with solver fold-in and a message that counts them; when nothing has changed, there is a notice, no new version, and the run of the version being served. Tables of lists are left as they are. Waits for a training of the model. Needs the model''s owner.';
+
 CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_set';
@@ -398,9 +453,40 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_suppor
 AS 'MODULE_PATHNAME', 'fm_top_x_text';
 
 COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb) IS
-'The x best items for a user, best first, ties by item id: exactly those of a scan of all items in double precision. score is what fm_predict says before clipping, in the units of the rating, or the probability of yes. exclude_seen leaves out what the ratings relation holds for the user now; candidates, when given, are the only items considered; exclude names items never to show. Fewer rows where fewer items are eligible. For a user the model does not know, the items by their bias. An error when the model''s ids are not integers: use the overload for text.';
+'The x best items for a user, best first, ties by item id: exactly those of a scan of all items in double precision. score is what fm_predict says before clipping, in the units of the rating, or the probability of yes. exclude_seen leaves out what the ratings relation holds for the user now; candidates, when given, are the only items considered; exclude names items never to show. Fewer rows where fewer items are eligible. For a user the model does not know but the ratings relation does, the same from what it holds for him now (his vector is solved from it, starting from his features if the model knows these, all items being as they are); for others, the items by their bias. An error when the model''s ids are not integers: use the overload for text.';
 COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb) IS
 'As fm_top_x(bigint, ...), for ids of any type, given and returned in their text form.';
+
+CREATE FUNCTION fm_top_x_for(
+    items        bigint[],
+    ratings      real[]   DEFAULT NULL,
+    x            integer  DEFAULT 10,
+    model        text     DEFAULT NULL,
+    exclude_seen boolean  DEFAULT true,
+    candidates   bigint[] DEFAULT NULL,
+    exclude      bigint[] DEFAULT NULL,
+    context      jsonb    DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id bigint, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
+AS 'MODULE_PATHNAME', 'fm_top_x_for_bigint';
+
+CREATE FUNCTION fm_top_x_for(
+    items        text[],
+    ratings      real[]   DEFAULT NULL,
+    x            integer  DEFAULT 10,
+    model        text     DEFAULT NULL,
+    exclude_seen boolean  DEFAULT true,
+    candidates   text[]   DEFAULT NULL,
+    exclude      text[]   DEFAULT NULL,
+    context      jsonb    DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id text, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
+AS 'MODULE_PATHNAME', 'fm_top_x_for_text';
+
+COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigint[], bigint[], jsonb) IS
+'The x best items for somebody who is in no table but has rated these items so: what fm_top_x says for a user who is new to the model and has the same ratings. In a classification, ratings NULL means a yes to each item; in a ranking they must be NULL. exclude_seen leaves these items out; candidates and exclude as for fm_top_x. Items that the model does not know contribute nothing; of an empty basket it says the items by their bias. An error for a NULL in either array, for another number of ratings than of items, and for a rating that is not finite or, in a classification, neither label.';
+COMMENT ON FUNCTION fm_top_x_for(text[], real[], integer, text, boolean, text[], text[], jsonb) IS
+'As fm_top_x_for(bigint[], ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_top_x_all(
     x            integer DEFAULT 10,
@@ -440,9 +526,54 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
 AS 'MODULE_PATHNAME', 'fm_predict_text';
 
 COMMENT ON FUNCTION fm_predict(bigint, bigint, text, jsonb) IS
-'The rating the model expects of the user for the item, clipped to the range of the ratings it was trained on, or the probability of yes. What the model does not know contributes nothing. NULL for a NULL user or item.';
+'The rating the model expects of the user for the item, clipped to the range of the ratings it was trained on, or the probability of yes. A user whom only the ratings relation knows is fitted to what it holds for him now. What is not known contributes nothing. NULL for a NULL user or item.';
 COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
 'As fm_predict(bigint, ...), for ids of any type, given in their text form.';
+
+CREATE FUNCTION fm_similar_items(item_id bigint, x integer DEFAULT 10, model text DEFAULT NULL)
+RETURNS TABLE (rank integer, item_id bigint, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
+AS 'MODULE_PATHNAME', 'fm_similar_items_bigint';
+
+CREATE FUNCTION fm_similar_items(item_id text, x integer DEFAULT 10, model text DEFAULT NULL)
+RETURNS TABLE (rank integer, item_id text, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
+AS 'MODULE_PATHNAME', 'fm_similar_items_text';
+
+COMMENT ON FUNCTION fm_similar_items(bigint, integer, text) IS
+'The x items most like an item, most alike first, ties by item id: score is the cosine of their vectors (v, without the bias), from -1 to 1, and 0 where a vector is all zero. The item itself is not among them. Exact. No rows for an item that the model does not know.';
+COMMENT ON FUNCTION fm_similar_items(text, integer, text) IS
+'As fm_similar_items(bigint, ...), for ids of any type, given and returned in their text form.';
+
+CREATE FUNCTION fm_top_users(item_id bigint, x integer DEFAULT 10, model text DEFAULT NULL)
+RETURNS TABLE (rank integer, user_id bigint, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10 SUPPORT fm_top_x_support
+AS 'MODULE_PATHNAME', 'fm_top_users_bigint';
+
+CREATE FUNCTION fm_top_users(item_id text, x integer DEFAULT 10, model text DEFAULT NULL)
+RETURNS TABLE (rank integer, user_id text, score real)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10 SUPPORT fm_top_x_support
+AS 'MODULE_PATHNAME', 'fm_top_users_text';
+
+COMMENT ON FUNCTION fm_top_users(bigint, integer, text) IS
+'The x users of the model who would like an item best, best first, ties by user id, whether they have rated it or not. score is that of fm_top_x. Exact; reads the whole user table. No rows for an item that the model does not know.';
+COMMENT ON FUNCTION fm_top_users(text, integer, text) IS
+'As fm_top_users(bigint, ...), for ids of any type, given and returned in their text form.';
+
+CREATE FUNCTION fm_explain(user_id bigint, item_id bigint, model text DEFAULT NULL)
+RETURNS TABLE (term text, contribution double precision)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 4
+AS 'MODULE_PATHNAME', 'fm_explain_bigint';
+
+CREATE FUNCTION fm_explain(user_id text, item_id text, model text DEFAULT NULL)
+RETURNS TABLE (term text, contribution double precision)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 4
+AS 'MODULE_PATHNAME', 'fm_explain_text';
+
+COMMENT ON FUNCTION fm_explain(bigint, bigint, text) IS
+'Why a user gets the score that he gets for an item: its terms, which sum to the score of fm_top_x. bias is the same for all, user and item are how much above it these are, "user x item" is how well the two go together. What is not known contributes 0. In a classification the sum is a probit: the probability is its place in the standard normal distribution.';
+COMMENT ON FUNCTION fm_explain(text, text, text) IS
+'As fm_explain(bigint, ...), for ids of any type, given in their text form.';
 
 CREATE FUNCTION fm_evaluate(
     ratings    regclass,

@@ -147,7 +147,47 @@ SET search_path = operate, public;
 SELECT fm_write_top_x('pg_temp.lists', 2, 'm');
 SELECT count(*) FROM fm_evaluate('passing', 'm');
 DROP VIEW kept;
-SELECT fm_drop('m');
+
+-- Attached: tables that are filled from elsewhere, here by hand.
+CREATE TABLE fm_copy_version (LIKE fm_m_version INCLUDING ALL);
+CREATE TABLE fm_copy_user (LIKE fm_m_user INCLUDING ALL);
+CREATE TABLE fm_copy_item (LIKE fm_m_item INCLUDING ALL);
+SELECT fm_attach('copy', NULL);
+CREATE TABLE fm_copy_matrix (LIKE fm_m_matrix INCLUDING ALL);
+SELECT fm_attach('copy', 'ratings', rating_column => NULL);
+SELECT fm_attach('copy', 'ratings', item_column => 'rating');
+SELECT fm_attach('copy', 'ratings', version_table => 'fm_m_version');
+SELECT fm_attach('m', 'ratings', version_table => 'fm_copy_version', user_table => 'fm_copy_user',
+                 item_table => 'fm_copy_item', matrix_table => 'fm_copy_matrix');
+SELECT fm_attach('copy', 'ratings', matrix_table => 'fm_copy_item');
+SELECT fm_attach('copy', 'ratings', matrix_table => 'lists');
+SELECT fm_attach('copy', 'ratings');
+SELECT fm_predict(1, 2, 'copy');
+INSERT INTO fm_copy_version TABLE fm_m_version;
+SELECT fm_predict(1, 2, 'copy');
+INSERT INTO fm_copy_user TABLE fm_m_user;
+INSERT INTO fm_copy_item TABLE fm_m_item;
+INSERT INTO fm_copy_matrix TABLE fm_m_matrix;
+SELECT count(*) AS differences FROM (
+    (TABLE lists EXCEPT SELECT md5(string_agg(t::text, ' ' ORDER BY t.user_id, t.rank)) FROM fm_top_x_all(5, 'copy') t)) d;
+SELECT c.active_version - m.active_version AS behind, c.attached, c.ratings, c.solver
+FROM fm_models m, fm_models c WHERE m.model = 'm' AND c.model = 'copy';
+
+-- The version activated last is served, in the transaction that brings it and after it, or is not, when rolled back.
+BEGIN;
+UPDATE fm_copy_version SET activation = activation + 10 WHERE version = (SELECT min(version) FROM fm_copy_version);
+SELECT active_version = (SELECT min(version) FROM fm_copy_version) AS oldest FROM fm_models WHERE model = 'copy';
+ROLLBACK;
+SELECT active_version = (SELECT min(version) FROM fm_copy_version) AS oldest FROM fm_models WHERE model = 'copy';
+SELECT fm_train('copy');
+CALL fm_refresh('copy');
+SELECT fm_set('copy', keep_versions => 1);
+SELECT fm_activate('copy', 1);
+SELECT fm_drop('copy');
+SELECT count(*) > 0 AS tables_stay FROM fm_copy_user;
+SELECT fm_attach('copy', NULL);
+SELECT count(*) FROM fm_top_x(1, 100, 'copy');
+SELECT fm_drop('m'), fm_drop('copy');
 SET client_min_messages = warning;
 DROP SCHEMA operate CASCADE;
 DROP ROLE fm_operate_reader;

@@ -1,15 +1,15 @@
 /*
  * The best x items for every user of a model; and fm_top_x_all, which returns them as a set.
  *
- * Users come from the user table and seen items from the ratings relation, both by cursor in the order
- * of the users' idx, and are merged on the way, in blocks of users that are scanned together. Memory: a
- * block, what the stream of seen items takes (serve.h), and one context per user, reset after his list is
- * handed over.
+ * Users come from the user table by cursor, in the order of their idx, and are scanned in blocks, together
+ * with what they have seen: by this process alone, or by a team of several (batch_team.c). Memory: a block
+ * or a few, what the seen items take (seen_all.c), and one context per user, reset after his list is handed
+ * over.
  */
 #include "batch.h"
 
+#include "batch_team.h"
 #include "catalog/pg_type.h"
-#include "host_pg.h"
 #include "realarray.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -17,8 +17,6 @@
 PG_FUNCTION_INFO_V1(fm_top_x_all);
 
 #define USERS_PER_FETCH 1000
-#define MAX_BLOCK_USERS 256
-#define BLOCK_SIZE (8 * 1024 * 1024) /* bytes, unless one user needs more */
 
 struct FmUserWalk
 {
@@ -52,13 +50,15 @@ fm_users_open(const FmServing *serving)
 	Datum values[] = {Int32GetDatum(loaded->version)};
 	char *sql = psprintf("SELECT idx, user_id, w, v FROM %s WHERE version = $1 ORDER BY idx",
 						 fm_relation_sql(serving->model.user_table));
+	int guc_nest_level = fm_sort_like_maintenance();
 
 	walk->loaded = loaded;
 	walk->user.vector.query = palloc0((loaded->num_factors + 1) * sizeof(float));
 	walk->user.vector.query[loaded->num_factors] = 1;
 	walk->cursor = SPI_cursor_open_with_args(NULL, sql, 1, types, values, NULL, serving->read_only,
 											 0);
-	fetch_users(walk);
+	fetch_users(walk); /* which sorts */
+	AtEOXact_GUC(false, guc_nest_level);
 	return walk;
 }
 
@@ -91,114 +91,104 @@ fm_users_close(FmUserWalk *walk)
 	SPI_cursor_close(walk->cursor);
 }
 
-/*
- * A block of users on its way through the scan: their vectors and seen items, then their hits. Arrays are
- * flat, an entry a user.
- */
-typedef struct UserBlock
+FmBlockUsers *
+fm_block_users_create(const FmServing *serving, const FmBlockShape *shape, MemoryContext context)
 {
-	int32 max_users;
-	int32 count;
-	MemoryContext ids; /* of by-reference ids */
-	FmBatchUser *users;
-	float *queries;
-	uint64 *sets; /* NULL: nothing is excluded */
-	const uint64 **excluded;
-	FmHit *hits;
-	int32 *counts;
-} UserBlock;
+	FmBlockUsers *users = MemoryContextAllocZero(context, sizeof(FmBlockUsers));
 
-static Size
-set_words(const FmLoaded *loaded)
-{
-	return loaded->num_items / 64 + 1;
+	users->id_type = &serving->loaded->user_type;
+	users->ids = AllocSetContextCreate(context, "fmtopx ids of a block", ALLOCSET_DEFAULT_SIZES);
+	users->users = MemoryContextAlloc(context, shape->max_users * sizeof(FmBatchUser));
+	return users;
 }
 
-static UserBlock *
-create_block(const FmLoaded *loaded, int32 length, bool exclude_seen)
+static void
+fill_seeds(int32 *seeds, int32 length, const FmBatchUser *user, const FmListReceiver *receiver)
 {
-	Size query = (loaded->num_factors + 1) * sizeof(float);
-	Size set = exclude_seen ? set_words(loaded) * sizeof(uint64) : 0;
-	Size per_user = query + set + (Size) length * sizeof(FmHit);
-	MemoryContext context = CurrentMemoryContext;
-	UserBlock *block = palloc0(sizeof(UserBlock));
+	int32 count = 0;
+	const int32 *known = receiver->seeds == NULL ? NULL
+												 : receiver->seeds(receiver->state, user, &count);
 
-	block->max_users = Max(1, Min(MAX_BLOCK_USERS, BLOCK_SIZE / per_user));
-	block->ids = AllocSetContextCreate(context, "fmtopx ids of a block", ALLOCSET_DEFAULT_SIZES);
-	block->users = palloc(block->max_users * sizeof(FmBatchUser));
-	block->queries = MemoryContextAllocHuge(context, block->max_users * query);
-	block->counts = palloc(block->max_users * sizeof(int32));
-	block->excluded = palloc0(block->max_users * sizeof(uint64 *));
-	block->hits = MemoryContextAllocHuge(context,
-										 Max(1, (Size) block->max_users * length) * sizeof(FmHit));
-	if (exclude_seen)
-	{
-		block->sets = MemoryContextAllocHuge(context, block->max_users * set);
-		for (int32 i = 0; i < block->max_users; i++)
-			block->excluded[i] = block->sets + i * set_words(loaded);
-	}
-	return block;
+	for (int32 i = 0; i < length; i++)
+		seeds[i] = i < count ? known[i] : -1;
 }
 
-/* Take the next users, with what they have seen; false if there are none left. */
-static bool
-fill_block(UserBlock *block, const FmLoaded *loaded, FmUserWalk *walk, FmSeenStream *seen)
+bool
+fm_block_fill(const FmBlock *block, const FmBlockShape *shape, FmBlockUsers *users,
+			  FmUserWalk *walk, const FmListReceiver *receiver)
 {
-	Size length = loaded->num_factors + 1;
-	Size words = set_words(loaded);
+	Size length = shape->num_factors + 1;
 	const FmBatchUser *user;
+	int32 count = 0;
 
-	MemoryContextReset(block->ids);
-	if (seen != NULL)
-		memset(block->sets, 0, block->max_users * words * sizeof(uint64));
-	for (block->count = 0; block->count < block->max_users; block->count++)
+	MemoryContextReset(users->ids);
+	while (count < shape->max_users && (user = fm_users_next(walk)) != NULL)
 	{
-		int32 i = block->count;
+		FmBatchUser *kept = &users->users[count];
 
-		user = fm_users_next(walk);
-		if (user == NULL)
-			break;
-		block->users[i] = *user;
-		block->users[i].id = fm_id_copy(&loaded->user_type, user->id, block->ids);
-		block->users[i].vector.query = block->queries + i * length;
-		memcpy(block->users[i].vector.query, user->vector.query, length * sizeof(float));
-		if (seen != NULL)
-			fm_seen_add_next(seen, user->idx, block->sets + i * words);
+		*kept = *user;
+		kept->id = fm_id_copy(users->id_type, user->id, users->ids);
+		kept->vector.query = block->queries + count * length;
+		memcpy(kept->vector.query, user->vector.query, length * sizeof(float));
+		fill_seeds(block->seeds + (Size) count * shape->length, shape->length, user, receiver);
+		block->idx[count++] = user->idx;
 	}
-	return block->count > 0;
+	*block->count = count;
+	return count > 0;
 }
 
 void
-fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, FmListCallback callback,
-			   void *state)
+fm_block_hand_over(const FmBlock *block, const FmBlockShape *shape, const FmBlockUsers *users,
+				   const FmListReceiver *receiver, MemoryContext per_user)
+{
+	MemoryContext previous = MemoryContextSwitchTo(per_user);
+
+	for (int32 i = 0; i < *block->count; i++)
+	{
+		receiver->put(receiver->state, &users->users[i], block->hits + (Size) i * shape->length,
+					  block->counts[i]);
+		MemoryContextReset(per_user);
+	}
+	MemoryContextSwitchTo(previous);
+}
+
+/* One block after the other, in this process. */
+static void
+batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListReceiver *receiver)
 {
 	const FmLoaded *loaded = serving->loaded;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx batch",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext previous = MemoryContextSwitchTo(context);
+	MemoryContext context = CurrentMemoryContext;
 	MemoryContext per_user = AllocSetContextCreate(context, "fmtopx list of one user",
 												   ALLOCSET_DEFAULT_SIZES);
-	int32 length = Min(x, loaded->num_items);
-	UserBlock *block = create_block(loaded, length, exclude_seen);
+	FmBlockShape shape = fm_block_shape(loaded, x);
+	FmBlock block = fm_block_at(&shape, MemoryContextAllocHuge(context, fm_block_size(&shape)));
+	FmBlockUsers *users = fm_block_users_create(serving, &shape, context);
 	FmSeenStream *seen = exclude_seen ? fm_seen_open(serving) : NULL;
+	FmBlockScanner *scanner = fm_scanner_create(&shape, loaded->matrix, seen, context);
 	FmUserWalk *walk = fm_users_open(serving);
-	const FmHost *host = fm_pg_host(context);
 
-	while (fill_block(block, loaded, walk, seen))
+	while (fm_block_fill(&block, &shape, users, walk, receiver))
 	{
-		fm_scan_batch_top_x(loaded->matrix, block->queries, block->count, length, block->excluded,
-							host, block->hits, block->counts);
-		MemoryContextSwitchTo(per_user);
-		for (int32 i = 0; i < block->count; i++)
-		{
-			callback(state, &block->users[i], block->hits + (Size) i * length, block->counts[i]);
-			MemoryContextReset(per_user);
-		}
-		MemoryContextSwitchTo(context);
+		fm_scanner_run(scanner, &block);
+		fm_block_hand_over(&block, &shape, users, receiver, per_user);
 	}
 	fm_users_close(walk);
 	if (seen != NULL)
 		fm_seen_close(seen);
+}
+
+void
+fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, const FmListReceiver *receiver)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx batch",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	int workers;
+
+	exclude_seen = exclude_seen && fm_knows_seen(serving);
+	workers = fm_batch_workers(serving, exclude_seen);
+	if (workers == 0 || !fm_batch_in_parallel(serving, workers, x, exclude_seen, receiver))
+		batch_alone(serving, x, exclude_seen, receiver);
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
 }
@@ -246,7 +236,7 @@ fm_top_x_all(PG_FUNCTION_ARGS)
 	rows.item_texts = MemoryContextAllocHuge(CurrentMemoryContext, num_items * sizeof(Datum));
 	for (int32 item = 0; item < num_items; item++)
 		rows.item_texts[item] = fm_serve_item_out(&serving, item);
-	fm_batch_top_x(&serving, x, PG_GETARG_BOOL(2), put_text_rows, &rows);
+	fm_batch_top_x(&serving, x, PG_GETARG_BOOL(2), &(FmListReceiver){&rows, put_text_rows, NULL});
 	fm_serve_end(&serving);
 	return (Datum) 0;
 }

@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "batch_block.h"
 #include "serve.h"
 
 /* One user of the model, as a walk over all of them meets him. */
@@ -30,7 +31,37 @@ extern void fm_users_close(FmUserWalk *walk);
 typedef void (*FmListCallback)(void *state, const FmBatchUser *user, const FmHit *hits,
 							   int32 count);
 
+/* Items that are likely to be in a user's list, and how many; whatever they are, the list is right. */
+typedef const int32 *(*FmSeedCallback)(void *state, const FmBatchUser *user, int32 *count);
+
+typedef struct FmListReceiver
+{
+	void *state;
+	FmListCallback put;
+	FmSeedCallback seeds; /* or NULL; called for a user some time before `put` */
+} FmListReceiver;
+
+/* Who the users of a block are, for the process that reads them and hands over their lists. */
+typedef struct FmBlockUsers
+{
+	const FmIdType *id_type;
+	MemoryContext ids; /* of by-reference ids */
+	FmBatchUser *users;
+} FmBlockUsers;
+
+extern FmBlockUsers *fm_block_users_create(const FmServing *serving, const FmBlockShape *shape,
+										   MemoryContext context);
+
+/* Take the next users; false if there are none left. */
+extern bool fm_block_fill(const FmBlock *block, const FmBlockShape *shape, FmBlockUsers *users,
+						  FmUserWalk *walk, const FmListReceiver *receiver);
+
+extern void fm_block_hand_over(const FmBlock *block, const FmBlockShape *shape,
+							   const FmBlockUsers *users, const FmListReceiver *receiver,
+							   MemoryContext per_user);
+
+/* Every user's list, in the order of their idx. */
 extern void fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen,
-						   FmListCallback callback, void *state);
+						   const FmListReceiver *receiver);
 
 #endif

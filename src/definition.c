@@ -147,6 +147,7 @@ read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 	given->l2_reg_v = real_argument(fcinfo, ARG_L2_REG_V, "l2_reg_v");
 	given->unobserved_weight = real_argument(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight");
 	given->init_stdev = real_argument(fcinfo, ARG_INIT_STDEV, "init_stdev");
+	given->time_column = NULL;
 	given->test_size = share_argument(fcinfo, ARG_TEST_SIZE, "test_size");
 	require(fcinfo, ARG_SEED, "seed");
 	given->seed = PG_GETARG_INT64(ARG_SEED);

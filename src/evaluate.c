@@ -312,22 +312,31 @@ score_known_users(Evaluation *evaluation, const FmHost *host)
 	fm_users_close(walk);
 }
 
-/* Users the model has not met get what fm_top_x and fm_predict give them. */
+/*
+ * Users the model has not met are folded in as fm_top_x and fm_predict do, but not from the rows being evaluated,
+ * which would tell what is to be guessed.
+ */
 static void
 score_unknown_users(Evaluation *evaluation, const FmHost *host)
 {
 	const FmServing *serving = &evaluation->serving;
-	FmUserVector nobody = fm_serve_user(serving, false, (Datum) 0);
+	const FmRatings *rows = &evaluation->by_user;
 
 	for (int32 user = 0; user < fm_idmap_count(evaluation->reading->users); user++)
 	{
+		Datum id = fm_idmap_id(evaluation->reading->users, user);
+		FmUserVector vector;
+
 		CHECK_FOR_INTERRUPTS();
 		if (evaluation->done[user])
 			continue;
 		clear_excluded(evaluation);
-		fm_add_seen_items(serving, fm_idmap_id(evaluation->reading->users, user),
-						  evaluation->excluded);
-		score_user(evaluation, user, &nobody, host);
+		fm_add_items(evaluation->excluded, rows->user_item + rows->user_start[user],
+					 (int32) (rows->user_start[user + 1] - rows->user_start[user]));
+		vector = fm_serve_new_user(serving, NULL, id, evaluation->excluded);
+		clear_excluded(evaluation);
+		fm_add_seen_items(serving, id, evaluation->excluded);
+		score_user(evaluation, user, &vector, host);
 	}
 }
 

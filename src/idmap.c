@@ -306,6 +306,12 @@ fm_idmap_id(const FmIdMap *map, int32 index)
 	return map->ids[index];
 }
 
+uint32
+fm_idmap_hash(const FmIdMap *map, int32 index)
+{
+	return hash_id((FmIdType *) &map->id_type, fm_idmap_id(map, index));
+}
+
 typedef struct FmSortedId
 {
 	int64 integer;

@@ -60,6 +60,9 @@ extern const FmIdType *fm_idmap_type(const FmIdMap *map);
 extern int32 fm_idmap_count(const FmIdMap *map);
 extern Datum fm_idmap_id(const FmIdMap *map, int32 index);
 
+/* The hash of an id: equal for equal ids, in every map. */
+extern uint32 fm_idmap_hash(const FmIdMap *map, int32 index);
+
 /*
  * The order of the ids: element r is the index of the id with rank r. Integers are ordered by value,
  * all else by the bytes of the text form, which no locale can change.

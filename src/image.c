@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "core/solver.h"
 #include "matrix.h"
+#include "realarray.h"
 #include "sql.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
@@ -28,7 +29,8 @@ typedef struct Reading
 	const FmIdType *item_type;
 	bool read_only;
 	FmImage head; /* what becomes the start of the image */
-	uint64 *ids;  /* by idx: integers, or Datums */
+	float *user_prior;
+	uint64 *ids; /* by idx: integers, or Datums */
 	Size value_bytes;
 } Reading;
 
@@ -41,18 +43,29 @@ corrupted(const FmModel *model, const char *problem)
 					errhint("Train the model again.")));
 }
 
+static Size
+prior_length(const FmImage *head)
+{
+	Size gram = head->is_ranking ? fm_all_pairs_length(head->num_factors) : 0;
+
+	return head->num_factors + 1 + fm_prior_root_length(head->num_factors) + gram;
+}
+
 static void
 read_version_row(Reading *reading)
 {
 	const FmModel *model = reading->model;
 	FmImage *head = &reading->head;
-	const Oid columns[] = {INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID, FLOAT8OID, TEXTOID, FLOAT8OID};
+	const Oid columns[] = {INT4OID,		   FLOAT8OID,	   FLOAT4OID, FLOAT4OID,
+						   FLOAT8OID,	   TEXTOID,		   FLOAT8OID, FLOAT8OID,
+						   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT8OID, FLOAT4ARRAYOID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
 	const char *task;
 
 	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
-							"score_variance FROM %s WHERE version = $1",
+							"score_variance, noise_variance, user_mean, user_root, "
+							"unobserved_weight, item_gram FROM %s WHERE version = $1",
 							fm_relation_sql(model->version_table)),
 				   1, types, values, NULL, reading->read_only);
 	fm_spi_expect(columns, lengthof(columns));
@@ -68,9 +81,24 @@ read_version_row(Reading *reading)
 	head->is_classification = fm_is_classification(task);
 	head->is_ranking = fm_is_ranking(task);
 	head->score_variance = DatumGetFloat8(fm_spi_value_not_null(0, 7));
+	head->noise_variance = DatumGetFloat8(fm_spi_value_not_null(0, 8));
 	if (head->num_factors < FM_MIN_FACTORS || head->num_factors > FM_MAX_FACTORS ||
-		!isfinite(head->b) || !isfinite(head->score_variance) || head->score_variance < 0)
+		!isfinite(head->b) || !isfinite(head->score_variance) || head->score_variance < 0 ||
+		!isfinite(head->noise_variance) || head->noise_variance <= 0)
 		corrupted(model, "its row in the version table is out of range");
+	reading->user_prior = palloc(prior_length(head) * sizeof(float));
+	fm_read_real_array(fm_spi_value_not_null(0, 9), head->num_factors + 1, "a version's user_mean",
+					   reading->user_prior);
+	fm_read_real_array(fm_spi_value_not_null(0, 10), (int) fm_prior_root_length(head->num_factors),
+					   "a version's user_root", reading->user_prior + head->num_factors + 1);
+	head->unobserved_weight = DatumGetFloat8(fm_spi_value_not_null(0, 11));
+	if (!isfinite(head->unobserved_weight) || head->unobserved_weight < 0)
+		corrupted(model, "its row in the version table is out of range");
+	if (head->is_ranking)
+		fm_read_real_array(fm_spi_value_not_null(0, 12),
+						   (int) fm_all_pairs_length(head->num_factors), "a version's item_gram",
+						   reading->user_prior + head->num_factors + 1 +
+							   fm_prior_root_length(head->num_factors));
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -227,6 +255,7 @@ lay_out(Reading *reading)
 	}
 	else if (!head->byval_ids)
 		head->values = extend(head, reading->value_bytes);
+	head->user_prior = extend(head, prior_length(head) * sizeof(float));
 	head->matrix = extend(head, matrix_size);
 }
 
@@ -334,6 +363,8 @@ fm_image_read(const FmModel *model, const FmIdType *user_type, const FmIdType *i
 	image = alloc(ctx, reading.head.size);
 	*image = reading.head;
 	fill_ids(&reading, image);
+	memcpy((char *) image + image->user_prior, reading.user_prior,
+		   prior_length(image) * sizeof(float));
 	read_matrix(&reading, (char *) image + image->matrix);
 	MemoryContextDelete(scratch);
 	return image;

@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "core/fold.h"
 #include "core/scan.h"
 #include "idmap.h"
 #include "model.h"
@@ -25,6 +26,9 @@ typedef struct FmImage
 	bool is_ranking;		/* scores are what ials makes of 1 and 0 */
 	double score_variance;	/* see fm_probability in core/solver.h */
 
+	double noise_variance;	  /* of a rating around its score, for folding in */
+	double unobserved_weight; /* of a ranking: that of any pair */
+
 	Oid user_type; /* of the ids when the image was made */
 	Oid item_type;
 	bool integer_ids;
@@ -40,7 +44,9 @@ typedef struct FmImage
 	int64 num_buckets;
 	int shift;
 	Size values; /* of ids by reference, each maximally aligned */
-	Size matrix; /* an FmScanMatrix, by idx */
+	Size
+		user_prior; /* an FmPrior of users: the floats of the mean, then those of the root, and of a ranking the gram of an FmAllPairs */
+	Size matrix;	/* an FmScanMatrix, by idx */
 } FmImage;
 
 /* To be had 64-byte aligned. */

@@ -1,16 +1,16 @@
 /*
  * Every user's list, on its way from the scan to a table.
  *
- * Eight bytes a row in memory, with a map from user ids for whoever wants to compare, as long as they fit
- * into maintenance_work_mem; else rows in a tuplestore, which spills to disk.
+ * Eight bytes a row in memory, as long as they fit into maintenance_work_mem; else rows in a tuplestore,
+ * which spills to disk.
  */
 #include "lists.h"
 
 #include "catalog/pg_type.h"
 #include "utils/memutils.h"
 
-static TupleDesc
-list_desc(const FmIdType *user_type, const FmIdType *item_type)
+TupleDesc
+fm_lists_desc(const FmIdType *user_type, const FmIdType *item_type)
 {
 	TupleDesc desc = CreateTemplateTupleDesc(4);
 
@@ -40,13 +40,15 @@ fm_lists_length(const FmLists *lists, int32 user)
 	return (int32) (lists->start[user + 1] - lists->start[user]);
 }
 
-/* Move all rows into a tuplestore; the arrays stay empty from now on. */
-static void
-spill(FmLists *lists)
+void
+fm_lists_spill(FmLists *lists)
 {
-	MemoryContext previous = MemoryContextSwitchTo(MemoryContextGetParent(lists->context));
+	MemoryContext previous;
 	bool nulls[4] = {false};
 
+	if (lists->store != NULL)
+		return;
+	previous = MemoryContextSwitchTo(MemoryContextGetParent(lists->context));
 	lists->store = tuplestore_begin_heap(true, false, maintenance_work_mem);
 	for (int32 user = 0; user < fm_idmap_count(lists->users); user++)
 		for (int32 rank = 1; rank <= fm_lists_length(lists, user); rank++)
@@ -110,7 +112,7 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 	lists->num_rows += count;
 	if (lists->store == NULL &&
 		MemoryContextMemAllocated(lists->context, true) / 1024 >= maintenance_work_mem)
-		spill(lists);
+		fm_lists_spill(lists);
 }
 
 FmLists *
@@ -121,7 +123,7 @@ fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen)
 	lists->loaded = serving->loaded;
 	lists->user_type = serving->loaded->user_type;
 	lists->item_type = serving->loaded->item_type;
-	lists->desc = list_desc(&lists->user_type, &lists->item_type);
+	lists->desc = fm_lists_desc(&lists->user_type, &lists->item_type);
 	lists->context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx lists",
 										   ALLOCSET_DEFAULT_SIZES);
 	lists->users = fm_idmap_create(&lists->user_type, lists->context);
@@ -129,9 +131,7 @@ fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen)
 	lists->start = MemoryContextAllocZero(lists->context, lists->start_capacity * sizeof(int64));
 	lists->item_capacity = 1024;
 	lists->items = MemoryContextAlloc(lists->context, lists->item_capacity * sizeof(FmListItem));
-	fm_batch_top_x(serving, x, exclude_seen, put_list, lists);
-	if (lists->users != NULL)
-		fm_idmap_seal(lists->users);
+	fm_batch_top_x(serving, x, exclude_seen, &(FmListReceiver){lists, put_list, NULL});
 	return lists;
 }
 

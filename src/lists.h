@@ -23,7 +23,7 @@ typedef struct FmLists
 	TupleDesc desc; /* user_id, rank, item_id, score, typed as the model's ids are */
 	int64 num_rows;
 
-	/* in memory: the list of users' index u is items[start[u]] up to items[start[u + 1]] */
+	/* in memory: the list of the users' index u is items[start[u]] up to items[start[u + 1]] */
 	FmIdMap *users;
 	int64 *start;
 	int64 start_capacity;
@@ -35,6 +35,12 @@ typedef struct FmLists
 
 /* Every user's list, in a context below the current one. While serving; its model must stay pinned. */
 extern FmLists *fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen);
+
+/* Move all rows to the tuplestore, if they are not there. */
+extern void fm_lists_spill(FmLists *lists);
+
+/* How rows of lists are typed. */
+extern TupleDesc fm_lists_desc(const FmIdType *user_type, const FmIdType *item_type);
 
 /* A row of a list; the ids are those of the lists. */
 extern void fm_lists_row(const FmLists *lists, int32 user, int32 rank, Datum values[4]);

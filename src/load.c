@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "parser/parse_type.h"
 #include "sql.h"
 #include "utils/builtins.h"
@@ -42,16 +43,23 @@ is_boolean_column(Oid relation, const char *column)
 	return getBaseType(get_atttype(relation, get_attnum(relation, column))) == BOOLOID;
 }
 
+static bool
+is_number_type(Oid type)
+{
+	char category;
+	bool preferred;
+
+	get_type_category_preferred(getBaseType(type), &category, &preferred);
+	return category == TYPCATEGORY_NUMERIC && getBaseType(type) != OIDOID;
+}
+
 static void
 check_number_column(Oid relation, const char *column, const char *option)
 {
 	AttrNumber number = fm_column_number(relation, column, option);
 	Oid type = get_atttype(relation, number);
-	char category;
-	bool preferred;
 
-	get_type_category_preferred(getBaseType(type), &category, &preferred);
-	if (category != TYPCATEGORY_NUMERIC || getBaseType(type) == OIDOID)
+	if (!is_number_type(type))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of relation \"%s\" is of type %s, not a number",
 							   column, get_rel_name(relation), format_type_be(type)),
@@ -92,6 +100,62 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
 	fm_check_context_columns(definition);
+	if (definition->time_column != NULL)
+		(void) fm_column_number(relation, definition->time_column, "time_column");
+}
+
+/* Whether a row is among the latest, as many as are to be held out; those of no known time are not. */
+static void
+append_is_late(StringInfo sql, const FmDefinition *definition)
+{
+	const char *column = quote_identifier(definition->time_column);
+
+	appendStringInfo(sql,
+					 ", coalesce(r.%s > (SELECT pg_catalog.percentile_disc(%.9g) WITHIN GROUP "
+					 "(ORDER BY %s) FROM %s), false)",
+					 column, 1 - (double) definition->test_size, column,
+					 fm_relation_sql(definition->ratings));
+}
+
+/* Whether a column is there, with numbers in it or, if they will do, booleans. */
+static bool
+has_numbers(Oid relation, const char *column, bool or_booleans)
+{
+	Oid type = get_atttype(relation, get_attnum(relation, column));
+
+	return OidIsValid(type) &&
+		   (is_number_type(type) || (or_booleans && getBaseType(type) == BOOLOID));
+}
+
+bool
+fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type)
+{
+	Oid relation = definition->ratings;
+
+	return get_rel_name(relation) != NULL &&
+		   get_atttype(relation, get_attnum(relation, definition->user_column)) == user_type &&
+		   get_atttype(relation, get_attnum(relation, definition->item_column)) == item_type &&
+		   (fm_is_ranking(definition->task) ||
+			has_numbers(relation, definition->rating_column,
+						fm_is_classification(definition->task))) &&
+		   (definition->weight_column == NULL ||
+			has_numbers(relation, definition->weight_column, false));
+}
+
+void
+fm_append_values(StringInfo sql, const FmDefinition *definition)
+{
+	if (fm_is_ranking(definition->task))
+		appendStringInfoString(sql, ", 1::pg_catalog.float8");
+	else
+		appendStringInfo(sql, ", r.%s%s::pg_catalog.float8",
+						 quote_identifier(definition->rating_column),
+						 is_boolean_column(definition->ratings, definition->rating_column)
+							 ? "::pg_catalog.int4"
+							 : "");
+	if (definition->weight_column != NULL)
+		appendStringInfo(sql, ", r.%s::pg_catalog.float8",
+						 quote_identifier(definition->weight_column));
 }
 
 static char *
@@ -100,23 +164,15 @@ ratings_query(const FmDefinition *definition)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s, %s, ", quote_identifier(definition->user_column),
+	appendStringInfo(&sql, "SELECT r.%s, r.%s", quote_identifier(definition->user_column),
 					 quote_identifier(definition->item_column));
-	if (fm_is_ranking(definition->task))
-		appendStringInfoString(&sql, "1::pg_catalog.float8");
-	else
-		appendStringInfo(&sql, "%s%s::pg_catalog.float8",
-						 quote_identifier(definition->rating_column),
-						 is_boolean_column(definition->ratings, definition->rating_column)
-							 ? "::pg_catalog.int4"
-							 : "");
-	if (definition->weight_column != NULL)
-		appendStringInfo(&sql, ", %s::pg_catalog.float8",
-						 quote_identifier(definition->weight_column));
+	fm_append_values(&sql, definition);
 	for (int c = 0; c < definition->num_context_columns; c++)
-		appendStringInfo(&sql, ", %s::pg_catalog.text",
+		appendStringInfo(&sql, ", r.%s::pg_catalog.text",
 						 quote_identifier(definition->context_columns[c]));
-	appendStringInfo(&sql, " FROM %s", fm_relation_sql(definition->ratings));
+	if (definition->time_column != NULL)
+		append_is_late(&sql, definition);
+	appendStringInfo(&sql, " FROM %s r", fm_relation_sql(definition->ratings));
 	return sql.data;
 }
 
@@ -146,6 +202,24 @@ check_weight(const FmDefinition *definition, double weight)
 					errhint("Filter such rows out with a view.")));
 }
 
+bool
+fm_take_values(const FmDefinition *definition, const Datum *values, const bool *nulls,
+			   double *rating, double *weight)
+{
+	*weight = 1;
+	if (definition->weight_column != NULL && !nulls[1])
+	{
+		*weight = DatumGetFloat8(values[1]);
+		check_weight(definition, *weight);
+	}
+	/* a weight that a real cannot tell from 0 is none */
+	if (nulls[0] || (definition->weight_column != NULL && nulls[1]) || (float) *weight == 0)
+		return false;
+	*rating = DatumGetFloat8(values[0]);
+	check_rating(definition, *rating);
+	return true;
+}
+
 FmReading *
 fm_reading_create(const FmIdType *user_type, const FmIdType *item_type,
 				  const FmDefinition *definition)
@@ -170,7 +244,8 @@ fm_reading_create(const FmIdType *user_type, const FmIdType *item_type,
 
 /* Append a triple, its ids interned. */
 static void
-add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight, int32 context)
+add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight, int32 context,
+		   bool is_late)
 {
 	FmTriples *triples = &reading->triples;
 
@@ -184,11 +259,15 @@ add_rating(FmReading *reading, Datum user, Datum item, double rating, double wei
 			triples->weight = repalloc_huge(triples->weight, reading->capacity * sizeof(float));
 		if (triples->context != NULL)
 			triples->context = repalloc_huge(triples->context, reading->capacity * sizeof(int32));
+		if (reading->is_late != NULL)
+			reading->is_late = repalloc_huge(reading->is_late, reading->capacity * sizeof(bool));
 	}
 	if (triples->weight != NULL)
 		triples->weight[triples->count] = (float) weight;
 	if (triples->context != NULL)
 		triples->context[triples->count] = context;
+	if (reading->is_late != NULL)
+		reading->is_late[triples->count] = is_late;
 	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
 	triples->item[triples->count] = fm_idmap_intern(reading->items, item);
 	triples->value[triples->count++] = (float) rating;
@@ -196,35 +275,24 @@ add_rating(FmReading *reading, Datum user, Datum item, double rating, double wei
 	reading->max = Max(reading->max, (float) rating);
 }
 
-/* What stands before the context columns: user, item, rating, and the weight if there is one. */
-static int
-count_own_columns(const FmDefinition *definition)
-{
-	return definition->weight_column == NULL ? 3 : 4;
-}
-
 /* Take in one row; false if it is to be skipped. */
 static bool
 read_row(const FmDefinition *definition, const Datum *values, const bool *nulls, FmReading *reading)
 {
-	int own = count_own_columns(definition);
-	double weight = 1;
+	int first_context = definition->weight_column == NULL ? 3 : 4;
+	int last = first_context + definition->num_context_columns;
 	double rating;
+	double weight;
 	int32 context = 0;
 
-	if (own == 4 && !nulls[3])
-	{
-		weight = DatumGetFloat8(values[3]);
-		check_weight(definition, weight);
-	}
-	/* a weight that a real cannot tell from 0 is none */
-	if (nulls[0] || nulls[1] || nulls[2] || (own == 4 && nulls[3]) || (float) weight == 0)
+	if (nulls[0] || nulls[1] ||
+		!fm_take_values(definition, values + 2, nulls + 2, &rating, &weight))
 		return false;
-	rating = DatumGetFloat8(values[2]);
-	check_rating(definition, rating);
 	if (reading->contexts != NULL)
-		context = fm_intern_context(reading->contexts, values + own, nulls + own);
-	add_rating(reading, values[0], values[1], rating, weight, context);
+		context = fm_intern_context(reading->contexts, values + first_context,
+									nulls + first_context);
+	add_rating(reading, values[0], values[1], rating, weight, context,
+			   reading->is_late != NULL && DatumGetBool(values[last]));
 	return true;
 }
 
@@ -233,7 +301,7 @@ read_batch(const FmDefinition *definition, FmReading *reading)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 num_rows = SPI_processed;
-	int num_columns = count_own_columns(definition) + definition->num_context_columns;
+	int num_columns = rows->tupdesc->natts;
 	Datum *values = palloc(num_columns * sizeof(Datum));
 	bool *nulls = palloc(num_columns * sizeof(bool));
 
@@ -248,9 +316,9 @@ read_batch(const FmDefinition *definition, FmReading *reading)
 void
 fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading)
 {
-	int own = count_own_columns(definition);
-	int num_columns = own + definition->num_context_columns;
-	Oid *columns = palloc(Max(num_columns, 4) * sizeof(Oid));
+	int first_context = definition->weight_column == NULL ? 3 : 4;
+	int num_columns = first_context + definition->num_context_columns;
+	Oid *columns = palloc((num_columns + 1) * sizeof(Oid));
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
 	Portal cursor = SPI_cursor_open_with_args(NULL, ratings_query(definition), 0, NULL, NULL, NULL,
@@ -260,7 +328,9 @@ fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *readi
 	columns[0] = fm_idmap_type(reading->users)->type;
 	columns[1] = fm_idmap_type(reading->items)->type;
 	for (int c = 2; c < num_columns; c++)
-		columns[c] = c < own ? FLOAT8OID : TEXTOID;
+		columns[c] = c < first_context ? FLOAT8OID : TEXTOID;
+	if (definition->time_column != NULL)
+		columns[num_columns++] = BOOLOID;
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -363,23 +433,74 @@ check_two_labels(const FmDefinition *definition, const FmReading *reading)
 				 "a view of the relation that says, for example, rating >= 4 AS rating.")));
 }
 
+float
+fm_label(const FmDefinition *definition, float no, float yes, float rating)
+{
+	if (rating != no && rating != yes)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
+						definition->rating_column, get_rel_name(definition->ratings), rating),
+				 errdetail("The model was trained on %g (no) and %g (yes).", no, yes)));
+	return rating == yes ? 1 : 0;
+}
+
 void
 fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no, float yes)
 {
 	FmTriples *triples = &reading->triples;
 
 	for (int64 r = 0; r < triples->count; r++)
-	{
-		float value = triples->value[r];
+		triples->value[r] = fm_label(definition, no, yes, triples->value[r]);
+}
 
-		if (value != no && value != yes)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
-							definition->rating_column, get_rel_name(definition->ratings), value),
-					 errdetail("The model was trained on %g (no) and %g (yes).", no, yes)));
-		triples->value[r] = value == yes ? 1 : 0;
+void
+fm_load_in_order(FmLoad *load)
+{
+	FmReading *reading = load->reading;
+	FmTriples *triples = &reading->triples;
+
+	load->user_order = fm_idmap_order(reading->users);
+	load->item_order = fm_idmap_order(reading->items);
+	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
+	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
+}
+
+int64 *
+fm_digest_ratings(const FmLoad *load, int side)
+{
+	const FmReading *reading = load->reading;
+	const FmTriples *triples = &reading->triples;
+	const FmIdMap *others = side == FM_USERS ? reading->items : reading->users;
+	const int32 *other_order = side == FM_USERS ? load->item_order : load->user_order;
+	const int32 *own = side == FM_USERS ? triples->user : triples->item;
+	const int32 *other = side == FM_USERS ? triples->item : triples->user;
+	int32 num_own = fm_idmap_count(side == FM_USERS ? reading->users : reading->items);
+	int32 num_others = fm_idmap_count(others);
+	uint64 *digest = MemoryContextAllocExtended(CurrentMemoryContext,
+												Max(num_own, 1) * sizeof(uint64),
+												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	uint32 *hash = MemoryContextAllocHuge(CurrentMemoryContext,
+										  Max(num_others, 1) * sizeof(uint32));
+
+	for (int32 e = 0; e < num_others; e++)
+		hash[e] = fm_idmap_hash(others, other_order[e]);
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		struct
+		{
+			uint32 other;
+			float value;
+			float weight;
+		} row = {hash[other[r]], triples->value[r],
+				 triples->weight != NULL ? triples->weight[r] : 1};
+
+		digest[own[r]] += hash_bytes_extended((const unsigned char *) &row, sizeof(row), 0);
+		if (r % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 	}
+	pfree(hash);
+	return (int64 *) digest;
 }
 
 /* What the definition's relation says of the users or the items; ids it alone knows become known. */
@@ -401,7 +522,6 @@ void
 fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 {
 	FmReading *reading;
-	FmTriples *triples;
 	FmIdType user_type;
 	FmIdType item_type;
 
@@ -409,6 +529,8 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 	fm_check_budget_to_read(definition);
 	load->reading = reading = fm_reading_create(&user_type, &item_type, definition);
 	reading->is_training = true;
+	if (definition->time_column != NULL)
+		reading->is_late = palloc(reading->capacity * sizeof(bool));
 	fm_read_ratings(definition, false, reading);
 	check_something_read(definition, reading);
 	if (fm_is_classification(definition->task))
@@ -419,13 +541,9 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 
 	for (int side = 0; side < 2; side++)
 		load->features[side] = read_features(definition, reading, side);
-	triples = &reading->triples;
 	if (reading->contexts != NULL)
-		fm_number_contexts(reading->contexts, triples);
-	load->user_order = fm_idmap_order(reading->users);
-	load->item_order = fm_idmap_order(reading->items);
-	rank_indices(triples->user, triples->count, load->user_order, fm_idmap_count(reading->users));
-	rank_indices(triples->item, triples->count, load->item_order, fm_idmap_count(reading->items));
+		fm_number_contexts(reading->contexts, &reading->triples);
+	fm_load_in_order(load);
 	if (load->features[FM_USERS] != NULL)
 		rank_indices(load->features[FM_USERS]->entries.entity,
 					 load->features[FM_USERS]->entries.count, load->user_order,

@@ -17,6 +17,7 @@ typedef struct FmReading
 	FmIdMap *items;
 	FmTriples triples; /* with weights if the definition has a weight column, and with contexts */
 	FmContextReading *contexts; /* or NULL */
+	bool *is_late;				/* of the triples: to be held out; NULL without a time column */
 	int64 capacity;				/* of the triples */
 	bool is_training;			/* within fmtopx.training_memory */
 	int64 skipped; /* rows with a NULL user, item, rating or weight, or with weight 0 */
@@ -27,6 +28,22 @@ typedef struct FmReading
 /* A relation that rows can be selected from, with the definition's columns of usable types; else an error. */
 extern void fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type,
 									  FmIdType *item_type);
+
+/* Whether the relation still has these columns, with ids of these types and what the task wants for ratings. */
+extern bool fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type);
+
+/* Append ", rating" and, where the definition has a weight column, ", weight" of relation r, as float8. */
+extern void fm_append_values(StringInfo sql, const FmDefinition *definition);
+
+/*
+ * The rating and the weight (1 without a column for it) in two columns as those; false where the row does not
+ * count, for a NULL or a weight of 0. What cannot be learnt from is an error.
+ */
+extern bool fm_take_values(const FmDefinition *definition, const Datum *values, const bool *nulls,
+						   double *rating, double *weight);
+
+/* A rating of a classification as 1 (yes) or 0 (no); an error for any that is neither of the two labels. */
+extern float fm_label(const FmDefinition *definition, float no, float yes, float rating);
 
 /* Nothing read yet, of the definition's columns; in the current context. */
 extern FmReading *fm_reading_create(const FmIdType *user_type, const FmIdType *item_type,
@@ -39,10 +56,7 @@ extern FmReading *fm_reading_create(const FmIdType *user_type, const FmIdType *i
  */
 extern void fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading);
 
-/*
- * Turn the ratings of a classification into 0 (no) and 1 (yes). An error for any that is neither of the two
- * labels.
- */
+/* All ratings of a classification, likewise. */
 extern void fm_label_ratings(const FmDefinition *definition, FmReading *reading, float no,
 							 float yes);
 
@@ -54,6 +68,15 @@ typedef struct FmLoad
 	int32 *item_order;
 	FmFeatureReading *features[2]; /* entities likewise; NULL: none */
 } FmLoad;
+
+/* Put a reading's indices in the order of the ids. */
+extern void fm_load_in_order(FmLoad *load);
+
+/*
+ * A number for each entity of a side, by rank, that is another when its ratings are others, 0 if it has none: the
+ * sum of a hash of each, so that their order does not matter.
+ */
+extern int64 *fm_digest_ratings(const FmLoad *load, int side);
 
 /* Read all of them, as the current user, into memory of the current context. SPI must be connected. */
 extern void fm_load_ratings(const FmDefinition *definition, FmLoad *load);

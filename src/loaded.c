@@ -42,6 +42,7 @@ free_entry(int slot)
 	fm_plan_free(&loaded->context_plan);
 	fm_plan_free(&loaded->item_plan);
 	fm_plan_free(&loaded->seen_plan);
+	fm_plan_free(&loaded->own_plan);
 	fm_shared_detach(&loaded->shared);
 	MemoryContextDelete(loaded->context);
 }
@@ -235,6 +236,11 @@ obtain(const FmModel *model, bool read_only)
 	loaded->is_ranking = loaded->image->is_ranking;
 	loaded->score_variance = loaded->image->score_variance;
 	loaded->num_items = loaded->image->num_items;
+	loaded->noise_variance = loaded->image->noise_variance;
+	loaded->user_prior.mean = (float *) fm_image_at(loaded->image, loaded->image->user_prior);
+	loaded->user_prior.root = loaded->user_prior.mean + loaded->num_factors + 1;
+	loaded->item_pairs.weight = loaded->image->unobserved_weight;
+	loaded->item_pairs.gram = loaded->user_prior.root + fm_prior_root_length(loaded->num_factors);
 	loaded->matrix = fm_image_at(loaded->image, loaded->image->matrix);
 	slot = free_slot();
 	MemoryContextSetParent(loaded->context, TopMemoryContext);

@@ -41,11 +41,15 @@ typedef struct FmLoaded
 	float rating_max;
 	double rating_mean;
 	int32 num_items;
+	double noise_variance;
+	FmPrior user_prior;
+	FmAllPairs item_pairs;		/* of a ranking */
 	const FmScanMatrix *matrix; /* by idx */
 
-	FmPlan user_plan;	 /* (user_id, version) → w, v */
-	FmPlan item_plan;	 /* (item_id, version) → idx */
-	FmPlan seen_plan;	 /* see seen.c */
+	FmPlan user_plan; /* (user_id, version) → w, v */
+	FmPlan item_plan; /* (item_id, version) → idx */
+	FmPlan seen_plan; /* see seen.c; so for the next */
+	FmPlan own_plan;
 	FmPlan context_plan; /* see context.c */
 } FmLoaded;
 

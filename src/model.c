@@ -195,6 +195,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->l2_reg_v = real_column(COL_L2_REG_V);
 	definition->unobserved_weight = real_column(COL_UNOBSERVED_WEIGHT);
 	definition->init_stdev = real_column(COL_INIT_STDEV);
+	definition->time_column = NULL;
 	definition->test_size = real_column(COL_TEST_SIZE);
 	definition->seed = bigint_column(COL_SEED);
 	definition->workers = integer_column(COL_WORKERS, -1);

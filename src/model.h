@@ -30,6 +30,7 @@ typedef struct FmDefinition
 	float unobserved_weight;
 	float init_stdev;
 	float test_size;
+	char *time_column; /* hold out the latest by this column, not some at random; NULL: at random */
 	int64 seed;
 	int workers; /* -1: as the server allows */
 } FmDefinition;

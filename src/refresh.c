@@ -14,18 +14,15 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
-#include "nodes/parsenodes.h"
 #include "registry.h"
 #include "sql.h"
+#include "steps.h"
 #include "store.h"
 #include "target.h"
-#include "tcop/pquery.h"
 #include "train.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(fm_refresh);
@@ -45,57 +42,6 @@ typedef struct Refresh
 	MemoryContext context;
 } Refresh;
 
-static void
-commit_if_allowed(const Refresh *refresh)
-{
-	if (!refresh->commits)
-		return;
-	SPI_commit();
-	SPI_start_transaction();
-	EnsurePortalSnapshotExists();
-}
-
-/* The same, but without a snapshot, and with none that would stay once it has been taken. */
-static void
-commit_to_compute(const Refresh *refresh)
-{
-	if (!refresh->commits)
-		return;
-	SPI_commit();
-	SPI_start_transaction();
-	XactIsoLevel = XACT_READ_COMMITTED;
-}
-
-typedef void (*Step)(Refresh *refresh, const void *argument);
-
-/* Run a step in a subtransaction. On failure it is undone and the error returned, else NULL. */
-static ErrorData *
-attempt(Refresh *refresh, Step step, const void *argument)
-{
-	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext context = CurrentMemoryContext;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		step(refresh, argument);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(refresh->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
-}
-
 /* While we waited, or computed, somebody may have published, or replaced the model by his own. */
 static void
 resolve_again(Refresh *refresh)
@@ -110,20 +56,25 @@ resolve_again(Refresh *refresh)
 
 /* Steps: the phases of a training. */
 static void
-read_step(Refresh *refresh, const void *argument)
+read_step(void *state, const void *argument)
 {
+	Refresh *refresh = state;
+
 	fm_training_read(refresh->training);
 }
 
 static void
-compute_step(Refresh *refresh, const void *argument)
+compute_step(void *state, const void *argument)
 {
+	Refresh *refresh = state;
+
 	fm_training_compute(refresh->training);
 }
 
 static void
-write_step(Refresh *refresh, const void *argument)
+write_step(void *state, const void *argument)
 {
+	Refresh *refresh = state;
 	Oid owner = refresh->model.owner;
 
 	resolve_again(refresh);
@@ -141,8 +92,9 @@ write_step(Refresh *refresh, const void *argument)
 
 /* Step: rewrite one table of lists. */
 static void
-target_step(Refresh *refresh, const void *argument)
+target_step(void *state, const void *argument)
 {
+	Refresh *refresh = state;
 	const FmTarget *target = argument;
 
 	/* serving reads under the active snapshot, and that of the CALL is older than this version */
@@ -154,8 +106,9 @@ target_step(Refresh *refresh, const void *argument)
 
 /* Step: delete some rows of versions that are not kept any more. */
 static void
-prune_step(Refresh *refresh, const void *argument)
+prune_step(void *state, const void *argument)
 {
+	Refresh *refresh = state;
 	FmRoleSwitch previous = fm_act_as(refresh->model.owner);
 
 	refresh->pruning_left = fm_store_prune_step(&refresh->model, &refresh->pruning);
@@ -169,8 +122,8 @@ prune(Refresh *refresh)
 
 	do
 	{
-		error = attempt(refresh, prune_step, NULL);
-		commit_if_allowed(refresh);
+		error = fm_attempt(prune_step, refresh, NULL, refresh->context);
+		fm_steps_commit(refresh->commits);
 	} while (error == NULL && refresh->pruning_left);
 	return error;
 }
@@ -207,7 +160,7 @@ rewrite_target(Refresh *refresh, const FmTarget *target)
 {
 	bool own = is_own_target(refresh, target);
 	char *table = fm_relation_sql(target->table);
-	ErrorData *error = attempt(refresh, target_step, target);
+	ErrorData *error = fm_attempt(target_step, refresh, target, refresh->context);
 
 	if (error == NULL)
 		return NULL;
@@ -245,7 +198,7 @@ rewrite_targets(Refresh *refresh)
 				error = rewrite_target(refresh, &targets[i]);
 			if (first_error == NULL)
 				first_error = error;
-			commit_if_allowed(refresh);
+			fm_steps_commit(refresh->commits);
 			if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 				return error; /* not only for this table */
 		}
@@ -300,15 +253,15 @@ train(Refresh *refresh)
 	refresh->training = fm_training_begin(refresh->schema, &refresh->model, InvalidOid,
 										  &refresh->run);
 	MemoryContextSwitchTo(previous);
-	error = attempt(refresh, read_step, NULL);
+	error = fm_attempt(read_step, refresh, NULL, refresh->context);
 	if (error == NULL)
 	{
-		commit_to_compute(refresh);
-		error = attempt(refresh, compute_step, NULL);
-		commit_if_allowed(refresh);
+		fm_steps_commit_to_compute(refresh->commits);
+		error = fm_attempt(compute_step, refresh, NULL, refresh->context);
+		fm_steps_commit(refresh->commits);
 	}
 	if (error == NULL)
-		error = attempt(refresh, write_step, NULL);
+		error = fm_attempt(write_step, refresh, NULL, refresh->context);
 	fm_training_end(refresh->training);
 	return error;
 }
@@ -321,12 +274,12 @@ refresh_model(Refresh *refresh)
 
 	fm_registry_number_run(refresh->schema, &refresh->run);
 	fm_registry_start_run(refresh->schema, &refresh->run, &refresh->model.definition);
-	commit_if_allowed(refresh);
+	fm_steps_commit(refresh->commits);
 
 	error = train(refresh);
 	if (error != NULL)
 		fm_registry_fail_run(refresh->schema, &refresh->run, error->message);
-	commit_if_allowed(refresh);
+	fm_steps_commit(refresh->commits);
 	published = error == NULL && !refresh->run.refused;
 	if (published)
 	{
@@ -344,7 +297,7 @@ refresh_model(Refresh *refresh)
 		if (error == NULL)
 			error = target_error;
 	}
-	commit_if_allowed(refresh);
+	fm_steps_commit(refresh->commits);
 	if (error != NULL)
 		ReThrowError(error);
 }
@@ -352,18 +305,13 @@ refresh_model(Refresh *refresh)
 Datum
 fm_refresh(PG_FUNCTION_ARGS)
 {
-	CallContext *call = (CallContext *) fcinfo->context;
 	Refresh refresh = {.fcinfo = fcinfo, .schema = fm_extension_schema(fcinfo)};
 	OnConflict on_conflict = conflict_argument(fcinfo);
 
-	/* Early minor releases call atomic code non-atomic inside an exception block. */
-	refresh.commits = call != NULL && IsA(call, CallContext) && !call->atomic &&
-					  !IsSubTransaction();
 	refresh.run.started_at = GetCurrentTimestamp();
-	if (SPI_connect_ext(refresh.commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	refresh.context = AllocSetContextCreate(refresh.commits ? PortalContext : CurrentMemoryContext,
-											"fmtopx refresh", ALLOCSET_DEFAULT_SIZES);
+	refresh.commits = fm_steps_begin(fcinfo);
+	refresh.context = AllocSetContextCreate(fm_steps_parent(refresh.commits), "fmtopx refresh",
+											ALLOCSET_DEFAULT_SIZES);
 	fm_model_resolve(refresh.schema, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), false,
 					 refresh.context, &refresh.model);
 	fm_model_check_owner(&refresh.model);

@@ -1,5 +1,5 @@
 /*
- * The registry, written: models, runs and targets.
+ * The registry, written: models, runs, targets and trials.
  *
  * The tables belong to the extension's owner and nobody else may write them, so each function here
  * acts as that role for its one statement. Locking: the RowExclusiveLock of the statements, and their
@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "core/ials.h"
 #include "common/hashfn.h"
 #include "sql.h"
 #include "storage/lmgr.h"
@@ -52,6 +53,12 @@ static void
 add_real(Arguments *arguments, float value)
 {
 	add_argument(arguments, FLOAT4OID, Float4GetDatum(value), isnan(value));
+}
+
+static void
+add_double(Arguments *arguments, double value)
+{
+	add_argument(arguments, FLOAT8OID, Float8GetDatum(value), isnan(value));
 }
 
 static void
@@ -362,16 +369,18 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 	add_text(&arguments, definition->task);
 	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
 	add_real(&arguments, max_worse);
-	/* a metric a task, of which less is better, or, of ndcg_at_10, more */
+	/* Folding in has no metrics: what it was made from has. A metric a task, of which less is better, or, of
+	 * ndcg_at_10, more. */
 	run_as_registry_owner(
 		schema, "fm_run",
 		"SELECT pg_catalog.format('test %%s %%s is worse than %%s of version %%s by more than %%s "
 		"%%%%', "
 		"n.key, n.value, r.test_metrics ->> n.key, r.version, trim_scale(round((100 * "
 		"$4)::numeric, 2))) "
-		"FROM %s r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
-		"WHERE r.model = $1 AND r.task = $2 AND n.key IN ('rmse', 'log_loss', 'ndcg_at_10') "
-		"AND r.version = (SELECT active_version FROM %s WHERE model = $1) "
+		"FROM (SELECT * FROM %s WHERE model = $1 AND status = 'succeeded' AND solver <> 'fold-in' "
+		"AND version <= (SELECT active_version FROM %s WHERE model = $1) "
+		"ORDER BY version DESC LIMIT 1) r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
+		"WHERE r.task = $2 AND n.key IN ('rmse', 'log_loss', 'ndcg_at_10') "
 		"AND CASE WHEN n.key = 'ndcg_at_10' "
 		"THEN n.value::float8 * (1 + $4::float8) < (r.test_metrics ->> n.key)::float8 "
 		"ELSE n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) END LIMIT 1",
@@ -405,7 +414,7 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_text(&arguments, run->model);
 	add_integer(&arguments, run->version, false);
 	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	add_integer(&arguments, run->iterations, false);
+	add_integer(&arguments, run->iterations, run->iterations == 0);
 	add_bigint(&arguments, run->users);
 	add_bigint(&arguments, run->items);
 	add_bigint(&arguments, run->ratings);
@@ -413,7 +422,7 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	add_metrics(&arguments, &run->train, run->train_labels, NULL);
 	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
 	add_text(&arguments, run->refused ? "refused" : "succeeded");
-	add_text(&arguments, run->refused ? run->message : NULL);
+	add_text(&arguments, run->message[0] != '\0' ? run->message : NULL);
 	add_bigint(&arguments, run->features);
 	run_as_registry_owner(
 		schema, "fm_run",
@@ -521,4 +530,101 @@ fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *n
 		targets[r].exclude_seen = DatumGetBool(fm_spi_value_not_null(r, 3));
 	}
 	return targets;
+}
+
+const char *
+fm_metric_name(const char *task)
+{
+	return fm_is_ranking(task) ? "ndcg_at_10" : fm_is_classification(task) ? "log_loss" : "rmse";
+}
+
+static double
+metric_value(const FmRun *run, const char *task)
+{
+	if (fm_is_ranking(task))
+		return run->test_ranking.ndcg / (double) run->test_ranking.users;
+	return fm_is_classification(task) ? fm_log_loss(run->test_labels) : fm_rmse(&run->test);
+}
+
+/* All that a trial depends on, but for the rows of the relations. */
+static char *
+trial_key(const FmDefinition *d)
+{
+	return psprintf("%u %u %u %d, %s %s %s %s, %s %s %d %d, %g %g %g %g, %g %s %lld", d->ratings,
+					d->features[FM_USERS], d->features[FM_ITEMS], d->history, d->user_column,
+					d->item_column, d->rating_column, d->weight_column ? d->weight_column : "",
+					d->task, d->solver, d->num_factors, d->iterations, d->l2_reg_w, d->l2_reg_v,
+					d->unobserved_weight, d->init_stdev, d->test_size,
+					d->time_column ? d->time_column : "", (long long) d->seed);
+}
+
+bool
+fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial)
+{
+	Arguments arguments = {0};
+	bool failed;
+
+	add_text(&arguments, model->name);
+	add_text(&arguments, trial_key(&model->definition));
+	run_as_registry_owner(schema, "fm_trial",
+						  "SELECT value, ratings::float8, users::float8, items::float8 FROM %s "
+						  "WHERE model = $1 AND key = $2 ORDER BY trial DESC LIMIT 1",
+						  &arguments);
+	if (SPI_processed == 0)
+		return false;
+	trial->value = DatumGetFloat8(fm_spi_value(0, 1, &failed));
+	if (failed)
+		trial->value = NAN;
+	else
+		trial->default_unobserved_weight =
+			fm_ials_unobserved_weight(-1, DatumGetFloat8(fm_spi_value_not_null(0, 2)),
+									  DatumGetFloat8(fm_spi_value_not_null(0, 3)) *
+										  DatumGetFloat8(fm_spi_value_not_null(0, 4)));
+	return true;
+}
+
+void
+fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const char *failure)
+{
+	const FmDefinition *definition = &model->definition;
+	const char *metric = fm_metric_name(definition->task);
+	Arguments arguments = {0};
+
+	(void) fm_registry_lock_pointer(schema, model->name); /* the number is ours */
+	add_text(&arguments, model->name);
+	add_text(&arguments, trial_key(definition));
+	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
+	add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	add_text(&arguments, definition->task);
+	add_text(&arguments, definition->solver);
+	add_integer(&arguments, definition->num_factors, false);
+	add_real(&arguments, definition->l2_reg_w);
+	add_real(&arguments, definition->l2_reg_v);
+	add_real(&arguments, definition->unobserved_weight);
+	add_real(&arguments, definition->test_size);
+	add_text(&arguments, definition->time_column);
+	add_text(&arguments, metric);
+	add_double(&arguments, failure == NULL ? metric_value(run, definition->task) : NAN);
+	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
+	add_bigint(&arguments, run->users);
+	add_bigint(&arguments, run->items);
+	add_bigint(&arguments, run->ratings);
+	add_text(&arguments, failure);
+	run_as_registry_owner(
+		schema, "fm_trial",
+		"INSERT INTO %1$s (trial, model, key, started_at, finished_at, task, solver, num_factors, "
+		"l2_reg_w, l2_reg_v, unobserved_weight, validation_size, time_column, metric, value, "
+		"metrics, users, items, ratings, message) "
+		"SELECT (SELECT coalesce(max(trial), 0) + 1 FROM %1$s WHERE model = $1), $1, $2, $3, $4, "
+		"$5, $6, $7, $8, $9, $10, $11, $12::text::name, $13, $14, $15::jsonb, $16, $17, $18, $19",
+		&arguments);
+}
+
+void
+fm_registry_delete_trials(Oid schema, const char *model)
+{
+	Arguments arguments = {0};
+
+	add_text(&arguments, model);
+	run_as_registry_owner(schema, "fm_trial", "DELETE FROM %s WHERE model = $1", &arguments);
 }

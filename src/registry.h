@@ -31,7 +31,7 @@ typedef struct FmRun
 	FmLabelSums *test_labels;
 	FmRankingSums test_ranking; /* instead, of a ranking, but for the count in test */
 	bool refused;				/* not published, for the reason in message */
-	char message[200];
+	char message[200];			/* or what there is to say of another; may be empty */
 } FmRun;
 
 /* Wait for whoever is creating a model of this name, and keep others from it until the transaction ends. */
@@ -62,6 +62,24 @@ extern void fm_registry_set_options(Oid schema, const char *name, int keep_versi
  */
 extern bool fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition,
 								   float max_worse);
+
+/* One trial of fm_tune. */
+typedef struct FmTrial
+{
+	double value; /* of the metric; NaN: it failed */
+	double default_unobserved_weight;
+} FmTrial;
+
+/* The metric by which models of a task are compared; of a ranking more is better, else less. */
+extern const char *fm_metric_name(const char *task);
+
+/* The trial of this model as it is defined now, on these held-out ratings; false if there is none yet. */
+extern bool fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial);
+
+/* Write it down: the run's metrics, or why it failed. */
+extern void fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run,
+								   const char *failure);
+extern void fm_registry_delete_trials(Oid schema, const char *model);
 
 /* Insert the model or replace its definition and active version; an error if the name is another's. */
 extern void fm_registry_save_model(Oid schema, const FmModel *model);

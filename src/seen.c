@@ -51,8 +51,9 @@ fm_check_ratings(const FmServing *serving)
 	}
 }
 
+/* The items of a user's rows; with their ratings and weights, if there is a definition of these. */
 static char *
-seen_query(const FmServing *serving)
+seen_query(const FmServing *serving, const FmDefinition *values)
 {
 	const FmLoaded *loaded = serving->loaded;
 	const FmModel *model = &serving->model;
@@ -62,12 +63,15 @@ seen_query(const FmServing *serving)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT %s", loaded->item_type.is_integer ? item : "i.idx");
+	if (values != NULL)
+		fm_append_values(&sql, values);
+	appendStringInfo(&sql, " FROM %s r ", ratings);
 	if (loaded->item_type.is_integer)
-		appendStringInfo(&sql, "SELECT %s FROM %s r WHERE %s IS NOT NULL AND ", item, ratings,
-						 item);
+		appendStringInfo(&sql, "WHERE %s IS NOT NULL AND ", item);
 	else
 	{
-		appendStringInfo(&sql, "SELECT i.idx FROM %s r JOIN %s i ON i.version = $2 AND ", ratings,
+		appendStringInfo(&sql, "JOIN %s i ON i.version = $2 AND ",
 						 fm_relation_sql(model->item_table));
 		fm_append_equality(&sql, "i.item_id", loaded->item_type.type, item);
 		appendStringInfoString(&sql, " WHERE ");
@@ -103,8 +107,8 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 	if (!fm_knows_seen(serving))
 		return;
 	fm_check_ratings(serving);
-	fm_plan_execute(&loaded->seen_plan, seen_query(serving), loaded->item_type.is_integer ? 1 : 2,
-					types, values, serving->read_only);
+	fm_plan_execute(&loaded->seen_plan, seen_query(serving, NULL),
+					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
 	fm_spi_expect(columns, 1);
 	for (uint64 r = 0; r < SPI_processed; r++)
 	{
@@ -114,4 +118,43 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 			fm_add_items(set, &item, 1);
 	}
 	SPI_freetuptable(SPI_tuptable);
+}
+
+FmOwnRating *
+fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
+{
+	FmLoaded *loaded = serving->loaded;
+	FmDefinition definition = serving->model.definition;
+	const Oid columns[] = {seen_item_type(loaded), FLOAT8OID, FLOAT8OID};
+	Oid types[] = {loaded->user_type.type, INT4OID};
+	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+	FmOwnRating *ratings;
+
+	*count = 0;
+	/* of the version, not of what the model was defined as later, or elsewhere */
+	definition.task = loaded->is_ranking		  ? "ranking"
+					  : loaded->is_classification ? "classification"
+												  : "regression";
+	if (!fm_ratings_are_readable(&definition, loaded->user_type.type, loaded->item_type.type))
+		return NULL;
+	fm_plan_execute(&loaded->own_plan, seen_query(serving, &definition),
+					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
+	fm_spi_expect(columns, definition.weight_column == NULL ? 2 : 3);
+	ratings = MemoryContextAllocHuge(CurrentMemoryContext,
+									 (SPI_processed + 1) * sizeof(FmOwnRating));
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		Datum row[3];
+		bool nulls[3];
+		double rating;
+		double weight;
+		int32 item;
+
+		heap_deform_tuple(SPI_tuptable->vals[r], SPI_tuptable->tupdesc, row, nulls);
+		item = nulls[0] ? -1 : seen_item(loaded, row[0]);
+		if (fm_take_values(&definition, row + 1, nulls + 1, &rating, &weight) && item >= 0)
+			ratings[(*count)++] = (FmOwnRating){item, (float) rating, (float) weight};
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return ratings;
 }

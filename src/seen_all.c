@@ -1,12 +1,12 @@
 /*
  * What every user has rated, read live from the ratings relation, and told user by user.
  *
- * The relation is read once, as it comes, and its pairs are dealt into buckets of 256 users, four bytes a
- * pair: no sort, no join. That takes an entry in memory for every user and every pair; when it would
- * exceed maintenance_work_mem, the buckets are dropped and the relation is read again, joined with the
- * users and sorted by the executor, which spills to disk as it sees fit. Memory: a context of the stream.
+ * The relation is read once, as it comes, into buckets of users (pairs.c). That takes an entry in memory for
+ * every user and every pair; when it would exceed maintenance_work_mem, they are dropped and the relation is
+ * read again, joined with the users and sorted by the executor, which spills to disk as it sees fit. A batch
+ * with workers has its own way to fill the buckets (seen_scan.c). Memory: a context of the stream.
  */
-#include "serve.h"
+#include "seen_all.h"
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
@@ -14,46 +14,27 @@
 
 #define ROWS_PER_FETCH 10000
 
-/* A pair is (user's place in the bucket) << ITEM_BITS | item. */
-#define ITEM_BITS 24
-#define BUCKET_USERS (1 << (32 - ITEM_BITS))
-
-#define CHUNK_PAIRS 508 /* makes a chunk 2 kB */
-
-typedef struct PairChunk
-{
-	struct PairChunk *next;
-	uint32 count;
-	uint32 pairs[CHUNK_PAIRS];
-} PairChunk;
-
-/* All pairs, by bucket; and one bucket in the order of its users, once it is asked for. */
-typedef struct Buckets
-{
-	const FmServing *serving;
-	MemoryContext context;
-	FmIdMap *users; /* index: idx */
-	FmIdMap *items;
-	PairChunk **chunks; /* by bucket */
-	int32 num_buckets;
-	bool too_large;
-
-	int32 sorted; /* which bucket is in `seen`, or -1 */
-	int64 start[BUCKET_USERS + 1];
-	int32 *seen;
-	int64 capacity;
-} Buckets;
-
 struct FmSeenStream
 {
 	const FmLoaded *loaded;
 	MemoryContext context;
-	Buckets *buckets; /* NULL: the cursor */
+	FmPairs *pairs; /* NULL: the cursor */
 	Portal cursor;
 	SPITupleTable *rows; /* the batch at hand */
 	uint64 num_rows;
 	uint64 next;
 };
+
+/* The reading of all pairs: the ids that the model knows, and where pairs go. */
+typedef struct Reading
+{
+	const FmServing *serving;
+	MemoryContext context;
+	FmIdMap *users; /* index: idx */
+	FmIdMap *items;
+	FmPairs *pairs;
+	bool too_large;
+} Reading;
 
 static bool
 has_room(MemoryContext context)
@@ -65,160 +46,107 @@ has_room(MemoryContext context)
 static bool
 add_user(void *state, TupleTableSlot *row)
 {
-	Buckets *buckets = state;
-	int32 idx = fm_idmap_count(buckets->users);
+	Reading *reading = state;
+	int32 idx = fm_idmap_count(reading->users);
 
 	if (row->tts_isnull[0] || row->tts_isnull[1] || DatumGetInt32(row->tts_values[0]) != idx ||
-		fm_idmap_intern(buckets->users, row->tts_values[1]) != idx)
-		ereport(
-			ERROR,
+		fm_idmap_intern(reading->users, row->tts_values[1]) != idx)
+		fm_seen_damaged(reading->serving);
+	reading->too_large = idx % FM_PAIR_BUCKET_USERS == 0 && !has_room(reading->context);
+	return !reading->too_large;
+}
+
+void
+fm_seen_damaged(const FmServing *serving)
+{
+	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("version %d of model \"%s\" is damaged: the idx of its users do not run from 0",
-					buckets->serving->model.version, buckets->serving->model.name),
+					serving->model.version, serving->model.name),
 			 errhint("Train the model again.")));
-	buckets->too_large = idx % BUCKET_USERS == 0 && !has_room(buckets->context);
-	return !buckets->too_large;
 }
 
 /* FmRowCallback: a rating; of users and items that the model does not know there is nothing to say. */
 static bool
 add_pair(void *state, TupleTableSlot *row)
 {
-	Buckets *buckets = state;
-	PairChunk *chunk;
+	Reading *reading = state;
 	int32 user;
 	int32 item;
 
 	if (row->tts_isnull[0] || row->tts_isnull[1])
 		return true;
-	user = fm_idmap_find(buckets->users, row->tts_values[0]);
-	item = fm_idmap_find(buckets->items, row->tts_values[1]);
-	if (user < 0 || item < 0)
-		return true;
-	chunk = buckets->chunks[user / BUCKET_USERS];
-	if (chunk == NULL || chunk->count == CHUNK_PAIRS)
-	{
-		buckets->too_large = !has_room(buckets->context);
-		if (buckets->too_large)
-			return false;
-		chunk = MemoryContextAlloc(buckets->context, sizeof(PairChunk));
-		chunk->next = buckets->chunks[user / BUCKET_USERS];
-		chunk->count = 0;
-		buckets->chunks[user / BUCKET_USERS] = chunk;
-	}
-	chunk->pairs[chunk->count++] = (uint32) (user % BUCKET_USERS) << ITEM_BITS | item;
-	return true;
+	user = fm_idmap_find(reading->users, row->tts_values[0]);
+	item = fm_idmap_find(reading->items, row->tts_values[1]);
+	return user < 0 || item < 0 || fm_pairs_add(reading->pairs, user, item);
 }
 
-static void
-read_users(Buckets *buckets)
+void
+fm_seen_read_users(const FmServing *serving, FmRowCallback callback, void *state)
 {
-	const FmServing *serving = buckets->serving;
 	const Oid columns[] = {INT4OID, serving->loaded->user_type.type};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(serving->loaded->version)};
+	int guc_nest_level = fm_sort_like_maintenance();
 
 	fm_spi_scan(psprintf("SELECT idx, user_id FROM %s WHERE version = $1 ORDER BY idx",
 						 fm_relation_sql(serving->model.user_table)),
-				1, types, values, serving->read_only, columns, 2, add_user, buckets);
+				1, types, values, serving->read_only, columns, 2, callback, state);
+	AtEOXact_GUC(false, guc_nest_level);
 }
 
 static void
-read_items(Buckets *buckets)
+read_items(Reading *reading)
 {
-	const FmLoaded *loaded = buckets->serving->loaded;
+	const FmLoaded *loaded = reading->serving->loaded;
 
 	for (int32 item = 0; item < loaded->num_items; item++)
-		fm_idmap_intern(buckets->items, fm_loaded_item_id(loaded, item));
-	fm_idmap_seal(buckets->items);
-	buckets->too_large = !has_room(buckets->context);
+		fm_idmap_intern(reading->items, fm_loaded_item_id(loaded, item));
+	fm_idmap_seal(reading->items);
+	reading->too_large = !has_room(reading->context);
 }
 
 static void
-read_pairs(Buckets *buckets)
+read_pairs(Reading *reading)
 {
-	const FmDefinition *definition = &buckets->serving->model.definition;
-	const FmLoaded *loaded = buckets->serving->loaded;
+	const FmDefinition *definition = &reading->serving->model.definition;
+	const FmLoaded *loaded = reading->serving->loaded;
 	const Oid columns[] = {loaded->user_type.type, loaded->item_type.type};
 
 	fm_spi_scan(psprintf("SELECT r.%s, r.%s FROM %s r", quote_identifier(definition->user_column),
 						 quote_identifier(definition->item_column),
 						 fm_relation_sql(definition->ratings)),
-				0, NULL, NULL, buckets->serving->read_only, columns, 2, add_pair, buckets);
+				0, NULL, NULL, reading->serving->read_only, columns, 2, add_pair, reading);
 }
 
-/* All pairs in memory; NULL when that is too large. */
-static Buckets *
-fill_buckets(const FmServing *serving, MemoryContext context)
+FmPairs *
+fm_seen_read(const FmServing *serving, MemoryContext context, FmPairsMaker make, void *make_state)
 {
 	const FmLoaded *loaded = serving->loaded;
-	Buckets *buckets;
+	Reading reading = {serving, context};
 
-	if (loaded->num_items > 1 << ITEM_BITS)
+	if (loaded->num_items > FM_PAIR_MAX_ITEMS)
 		return NULL;
-	buckets = MemoryContextAllocZero(context, sizeof(Buckets));
-	buckets->serving = serving;
-	buckets->context = context;
-	buckets->sorted = -1;
-	buckets->users = fm_idmap_create(&loaded->user_type, context);
-	buckets->items = fm_idmap_create(&loaded->item_type, context);
-	read_items(buckets);
-	if (!buckets->too_large)
-		read_users(buckets);
-	if (!buckets->too_large)
-	{
-		fm_idmap_seal(buckets->users);
-		buckets->num_buckets = fm_idmap_count(buckets->users) / BUCKET_USERS + 1;
-		buckets->chunks = MemoryContextAllocExtended(context,
-													 buckets->num_buckets * sizeof(PairChunk *),
-													 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-		read_pairs(buckets);
-	}
-	return buckets->too_large ? NULL : buckets;
+	reading.users = fm_idmap_create(&loaded->user_type, context);
+	reading.items = fm_idmap_create(&loaded->item_type, context);
+	read_items(&reading);
+	if (!reading.too_large)
+		fm_seen_read_users(serving, add_user, &reading);
+	if (reading.too_large)
+		return NULL;
+	fm_idmap_seal(reading.users);
+	reading.pairs = make(make_state, fm_idmap_count(reading.users), context);
+	if (reading.pairs == NULL)
+		return NULL;
+	read_pairs(&reading);
+	return fm_pairs_too_many(reading.pairs) ? NULL : reading.pairs;
 }
 
-/* Put one bucket's pairs in the order of the users. */
-static void
-sort_bucket(Buckets *buckets, int32 bucket)
+/* FmPairsMaker */
+static FmPairs *
+make_local_pairs(void *state, int32 num_users, MemoryContext context)
 {
-	int64 at[BUCKET_USERS + 1] = {0};
-	int64 total = 0;
-
-	for (PairChunk *chunk = buckets->chunks[bucket]; chunk != NULL; chunk = chunk->next)
-		for (uint32 i = 0; i < chunk->count; i++)
-			at[chunk->pairs[i] >> ITEM_BITS]++;
-	for (int user = 0; user <= BUCKET_USERS; user++)
-	{
-		int64 count = at[user];
-
-		at[user] = buckets->start[user] = total;
-		total += count;
-	}
-	if (total > buckets->capacity)
-	{
-		if (buckets->seen != NULL)
-			pfree(buckets->seen);
-		buckets->seen = MemoryContextAllocHuge(buckets->context, total * sizeof(int32));
-		buckets->capacity = total;
-	}
-	for (PairChunk *chunk = buckets->chunks[bucket]; chunk != NULL; chunk = chunk->next)
-		for (uint32 i = 0; i < chunk->count; i++)
-			buckets->seen[at[chunk->pairs[i] >> ITEM_BITS]++] = chunk->pairs[i] &
-																((UINT32_C(1) << ITEM_BITS) - 1);
-	buckets->sorted = bucket;
-}
-
-static void
-add_from_buckets(Buckets *buckets, int32 user_idx, uint64 *set)
-{
-	int user = user_idx % BUCKET_USERS;
-
-	if (user_idx < 0 || user_idx >= fm_idmap_count(buckets->users))
-		return;
-	if (buckets->sorted != user_idx / BUCKET_USERS)
-		sort_bucket(buckets, user_idx / BUCKET_USERS);
-	fm_add_items(set, buckets->seen + buckets->start[user],
-				 buckets->start[user + 1] - buckets->start[user]);
+	return fm_pairs_create(num_users, context);
 }
 
 static char *
@@ -292,8 +220,8 @@ fm_seen_open(const FmServing *serving)
 	if (!fm_knows_seen(serving))
 		return stream;
 	fm_check_ratings(serving);
-	stream->buckets = fill_buckets(serving, stream->context);
-	if (stream->buckets != NULL)
+	stream->pairs = fm_seen_read(serving, stream->context, make_local_pairs, NULL);
+	if (stream->pairs != NULL)
 		return stream;
 	MemoryContextReset(stream->context);
 	stream->cursor = SPI_cursor_open_with_args(NULL, sorted_query(serving), 1, types, values, NULL,
@@ -302,11 +230,20 @@ fm_seen_open(const FmServing *serving)
 	return stream;
 }
 
+FmSeenStream *
+fm_seen_of_pairs(FmPairs *pairs)
+{
+	FmSeenStream *stream = palloc0(sizeof(FmSeenStream));
+
+	stream->pairs = pairs;
+	return stream;
+}
+
 void
 fm_seen_add_next(FmSeenStream *stream, int32 user_idx, uint64 *set)
 {
-	if (stream->buckets != NULL)
-		add_from_buckets(stream->buckets, user_idx, set);
+	if (stream->pairs != NULL)
+		fm_pairs_add_to_set(stream->pairs, user_idx, set);
 	else
 		add_from_cursor(stream, user_idx, set);
 }
@@ -319,6 +256,7 @@ fm_seen_close(FmSeenStream *stream)
 		SPI_freetuptable(stream->rows);
 		SPI_cursor_close(stream->cursor);
 	}
-	MemoryContextDelete(stream->context);
+	if (stream->context != NULL)
+		MemoryContextDelete(stream->context);
 	pfree(stream);
 }

@@ -91,7 +91,7 @@ user_query(const FmServing *serving)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT w, v FROM %s WHERE version = $2 AND ",
+	appendStringInfo(&sql, "SELECT w, v, digest FROM %s WHERE version = $2 AND ",
 					 fm_relation_sql(serving->model.user_table));
 	fm_append_equality(&sql, "user_id", serving->loaded->user_type.type, "$1");
 	return sql.data;
@@ -100,25 +100,29 @@ user_query(const FmServing *serving)
 FmUserVector
 fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 {
-	const Oid columns[] = {FLOAT4OID, FLOAT4ARRAYOID};
+	const Oid columns[] = {FLOAT4OID, FLOAT4ARRAYOID, INT8OID};
 	FmLoaded *loaded = serving->loaded;
 	Oid types[] = {loaded->user_type.type, INT4OID};
 	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
 	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
+	bool known;
+	bool rated = false;
 
 	user.query[loaded->num_factors] = 1;
 	if (!possible)
 		return user;
 	fm_plan_execute(&loaded->user_plan, user_query(serving), 2, types, values, serving->read_only);
-	fm_spi_expect(columns, 2);
-	if (SPI_processed > 0)
+	fm_spi_expect(columns, 3);
+	known = SPI_processed > 0;
+	if (known)
 	{
 		user.base += DatumGetFloat4(fm_spi_value_not_null(0, 1));
 		fm_read_real_array(fm_spi_value_not_null(0, 2), loaded->num_factors, "a user's v",
 						   user.query);
+		rated = DatumGetInt64(fm_spi_value_not_null(0, 3)) != 0;
 	}
 	SPI_freetuptable(SPI_tuptable);
-	return user;
+	return rated ? user : fm_serve_new_user(serving, known ? &user : NULL, user_id, NULL);
 }
 
 double

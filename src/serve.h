@@ -46,8 +46,9 @@ extern bool fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Da
 extern Datum fm_serve_item_out(const FmServing *serving, int32 item);
 
 /*
- * A user's query vector (φ, 1), num_factors + 1 entries, and b + w_u. For a user the model does not
- * know, or whose id is not possible (fm_serve_id_in), they are (0, 1) and b.
+ * A user's query vector (φ, 1), num_factors + 1 entries, and b + w_u. A user whom the model does not know is
+ * folded in from what the ratings relation holds for him now; so is one whom it knows by features alone. If that is
+ * nothing, they are (0, 1) and b, or what his features say. If the id is not possible (fm_serve_id_in), (0, 1) and b.
  */
 typedef struct FmUserVector
 {
@@ -56,6 +57,34 @@ typedef struct FmUserVector
 } FmUserVector;
 
 extern FmUserVector fm_serve_user(const FmServing *serving, bool possible, Datum user_id);
+
+/*
+ * The same for a user none of whose ratings the model was trained on, those of a set of items (or NULL) ignored;
+ * `expected` is his vector by his features, or NULL.
+ */
+extern FmUserVector fm_serve_new_user(const FmServing *serving, const FmUserVector *expected,
+									  Datum user_id, const uint64 *ignored);
+
+/* A rating of an item that the model knows. */
+typedef struct FmOwnRating
+{
+	int32 item;
+	float rating;
+	float weight;
+} FmOwnRating;
+
+/*
+ * The vector of somebody with these ratings (foldin.c), in the units that the model was trained on. Their order,
+ * which is changed, does not matter.
+ */
+extern FmUserVector fm_serve_fold(const FmServing *serving, const FmUserVector *expected,
+								  FmOwnRating *ratings, int64 count);
+
+/*
+ * What the ratings relation holds for the user now, without what does not count in a training (seen.c). Nothing
+ * where it is not there any more as the model was trained from it.
+ */
+extern FmOwnRating *fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count);
 
 /*
  * What the caller is told of a score, b + w_u + the scan's: the score itself, or in a classification the

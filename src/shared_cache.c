@@ -27,7 +27,7 @@
 #include "utils/timestamp.h"
 
 /* Changes with the layout of the directory, of FmImage or of FmScanMatrix. */
-#define DIRECTORY_NAME "fmtopx cache 1"
+#define DIRECTORY_NAME "fmtopx cache 2"
 
 #define NUM_SLOTS 64
 #define ALIGNMENT 64

@@ -37,6 +37,17 @@ fm_restore_role(const FmRoleSwitch *previous)
 	SetUserIdAndSecContext(previous->role, previous->security_context);
 }
 
+int
+fm_sort_like_maintenance(void)
+{
+	int guc_nest_level = NewGUCNestLevel();
+
+	if (maintenance_work_mem > work_mem)
+		(void) set_config_option("work_mem", psprintf("%d", maintenance_work_mem), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return guc_nest_level;
+}
+
 void
 fm_spi_connect(void)
 {

@@ -24,6 +24,12 @@ typedef struct FmRoleSwitch
 extern FmRoleSwitch fm_act_as(Oid role);
 extern void fm_restore_role(const FmRoleSwitch *previous);
 
+/*
+ * Let queries that begin from here on sort in maintenance_work_mem, where that is more than work_mem, until
+ * AtEOXact_GUC(false, result).
+ */
+extern int fm_sort_like_maintenance(void);
+
 /* SPI_connect and SPI_finish, failing loudly. */
 extern void fm_spi_connect(void);
 extern void fm_spi_finish(void);

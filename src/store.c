@@ -90,7 +90,7 @@ create_entity_table(const FmModel *model, Oid namespace, const char *entity,
 {
 	char *id_column = psprintf("%s_id", entity);
 	char *columns = psprintf("version integer NOT NULL, idx integer NOT NULL, %s %s NOT NULL, "
-							 "w real NOT NULL, v real[] NOT NULL",
+							 "w real NOT NULL, v real[] NOT NULL, digest bigint NOT NULL",
 							 id_column, fm_id_type_sql(id_type));
 	char *comment = psprintf("bias w and factors v of each %s, a row a version", entity);
 	Oid table = create_table(model, namespace, entity, columns, comment);
@@ -109,8 +109,11 @@ fm_store_create_tables(FmModel *model, Oid namespace, Oid extension_schema,
 		"b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
 		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL, "
 		"users integer NOT NULL, items integer NOT NULL, stamp bigint NOT NULL, "
-		"activation bigint NOT NULL",
-		"global bias b and the range of the ratings, a row a version");
+		"activation bigint NOT NULL, "
+		"noise_variance double precision NOT NULL, user_mean real[] NOT NULL, "
+		"user_root real[] NOT NULL, item_mean real[] NOT NULL, item_root real[] NOT NULL, "
+		"unobserved_weight double precision NOT NULL, item_gram real[]",
+		"global bias b, the range of the ratings and what folding in needs, a row a version");
 	model->user_table = create_entity_table(model, namespace, "user", user_type);
 	model->item_table = create_entity_table(model, namespace, "item", item_type);
 	model->matrix_table = create_table(
@@ -156,17 +159,18 @@ fm_store_check_id_types(const FmModel *model, const FmIdType *user_type, const F
 	check_id_type(model, model->item_table, "item_id", model->definition.item_column, item_type);
 }
 
-/* The rows of one entity table: idx, id as the ratings type it (the table may be narrower), w, v. */
+/* The rows of one entity table: idx, id as the ratings type it (the table may be narrower), w, v, digest. */
 static TupleDesc
 entity_row_desc(const FmIdType *id_type, const char *id_column)
 {
-	TupleDesc desc = CreateTemplateTupleDesc(4);
+	TupleDesc desc = CreateTemplateTupleDesc(5);
 
 	TupleDescInitEntry(desc, 1, "idx", INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 2, id_column, id_type->type, id_type->typmod, 0);
 	TupleDescInitEntryCollation(desc, 2, id_type->collation);
 	TupleDescInitEntry(desc, 3, "w", FLOAT4OID, -1, 0);
 	TupleDescInitEntry(desc, 4, "v", FLOAT4ARRAYOID, -1, 0);
+	TupleDescInitEntry(desc, 5, "digest", INT8OID, -1, 0);
 	return desc;
 }
 
@@ -177,9 +181,10 @@ typedef struct EntityRows
 	const char *id_column;
 	const FmIdMap *ids;
 	const int32 *order;		/* idx → index in ids */
-	const int32 *canonical; /* idx → row of w and v */
+	const int32 *canonical; /* idx → row of w and v; NULL: they are the same */
 	const float *w;
 	const float *v;
+	const int64 *digest; /* by idx */
 	int num_factors;
 } EntityRows;
 
@@ -190,17 +195,18 @@ put_entity_rows(const EntityRows *rows, TupleDesc desc)
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(row_context);
-	bool nulls[4] = {false};
+	bool nulls[5] = {false};
 
 	for (int32 idx = 0; idx < fm_idmap_count(rows->ids); idx++)
 	{
-		int64 row = rows->canonical[idx];
-		Datum values[4];
+		int64 row = rows->canonical == NULL ? idx : rows->canonical[idx];
+		Datum values[5];
 
 		values[0] = Int32GetDatum(idx);
 		values[1] = fm_idmap_id(rows->ids, rows->order[idx]);
 		values[2] = Float4GetDatum(rows->w[row]);
 		values[3] = fm_real_array(rows->v + row * rows->num_factors, rows->num_factors);
+		values[4] = Int64GetDatum(rows->digest[idx]);
 		tuplestore_putvalues(store, desc, values, nulls);
 		MemoryContextReset(row_context);
 		CHECK_FOR_INTERRUPTS();
@@ -217,11 +223,11 @@ insert_entity_rows(const EntityRows *rows, int version)
 	Datum values[] = {Int32GetDatum(version)};
 	TupleDesc desc = entity_row_desc(fm_idmap_type(rows->ids), rows->id_column);
 	Tuplestorestate *store = put_entity_rows(rows, desc);
+	char *columns = psprintf("idx, %s, w, v, digest", rows->id_column);
 
 	fm_spi_register_rows("new_rows", desc, store, fm_idmap_count(rows->ids));
-	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, %s, w, v) "
-							"SELECT $1, idx, %s, w, v FROM new_rows",
-							fm_relation_sql(rows->table), rows->id_column, rows->id_column),
+	fm_spi_execute(psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM new_rows",
+							fm_relation_sql(rows->table), columns, columns),
 				   1, types, values, NULL, false);
 	SPI_unregister_relation("new_rows");
 	tuplestore_end(store);
@@ -239,11 +245,16 @@ void
 fm_store_version_row(const FmModel *model, int version, int64 stamp, const FmResult *result)
 {
 	const FmReading *reading = result->load->reading;
-	Oid types[] = {INT4OID,	  TEXTOID,	 INT4OID, FLOAT8OID, FLOAT4OID, FLOAT4OID,
-				   FLOAT8OID, FLOAT8OID, INT4OID, INT4OID,	 INT8OID};
+	const bool is_ranking = result->item_pairs.gram != NULL;
+	const int k = result->parameters->num_factors;
+	const int root_length = (int) fm_prior_root_length(k);
+	Oid types[] = {INT4OID,		   TEXTOID,	  INT4OID,		  FLOAT8OID,	  FLOAT4OID,
+				   FLOAT4OID,	   FLOAT8OID, FLOAT8OID,	  INT4OID,		  INT4OID,
+				   INT8OID,		   FLOAT8OID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
+				   FLOAT4ARRAYOID, FLOAT8OID, FLOAT4ARRAYOID};
 	Datum values[] = {Int32GetDatum(version),
 					  CStringGetTextDatum(model->definition.task),
-					  Int32GetDatum(result->parameters->num_factors),
+					  Int32GetDatum(k),
 					  Float8GetDatum(result->parameters->b),
 					  Float4GetDatum(reading->min),
 					  Float4GetDatum(reading->max),
@@ -251,14 +262,29 @@ fm_store_version_row(const FmModel *model, int version, int64 stamp, const FmRes
 					  Float8GetDatum(result->parameters->score_variance),
 					  Int32GetDatum(fm_idmap_count(reading->users)),
 					  Int32GetDatum(fm_idmap_count(reading->items)),
-					  Int64GetDatum(stamp)};
+					  Int64GetDatum(stamp),
+					  Float8GetDatum(result->noise_variance),
+					  fm_real_array(result->user_prior.mean, k + 1),
+					  fm_real_array(result->user_prior.root, root_length),
+					  fm_real_array(result->item_prior.mean, k + 1),
+					  fm_real_array(result->item_prior.root, root_length),
+					  Float8GetDatum(result->item_pairs.weight),
+					  is_ranking
+						  ? fm_real_array(result->item_pairs.gram, (int) fm_all_pairs_length(k))
+						  : (Datum) 0};
+	char nulls[lengthof(values)];
 
+	memset(nulls, ' ', sizeof(nulls));
+	if (!is_ranking)
+		nulls[lengthof(nulls) - 1] = 'n';
 	fm_spi_execute(
 		psprintf("INSERT INTO %s (version, task, num_factors, b, rating_min, rating_max, "
-				 "rating_mean, score_variance, users, items, stamp, activation) "
-				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, %s)",
+				 "rating_mean, score_variance, users, items, stamp, noise_variance, user_mean, "
+				 "user_root, item_mean, item_root, unobserved_weight, item_gram, activation) "
+				 "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, "
+				 "$17, $18, %s)",
 				 fm_relation_sql(model->version_table), next_activation(model)),
-		lengthof(values), types, values, NULL, false);
+		lengthof(values), types, values, nulls, false);
 }
 
 void
@@ -486,7 +512,8 @@ insert_levels(FmModel *model, int version, const FmResult *result)
 	const FmContextReading *contexts = result->load->reading->contexts;
 	LevelRows rows = {.parameters = result->parameters};
 
-	if (result->features[FM_USERS].num_levels == 0 && result->features[FM_ITEMS].num_levels == 0 &&
+	if ((result->features == NULL || (result->features[FM_USERS].num_levels == 0 &&
+									  result->features[FM_ITEMS].num_levels == 0)) &&
 		contexts == NULL)
 		return;
 	if (!OidIsValid(model->level_table))
@@ -523,16 +550,36 @@ fm_store_version(FmModel *model, Oid extension_schema, int version, const FmResu
 	EntityRows users = {model->user_table,		"user_id",
 						load->reading->users,	load->user_order,
 						result->user_canonical, parameters->user_w,
-						parameters->user_v,		parameters->num_factors};
+						parameters->user_v,		result->digest[FM_USERS],
+						parameters->num_factors};
 	EntityRows items = {model->item_table,		"item_id",
 						load->reading->items,	load->item_order,
 						result->item_canonical, parameters->item_w,
-						parameters->item_v,		parameters->num_factors};
+						parameters->item_v,		result->digest[FM_ITEMS],
+						parameters->num_factors};
 
 	insert_entity_rows(&users, version);
 	insert_entity_rows(&items, version);
 	insert_levels(model, version, result);
 	insert_matrix(model, extension_schema, version);
+}
+
+int64
+fm_store_copy_levels(const FmModel *model, int version, int from_version)
+{
+	Oid types[] = {INT4OID, INT4OID};
+	Datum values[] = {Int32GetDatum(version), Int32GetDatum(from_version)};
+	char *table;
+
+	if (!OidIsValid(model->level_table))
+		return 0;
+	table = fm_relation_sql(model->level_table);
+	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, name, side, feature, level, mean, w, v) "
+							"SELECT $1, idx, name, side, feature, level, mean, w, v FROM %s "
+							"WHERE version = $2",
+							table, table),
+				   2, types, values, NULL, false);
+	return (int64) SPI_processed;
 }
 
 void

@@ -15,6 +15,7 @@
 #ifndef FMTOPX_STORE_H
 #define FMTOPX_STORE_H
 
+#include "core/fold.h"
 #include "core/solver.h"
 #include "load.h"
 #include "model.h"
@@ -37,18 +38,26 @@ typedef struct FmResult
 {
 	const FmParameters *parameters;
 	const FmLoad *load;
-	const int32 *user_canonical; /* idx → canonical index */
+	const int32 *user_canonical; /* idx → canonical index; NULL: they are the same */
 	const int32 *item_canonical;
-	const FmFeatures *features; /* of both sides */
+	const int64 *digest[2];		/* by idx: of the ratings, see fm_digest_ratings */
+	const FmFeatures *features; /* of both sides, or NULL */
 	double rating_mean;
+	double noise_variance; /* of a rating around its score; so for the next two, for folding in */
+	FmPrior user_prior;
+	FmPrior item_prior;
+	FmAllPairs item_pairs; /* of a ranking; gram NULL: it is none */
 } FmResult;
 
 /*
- * Insert the users, items and levels of one version, as the current user. SPI connected. Creates the table of levels, and sets its
- * OID in *model, if there are levels and it is not there yet.
+ * Insert the users, items and levels of one version, as the current user. SPI connected. Creates the table of levels,
+ * and sets its OID in *model, if there are levels and it is not there yet.
  */
 extern void fm_store_version(FmModel *model, Oid extension_schema, int version,
 							 const FmResult *result);
+
+/* Insert the levels of another version as those of this one; returns how many they are. */
+extern int64 fm_store_copy_levels(const FmModel *model, int version, int from_version);
 
 /* Insert its row into the version table, as the one activated last. The model's pointer must be locked. */
 extern void fm_store_version_row(const FmModel *model, int version, int64 stamp,

@@ -22,31 +22,8 @@
 
 PG_FUNCTION_INFO_V1(fm_write_top_x);
 
-/* A call's lists and whose model they come from. */
-typedef struct Written
-{
-	FmLists *lists;
-	char *model;
-} Written;
-
-/* Compute the lists as the current user; they live in the current context. */
-static Written
-compute_lists(FunctionCallInfo fcinfo, text *model, int32 x, bool exclude_seen)
-{
-	FmServing serving;
-	MemoryContext context = CurrentMemoryContext;
-	Written written;
-
-	fm_serve_begin(&serving, fcinfo, model, FM_IDS_TEXT, context);
-	MemoryContextSwitchTo(context);
-	written.lists = fm_lists_compute(&serving, x, exclude_seen);
-	written.model = serving.model.name;
-	fm_serve_end(&serving);
-	return written;
-}
-
 static void
-create_target(const FmLists *lists, Oid namespace, const char *name)
+create_target(FmLists *lists, Oid namespace, const char *name)
 {
 	char *qualified = fm_qualified_sql(namespace, name);
 	Oid table;
@@ -83,36 +60,82 @@ check_target_column(Oid target, const char *column, Oid type)
 }
 
 static void
-check_target(const FmLists *lists, Oid target)
+check_target(const FmLoaded *loaded, Oid target)
 {
 	char kind = get_rel_relkind(target);
 
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("\"%s\" is not a table", get_rel_name(target))));
-	check_target_column(target, "user_id", lists->user_type.type);
+	check_target_column(target, "user_id", loaded->user_type.type);
 	check_target_column(target, "rank", INT4OID);
-	check_target_column(target, "item_id", lists->item_type.type);
+	check_target_column(target, "item_id", loaded->item_type.type);
 	check_target_column(target, "score", FLOAT4OID);
 }
 
-/* Bring the target up to date, or create it in a schema under a name, as its owner. */
-static void
-write_lists(FmLists *lists, Oid target, Oid namespace, const char *new_name, Oid owner)
+/* What one call writes: as the current user what is computed, as the table's owner what is written. */
+typedef struct Writing
 {
+	FmServing serving;
+	int32 x;
+	bool exclude_seen;
+	Oid owner;
+	int64 num_rows; /* of all lists */
+} Writing;
+
+static FmDiff *
+open_diff(Writing *writing, Oid target)
+{
+	FmRoleSwitch previous = fm_act_as(writing->owner);
+	FmDiff *diff;
+
+	check_target(writing->serving.loaded, target);
+	diff = fm_diff_open(writing->serving.loaded, fm_relation_sql(target), writing->x);
+	fm_restore_role(&previous);
+	return diff;
+}
+
+/* Bring an existing target up to date. */
+static void
+update_target(Writing *writing, Oid target)
+{
+	FmDiff *diff = open_diff(writing, target);
+	FmLists *lists = NULL;
 	FmRoleSwitch previous;
 
-	fm_spi_connect();
-	previous = fm_act_as(owner);
-	if (OidIsValid(target))
+	if (diff != NULL)
 	{
-		check_target(lists, target);
-		fm_target_update(fm_relation_sql(target), lists);
+		FmListReceiver receiver = fm_diff_receiver(diff);
+
+		fm_batch_top_x(&writing->serving, writing->x, writing->exclude_seen, &receiver);
+		writing->num_rows = fm_diff_num_rows(diff);
 	}
 	else
-		create_target(lists, namespace, new_name);
+	{
+		lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen);
+		writing->num_rows = lists->num_rows;
+	}
+	previous = fm_act_as(writing->owner);
+	if (diff != NULL)
+		fm_diff_apply(diff, fm_relation_sql(target));
+	else
+	{
+		fm_target_update(fm_relation_sql(target), lists);
+		fm_lists_free(lists);
+	}
 	fm_restore_role(&previous);
-	fm_spi_finish();
+}
+
+/* Create a target in a schema. */
+static void
+new_target(Writing *writing, Oid namespace, const char *name)
+{
+	FmLists *lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen);
+	FmRoleSwitch previous = fm_act_as(writing->owner);
+
+	create_target(lists, namespace, name);
+	fm_restore_role(&previous);
+	writing->num_rows = lists->num_rows;
 	fm_lists_free(lists);
 }
 
@@ -129,23 +152,22 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 {
 	FmRoleSwitch previous;
 	ErrorContextCallback context = {error_context_stack, name_target, fm_relation_sql(target)};
-	Written written;
-	int64 num_rows;
-	Oid owner;
+	Writing writing = {.x = x, .exclude_seen = exclude_seen};
 
 	error_context_stack = &context;
 	LockRelationOid(target, ShareUpdateExclusiveLock);
-	owner = fm_relation_owner(target);
-	if (!OidIsValid(owner))
+	writing.owner = fm_relation_owner(target);
+	if (!OidIsValid(writing.owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the target with OID %u has been dropped meanwhile", target)));
-	previous = fm_act_as(owner);
-	written = compute_lists(fcinfo, cstring_to_text(model), x, exclude_seen);
+	previous = fm_act_as(writing.owner);
+	fm_serve_begin(&writing.serving, fcinfo, cstring_to_text(model), FM_IDS_TEXT,
+				   CurrentMemoryContext);
+	update_target(&writing, target);
+	fm_serve_end(&writing.serving);
 	fm_restore_role(&previous);
-	num_rows = written.lists->num_rows;
-	write_lists(written.lists, target, InvalidOid, NULL, owner);
 	error_context_stack = context.previous;
-	return num_rows;
+	return writing.num_rows;
 }
 
 /* Remember the target, in the registry's name. */
@@ -157,42 +179,51 @@ register_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 x,
 	fm_spi_finish();
 }
 
+/* Where a new target is to be created. */
+static Oid
+creation_namespace(RangeVar *name)
+{
+	Oid namespace = RangeVarGetCreationNamespace(name);
+
+	if (isAnyTempNamespace(namespace))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+						errmsg("a table of lists cannot be created as a temporary table"),
+						errhint("Use CREATE TEMP TABLE ... AS SELECT * FROM fm_top_x_all(...).")));
+	return namespace;
+}
+
 Datum
 fm_write_top_x(PG_FUNCTION_ARGS)
 {
 	RangeVar *name;
-	Written written;
-	int64 num_rows;
-	Oid namespace;
+	Writing writing = {.x = fm_x_argument(fcinfo, 1)};
+	char *model;
+	Oid namespace = InvalidOid;
 	Oid target;
-	int32 x = fm_x_argument(fcinfo, 1);
-	bool exclude_seen;
 
 	fm_require_argument(fcinfo, 0, "target");
 	fm_require_argument(fcinfo, 3, "exclude_seen");
-	exclude_seen = PG_GETARG_BOOL(3);
+	writing.exclude_seen = PG_GETARG_BOOL(3);
 	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
 	/* whose table it is must be known before it is locked */
 	target = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock, RVR_MISSING_OK,
 									  RangeVarCallbackOwnsRelation, NULL);
+	if (!OidIsValid(target))
+	namespace = creation_namespace(name);
+	writing.owner = OidIsValid(target) ? fm_relation_owner(target) : GetUserId();
 
-	written = compute_lists(fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2), x, exclude_seen);
-	num_rows = written.lists->num_rows;
+	fm_serve_begin(&writing.serving, fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
+				   FM_IDS_TEXT, CurrentMemoryContext);
 	if (OidIsValid(target))
-		write_lists(written.lists, target, InvalidOid, NULL, fm_relation_owner(target));
+		update_target(&writing, target);
 	else
-	{
-		namespace = RangeVarGetCreationNamespace(name);
-		if (isAnyTempNamespace(namespace))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-					 errmsg("a table of lists cannot be created as a temporary table"),
-					 errhint("Use CREATE TEMP TABLE ... AS SELECT * FROM fm_top_x_all(...).")));
-		write_lists(written.lists, InvalidOid, namespace, name->relname, GetUserId());
+		new_target(&writing, namespace, name->relname);
+	model = writing.serving.model.name;
+	fm_serve_end(&writing.serving);
+	if (!OidIsValid(target))
 		target = get_relname_relid(name->relname, namespace);
-	}
 	if (get_rel_persistence(target) !=
 		RELPERSISTENCE_TEMP) /* which no other session could refresh */
-		register_target(fcinfo, written.model, target, x, exclude_seen);
-	PG_RETURN_INT64(num_rows);
+		register_target(fcinfo, model, target, writing.x, writing.exclude_seen);
+	PG_RETURN_INT64(writing.num_rows);
 }

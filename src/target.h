@@ -21,8 +21,22 @@ extern int64 fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid t
  */
 extern bool fm_target_fill(Oid table, const FmLists *lists);
 
-/* Make the rows of a table (its quoted name) those of the lists, touching only rows that differ. With SPI
- * connected, as the table's owner. */
-extern void fm_target_update(const char *table, const FmLists *lists);
+/*
+ * Make the rows of a table (its quoted name) those of the lists, touching only rows that differ. With SPI
+ * connected, as the table's owner. The lists are spilled.
+ */
+extern void fm_target_update(const char *table, FmLists *lists);
+
+/*
+ * The same while lists are computed: open reads the table, its receiver takes the lists of a batch, apply
+ * makes the differences good and ends it. Open returns NULL for a table that is too large for memory. With
+ * SPI connected, as the table's owner, but for the batch; the model must stay pinned.
+ */
+typedef struct FmDiff FmDiff;
+
+extern FmDiff *fm_diff_open(const FmLoaded *loaded, const char *table, int32 x);
+extern FmListReceiver fm_diff_receiver(FmDiff *diff);
+extern int64 fm_diff_num_rows(const FmDiff *diff); /* that the table will have */
+extern void fm_diff_apply(FmDiff *diff, const char *table);
 
 #endif

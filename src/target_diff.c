@@ -1,18 +1,25 @@
 /*
  * Bringing a table of lists up to date: what differs is updated, deleted, inserted, and nothing else touched.
  *
- * The table is read once, in whatever order it comes, and each row compared with the list that is in memory;
- * the differences, few as a rule, are put aside and then applied by one statement a kind, in which they
- * stand as relations (the mechanism of transition tables). So triggers, defaults, partitions and policies
- * of the table work as in any statement. Lists too large for memory are compared by the statements
- * themselves. Locking: the statements' own. Memory: a bit a row, and the differences, which spill to disk.
+ * The table is read first, in whatever order it comes, into eight bytes a row. What stood in it is then where
+ * the scan begins (core/scan.h: seeds), and each new list is compared with it as it comes; the differences,
+ * few as a rule, are put aside and applied by one statement a kind, in which they stand as relations (the
+ * mechanism of transition tables). So triggers, defaults, partitions and policies of the table work as in any
+ * statement. A table too large for maintenance_work_mem is compared by the statements themselves with lists
+ * in a tuplestore. Locking: the statements' own. Memory: a context for the rows; differences spill to disk.
  */
 #include "target.h"
+
+#include <math.h>
 
 #include "catalog/pg_type.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+
+/* Instead of an item: the table has no such row; it has one that cannot be right. */
+#define NO_ROW (-2)
+#define WRONG_ROW (-1)
 
 /* Rows of one kind of difference, typed as the lists are. */
 typedef struct Rows
@@ -22,28 +29,41 @@ typedef struct Rows
 	double count;
 } Rows;
 
-typedef struct Diff
+struct FmDiff
 {
-	const FmLists *lists;
+	MemoryContext context;
+	const FmLoaded *loaded;
 	FmIdType user_type;
 	FmIdType item_type;
-	uint8 *met;		 /* a bit for each row of the lists: the table has one of that user and rank */
+	TupleDesc desc;
+	int64 num_rows; /* of the new lists */
+
+	/* what stands in the table: user × length + rank - 1 */
+	int32 length;
+	FmIdMap *users; /* in the order in which they appeared */
+	FmIdMap *items; /* by idx; NULL: integers, which the image finds */
+	FmListItem *rows;
+	bool *met; /* the user has a new list */
+	int32 capacity;
 	int32 last_user; /* rows of one user often stand together */
 	bool keyless;	 /* the table has rows without user or rank */
+	bool too_large;
+	int32 *seeds; /* of one user */
+
 	Rows changed;
 	Rows gone;
 	Rows missing;
-} Diff;
+};
 
 /* "t.rank = n.rank AND t.user_id = n.user_id" */
 static char *
-same_key(const FmLists *lists)
+same_key(const FmIdType *user_type)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "t.rank = n.rank AND ");
-	fm_append_equality(&sql, "t.user_id", lists->user_type.type, "n.user_id");
+	fm_append_equality(&sql, "t.user_id", user_type->type, "n.user_id");
 	return sql.data;
 }
 
@@ -55,29 +75,32 @@ execute(const char *sql)
 
 /* Update the rows of the table that differ from those of `rows` with the same key. */
 static void
-execute_update(const FmLists *lists, const char *table, const char *rows)
+execute_update(const FmIdType *user_type, const FmIdType *item_type, const char *table,
+			   const char *rows)
 {
 	StringInfoData same_item;
 
 	initStringInfo(&same_item);
-	fm_append_equality(&same_item, "t.item_id", lists->item_type.type, "n.item_id");
+	fm_append_equality(&same_item, "t.item_id", item_type->type, "n.item_id");
 	execute(psprintf("UPDATE %s t SET item_id = n.item_id, score = n.score FROM %s n "
 					 "WHERE %s AND NOT coalesce(%s AND t.score = n.score, false)",
-					 table, rows, same_key(lists), same_item.data));
+					 table, rows, same_key(user_type), same_item.data));
 }
 
-/* For lists in a tuplestore. */
-static void
-update_by_statements(const FmLists *lists, const char *table)
+void
+fm_target_update(const char *table, FmLists *lists)
 {
+	char *key = same_key(&lists->user_type);
+
+	fm_lists_spill(lists);
 	fm_spi_register_rows("new_lists", lists->desc, lists->store, lists->num_rows);
-	execute_update(lists, table, "new_lists");
+	execute_update(&lists->user_type, &lists->item_type, table, "new_lists");
 	execute(psprintf("DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM new_lists n WHERE %s)", table,
-					 same_key(lists)));
+					 key));
 	execute(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
 					 "SELECT user_id, rank, item_id, score FROM new_lists n "
 					 "WHERE NOT EXISTS (SELECT FROM %s t WHERE %s)",
-					 table, table, same_key(lists)));
+					 table, table, key));
 	SPI_unregister_relation("new_lists");
 }
 
@@ -96,82 +119,246 @@ put_row(Rows *rows, TupleDesc desc, Datum *values, bool *nulls)
 	rows->count++;
 }
 
-/* The index of a user of the lists, or -1. */
-static int32
-find_user(Diff *diff, Datum id)
+static bool
+has_room(const FmDiff *diff)
 {
-	FmIdMap *users = diff->lists->users;
+	return MemoryContextMemAllocated(diff->context, true) / 1024 < maintenance_work_mem;
+}
+
+/* Make room for the rows of a user that the table has not shown before. */
+static void
+add_user(FmDiff *diff, int32 user)
+{
+	FmListItem *rows;
+
+	if (user == diff->capacity)
+	{
+		diff->capacity *= 2;
+		diff->rows = repalloc_huge(diff->rows, Max(1, (Size) diff->capacity * diff->length) *
+												   sizeof(FmListItem));
+		diff->met = repalloc_huge(diff->met, diff->capacity * sizeof(bool));
+		diff->too_large = !has_room(diff);
+	}
+	diff->met[user] = false;
+	rows = diff->rows + (Size) user * diff->length;
+	for (int32 r = 0; r < diff->length; r++)
+		rows[r] = (FmListItem){NO_ROW, 0};
+}
+
+/* The index of a user of the table, a new one where he has not appeared before. */
+static int32
+intern_user(FmDiff *diff, Datum id)
+{
+	int32 known = fm_idmap_count(diff->users);
 
 	if (diff->last_user < 0 ||
-		!fm_id_equal(&diff->user_type, fm_idmap_id(users, diff->last_user), id))
-		diff->last_user = fm_idmap_find(users, id);
+		!fm_id_equal(&diff->user_type, fm_idmap_id(diff->users, diff->last_user), id))
+		diff->last_user = fm_idmap_intern(diff->users, id);
+	if (diff->last_user == known)
+		add_user(diff, known);
 	return diff->last_user;
+}
+
+/* What an item and a score in the table are; WRONG_ROW for what no list can have. */
+static FmListItem
+read_item(FmDiff *diff, const Datum *values, const bool *nulls)
+{
+	FmListItem row = {WRONG_ROW, 0};
+
+	if (nulls[2] || nulls[3] || isnan(DatumGetFloat4(values[3])))
+		return row;
+	row.score = DatumGetFloat4(values[3]);
+	if (diff->items != NULL)
+		row.item = fm_idmap_find(diff->items, values[2]);
+	else if (diff->loaded->num_items > 0)
+		row.item = fm_image_find_integer(diff->loaded->image,
+										 fm_id_as_int64(&diff->item_type, values[2]));
+	return row;
 }
 
 /* FmRowCallback: a row of the table. */
 static bool
-compare_row(void *state, TupleTableSlot *row)
+read_row(void *state, TupleTableSlot *slot)
 {
-	Diff *diff = state;
-	const FmLists *lists = diff->lists;
-	Datum *values = row->tts_values;
-	bool *nulls = row->tts_isnull;
-	Datum wanted[4];
-	bool not_null[4] = {false};
-	int64 position;
-	int32 user;
+	FmDiff *diff = state;
+	Datum *values = slot->tts_values;
+	bool *nulls = slot->tts_isnull;
+	FmListItem row;
+	FmListItem *place;
 	int32 rank;
+	int32 user;
 
 	if (nulls[0] || nulls[1])
 	{
 		diff->keyless = true;
 		return true;
 	}
-	user = find_user(diff, values[0]);
 	rank = DatumGetInt32(values[1]);
-	if (user < 0 || rank < 1 || rank > fm_lists_length(lists, user))
+	if (rank < 1 || rank > diff->length)
 	{
-		put_row(&diff->gone, lists->desc, values, nulls);
+		put_row(&diff->gone, diff->desc, values, nulls);
 		return true;
 	}
-	position = lists->start[user] + rank - 1;
-	diff->met[position / 8] |= 1 << position % 8;
-	fm_lists_row(lists, user, rank, wanted);
-	if (nulls[2] || nulls[3] || DatumGetFloat4(values[3]) != DatumGetFloat4(wanted[3]) ||
-		!fm_id_equal(&diff->item_type, values[2], wanted[2]))
-		put_row(&diff->changed, lists->desc, wanted, not_null);
+	row = read_item(diff, values, nulls);
+	user = intern_user(diff, values[0]);
+	if (diff->too_large)
+		return false;
+	place = diff->rows + (Size) user * diff->length + rank - 1;
+	/* without a key there may be several rows, which are right if all are */
+	if (place->item != NO_ROW && (place->item != row.item || place->score != row.score))
+		row.item = WRONG_ROW;
+	*place = row;
 	return true;
 }
 
+/* The map of all items where the image has none. */
 static void
-find_missing(Diff *diff)
+read_items(FmDiff *diff)
 {
-	const FmLists *lists = diff->lists;
+	if (diff->item_type.is_integer)
+		return;
+	diff->items = fm_idmap_create(&diff->item_type, diff->context);
+	for (int32 item = 0; item < diff->loaded->num_items; item++)
+		fm_idmap_intern(diff->items, fm_loaded_item_id(diff->loaded, item));
+	fm_idmap_seal(diff->items);
+	diff->too_large = !has_room(diff);
+}
+
+static FmDiff *
+create_diff(const FmLoaded *loaded, int32 x)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx table of lists",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	FmDiff *diff = palloc0(sizeof(FmDiff));
+
+	diff->context = context;
+	diff->loaded = loaded;
+	diff->user_type = loaded->user_type;
+	diff->item_type = loaded->item_type;
+	diff->desc = fm_lists_desc(&diff->user_type, &diff->item_type);
+	diff->length = Min(x, loaded->num_items);
+	diff->users = fm_idmap_create(&diff->user_type, context);
+	diff->capacity = 64;
+	diff->rows = MemoryContextAllocHuge(context, Max(1, (Size) diff->capacity * diff->length) *
+													 sizeof(FmListItem));
+	diff->met = palloc(diff->capacity * sizeof(bool));
+	diff->seeds = MemoryContextAllocHuge(context, Max(1, diff->length) * sizeof(int32));
+	diff->last_user = -1;
+	begin_rows(&diff->changed, "changed_rows");
+	begin_rows(&diff->gone, "gone_rows");
+	begin_rows(&diff->missing, "missing_rows");
+	MemoryContextSwitchTo(previous);
+	return diff;
+}
+
+static void
+free_diff(FmDiff *diff)
+{
+	tuplestore_end(diff->changed.store);
+	tuplestore_end(diff->gone.store);
+	tuplestore_end(diff->missing.store);
+	MemoryContextDelete(diff->context);
+}
+
+FmDiff *
+fm_diff_open(const FmLoaded *loaded, const char *table, int32 x)
+{
+	FmDiff *diff = create_diff(loaded, x);
+	const Oid columns[] = {diff->user_type.type, INT4OID, diff->item_type.type, FLOAT4OID};
+
+	read_items(diff);
+	if (!diff->too_large)
+		fm_spi_scan(psprintf("SELECT user_id, rank, item_id, score FROM %s", table), 0, NULL, NULL,
+					false, columns, 4, read_row, diff);
+	if (!diff->too_large)
+	{
+		fm_idmap_seal(diff->users);
+		return diff;
+	}
+	free_diff(diff);
+	return NULL;
+}
+
+/* FmSeedCallback: the list that stands in the table. */
+static const int32 *
+old_list(void *state, const FmBatchUser *user, int32 *count)
+{
+	FmDiff *diff = state;
+	int32 index = fm_idmap_find(diff->users, user->id);
+	const FmListItem *rows = diff->rows + (Size) Max(index, 0) * diff->length;
+
+	*count = index < 0 ? 0 : diff->length;
+	for (int32 r = 0; r < *count; r++)
+		diff->seeds[r] = rows[r].item; /* no item is below 0 */
+	return diff->seeds;
+}
+
+static void
+put_key(Rows *rows, const FmDiff *diff, Datum user_id, int32 rank)
+{
+	Datum values[] = {user_id, Int32GetDatum(rank), (Datum) 0, (Datum) 0};
+	bool nulls[] = {false, false, true, true};
+
+	put_row(rows, diff->desc, values, nulls);
+}
+
+/* FmListCallback: compare a new list with the old one. */
+static void
+compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
+{
+	FmDiff *diff = state;
+	int32 index = fm_idmap_find(diff->users, user->id);
+	const FmListItem *old = index < 0 ? NULL : diff->rows + (Size) index * diff->length;
 	bool nulls[4] = {false};
-	int64 position = 0;
 
-	for (int32 user = 0; user < fm_idmap_count(lists->users); user++)
-		for (int32 rank = 1; rank <= fm_lists_length(lists, user); rank++, position++)
-			if ((diff->met[position / 8] & 1 << position % 8) == 0)
-			{
-				Datum values[4];
+	if (index >= 0)
+		diff->met[index] = true;
+	for (int32 r = 0; r < count; r++)
+	{
+		float score = (float) fm_serve_score(diff->loaded, user->vector.base + hits[r].score);
 
-				fm_lists_row(lists, user, rank, values);
-				put_row(&diff->missing, lists->desc, values, nulls);
-			}
+		if (old == NULL || old[r].item != hits[r].item || old[r].score != score)
+		{
+			Datum values[] = {user->id, Int32GetDatum(r + 1),
+							  fm_loaded_item_id(diff->loaded, hits[r].item), Float4GetDatum(score)};
+			bool there = old != NULL && old[r].item != NO_ROW;
+
+			put_row(there ? &diff->changed : &diff->missing, diff->desc, values, nulls);
+		}
+	}
+	for (int32 r = count; old != NULL && r < diff->length; r++)
+		if (old[r].item != NO_ROW)
+			put_key(&diff->gone, diff, user->id, r + 1);
+	diff->num_rows += count;
+}
+
+FmListReceiver
+fm_diff_receiver(FmDiff *diff)
+{
+	return (FmListReceiver){diff, compare_list, old_list};
+}
+
+int64
+fm_diff_num_rows(const FmDiff *diff)
+{
+	return diff->num_rows;
+}
+
+/* The rows of users that have no list any more. */
+static void
+find_gone(FmDiff *diff)
+{
+	for (int32 user = 0; user < fm_idmap_count(diff->users); user++)
+		for (int32 r = 0; r < diff->length && !diff->met[user]; r++)
+			if (diff->rows[(Size) user * diff->length + r].item != NO_ROW)
+				put_key(&diff->gone, diff, fm_idmap_id(diff->users, user), r + 1);
 }
 
 static void
-register_rows(const Diff *diff, const Rows *rows)
+register_rows(const FmDiff *diff, const Rows *rows)
 {
-	fm_spi_register_rows(rows->name, diff->lists->desc, rows->store, rows->count);
-}
-
-static void
-end_rows(const Rows *rows)
-{
-	SPI_unregister_relation(rows->name);
-	tuplestore_end(rows->store);
+	fm_spi_register_rows(rows->name, diff->desc, rows->store, rows->count);
 }
 
 /*
@@ -180,18 +367,16 @@ end_rows(const Rows *rows)
  * The setting lasts until the role is restored.
  */
 static void
-apply(const Diff *diff, const char *table)
+apply(const FmDiff *diff, const char *table)
 {
-	const FmLists *lists = diff->lists;
-
 	if (random_page_cost > seq_page_cost)
 		(void) set_config_option("random_page_cost", psprintf("%.17g", seq_page_cost), PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (diff->changed.count > 0)
-		execute_update(lists, table, diff->changed.name);
+		execute_update(&diff->user_type, &diff->item_type, table, diff->changed.name);
 	if (diff->gone.count > 0)
 		execute(psprintf("DELETE FROM %s t USING %s n WHERE %s", table, diff->gone.name,
-						 same_key(lists)));
+						 same_key(&diff->user_type)));
 	if (diff->keyless)
 		execute(psprintf("DELETE FROM %s WHERE user_id IS NULL OR rank IS NULL", table));
 	if (diff->missing.count > 0)
@@ -200,38 +385,16 @@ apply(const Diff *diff, const char *table)
 						 table, diff->missing.name));
 }
 
-static void
-update_by_comparison(const FmLists *lists, const char *table)
-{
-	const Oid columns[] = {lists->user_type.type, INT4OID, lists->item_type.type, FLOAT4OID};
-	Diff diff = {.lists = lists,
-				 .user_type = lists->user_type,
-				 .item_type = lists->item_type,
-				 .last_user = -1};
-
-	diff.met = MemoryContextAllocExtended(CurrentMemoryContext, lists->num_rows / 8 + 1,
-										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	begin_rows(&diff.changed, "changed_rows");
-	begin_rows(&diff.gone, "gone_rows");
-	begin_rows(&diff.missing, "missing_rows");
-	fm_spi_scan(psprintf("SELECT user_id, rank, item_id, score FROM %s", table), 0, NULL, NULL,
-				false, columns, 4, compare_row, &diff);
-	find_missing(&diff);
-	register_rows(&diff, &diff.changed);
-	register_rows(&diff, &diff.gone);
-	register_rows(&diff, &diff.missing);
-	apply(&diff, table);
-	end_rows(&diff.changed);
-	end_rows(&diff.gone);
-	end_rows(&diff.missing);
-	pfree(diff.met);
-}
-
 void
-fm_target_update(const char *table, const FmLists *lists)
+fm_diff_apply(FmDiff *diff, const char *table)
 {
-	if (lists->store != NULL)
-		update_by_statements(lists, table);
-	else
-		update_by_comparison(lists, table);
+	find_gone(diff);
+	register_rows(diff, &diff->changed);
+	register_rows(diff, &diff->gone);
+	register_rows(diff, &diff->missing);
+	apply(diff, table);
+	SPI_unregister_relation(diff->changed.name);
+	SPI_unregister_relation(diff->gone.name);
+	SPI_unregister_relation(diff->missing.name);
+	free_diff(diff);
 }

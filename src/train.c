@@ -12,10 +12,13 @@
  */
 #include "train.h"
 
+#include <math.h>
+
 #include "budget.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "core/ranking.h"
+#include "core/ials.h"
 #include "core/solver.h"
 #include "definition.h"
 #include "host_pg.h"
@@ -32,6 +35,9 @@ PG_FUNCTION_INFO_V1(fm_train);
 
 /* A worker is not worth its start for fewer. */
 #define RATINGS_PER_WORKER 10000
+
+/* The least that ratings are taken to vary around their scores, as a share of the square of their range. */
+#define LEAST_NOISE 1e-6
 
 /* Of the lists that ratings held out are looked for in. */
 #define TEST_LIST_LENGTH 10
@@ -57,7 +63,7 @@ struct FmTraining
 	FmRun *run;
 	FmLoad load;
 	Fit fit;
-	double rating_mean; /* of those trained on */
+	FmResult result;
 };
 
 static void
@@ -70,13 +76,44 @@ canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *i
 	}
 }
 
+/* Move the late rows out of the triples, within their arrays, into ones of their own. */
+static void
+take_late(FmReading *reading, FmTriples *late)
+{
+	FmTriples *triples = &reading->triples;
+	MemoryContext context = CurrentMemoryContext;
+	Size size = triples->count * sizeof(int32);
+	int64 kept = 0;
+
+	late->user = MemoryContextAllocHuge(context, size);
+	late->item = MemoryContextAllocHuge(context, size);
+	late->value = MemoryContextAllocHuge(context, size);
+	late->weight = triples->weight == NULL ? NULL : MemoryContextAllocHuge(context, size);
+	late->context = triples->context == NULL ? NULL : MemoryContextAllocHuge(context, size);
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		FmTriples *to = reading->is_late[r] ? late : triples;
+		int64 at = reading->is_late[r] ? late->count++ : kept++;
+
+		to->user[at] = triples->user[r];
+		to->item[at] = triples->item[r];
+		to->value[at] = triples->value[r];
+		if (to->weight != NULL)
+			to->weight[at] = triples->weight[r];
+		if (to->context != NULL)
+			to->context[at] = triples->context[r];
+	}
+	triples->count = kept;
+}
+
 static void
 hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
 {
 	if (definition->test_size <= 0)
 		return;
-	fm_ratings_hold_out(fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
-						&fit->held_out);
+	if (definition->time_column == NULL)
+		fm_ratings_hold_out(fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
+							&fit->held_out);
 	if (fit->ratings->num_ratings == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("test_size => %g leaves none of the %lld ratings to train on",
@@ -135,6 +172,8 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
+	if (definition->time_column != NULL)
+		take_late(load->reading, &fit->held_out);
 	fit->features[FM_USERS] = build_features(load->features[FM_USERS], fit->user_canonical, host);
 	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
 	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
@@ -232,6 +271,86 @@ score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, 
 	return reading->min + score_ratings(fit, run) * ((double) reading->max - reading->min);
 }
 
+static int32
+count_rated(const int64 *start, int32 count)
+{
+	int32 rated = 0;
+
+	for (int32 e = 0; e < count; e++)
+		rated += start[e] < start[e + 1];
+	return rated;
+}
+
+/* The weighted sum of (1 - score)² over the ratings trained on; and their total weight. */
+static double
+squared_distance(const Fit *fit, double *total)
+{
+	const FmRatings *ratings = fit->ratings;
+	double sum = 0;
+
+	*total = 0;
+	for (int32 user = 0; user < ratings->num_users; user++)
+		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
+		{
+			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
+			double rest = 1 - fm_score(&fit->parameters, user, ratings->user_item[r]);
+
+			sum += weight * rest * rest;
+			*total += weight;
+			if (r % 65536 == 0)
+				CHECK_FOR_INTERRUPTS();
+		}
+	return sum;
+}
+
+/* The same of a ranking. */
+static void
+describe_all_pairs(const Fit *fit, float given_weight, const FmHost *host, FmResult *result)
+{
+	const FmRatings *ratings = fit->ratings;
+	const FmParameters *parameters = &fit->parameters;
+	int k = parameters->num_factors;
+	size_t length = fm_all_pairs_length(k);
+	double pairs = (double) count_rated(ratings->user_start, ratings->num_users) *
+				   count_rated(ratings->item_start, ratings->num_items);
+	double total;
+	double squared = squared_distance(fit, &total);
+	float *users = host->alloc(host->ctx, length, sizeof(float));
+	FmAllPairs *items = &result->item_pairs;
+
+	items->weight = fm_ials_unobserved_weight(isnan(given_weight) ? -1 : given_weight, total,
+											  pairs);
+	items->gram = host->alloc(host->ctx, length, sizeof(float));
+	fm_gram_of_side(parameters->b, parameters->item_w, parameters->item_v, ratings->item_start,
+					ratings->num_items, k, host, items->gram);
+	fm_gram_of_side(0, parameters->user_w, parameters->user_v, ratings->user_start,
+					ratings->num_users, k, host, users);
+	result->noise_variance = Max(fm_ranking_noise(items, users, k, squared, total, pairs),
+								 LEAST_NOISE);
+}
+
+/* What folding in needs to know, beside V, w and b. */
+static void
+describe_sides(const FmDefinition *definition, const Fit *fit, const FmRun *run, const FmHost *host,
+			   FmResult *result)
+{
+	const FmRatings *ratings = fit->ratings;
+	const FmParameters *parameters = &fit->parameters;
+	double range = (double) result->load->reading->max - result->load->reading->min;
+
+	/* ratings that are fitted exactly still do not tell everything */
+	result->noise_variance = 1;
+	if (fm_is_ranking(definition->task))
+		describe_all_pairs(fit, definition->unobserved_weight, host, result);
+	else if (run->train.count > 0)
+		result->noise_variance = Max(fm_rmse(&run->train) * fm_rmse(&run->train),
+									 LEAST_NOISE * range * range);
+	fm_prior_of_side(parameters->user_w, parameters->user_v, ratings->user_start,
+					 ratings->num_users, parameters->num_factors, host, &result->user_prior);
+	fm_prior_of_side(parameters->item_w, parameters->item_v, ratings->item_start,
+					 ratings->num_items, parameters->num_factors, host, &result->item_prior);
+}
+
 static void
 prepare_tables(const FmTraining *training)
 {
@@ -296,9 +415,8 @@ is_refused(Oid schema, const FmModel *model, FmRun *run)
 	return true;
 }
 
-/* Point at the version that has been stored, and let go of those that are one too many. */
-static void
-publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result)
+void
+fm_publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result)
 {
 	/* somebody may have activated another since the training began */
 	int previous_version = fm_registry_lock_pointer(schema, model->name);
@@ -338,6 +456,9 @@ fm_training_read(FmTraining *training)
 	prepare_tables(training);
 	fm_progress_phase(training->model->name, FM_PHASE_LOADING);
 	fm_load_ratings(&training->model->definition, &training->load);
+	training->result.load = &training->load;
+	for (int side = 0; side < 2; side++)
+		training->result.digest[side] = fm_digest_ratings(&training->load, side);
 	fm_restore_role(&previous);
 	MemoryContextSwitchTo(previous_context);
 }
@@ -347,13 +468,20 @@ fm_training_compute(FmTraining *training)
 {
 	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
 	const FmDefinition *definition = &training->model->definition;
+	const FmHost *host = fm_pg_host(training->context);
+	FmResult *result = &training->result;
+	Fit *fit = &training->fit;
 
 	fm_progress_phase(training->model->name, FM_PHASE_TRAINING);
-	fit_model(definition, &training->load, training_host(training->context), &training->fit);
-	fill_run(training->run, definition, &training->load, &training->fit);
-	training->rating_mean = score_run(training->run, definition, training->load.reading,
-									  &training->fit, fm_pg_host(training->context));
-	fm_release_ratings(training->fit.shared);
+	fit_model(definition, &training->load, training_host(training->context), fit);
+	fill_run(training->run, definition, &training->load, fit);
+	result->parameters = &fit->parameters;
+	result->user_canonical = fit->user_canonical;
+	result->item_canonical = fit->item_canonical;
+	result->features = fit->features;
+	result->rating_mean = score_run(training->run, definition, training->load.reading, fit, host);
+	describe_sides(definition, fit, training->run, host, result);
+	fm_release_ratings(fit->shared);
 	MemoryContextSwitchTo(previous_context);
 }
 
@@ -362,9 +490,6 @@ fm_training_write(FmTraining *training)
 {
 	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
 	FmModel *model = training->model;
-	const FmResult result = {&training->fit.parameters,	   &training->load,
-							 training->fit.user_canonical, training->fit.item_canonical,
-							 training->fit.features,	   training->rating_mean};
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
 	fm_progress_phase(model->name, FM_PHASE_WRITING);
@@ -373,9 +498,9 @@ fm_training_write(FmTraining *training)
 		fm_restore_role(&previous);
 	else
 	{
-		fm_store_version(model, training->schema, training->run->version, &result);
+		fm_store_version(model, training->schema, training->run->version, &training->result);
 		fm_restore_role(&previous);
-		publish(training->schema, model, training->run, &result);
+		fm_publish(training->schema, model, training->run, &training->result);
 	}
 	fm_progress_end();
 	MemoryContextSwitchTo(previous_context);
@@ -408,9 +533,8 @@ creation_namespace(Oid ratings)
 	return namespace;
 }
 
-/* Delete at once what is not kept any more. */
-static void
-prune(const FmModel *model)
+void
+fm_prune(const FmModel *model)
 {
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
@@ -418,12 +542,11 @@ prune(const FmModel *model)
 	fm_restore_role(&previous);
 }
 
-/* The row of fm_runs, as this function returns it. Ends the SPI connection. */
-static Datum
-finish_with_run(Oid schema, const FmRun *run)
+Datum
+fm_finish_with_run(Oid schema, const char *model, int version)
 {
 	Oid types[] = {TEXTOID, INT4OID};
-	Datum values[] = {CStringGetTextDatum(run->model), Int32GetDatum(run->version)};
+	Datum values[] = {CStringGetTextDatum(model), Int32GetDatum(version)};
 	Datum row;
 	/* as the caller, but past the operators in his search_path, which may be anybody's */
 	FmRoleSwitch previous = fm_act_as(GetUserId());
@@ -433,7 +556,7 @@ finish_with_run(Oid schema, const FmRun *run)
 				   2, types, values, NULL, false);
 	fm_restore_role(&previous);
 	if (SPI_processed != 1)
-		elog(ERROR, "run %d of model \"%s\" is not in fm_runs", run->version, run->model);
+		elog(ERROR, "run %d of model \"%s\" is not in fm_runs", version, model);
 	row = SPI_datumTransfer(fm_spi_value_not_null(0, 1), false, -1);
 	fm_spi_finish();
 	return row;
@@ -485,9 +608,9 @@ fm_train(PG_FUNCTION_ARGS)
 	fm_training_compute(training);
 	fm_training_write(training);
 	if (exists && !run.refused)
-		prune(&model);
+		fm_prune(&model);
 	fm_registry_start_run(schema, &run, &model.definition);
 	fm_registry_finish_run(schema, &run);
 	fm_training_end(training);
-	return finish_with_run(schema, &run);
+	return fm_finish_with_run(schema, run.model, run.version);
 }

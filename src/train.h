@@ -6,6 +6,7 @@
 
 #include "model.h"
 #include "registry.h"
+#include "store.h"
 
 /*
  * Train the model as *model defines it and publish the result: the rows of the new version, the
@@ -31,5 +32,17 @@ extern void fm_training_compute(FmTraining *training);
 extern void fm_training_write(FmTraining *training);
 
 extern void fm_training_end(FmTraining *training);
+
+/*
+ * Point at a version whose users, items and levels have been stored, as the model's owner, and let go of those that are
+ * one too many.
+ */
+extern void fm_publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result);
+
+/* Delete at once what is not kept any more. */
+extern void fm_prune(const FmModel *model);
+
+/* The row of fm_runs, as the functions that make one return it. Ends the SPI connection. */
+extern Datum fm_finish_with_run(Oid schema, const char *model, int version);
 
 #endif

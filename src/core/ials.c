@@ -62,6 +62,12 @@ typedef struct Ials
 	FmRegression *regression[2]; /* or NULL */
 } Ials;
 
+double
+fm_ials_unobserved_weight(double given, double total_weight, double num_pairs)
+{
+	return given >= 0 ? given : UNOBSERVED_SHARE * total_weight / num_pairs;
+}
+
 size_t
 fm_ials_sums_size(int stride)
 {
@@ -193,9 +199,8 @@ ials_init(Ials *ials, const FmProblem *problem, int rank)
 	ials->rank = rank;
 	ials->stride = fm_block_stride(problem->kernel, rank);
 	size = (size_t) ials->stride * ials->stride;
-	ials->unobserved_weight = problem->unobserved_weight >= 0
-								  ? problem->unobserved_weight
-								  : UNOBSERVED_SHARE * problem->total_weight / pairs;
+	ials->unobserved_weight = fm_ials_unobserved_weight(problem->unobserved_weight,
+														problem->total_weight, pairs);
 	ials->work = fm_block_work(host, problem->kernel, rank);
 	ials->prior_mean = host->alloc(host->ctx, rank + 1, sizeof(float));
 	ials->prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));

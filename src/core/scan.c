@@ -18,6 +18,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/best.h"
 #include "core/scan_kernels.h"
 
 #define LANES FM_SCAN_LANES
@@ -50,14 +51,6 @@
 /* Bytes of a row that are prefetched. */
 #define MOST_PREFETCHED 1024
 
-/* The best hits so far: a heap with the worst of them on top. */
-typedef struct Best
-{
-	FmHit *hits;
-	int32_t count;
-	int32_t wanted;
-} Best;
-
 typedef struct Survivor
 {
 	int32_t place;
@@ -66,10 +59,11 @@ typedef struct Survivor
 
 typedef struct Search
 {
-	Best best; /* of those rescored */
+	FmBest best; /* of those rescored */
 	const uint64_t *excluded;
 	int32_t num_pending;
 	int32_t most_pending;
+	bool seeded;
 	FmScreenQuery query __attribute__((aligned(64))); /* with the threshold */
 	float lower[MOST_LOWER]; /* the best lower bounds, in descending order */
 	Survivor pending[MOST_PENDING + LANES];
@@ -105,71 +99,6 @@ score_some(const FmScanMatrix *matrix, const float *query, const int32_t *items,
 	memcpy(scores, sums, sizeof(sums));
 }
 
-static bool
-ranks_before(FmHit a, FmHit b)
-{
-	return a.score > b.score || (a.score == b.score && a.item < b.item);
-}
-
-/* Put `hit` in the place of the top of a heap of `count`. */
-static void
-heap_replace_top(FmHit *hits, int32_t count, FmHit hit)
-{
-	int32_t hole = 0;
-
-	/* 2 × hole + 1 < count, written so that it cannot overflow */
-	while (hole < count / 2)
-	{
-		int32_t child = 2 * hole + 1;
-
-		if (child + 1 < count && ranks_before(hits[child], hits[child + 1]))
-			child++;
-		if (!ranks_before(hit, hits[child]))
-			break;
-		hits[hole] = hits[child];
-		hole = child;
-	}
-	hits[hole] = hit;
-}
-
-static void
-heap_insert(FmHit *hits, int32_t count, FmHit hit)
-{
-	int32_t hole = count;
-
-	while (hole > 0 && ranks_before(hits[(hole - 1) / 2], hit))
-	{
-		hits[hole] = hits[(hole - 1) / 2];
-		hole = (hole - 1) / 2;
-	}
-	hits[hole] = hit;
-}
-
-static void
-best_offer(Best *best, int32_t item, double score)
-{
-	FmHit hit = {item, score};
-
-	if (best->count < best->wanted)
-		heap_insert(best->hits, best->count++, hit);
-	else if (ranks_before(hit, best->hits[0]))
-		heap_replace_top(best->hits, best->count, hit);
-}
-
-/* Turn the heap into a list, best first. */
-static int32_t
-best_finish(Best *best)
-{
-	for (int32_t last = best->count - 1; last > 0; last--)
-	{
-		FmHit worst = best->hits[0];
-
-		heap_replace_top(best->hits, last, best->hits[last]);
-		best->hits[last] = worst;
-	}
-	return best->count;
-}
-
 /* Ask for an item's row, so that it is in the cache when it is scored. */
 static void
 prefetch_row(const FmScanMatrix *matrix, int32_t item)
@@ -186,7 +115,7 @@ prefetch_row(const FmScanMatrix *matrix, int32_t item)
 
 static void
 offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items, int32_t count,
-			Best *best)
+			FmBest *best)
 {
 	int32_t i = 0;
 
@@ -200,10 +129,10 @@ offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items
 			prefetch_row(matrix, items[j]);
 		score_some(matrix, query, items + i, scores);
 		for (int j = 0; j < SCORES_AT_ONCE; j++)
-			best_offer(best, items[i + j], scores[j]);
+			fm_best_offer(best, items[i + j], scores[j]);
 	}
 	for (; i < count; i++)
-		best_offer(best, items[i], fm_scan_score(matrix, query, items[i]));
+		fm_best_offer(best, items[i], fm_scan_score(matrix, query, items[i]));
 }
 
 static bool
@@ -309,9 +238,10 @@ static void
 begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *query, int32_t x,
 			 const uint64_t *excluded, FmHit *hits, Search *search)
 {
-	search->best = (Best){hits, 0, x < matrix->num_items ? x : matrix->num_items};
+	search->best = (FmBest){hits, 0, x < matrix->num_items ? x : matrix->num_items};
 	search->excluded = excluded;
 	search->num_pending = 0;
+	search->seeded = false;
 	search->most_pending = search->best.wanted <= MOST_LOWER ? MOST_PENDING : FEW_PENDING;
 	for (int i = 0; i < MOST_LOWER; i++)
 		search->lower[i] = -INFINITY;
@@ -328,12 +258,50 @@ fetch_pending(const FmScanMatrix *matrix, Search *search)
 		prefetch_row(matrix, fm_scan_items(matrix)[search->pending[i].place]);
 }
 
+/*
+ * Items that may be among the best, as a start: when as many as are wanted are eligible and distinct,
+ * the worst of their scores is a threshold. They are met again in the scan, as any other.
+ */
+static void
+use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
+{
+	int32_t items[MOST_LOWER];
+	int32_t wanted = search->best.wanted;
+	double least = INFINITY;
+
+	if (wanted > MOST_LOWER)
+		return;
+	for (int32_t i = 0; i < wanted; i++)
+	{
+		if (seeds[i] < 0 || seeds[i] >= matrix->num_items ||
+			(search->excluded != NULL && is_in(search->excluded, seeds[i])))
+			return;
+		for (int32_t j = 0; j < i; j++)
+			if (items[j] == seeds[i])
+				return;
+		items[i] = seeds[i];
+	}
+	for (int32_t i = 0; i < wanted; i += SCORES_AT_ONCE)
+	{
+		double scores[SCORES_AT_ONCE];
+		int32_t some[SCORES_AT_ONCE];
+
+		for (int j = 0; j < SCORES_AT_ONCE; j++)
+			some[j] = items[i + j < wanted ? i + j : wanted - 1];
+		score_some(matrix, search->query.query, some, scores);
+		for (int j = 0; j < SCORES_AT_ONCE; j++)
+			least = scores[j] < least ? scores[j] : least;
+	}
+	fm_screen_raise_threshold(&search->query, least);
+	search->seeded = true;
+}
+
 static int32_t
 finish_search(const FmScanMatrix *matrix, Search *search)
 {
 	sift_pending(search);
 	rescore_pending(matrix, search);
-	return best_finish(&search->best);
+	return fm_best_finish(&search->best);
 }
 
 static void
@@ -388,7 +356,8 @@ search_blocks(const FmScanMatrix *matrix, int32_t from, int32_t to, FmScreenBloc
 
 /*
  * A tile at once; but its blocks one by one as long as a query has no threshold, and throughout the
- * first tile, where thresholds still rise so fast that it pays to use the newest.
+ * first tile, where thresholds still rise so fast that it pays to use the newest: unless there were
+ * seeds.
  */
 static void
 search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks, FmScreen *screen,
@@ -402,10 +371,10 @@ search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks,
 		screen->error[i] = fm_screen_error(&searches[i]->query, fm_scan_tiles(matrix) + t);
 	while (block < end)
 	{
-		int32_t to = t > 0 ? end : block + 1;
+		int32_t to = end;
 
 		for (int i = 0; i < count; i++)
-			if (searches[i]->query.threshold == -INFINITY)
+			if (searches[i]->query.threshold == -INFINITY || (t == 0 && !searches[i]->seeded))
 				to = block + 1;
 		search_blocks(matrix, block, to, screen_blocks, screen, searches, count);
 		block = to;
@@ -481,8 +450,8 @@ search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *
 
 void
 fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t num_queries,
-					int32_t x, const uint64_t *const *excluded, const FmHost *host, FmHit *hits,
-					int32_t *counts)
+					int32_t x, const uint64_t *const *excluded, const int32_t *seeds,
+					const FmHost *host, FmHit *hits, int32_t *counts)
 {
 	const FmScanKernel *kernel = fm_scan_kernel();
 	size_t room = x < 0 ? 0 : x < matrix->num_items ? x : matrix->num_items;
@@ -503,6 +472,8 @@ fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t nu
 			begin_search(matrix, kernel, queries + q * (matrix->num_factors + 1), (int32_t) room,
 						 excluded != NULL ? excluded[q] : NULL, hits + q * room,
 						 &batch->searches[i]);
+			if (seeds != NULL && room > 0)
+				use_seeds(matrix, seeds + q * room, &batch->searches[i]);
 		}
 		for (int32_t t = 0; t < matrix->num_tiles && room > 0; t++)
 		{
@@ -529,10 +500,10 @@ int32_t
 fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, const int32_t *items,
 				   int32_t num_list, FmHit *hits)
 {
-	Best best = {hits, 0, x < num_list ? x : num_list};
+	FmBest best = {hits, 0, x < num_list ? x : num_list};
 
 	if (best.wanted <= 0)
 		return 0;
 	offer_items(matrix, query, items, num_list, &best);
-	return best_finish(&best);
+	return fm_best_finish(&best);
 }

@@ -52,6 +52,9 @@ extern const float *fm_scan_rows(const FmScanMatrix *matrix);
 /* Copy one item's vector (num_factors entries) and bias back out, bit for bit as they were set. */
 extern void fm_scan_get(const FmScanMatrix *matrix, int32_t item, float *v, float *bias);
 
+/* One item's vector, num_factors entries, and after it its bias, where they stand. */
+extern const float *fm_scan_vector(const FmScanMatrix *matrix, int32_t item);
+
 /*
  * The best x items, best first, into hits (room for min(x, num_items)); returns how many. `excluded`,
  * when not NULL, has one bit per item (bit i & 63 of word i / 64): set means not eligible.
@@ -62,12 +65,14 @@ extern int32_t fm_scan_top_x(const FmScanMatrix *matrix, const float *query, int
 /*
  * The same for a batch: queries (num_queries × (num_factors + 1), row-major), each with its own set of
  * excluded items (excluded, or any of its elements, may be NULL). The hits of query q begin at
- * hits[q × min(x, num_items)]; counts[q] says how many they are. Scratch comes from the host and is
- * released.
+ * hits[q × min(x, num_items)]; counts[q] says how many they are. `seeds`, when not NULL, has as many
+ * items for each query, or -1: guesses that make no difference to the hits, but to the time if they
+ * are good. Scratch comes from the host and is released.
  */
 extern void fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries,
 								int32_t num_queries, int32_t x, const uint64_t *const *excluded,
-								const FmHost *host, FmHit *hits, int32_t *counts);
+								const int32_t *seeds, const FmHost *host, FmHit *hits,
+								int32_t *counts);
 
 /* The same over a list of distinct items only, without touching the rest of the matrix. */
 extern int32_t fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x,

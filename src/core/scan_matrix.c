@@ -263,6 +263,12 @@ fm_scan_matrix_factors(const FmScanMatrix *matrix)
 }
 
 const float *
+fm_scan_vector(const FmScanMatrix *matrix, int32_t item)
+{
+	return fm_scan_row(matrix, item);
+}
+
+const float *
 fm_scan_rows(const FmScanMatrix *matrix)
 {
 	return fm_scan_row(matrix, 0);

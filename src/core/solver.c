@@ -50,6 +50,13 @@ fm_default_iterations(FmTask task, FmSolverKind solver)
 	return solver == FM_SOLVER_MCMC ? MCMC_ITERATIONS : ALS_ITERATIONS;
 }
 
+void
+fm_default_regularisation(FmSolverKind solver, float *l2_reg_w, float *l2_reg_v)
+{
+	*l2_reg_w = solver == FM_SOLVER_IALS ? IALS_L2_REG_W : ALS_L2_REG_W;
+	*l2_reg_v = solver == FM_SOLVER_IALS ? IALS_L2_REG_V : ALS_L2_REG_V;
+}
+
 /* Total weight, mean and deviation of the ratings. When all are equal the deviation is 1, to divide by. */
 static void
 standardise(const FmRatings *ratings, FmProblem *problem)
@@ -113,7 +120,7 @@ or_default(float option, float otherwise)
 static FmProblem
 make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host)
 {
-	bool ranking = options->task == FM_TASK_RANKING;
+	float l2_reg_w, l2_reg_v;
 	FmProblem problem = {
 		.host = host,
 		.kernel = fm_block_kernel(),
@@ -131,12 +138,13 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 						  ? options->iterations
 						  : fm_default_iterations(options->task, options->solver),
 		.init_stdev = or_default(options->init_stdev, INIT_STDEV),
-		.l2_reg_w = or_default(options->l2_reg_w, ranking ? IALS_L2_REG_W : ALS_L2_REG_W),
-		.l2_reg_v = or_default(options->l2_reg_v, ranking ? IALS_L2_REG_V : ALS_L2_REG_V),
 		.unobserved_weight = options->unobserved_weight,
 		.seed = options->seed,
 	};
 
+	fm_default_regularisation(options->solver, &l2_reg_w, &l2_reg_v);
+	problem.l2_reg_w = or_default(options->l2_reg_w, l2_reg_w);
+	problem.l2_reg_v = or_default(options->l2_reg_v, l2_reg_v);
 	for (int side = 0; side < 2; side++)
 		problem.num_rated[side] = count_rated(&problem.side[side]);
 	standardise(ratings, &problem);

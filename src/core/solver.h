@@ -70,6 +70,9 @@ typedef struct FmParameters
 /* The number of iterations (all of them, burn-in included) that a solver runs when none is asked for. */
 extern int fm_default_iterations(FmTask task, FmSolverKind solver);
 
+/* What l2_reg_w and l2_reg_v are when they are not given, to solvers that use them. */
+extern void fm_default_regularisation(FmSolverKind solver, float *l2_reg_w, float *l2_reg_v);
+
 /*
  * Train. Allocates the arrays of *result through the host. Every number in *result is finite, or
  * host->fail was called.

@@ -23,7 +23,7 @@ $subscriber->init;
 $subscriber->append_conf('postgresql.conf', "fsync = off\n");
 $subscriber->start;
 
-# Ids of three kinds: integers, texts, and transaction ids, which have no order and so no primary key.
+# Ids of three kinds: integers, texts, and transaction ids, which have no order and so no primary key. Features, too.
 $origin->safe_psql(
 	'postgres', q{
 CREATE EXTENSION fmtopx;
@@ -38,8 +38,11 @@ SET search_path = shop, public;
 SELECT fm_train('ints', 'ratings', num_factors => 4, iterations => 10);
 SELECT fm_train('words', 'words', num_factors => 4, iterations => 10);
 SELECT fm_train('xids', 'xids', num_factors => 4, iterations => 10);
+CREATE TABLE films AS SELECT item_id, item_id % 3 = 0 AS funny FROM generate_series(1, 60) item_id;
+SELECT fm_train('features', 'ratings', num_factors => 4, iterations => 10, item_features => 'films', history => true);
+SELECT fm_train('ranked', 'ratings', num_factors => 4, iterations => 5, task => 'ranking');
 });
-my @models = qw(ints words xids);
+my @models = qw(ints words xids features ranked);
 sub tables_of { my ($model) = @_; return map { "shop.fm_${model}_$_" } qw(version user item matrix) }
 
 sub fails
@@ -73,9 +76,9 @@ for my $table (map { tables_of($_) } @models) { $subscriber->safe_psql('postgres
 my ($status, $out, $err) = $subscriber->psql('postgres', q{SELECT fm_attach('ints', NULL)}, extra_params => [ '-U', 'server' ]);
 is($status, 0, 'the owner of the tables attaches them');
 like($err, qr/NOTICE: .*nothing counts as seen/, 'and is told what that means without ratings');
-$subscriber->safe_psql('postgres', "SELECT fm_attach('$_', NULL)", extra_params => [ '-U', 'server' ]) for qw(words xids);
+$subscriber->safe_psql('postgres', "SELECT fm_attach('$_', NULL)", extra_params => [ '-U', 'server' ]) for qw(words xids features ranked);
 fails($subscriber, q{SELECT fm_top_x(1, 5, 'ints')}, qr/model "ints" has no version yet/, 'there is no version yet');
-is($subscriber->safe_psql('postgres', q{SELECT count(*), count(active_version), bool_and(attached) FROM fm_models}), '3|0|t', 'which the view shows');
+is($subscriber->safe_psql('postgres', q{SELECT count(*), count(active_version), bool_and(attached) FROM fm_models}), '5|0|t', 'which the view shows');
 
 $origin->safe_psql('postgres', 'CREATE PUBLICATION models FOR TABLE ' . join(', ', map { tables_of($_) } @models));
 $subscriber->safe_psql('postgres', q{CREATE SUBSCRIPTION models CONNECTION '} . $origin->connstr . q{ dbname=postgres' PUBLICATION models});
@@ -109,7 +112,7 @@ is($session->query($list), $first, 'is the first again');
 $origin->safe_psql('postgres', q{SELECT fm_activate('ints', 2)});
 $origin->safe_psql('postgres', "CALL fm_refresh('$_')") for @models, @models;
 follows('more versions, and old ones deleted');
-is($subscriber->safe_psql('postgres', q{SELECT max(active_version), count(*) FROM fm_models}), '4|3', 'the views know the version');
+is($subscriber->safe_psql('postgres', q{SELECT max(active_version), count(*) FROM fm_models}), '4|5', 'the views know the version');
 is($subscriber->safe_psql('postgres', q{SELECT bool_and(active_version = 4) FROM fm_health}), 't', 'both of them');
 my $old = $subscriber->background_psql('postgres', on_error_stop => 0);
 $old->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
@@ -123,12 +126,14 @@ $old->quit;
 # What has been seen: nothing, or what a relation here says.
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x(7, 100, 'ints')}), '60', 'without ratings nothing is left out');
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '6000', 'nor from the lists of all');
-$subscriber->safe_psql('postgres', q{CREATE TABLE public.purchases AS SELECT 7 AS customer, i AS film, 5 AS stars FROM generate_series(1, 10) i;
+$subscriber->safe_psql('postgres', q{CREATE TABLE public.seen AS SELECT u AS user_id, u % 60 + 1 AS item_id FROM generate_series(1, 100) u;
+	CREATE TABLE public.purchases AS SELECT 7 AS customer, i AS film, 5 AS stars FROM generate_series(1, 10) i;
 	SELECT fm_drop('ints'); SELECT fm_attach('ints', 'purchases', user_column => 'customer', item_column => 'film', rating_column => 'stars')},
 	extra_params => [ '-U', 'server' ]);
 is($subscriber->safe_psql('postgres', q{SELECT count(*), min(item_id) FROM fm_top_x(7, 100, 'ints')}), '50|11', 'with a relation, what it holds');
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '5990', 'in the lists of all, too');
 like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('purchases', 'ints') WHERE metric = 'rmse'}), qr/^\d/, 'it evaluates');
+like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('seen', 'ranked') WHERE metric = 'auc'}), qr/^0\.\d/, 'a ranking, too, which needs no column of ratings');
 is(answers($subscriber, 'ints'), answers($origin, 'ints'), 'dropped and attached again, it gives the same answers');
 is($subscriber->safe_psql('postgres', q{SELECT fm_write_top_x('public.lists', 5, 'ints'); SELECT DISTINCT target FROM fm_target}), "500\nlists", 'it writes lists');
 
@@ -172,7 +177,7 @@ my $mine = q{SELECT fm_attach('mine', NULL)};
 is($subscriber->safe_psql('postgres', "$mine; SELECT count(*) FROM fm_models", extra_params => \@reader), "\n2", 'a model of the reader');
 $subscriber->safe_psql('postgres', q{INSERT INTO fm_mine_version SELECT * FROM fm_ints_version}, extra_params => \@reader);
 my $views = q{SELECT string_agg(active_version::text, ',' ORDER BY model) FROM fm_models};
-is($subscriber->safe_psql('postgres', $views), '5,5,4,4', 'is shown');
+is($subscriber->safe_psql('postgres', $views), '4,5,5,4,4,4', 'is shown');
 fails($subscriber, q{SELECT fm_top_x(7, 5, 'mine')}, qr/version 5 of model "mine" is not complete: it has 0 of 100 users/, 'but not served without its users');
 $subscriber->safe_psql('postgres', q{INSERT INTO fm_mine_user SELECT * FROM fm_ints_user; INSERT INTO fm_mine_item SELECT * FROM fm_ints_item WHERE item_id > 1;
 	INSERT INTO fm_mine_matrix SELECT * FROM fm_ints_matrix}, extra_params => \@reader);
@@ -188,7 +193,7 @@ for my $harm (
 	q{DROP TABLE fm_mine_version})
 {
 	$subscriber->safe_psql('postgres', $harm, extra_params => \@reader);
-	like($subscriber->safe_psql('postgres', $views), qr/^5,(5,)?4,4$/, "the views go on: $harm");
+	like($subscriber->safe_psql('postgres', $views), qr/^4,5,(5,)?4,4,4$/, "the views go on: $harm");
 	fails($subscriber, q{SELECT fm_top_x(7, 5, 'mine')}, qr/ERROR/, 'the model does not');
 }
 is($subscriber->safe_psql('postgres', q{SELECT fm_drop('mine'); DROP TABLE fm_mine_user, fm_mine_item, fm_mine_matrix}, extra_params => \@reader), '', 'what is left is cleared away');
@@ -217,7 +222,7 @@ is(answers($subscriber, $_, 'restored'), answers($origin, $_), "$_: a copy of th
 copy($origin, 'copied', 'CREATE EXTENSION fmtopx', '-n', 'shop', '--no-publications');
 is($origin->safe_psql('copied', 'SELECT count(*) FROM fm_models'), '0', 'a dump of a schema does not bring the registry');
 $origin->safe_psql('copied', "SET search_path = shop, public; SELECT fm_attach('$_->[0]', '$_->[1]')")
-  for [ 'ints', 'ratings' ], [ 'words', 'words' ], [ 'xids', 'xids' ];
+  for [ 'ints', 'ratings' ], [ 'words', 'words' ], [ 'xids', 'xids' ], [ 'features', 'ratings' ], [ 'ranked', 'ratings' ];
 is(answers($origin, $_, 'copied'), answers($origin, $_), "$_: a copy of the schema gives the same answers") for @models;
 my $unseen = q{SELECT md5(string_agg(t::text, ' ' ORDER BY t.user_id, t.rank)) FROM fm_top_x_all(100, 'words') t};
 is($origin->safe_psql('copied', $unseen), $origin->safe_psql('postgres', $unseen), 'and leaves out the same');

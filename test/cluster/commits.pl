@@ -32,10 +32,12 @@ CREATE INDEX ON ratings (user_id);
 CREATE FUNCTION gate() RETURNS real LANGUAGE plpgsql AS
 	$$BEGIN PERFORM pg_catalog.pg_advisory_lock(1); PERFORM pg_catalog.pg_advisory_unlock(1); RETURN 3; END$$;
 CREATE VIEW source AS SELECT * FROM ratings UNION ALL SELECT 1, 1, gate();
+CREATE TABLE films AS SELECT item_id, item_id % 3 = 0 AS funny FROM generate_series(1, 100) item_id;
 ALTER TABLE ratings OWNER TO owner;
+ALTER TABLE films OWNER TO owner;
 ALTER VIEW source OWNER TO owner;
 SET ROLE owner;
-SELECT fm_train('m', 'source', num_factors => 4, iterations => 3, workers => 2);
+SELECT fm_train('m', 'source', num_factors => 4, iterations => 3, workers => 2, item_features => 'films', history => true);
 SELECT fm_write_top_x('lists', 5, 'm');
 });
 
@@ -190,7 +192,7 @@ sub refresh_around
 	return finish($refresh);
 }
 
-sub give_to { return join('; ', map { "ALTER TABLE fm_m_$_ OWNER TO $_[0]" } qw(version user item matrix)) }
+sub give_to { return join('; ', map { "ALTER TABLE fm_m_$_ OWNER TO $_[0]" } qw(version user item matrix level)) }
 
 like(refresh_around(give_to('heir')), qr/must be owner of model "m"/, 'the model is given away meanwhile');
 value(give_to('owner') . '; ' . q{CALL fm_refresh('m')});

@@ -254,8 +254,12 @@ $node->safe_psql('postgres', q{TRUNCATE shop.log; SET search_path = shop, pg_cat
 	SELECT fm_set('a', 2, 0.5); CALL fm_refresh('a'); SELECT fm_train('a', seed => 3); SELECT fm_top_x(1, 5, 'a');
 	SELECT fm_write_top_x('shop.a_lists', 2, 'a'); SELECT count(*) FROM fm_top_x_all(2, 'a');
 	SELECT fm_evaluate('shop.ratings', 'a'); SELECT fm_activate('a', 2); SELECT * FROM fm_models; SELECT * FROM fm_health;
-	SELECT fm_grant('a', 'reader')});
+	INSERT INTO shop.ratings VALUES (1000001, 1, 5), (1000001, 2, 1);
+	SELECT fm_top_x(1000001, 5, 'a'); SELECT fm_top_x_for('{1,2}'::bigint[], '{5,1}', 5, 'a');
+	SELECT fm_similar_items(1, 2, 'a'); SELECT fm_top_users(1, 2, 'a'); SELECT fm_explain(1000001, 1, 'a');
+	SELECT fm_fold_in('a'); SELECT fm_grant('a', 'reader')});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM shop.log'), '0', 'operators and functions in search_path are not called');
+$node->safe_psql('postgres', 'DELETE FROM shop.ratings WHERE user_id = 1000001');
 
 # Nor does anything stay that planted code has set.
 as('trainer', q{
@@ -276,6 +280,7 @@ refused('trainer', q{SELECT ext.fm_train('c', 'shop.rated')}, 'train on a rating
 refused('trainer', q{CREATE EVENT TRIGGER grab ON ddl_command_end EXECUTE FUNCTION shop.grab()}, 'create an event trigger');
 refused('reader', q{SELECT ext.fm_activate('a', 1)}, 'activate');
 refused('reader', q{SELECT ext.fm_set('a', 1)}, 'set');
+refused('reader', q{SELECT ext.fm_fold_in('a')}, 'fold in');
 refused('reader', q{SELECT ext.fm_grant('a', 'stranger')}, 'grant');
 refused('reader', q{SELECT ext.fm_forget_target('shop.a_lists')}, q{forget another's lists});
 is(as('reader', q{SELECT count(*) FROM ext.fm_health}), '1', 'a reader sees the health of what it may read');

@@ -145,10 +145,15 @@ my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
 unlike($log, qr/\] reader .*still waiting for/, 'no reader waited for 100 ms');
 unlike($log, qr/\] (refresh|pg_cron).* WARNING: /, 'no refresh warned of anything');
 
-# After the tenth refresh each table with its indexes may vary with the timing of autovacuum, but not grow.
+# After the tenth refresh each table with its indexes may vary with the timing of autovacuum, which lags behind on a busy
+# machine, but not grow: without vacuum it would be more than three times as large at the end. How many
+# versions' rows are not deleted is exact.
 is( $node->safe_psql('postgres', q{SELECT string_agg(format('%s: %s, then %s', name, early, late), '; ') FROM (
-	SELECT name, max(bytes) FILTER (WHERE version BETWEEN 11 AND 55) AS early, max(bytes) FILTER (WHERE version > 55) AS late
-	FROM sizes GROUP BY name) s WHERE late > 1.25 * early}), '', 'the tables of the model stay as large as they are');
+	SELECT name, max(bytes) FILTER (WHERE version BETWEEN 11 AND 30) AS early, max(bytes) FILTER (WHERE version > 55) AS late
+	FROM sizes GROUP BY name) s WHERE late > 2.5 * early}), '', 'the tables of the model stay as large as they are');
+cmp_ok($node->safe_psql('postgres', q{SELECT greatest((SELECT count(DISTINCT version) FROM fm_m_user),
+	(SELECT count(DISTINCT version) FROM fm_m_item), (SELECT count(DISTINCT version) FROM fm_m_matrix))}),
+	'<=', 3, 'and hold the versions kept, and at most the one that pg_cron is training');
 note($node->safe_psql('postgres', q{SELECT name, min(bytes), max(bytes) FILTER (WHERE version <= 10) AS tenth, max(bytes) FROM sizes GROUP BY 1}));
 
 note(sprintf('%d lists read, %d refreshes, %d looks', transactions($run{readers}),

@@ -358,6 +358,30 @@ case_holds(const Case *c, int32_t x)
 	return holds;
 }
 
+/*
+ * Guesses for one query: its very hits, what comes next among random items (some of them twice, or not
+ * eligible), or items that there are not.
+ */
+static void
+make_seeds(const Case *c, const float *query, const uint64_t *excluded, int32_t room,
+		   int32_t *seeds)
+{
+	FmHit *hits = get_memory(room, sizeof(FmHit));
+	int32_t count = fm_scan_top_x(c->matrix, query, room, excluded, &host, hits);
+	int kind = (int) (random_bits() % 4);
+
+	for (int32_t i = 0; i < room; i++)
+		if (kind == 0 && i < count)
+			seeds[i] = hits[i].item;
+		else if (kind == 1)
+			seeds[i] = i; /* distinct */
+		else if (kind == 2)
+			seeds[i] = (int32_t) (random_bits() % c->num_items);
+		else
+			seeds[i] = random_bits() % 9 == 0 ? c->num_items : -1;
+	host.release(host.ctx, hits);
+}
+
 /* Each query of a batch finds what it finds alone. Every third may have any item, or all may. */
 static bool
 batch_holds(const Case *c, int flavour, int32_t num_queries, int32_t x)
@@ -369,7 +393,9 @@ batch_holds(const Case *c, int flavour, int32_t num_queries, int32_t x)
 	FmHit *hits = get_memory(num_queries * room, sizeof(FmHit));
 	FmHit *alone = get_memory(room, sizeof(FmHit));
 	int32_t *counts = get_memory(num_queries, sizeof(int32_t));
+	int32_t *seeds = get_memory(num_queries * room, sizeof(int32_t));
 	bool none_excluded = random_bits() % 4 == 0;
+	bool seeded = random_bits() % 2 == 0;
 	bool holds = true;
 
 	for (int32_t q = 0; q < num_queries; q++)
@@ -377,9 +403,10 @@ batch_holds(const Case *c, int flavour, int32_t num_queries, int32_t x)
 		make_query(c, flavour);
 		memcpy(queries + q * length, c->query, length * sizeof(float));
 		excluded[q] = none_excluded || q % 3 == 0 ? NULL : c->excluded;
+		make_seeds(c, c->query, excluded[q], (int32_t) room, seeds + q * room);
 	}
-	fm_scan_batch_top_x(c->matrix, queries, num_queries, x, none_excluded ? NULL : excluded, &host,
-						hits, counts);
+	fm_scan_batch_top_x(c->matrix, queries, num_queries, x, none_excluded ? NULL : excluded,
+						seeded ? seeds : NULL, &host, hits, counts);
 	for (int32_t q = 0; q < num_queries; q++)
 	{
 		int32_t count = fm_scan_top_x(c->matrix, queries + q * length, x, excluded[q], &host,
@@ -396,6 +423,7 @@ batch_holds(const Case *c, int flavour, int32_t num_queries, int32_t x)
 	host.release(host.ctx, hits);
 	host.release(host.ctx, alone);
 	host.release(host.ctx, counts);
+	host.release(host.ctx, seeds);
 	return holds;
 }
 

@@ -72,5 +72,5 @@ void
 bench_batch(const FmScanMatrix *matrix, const float *queries, int32_t num_queries, int32_t x,
 			FmHit *hits, int32_t *counts)
 {
-	fm_scan_batch_top_x(matrix, queries, num_queries, x, NULL, &host, hits, counts);
+	fm_scan_batch_top_x(matrix, queries, num_queries, x, NULL, NULL, &host, hits, counts);
 }

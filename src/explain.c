@@ -1,0 +1,91 @@
+/*
+ * fm_explain: the terms of a score.
+ *
+ * They are those of the model's formula, and sum to the score of fm_top_x. In a classification, where that
+ * is Φ of a sum over the root of 1 + s² (core/solver.h), they are divided by the same root and sum to what Φ
+ * is taken of. Memory: the context of the call.
+ */
+#include "serve.h"
+
+#include <math.h>
+
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(fm_explain_bigint);
+PG_FUNCTION_INFO_V1(fm_explain_text);
+
+enum
+{
+	ARG_USER_ID,
+	ARG_ITEM_ID,
+	ARG_MODEL
+};
+
+typedef struct Explanation
+{
+	ReturnSetInfo *result;
+	double scale;
+} Explanation;
+
+static void
+put_term(const Explanation *explanation, const char *term, double contribution)
+{
+	Datum values[] = {CStringGetTextDatum(term), Float8GetDatum(contribution * explanation->scale)};
+	bool nulls[2] = {false};
+
+	tuplestore_putvalues(explanation->result->setResult, explanation->result->setDesc, values,
+						 nulls);
+}
+
+static void
+put_terms(const FmServing *serving, const FmUserVector *user, int32 item,
+		  const Explanation *explanation)
+{
+	const FmLoaded *loaded = serving->loaded;
+	int k = loaded->num_factors;
+	const float *vector = item < 0 ? NULL : fm_scan_vector(loaded->matrix, item);
+	double interaction = 0;
+
+	for (int f = 0; vector != NULL && f < k; f++)
+		interaction += (double) user->query[f] * vector[f];
+	put_term(explanation, "bias", loaded->b);
+	put_term(explanation, "user", user->base - loaded->b);
+	put_term(explanation, "item", vector == NULL ? 0 : vector[k]);
+	put_term(explanation, "user x item", interaction);
+}
+
+static Datum
+explain(FunctionCallInfo fcinfo, FmIdForm form)
+{
+	Explanation explanation = {(ReturnSetInfo *) fcinfo->resultinfo, 1};
+	FmServing serving;
+	FmUserVector user;
+	Datum user_id;
+	bool possible;
+
+	fm_init_materialized_srf(fcinfo);
+	if (PG_ARGISNULL(ARG_USER_ID) || PG_ARGISNULL(ARG_ITEM_ID))
+		return (Datum) 0;
+	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
+				   form, CurrentMemoryContext);
+	if (serving.loaded->is_classification)
+		explanation.scale = 1 / sqrt(1 + serving.loaded->score_variance);
+	possible = fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID),
+							  &user_id);
+	user = fm_serve_user(&serving, possible, user_id);
+	put_terms(&serving, &user, fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID)), &explanation);
+	fm_serve_end(&serving);
+	return (Datum) 0;
+}
+
+Datum
+fm_explain_bigint(PG_FUNCTION_ARGS)
+{
+	return explain(fcinfo, FM_IDS_BIGINT);
+}
+
+Datum
+fm_explain_text(PG_FUNCTION_ARGS)
+{
+	return explain(fcinfo, FM_IDS_TEXT);
+}

@@ -1,0 +1,49 @@
+/*
+ * What every user has rated, for batches: the ratings relation read by several processes at once.
+ */
+#ifndef FMTOPX_SEEN_SCAN_H
+#define FMTOPX_SEEN_SCAN_H
+
+#include "compat.h"
+
+#include "access/tableam.h"
+#include "pairs.h"
+#include "serve.h"
+
+/* What each process has to know; in shared memory, followed by the users' ids. */
+typedef struct FmSeenScan
+{
+	Oid ratings;
+	AttrNumber user_column;
+	AttrNumber item_column;
+	int16 user_length; /* of the ids, which are integers */
+	int16 item_length;
+	int32 num_users;
+	int64 least;  /* id of a user */
+	uint64 range; /* from there to the greatest one */
+	uint64 mask;  /* of the hash table; 0: idx are found at id - least */
+	Size ids;	  /* where arrays are from here: an int64 a user, by idx */
+	Size places;  /* an int32 a place: an idx, or -1 */
+} FmSeenScan;
+
+/*
+ * Whether several processes may read the model's ratings: a plain table that holds all rows itself, that its
+ * reader may read all of, and with integer ids.
+ */
+extern bool fm_seen_scan_possible(const FmServing *serving);
+
+/* The ids of all users by idx; NULL if that needs more than maintenance_work_mem. */
+extern int64 *fm_seen_scan_users(const FmServing *serving, MemoryContext context, int32 *num_users);
+
+/* The most bytes that the relation's pairs may take. */
+extern Size fm_seen_scan_room(Relation ratings);
+
+extern Size fm_seen_scan_size(const int64 *ids, int32 num_users);
+extern void fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids,
+							  int32 num_users);
+
+/* A process's part of the work: read rows that nobody else has read, until there are none. */
+extern void fm_seen_scan_run(const FmSeenScan *scan, ParallelTableScanDesc shared_scan,
+							 const FmImage *image, FmPairs *pairs);
+
+#endif

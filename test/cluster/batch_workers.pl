@@ -1,0 +1,190 @@
+# Lists for all users by several processes: the same as by one, whatever the ratings relation is and however
+# little there is of memory or workers; and what interrupts them leaves nothing half done.
+use strict;
+use warnings;
+use Test::More;
+
+BEGIN
+{
+	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
+	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
+}
+
+my $node = PostgreSQL::Test::Cluster->new('batch_workers');
+$node->init;
+# The log of the postmaster says when a worker starts.
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nlog_min_messages = debug1\n");
+$node->start;
+$node->safe_psql(
+	'postgres', q{
+CREATE EXTENSION fmtopx;
+CREATE ROLE owner LOGIN;
+CREATE ROLE other LOGIN;
+CREATE SCHEMA shop AUTHORIZATION owner;
+ALTER ROLE ALL SET search_path = shop, public;
+});
+
+my $workers = 'SET min_parallel_table_scan_size = 0; SET max_parallel_maintenance_workers = 3;';
+my $alone = 'SET max_parallel_maintenance_workers = 0;';
+
+sub as
+{
+	my ($role, $sql) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', $sql, extra_params => [ '-U', $role ]);
+	return $status == 0 ? $out : $err;
+}
+
+# How many workers a piece of code has started.
+sub started
+{
+	my ($code) = @_;
+	my $at = -s $node->logfile;
+	$code->();
+	return scalar(() = substr(PostgreSQL::Test::Utils::slurp_file($node->logfile), $at) =~
+		  /starting background worker process "parallel worker/g);
+}
+
+# Both ways to compute a model's lists, in a transaction that may begin with something else.
+sub differences
+{
+	my ($model, $before, $settings, $arguments) = @_;
+	my $lists = "fm_top_x_all(7, '$model'" . ($arguments // '') . ")";
+	return as('owner', qq{
+BEGIN; $before; $settings
+CREATE TEMP TABLE by_team ON COMMIT DROP AS SELECT * FROM $lists;
+$alone
+CREATE TEMP TABLE by_one ON COMMIT DROP AS SELECT * FROM $lists;
+SELECT count(*) FROM by_team WHERE rank = 1;
+SELECT count(*) FROM (TABLE by_team EXCEPT ALL TABLE by_one) d;
+SELECT count(*) FROM (TABLE by_one EXCEPT ALL TABLE by_team) d;
+COMMIT;
+}) =~ s/\n/ /gr;
+}
+
+# Ids without gaps, with wide gaps, as text; a view, partitions, a parent with children, a policy, a column that
+# was dropped before the others.
+is(as('owner', q{
+CREATE TABLE dense AS
+SELECT u::smallint AS user_id, i::bigint AS item_id, (1 + hashint8extended(u * 1000 + i, 2) & 3)::real AS rating
+FROM generate_series(1, 3000) u, generate_series(1, 70) i WHERE hashint8extended(u * 1000 + i, 1) % 5 = 0 OR i = 1;
+CREATE TABLE sparse (gone text, rating real, item_id int, user_id bigint);
+ALTER TABLE sparse DROP gone;
+INSERT INTO sparse SELECT rating, item_id * -7777777, (user_id - 300) * 10000000000 FROM dense;
+CREATE TABLE words AS SELECT 'user ' || user_id AS user_id, 'item ' || item_id AS item_id, rating FROM dense;
+CREATE VIEW seen AS TABLE dense;
+CREATE MATERIALIZED VIEW kept AS TABLE dense;
+CREATE TABLE parts (LIKE dense) PARTITION BY HASH (user_id);
+CREATE TABLE part0 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 0);
+CREATE TABLE part1 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 1);
+INSERT INTO parts TABLE dense;
+CREATE TABLE parent AS TABLE dense;
+CREATE TABLE child () INHERITS (parent);
+INSERT INTO child SELECT user_id, item_id, rating FROM dense WHERE user_id <= 1500;
+DELETE FROM ONLY parent WHERE user_id <= 1500;
+CREATE TABLE policed AS TABLE dense;
+ALTER TABLE policed ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY shown ON policed USING (rating < 3);
+SELECT count(*) FILTER (WHERE status = 'succeeded')
+FROM unnest('{dense,sparse,words,seen,kept,parts,parent,policed}'::text[]) n (m),
+    fm_train(m, m::regclass, num_factors => 5, iterations => 3);
+}), '8', 'trained');
+for my $model (qw(dense sparse words seen kept parts parent policed))
+{
+	my $found;
+	ok(started(sub { $found = differences($model, '', $workers) }) > 0, "$model: there are workers");
+	is($found, '3000 0 0', 'and they find what one process finds');
+	is(differences($model, '', $workers, ', false'), '3000 0 0', 'so they do with seen items');
+}
+
+# What the transaction itself has done to the ratings counts; so does what is NULL or unknown, or seen twice.
+my $changes = q{
+INSERT INTO dense VALUES (30000, 1, 3), (1, 100000, 3), (NULL, 1, 3), (2, NULL, 3), (3, 1, 3), (3, 1, 4);
+INSERT INTO dense SELECT 5, item_id, 2 FROM fm_top_x(5, 7, 'dense');
+DELETE FROM dense WHERE user_id = 6;
+};
+is(differences('dense', $changes, $workers), '3000 0 0', 'ratings of the same transaction');
+is($node->safe_psql('postgres', "$workers SELECT count(*) > 100 FROM shop.policed p JOIN fm_top_x_all(7, 'policed') t
+	ON t.user_id = p.user_id::text AND t.item_id = p.item_id::text WHERE rating = 3"), 't', 'what a policy hides is not seen');
+isnt(as('owner', "BEGIN; $changes $workers SELECT string_agg(item_id, ' ' ORDER BY rank) FROM fm_top_x_all(7, 'dense')
+	WHERE user_id = '5'; ROLLBACK"), as('owner', "SELECT string_agg(item_id, ' ' ORDER BY rank) FROM
+	fm_top_x_all(7, 'dense') WHERE user_id = '5'"), 'which make a difference');
+
+# Too little memory for the pairs; no worker to be had; nothing to do in parallel.
+for my $model (qw(dense words))
+{
+	is(differences($model, '', "SET maintenance_work_mem = '1MB'; $workers"), '3000 0 0', "$model: little memory");
+	is(differences($model, '', "SET max_parallel_workers = 0; $workers"), '3000 0 0', 'no worker');
+	is(started(sub { differences($model, '', 'SET max_parallel_maintenance_workers = 2') }), 0,
+		'none is asked for where there is little to do');
+}
+is(as('owner', "$workers SELECT count(*) FROM fm_top_x_all(0, 'dense')"), '0', 'lists of length 0');
+is(as('owner', "$workers SELECT count(*) FROM fm_top_x_all(1000, 'dense', false)"), 3000 * 70, 'lists of all items');
+is(as('owner', "$workers SELECT string_agg(DISTINCT user_id, ',') FROM fm_top_x_all(1, 'words') WHERE user_id LIKE '%99'
+	AND length(user_id) = 8"),
+	join(',', map { "user $_" } sort map { "${_}99" } 1 .. 9), 'ids by reference');
+
+# The owner of the model who may read two columns alone of a table of somebody else's, or nothing.
+$node->safe_psql('postgres', q{
+CREATE TABLE shop.lent AS TABLE shop.dense;
+GRANT SELECT ON shop.lent TO owner;
+});
+like(as('owner', "SELECT status FROM fm_train('lent', 'lent', num_factors => 5, iterations => 3)"), qr/succeeded/, 'lent');
+$node->safe_psql('postgres', q{
+REVOKE ALL ON shop.lent FROM owner;
+GRANT SELECT (user_id, item_id) ON shop.lent TO owner;
+});
+is(differences('lent', '', $workers), '3000 0 0', 'rights on columns');
+$node->safe_psql('postgres', q{REVOKE ALL (user_id, item_id) ON shop.lent FROM owner});
+like(as('owner', "$workers SELECT count(*) FROM fm_top_x_all(7, 'lent')"), qr/permission denied for table lent/,
+	'no rights');
+
+# Written and rewritten by workers, after changes to the ratings and to the table.
+my $wrong = q{SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM lists
+	EXCEPT ALL SELECT * FROM fm_top_x_all(7, 'dense')) d};
+ok(started(sub { is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'a new table') }) > 0,
+	'by workers');
+is(as('owner', "$alone $wrong"), '0', 'is right');
+is(as('owner', q{
+INSERT INTO dense SELECT user_id, item_id, 3 FROM lists WHERE user_id % 50 = 0 AND rank IN (2, 7);
+DELETE FROM dense WHERE user_id % 50 = 1;
+UPDATE lists SET score = 0 WHERE user_id % 50 = 2;
+UPDATE lists SET item_id = -1 WHERE user_id % 50 = 3 AND rank = 1;
+UPDATE lists l SET item_id = (SELECT item_id FROM lists f WHERE f.user_id = l.user_id AND rank = 1) WHERE user_id % 50 = 4;
+UPDATE lists SET score = 'NaN' WHERE user_id % 50 = 5;
+DELETE FROM lists WHERE user_id % 50 = 6 AND rank > 3;
+UPDATE lists SET user_id = -user_id WHERE user_id % 50 = 7;
+UPDATE lists SET rank = rank + 100 WHERE user_id % 50 = 8;
+CREATE TABLE untouched AS SELECT l.ctid AS at, l.* FROM lists l JOIN fm_top_x_all(7, 'dense') w
+	ON w.user_id = l.user_id::text AND w.rank = l.rank AND w.item_id = l.item_id::text AND w.score = l.score;
+SELECT count(*) BETWEEN 17000 AND 18500 FROM untouched;
+}), 't', 'changes of every kind');
+ok(started(sub { is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'a rewrite') }) > 0,
+	'by workers');
+is(as('owner', "$alone $wrong"), '0', 'is right');
+is(as('owner', 'SELECT count(*) FROM untouched u LEFT JOIN lists l ON l.ctid = u.at AND l.user_id = u.user_id
+	AND l.rank = u.rank WHERE l.rank IS NULL'), '0', 'and touches nothing else');
+is(as('owner', "$workers SELECT fm_write_top_x('lists', 9, 'dense')"), '27000', 'longer lists');
+is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'shorter ones again');
+is(as('owner', "$alone $wrong"), '0', 'are right');
+
+# Interrupted at any moment: nothing is left behind, and the next call works.
+my $interrupted = 0;
+for my $ms (1 .. 40)
+{
+	my $result = as('owner', "DELETE FROM lists WHERE user_id % 2 = 0; $workers SET statement_timeout = $ms;
+		SELECT fm_write_top_x('lists', 7, 'dense')");
+	$interrupted++ if $result =~ /canceling statement due to statement timeout/;
+}
+ok($interrupted > 0, "$interrupted of 40 calls were interrupted");
+is(as('owner', "SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'the next one is not');
+is(as('owner', "$alone $wrong"), '0', 'and is right');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'}), '0',
+	'no worker is left');
+
+# Ids of users that somebody has altered are an error, not a crash.
+as('owner', 'UPDATE fm_sparse_user SET idx = idx + 1 WHERE idx = 2999');
+like(as('owner', "$workers SELECT count(*) FROM fm_top_x_all(7, 'sparse')"), qr/version 1 of model "sparse" is damaged/,
+	'damaged users');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,432 @@
+/*
+ * Folding in: the solution against the definition, by the derivative of the posterior; priors against sums;
+ * corners. And the items that are alike, against plain cosines. Prints TAP.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/fold.h"
+#include "core/probit.h"
+#include "core/similar.h"
+#include "host_test.h"
+
+#define MOST_FACTORS 40
+#define MOST_ROWS 300
+
+static int tests = 0;
+static int failures = 0;
+static long interrupt_checks = 0;
+static FmHost host;
+
+static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
+{
+	va_list args;
+
+	printf("%sok %d - ", passed ? "" : "not ", ++tests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	failures += !passed;
+}
+
+static double
+uniform(void)
+{
+	static uint64_t state = 88172645463325252u;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (double) (state >> 11) / (double) (UINT64_C(1) << 53);
+}
+
+static double
+around_zero(void)
+{
+	return uniform() + uniform() + uniform() + uniform() - 2;
+}
+
+/* ---- Solutions ---- */
+
+typedef struct Case
+{
+	int k;
+	int64_t n;
+	FmTask task;
+	double noise;
+	float mean[MOST_FACTORS + 1];
+	float root[(MOST_FACTORS + 1) * (MOST_FACTORS + 2) / 2];
+	float v[MOST_ROWS][MOST_FACTORS];
+	FmFoldRow rows[MOST_ROWS];
+	FmPrior prior;
+	const FmAllPairs *all_pairs;
+} Case;
+
+static void
+make_case(Case *c, int k, int64_t n, FmTask task)
+{
+	size_t at = 0;
+
+	*c = (Case){.k = k, .n = n, .task = task, .noise = 0.3 + uniform()};
+	for (int i = 0; i <= k; i++)
+	{
+		c->mean[i] = (float) (0.3 * around_zero());
+		for (int j = 0; j <= i; j++)
+			c->root[at++] = (float) (i == j ? 0.2 + uniform() : 0.3 * around_zero());
+	}
+	for (int64_t r = 0; r < n; r++)
+	{
+		for (int f = 0; f < k; f++)
+			c->v[r][f] = (float) around_zero();
+		c->rows[r] = (FmFoldRow){c->v[r], around_zero(), 0, (float) (0.5 + uniform())};
+		c->rows[r].value = task == FM_TASK_CLASSIFICATION ? uniform() < 0.7
+														  : (float) (3 * around_zero());
+	}
+	c->prior = (FmPrior){c->mean, c->root};
+}
+
+static void
+solve_case(const Case *c, float *theta)
+{
+	fm_fold(&c->prior, c->k, c->task, c->noise, c->all_pairs, c->rows, c->n, &host, theta);
+}
+
+static double
+score_of(const Case *c, int64_t r, const float *theta)
+{
+	double score = c->rows[r].offset + theta[c->k];
+
+	for (int f = 0; f < c->k; f++)
+		score += (double) c->v[r][f] * theta[f];
+	return score;
+}
+
+/*
+ * At the top of the posterior θ - mean = L Lᵀ Σ weight z (derivative of the log-likelihood by the score),
+ * whatever the rank of L. Returns the largest difference.
+ */
+static double
+off_the_top(const Case *c, const float *theta)
+{
+	double sum[MOST_FACTORS + 1] = {0}, inner[MOST_FACTORS + 1] = {0}, worst = 0;
+	int dim = c->k + 1;
+
+	for (int64_t r = 0; r < c->n; r++)
+	{
+		double score = score_of(c, r, theta), side = c->rows[r].value > 0 ? 1 : -1, slope;
+
+		if (c->task == FM_TASK_REGRESSION)
+			slope = (c->rows[r].value - score) / c->noise;
+		else
+			slope = side * exp(-score * score / 2) / sqrt(2 * M_PI) / fm_normal_cdf(side * score);
+		for (int f = 0; f < dim; f++)
+			sum[f] += c->rows[r].weight * slope * (f < c->k ? c->v[r][f] : 1);
+	}
+	for (int i = 0; i < dim; i++)
+		for (int j = 0; j <= i; j++)
+			inner[j] += c->root[i * (i + 1) / 2 + j] * sum[i];
+	for (int i = 0; i < dim; i++)
+	{
+		double expected = c->mean[i];
+
+		for (int j = 0; j <= i; j++)
+			expected += c->root[i * (i + 1) / 2 + j] * inner[j];
+		worst = fmax(worst, fabs(expected - theta[i]) / (1 + fabs(expected)));
+	}
+	return worst;
+}
+
+static void
+test_solutions(FmTask task, const char *name)
+{
+	const int factors[] = {1, 2, 7, 32, 40}, counts[] = {1, 5, 33, 200, 300};
+	double worst = 0;
+	static Case c;
+	float theta[MOST_FACTORS + 1];
+
+	for (int i = 0; i < 5; i++)
+		for (int j = 0; j < 5; j++)
+		{
+			make_case(&c, factors[i], counts[j], task);
+			solve_case(&c, theta);
+			worst = fmax(worst, off_the_top(&c, theta));
+		}
+	ok(worst < 1e-4, "%s: the derivative of the posterior is zero (%.1e)", name, worst);
+
+	/* of the root, only the directions of v[0] and of the bias are left */
+	make_case(&c, 6, 20, task);
+	for (int i = 1; i < 6; i++)
+		for (int j = 0; j <= i; j++)
+			c.root[i * (i + 1) / 2 + j] = 0;
+	solve_case(&c, theta);
+	ok(off_the_top(&c, theta) < 1e-4 && memcmp(theta + 1, c.mean + 1, 5 * sizeof(float)) == 0 &&
+		   theta[0] != c.mean[0],
+	   "%s: where nobody differs, nobody is made to", name);
+
+	make_case(&c, 3, 0, task);
+	solve_case(&c, theta);
+	ok(memcmp(theta, c.mean, 4 * sizeof(float)) == 0, "%s: without ratings, the mean", name);
+}
+
+static void
+test_weights(FmTask task, const char *name)
+{
+	static Case once, weighted;
+	float a[MOST_FACTORS + 1], b[MOST_FACTORS + 1];
+	double worst = 0;
+
+	make_case(&once, 5, 30, task);
+	for (int r = 0; r < 30; r++)
+		once.rows[r].weight = 1;
+	weighted = once;
+	weighted.prior = (FmPrior){weighted.mean, weighted.root};
+	memcpy(&once.rows[30], once.rows, 20 * sizeof(FmFoldRow));
+	once.n = 50;
+	for (int r = 0; r < 30; r++)
+	{
+		weighted.rows[r].v = weighted.v[r];
+		weighted.rows[r].weight = r < 20 ? 2 : 1;
+	}
+	solve_case(&once, a);
+	solve_case(&weighted, b);
+	for (int f = 0; f <= 5; f++)
+		worst = fmax(worst, fabs(a[f] - b[f]));
+	ok(worst < 1e-5, "%s: a weight of 2 is the rating twice (%.1e)", name, worst);
+}
+
+/* A ranking: what is summed beforehand is the same as a row for every pair. */
+static void
+test_all_pairs(void)
+{
+	enum
+	{
+		K = 6,
+		OTHERS = 200,
+		OBSERVED = 25
+	};
+	static Case summed, listed;
+	float w[OTHERS], v[OTHERS * K], gram[(K + 2) * (K + 3) / 2], users[(K + 2) * (K + 3) / 2];
+	float a[MOST_FACTORS + 1], b[MOST_FACTORS + 1];
+	FmAllPairs all_pairs = {0.07, gram};
+	double worst = 0, squares = 0, noise;
+
+	make_case(&listed, K, OTHERS + OBSERVED, FM_TASK_RANKING);
+	for (int e = 0; e < OTHERS; e++)
+	{
+		w[e] = (float) around_zero();
+		memcpy(v + e * K, listed.v[e], K * sizeof(float));
+		listed.rows[e] = (FmFoldRow){listed.v[e], 0.1 + w[e], 0, 0.07f};
+	}
+	for (int r = 0; r < OBSERVED; r++)
+		listed.rows[OTHERS + r] = (FmFoldRow){listed.v[3 * r], 0.1 + w[3 * r], 1, 1 + r % 2};
+	fm_gram_of_side(0.1, w, v, NULL, OTHERS, K, &host, gram);
+	summed = listed;
+	summed.n = OBSERVED;
+	summed.all_pairs = &all_pairs;
+	memcpy(summed.rows, listed.rows + OTHERS, OBSERVED * sizeof(FmFoldRow));
+	solve_case(&listed, a);
+	solve_case(&summed, b);
+	for (int f = 0; f <= K; f++)
+		worst = fmax(worst, fabs(a[f] - b[f]));
+	ok(worst < 1e-5, "all pairs by their sums, as by one row each (%.1e)", worst);
+
+	/* of all, as users, with all, as items */
+	fm_gram_of_side(0, w, v, NULL, OTHERS, K, &host, users);
+	for (int u = 0; u < OTHERS; u++)
+		for (int i = 0; i < OTHERS; i++)
+		{
+			double score = 0.1 + w[u] + w[i];
+
+			for (int f = 0; f < K; f++)
+				score += (double) v[u * K + f] * v[i * K + f];
+			squares += score * score;
+		}
+	noise = fm_ranking_noise(&all_pairs, users, K, 50, 80, (double) OTHERS * OTHERS) /
+			fm_ranking_noise(&(FmAllPairs){0, gram}, users, K, 80, 80, 0);
+	ok(fabs(noise / ((50 + 0.07 * squares) / (80 + 0.07 * OTHERS * OTHERS)) - 1) < 1e-4,
+	   "the noise of a ranking (%.6g)", noise);
+}
+
+static void
+test_extremes(void)
+{
+	static Case c;
+	float theta[MOST_FACTORS + 1], again[MOST_FACTORS + 1];
+	double worst = 0;
+
+	/* told exactly, the truth */
+	make_case(&c, 10, 200, FM_TASK_REGRESSION);
+	c.noise = 1e-9;
+	for (int r = 0; r < 200; r++)
+	{
+		double value = c.rows[r].offset + 0.5;
+
+		for (int f = 0; f < 10; f++)
+			value += (f - 4.5) * c.v[r][f];
+		c.rows[r].value = (float) value;
+	}
+	solve_case(&c, theta);
+	for (int f = 0; f < 10; f++)
+		worst = fmax(worst, fabs(theta[f] - (f - 4.5)));
+	ok(worst < 1e-4 && fabs(theta[10] - 0.5) < 1e-4, "many exact ratings tell the truth (%.1e)",
+	   worst);
+
+	/* yes to everything does not run away, nor does what no prior would have expected */
+	make_case(&c, 4, 300, FM_TASK_CLASSIFICATION);
+	for (int r = 0; r < 300; r++)
+	{
+		c.rows[r].value = r % 2;
+		c.rows[r].offset = r % 2 ? -60 : 60;
+	}
+	solve_case(&c, theta);
+	make_case(&c, 4, 300, FM_TASK_CLASSIFICATION);
+	for (int r = 0; r < 300; r++)
+		c.rows[r].value = 1;
+	solve_case(&c, again);
+	for (int f = 0; f <= 4; f++)
+		worst = fmax(worst, fmax(fabs(theta[f]), fabs(again[f])));
+	ok(worst < 1e4 && off_the_top(&c, again) < 1e-3, "one-sided labels stay finite (%.1f)", worst);
+	interrupt_checks = 0;
+	solve_case(&c, theta);
+	ok(interrupt_checks > 4, "interrupts are heeded");
+}
+
+/* ---- Priors ---- */
+
+static void
+test_prior(int32_t count, int k)
+{
+	float *w = malloc(count * sizeof(float)), *v = malloc((size_t) count * k * sizeof(float));
+	int64_t *start = malloc((count + 1) * sizeof(int64_t));
+	double mean[8] = {0}, worst = 0;
+	FmPrior prior;
+	int32_t rated = 0;
+
+	start[0] = 0;
+	for (int32_t e = 0; e < count; e++)
+	{
+		start[e + 1] = start[e] + (e % 5 != 3);
+		w[e] = (float) around_zero();
+		for (int f = 0; f < k; f++)
+			v[(size_t) e * k + f] = (float) (around_zero() + 0.5 * w[e]);
+	}
+	fm_prior_of_side(w, v, start, count, k, &host, &prior);
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i <= k; i++)
+			for (int j = 0; j <= (pass ? i : 0); j++)
+			{
+				double covariance = 0, stored = 0;
+
+				rated = 0;
+				for (int32_t e = 0; e < count; e++)
+				{
+					double a = i < k ? v[(size_t) e * k + i] : w[e];
+					double b = j < k ? v[(size_t) e * k + j] : w[e];
+
+					if (start[e] == start[e + 1])
+						continue;
+					rated++;
+					if (pass == 0)
+						mean[i] += a;
+					else
+						covariance += (a - mean[i]) * (b - mean[j]);
+				}
+				if (pass == 0)
+				{
+					mean[i] /= rated;
+					worst = fmax(worst, fabs(mean[i] - prior.mean[i]));
+					continue;
+				}
+				for (int f = 0; f <= j; f++)
+					stored += (double) prior.root[i * (i + 1) / 2 + f] *
+							  prior.root[j * (j + 1) / 2 + f];
+				worst = fmax(worst, fabs(covariance / rated - stored));
+			}
+	ok(worst < 1e-5, "mean and covariance of %d with %d factors (%.1e)", count, k, worst);
+	host.release(host.ctx, prior.mean);
+	host.release(host.ctx, prior.root);
+	free(w);
+	free(v);
+	free(start);
+}
+
+/* ---- Likeness ---- */
+
+static void
+test_similar(int32_t count, int k)
+{
+	FmScanMatrix *matrix =
+		fm_scan_matrix_init(host.alloc(host.ctx, fm_scan_matrix_size(count, k), 1), count, k);
+	float *v = malloc((size_t) count * k * sizeof(float));
+	FmHit *hits = malloc(count * sizeof(FmHit)), *all = malloc(count * sizeof(FmHit));
+	bool right = true, whole = true;
+
+	for (int32_t i = 0; i < count; i++)
+	{
+		/* some are others again, twice as long; some are nothing */
+		for (int f = 0; f < k; f++)
+			v[(size_t) i * k + f] = i % 7 == 3	 ? 0
+									: i % 5 == 4 ? 2 * v[(size_t) (i / 2) * k + f]
+												 : (float) around_zero();
+		fm_scan_matrix_set(matrix, i, v + (size_t) i * k, 5);
+	}
+	fm_scan_matrix_finish(matrix);
+	for (int32_t item = 0; item < count && item < 12; item++)
+	{
+		int32_t found = fm_similar(matrix, item, count, &host, all), few;
+
+		whole &= found == count - 1;
+		for (int32_t r = 0; r < found; r++)
+		{
+			const float *a = v + (size_t) item * k, *b = v + (size_t) all[r].item * k;
+			double inner = 0, square_a = 0, square_b = 0, cosine = 0;
+
+			for (int f = 0; f < k; f++)
+			{
+				inner += (double) a[f] * b[f];
+				square_a += (double) a[f] * a[f];
+				square_b += (double) b[f] * b[f];
+			}
+			if (square_a > 0 && square_b > 0)
+				cosine = inner / sqrt(square_a * square_b);
+			right &= all[r].item != item && fabs(all[r].score - cosine) < 1e-12;
+			right &= r == 0 || all[r - 1].score > all[r].score ||
+					 (all[r - 1].score == all[r].score && all[r - 1].item < all[r].item);
+		}
+		few = fm_similar(matrix, item, 3, &host, hits);
+		right &= few == (found < 3 ? found : 3);
+		for (int32_t r = 0; r < few; r++)
+			right &= hits[r].item == all[r].item && hits[r].score == all[r].score;
+		right &= fm_similar(matrix, item, 0, &host, hits) == 0;
+	}
+	ok(whole && right, "cosines of %d items with %d factors, in order", count, k);
+	host.release(host.ctx, matrix);
+	free(v);
+	free(hits);
+	free(all);
+}
+
+int
+main(void)
+{
+	host = test_host(&interrupt_checks);
+	test_solutions(FM_TASK_REGRESSION, "regression");
+	test_solutions(FM_TASK_CLASSIFICATION, "classification");
+	test_weights(FM_TASK_REGRESSION, "regression");
+	test_weights(FM_TASK_CLASSIFICATION, "classification");
+	test_all_pairs();
+	test_extremes();
+	test_prior(1, 1);
+	test_prior(3, 7);
+	test_prior(2000, 5);
+	test_similar(1, 3);
+	test_similar(9, 1);
+	test_similar(500, 12);
+	printf("1..%d\n", tests);
+	return failures > 0;
+}
