@@ -257,6 +257,8 @@ fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost 
 		host->fail(host->ctx, "only mcmc can classify");
 	if ((options->task == FM_TASK_RANKING) != (options->solver == FM_SOLVER_IALS))
 		host->fail(host->ctx, "ials is for ranking, and ranking for ials");
+	if (options->task == FM_TASK_RANKING && ratings->contexts.num_columns > 0)
+		host->fail(host->ctx, "a ranking has no contexts");
 	if (ratings->num_ratings < 1 || k < FM_MIN_FACTORS || k > FM_MAX_FACTORS)
 		host->fail(host->ctx, "cannot train %d factors on %lld ratings", k,
 				   (long long) ratings->num_ratings);
