@@ -508,6 +508,8 @@ CREATE VIEW few AS SELECT * FROM many WHERE user_id <= 10;
 CREATE TABLE wide AS SELECT i AS item_id, u AS part FROM generate_series(1, 100) i, generate_series(1, 300) u;
 SELECT status FROM fm_train('few', 'few', iterations => 1);
 SELECT fm_train('few', 'few', iterations => 1, item_features => 'wide');
+CREATE VIEW each_its_own AS SELECT *, user_id || '/' || item_id AS moment FROM many WHERE user_id <= 100;
+SELECT fm_train('few', 'each_its_own', iterations => 1, context_columns => '{moment}');
 RESET fmtopx.training_memory;
 
 SET client_min_messages = warning;

@@ -144,7 +144,7 @@ CREATE VIEW fm_models WITH (security_barrier) AS
            r.finished_at AS trained_at,
            m.version_table, m.user_table, m.item_table, m.matrix_table,
            m.keep_versions, m.max_worse,
-           m.user_features, m.item_features, m.history, m.level_table,
+           m.user_features, m.item_features, m.context_columns, m.history, m.level_table,
            m.attached
     FROM fm_model m
     JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid

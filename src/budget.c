@@ -98,9 +98,11 @@ fm_check_budget_to_read(const FmDefinition *definition)
 }
 
 void
-fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings)
+fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings,
+							  double context_bytes)
 {
-	check(definition, bytes_of_ratings(definition, num_ratings), "at least", num_ratings);
+	check(definition, bytes_of_ratings(definition, num_ratings) + context_bytes, "at least",
+		  num_ratings);
 }
 
 void
@@ -129,12 +131,12 @@ fm_ratings_in_memory(const FmDefinition *definition, int64 num_ratings, int32 nu
 
 void
 fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings, int32 num_users,
-						 int32 num_items, const int32 num_levels[2], double feature_bytes,
+						 int32 num_items, const int32 num_levels[2], double known_bytes,
 						 const FmContexts *contexts)
 {
 	FmSolverOptions options = fm_solver_options(definition);
 	double need = fm_ratings_in_memory(definition, num_ratings, num_users, num_items) +
-				  feature_bytes +
+				  known_bytes +
 				  fm_solve_size(num_ratings, num_users, num_items, num_levels, contexts, &options);
 
 	check(definition, need, "about", num_ratings);

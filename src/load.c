@@ -340,7 +340,8 @@ fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *readi
 			break;
 		read_batch(definition, reading);
 		if (reading->is_training)
-			fm_check_budget_while_reading(definition, reading->triples.count);
+			fm_check_budget_while_reading(definition, reading->triples.count,
+										  fm_context_reading_size(reading->contexts));
 		SPI_freetuptable(SPI_tuptable);
 		MemoryContextReset(batch);
 	}

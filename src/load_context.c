@@ -6,13 +6,16 @@
  */
 #include "load_context.h"
 
+#include "catalog/pg_type.h"
 #include "sql.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
-#include "catalog/pg_type.h"
+/* Memory: a hash table's entry without its key, two orders; a level's tables and, about, its text. */
+#define BYTES_PER_COMBINATION 48
+#define BYTES_PER_LEVEL 128
 
 static void
 check_context_column(const FmDefinition *definition, const char *column)
@@ -82,6 +85,20 @@ fm_context_reading_create(const FmDefinition *definition)
 	return reading;
 }
 
+double
+fm_context_reading_size(const FmContextReading *reading)
+{
+	double levels = 0;
+
+	if (reading == NULL)
+		return 0;
+	for (int c = 0; c < reading->num_columns; c++)
+		levels += fm_idmap_count(reading->columns[c].levels);
+	return levels * BYTES_PER_LEVEL +
+		   (double) reading->contexts.num_combinations *
+			   (BYTES_PER_COMBINATION + 3.0 * reading->num_columns * sizeof(int32));
+}
+
 int32
 fm_intern_context(FmContextReading *reading, const Datum *values, const bool *nulls)
 {
@@ -93,6 +110,9 @@ fm_intern_context(FmContextReading *reading, const Datum *values, const bool *nu
 
 	if (contexts->num_combinations == reading->capacity)
 	{
+		if (reading->capacity > PG_INT32_MAX / 2)
+			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							errmsg("there are more than %d contexts", reading->capacity)));
 		reading->capacity *= 2;
 		reading->levels = repalloc_huge(reading->levels,
 										(Size) reading->capacity * n * sizeof(int32));

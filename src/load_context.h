@@ -35,6 +35,9 @@ extern void fm_check_context_columns(const FmDefinition *definition);
 /* Nothing read yet; in the current context. NULL where the definition has no context columns. */
 extern FmContextReading *fm_context_reading_create(const FmDefinition *definition);
 
+/* Bytes, about, that it takes; 0 for NULL. */
+extern double fm_context_reading_size(const FmContextReading *reading);
+
 /* The number of a combination, of texts or NULLs. */
 extern int32 fm_intern_context(FmContextReading *reading, const Datum *values, const bool *nulls);
 

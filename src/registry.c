@@ -550,11 +550,16 @@ metric_value(const FmRun *run, const char *task)
 static char *
 trial_key(const FmDefinition *d)
 {
-	return psprintf("%u %u %u %d, %s %s %s %s, %s %s %d %d, %g %g %g %g, %g %s %lld", d->ratings,
+	StringInfoData contexts;
+
+	initStringInfo(&contexts);
+	for (int c = 0; c < d->num_context_columns; c++)
+		appendStringInfo(&contexts, " %s", d->context_columns[c]);
+	return psprintf("%u %u %u %d, %s %s %s %s%s, %s %s %d %d, %g %g %g %g, %g %s %lld", d->ratings,
 					d->features[FM_USERS], d->features[FM_ITEMS], d->history, d->user_column,
 					d->item_column, d->rating_column, d->weight_column ? d->weight_column : "",
-					d->task, d->solver, d->num_factors, d->iterations, d->l2_reg_w, d->l2_reg_v,
-					d->unobserved_weight, d->init_stdev, d->test_size,
+					contexts.data, d->task, d->solver, d->num_factors, d->iterations, d->l2_reg_w,
+					d->l2_reg_v, d->unobserved_weight, d->init_stdev, d->test_size,
 					d->time_column ? d->time_column : "", (long long) d->seed);
 }
 

@@ -178,7 +178,9 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
 	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
 							 (int32[]){fit->features[0].num_levels, fit->features[1].num_levels},
-							 features_reading_size(load), contexts);
+							 features_reading_size(load) +
+								 fm_context_reading_size(load->reading->contexts),
+							 contexts);
 	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, contexts, workers,
 								   host);
 	fit->ratings = fm_shared_ratings(fit->shared);

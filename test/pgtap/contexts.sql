@@ -56,6 +56,16 @@ SELECT cmp_ok(abs((SELECT value FROM fm_evaluate('ratings', 'ctx') WHERE metric 
                   - (SELECT sqrt(avg((rating - by_hand(user_id, item_id, ARRAY['context.device = ' || device, 'context.day' || coalesce(' = ' || day, '')])) ^ 2))
                      FROM ratings)), '<', 1e-4::float8, 'and scores as SQL would');
 
+-- A user who came later, solved as if all contexts were alike, and folded in for good.
+INSERT INTO ratings SELECT 500, item_id, device, day, rating FROM ratings WHERE user_id = 4;
+SELECT isnt(fm_predict(500, 1, 'ctx', '{"device": "phone"}'), fm_predict(500, 1, 'ctx', '{"device": "desk"}'), 'who came later has a context');
+SELECT fm_fold_in('ctx') \g /dev/null
+SELECT is((SELECT active_version FROM fm_models WHERE model = 'ctx'), 2, 'a folded version');
+SELECT results_eq('SELECT name, w, v FROM fm_ctx_level WHERE version = 2 ORDER BY idx', 'SELECT name, w, v FROM fm_ctx_level WHERE version = 1 ORDER BY idx',
+                  'has the contexts of the one before');
+SELECT isnt(fm_predict(500, 1, 'ctx', '{"device": "phone"}'), fm_predict(500, 1, 'ctx', '{"device": "desk"}'), 'and serves them');
+DELETE FROM ratings WHERE user_id = 500;
+
 -- Order and workers do not matter; the definition is kept.
 CREATE FUNCTION bits(model text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE result text;
