@@ -273,7 +273,6 @@ CREATE VIEW films_huge AS SELECT item_id, 1e40::numeric AS length FROM films;
 SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_huge')$$);
 CREATE TEMPORARY TABLE films_gone AS TABLE films;
 SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_gone')$$);
-SELECT try($$SELECT fm_train('bad', 'ratings', history => true, context_columns => '{device}')$$);
 -- A column of numbers that are all the same, or of values that all differ, is left out with a notice.
 CREATE VIEW films_idle AS SELECT item_id, 1.5 AS height, 'film ' || item_id AS title, ARRAY['x' || item_id, 'y' || item_id] AS more FROM films;
 SET client_min_messages = notice;
@@ -289,6 +288,29 @@ DROP TABLE films CASCADE;
 SELECT try($$SELECT fm_train('featured')$$);
 SELECT count(*) FROM fm_top_x(1, 20, 'featured', exclude_seen => false);
 SELECT fm_drop('featured');
+
+-- Columns that cannot be contexts, and contexts that are none.
+CREATE VIEW in_context AS SELECT *, 'device ' || user_id % 2 AS device, 0.5::real AS hour, ARRAY[user_id] AS bag, json_build_object('x', 1) AS facts FROM ratings;
+SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{nosuch}')$$);
+SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{device,NULL}')$$);
+SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{device,device}')$$);
+SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{device,rating}')$$);
+SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{hour}')$$);
+SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{bag}')$$);
+SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{facts}')$$);
+SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{device}', task => 'ranking')$$);
+SELECT features FROM fm_train('situated', 'in_context', context_columns => '{device}', num_factors => 2, iterations => 5);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'situated', context => '{"weekday": 1}')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'situated', context => '{"device": "device 1", "weekday": 1}')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'situated', context => '{"device": ["device 1"]}')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'situated', context => '{"device": {"is": "device 1"}}')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'situated', context => '"device 1"')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'situated', context => '{"device"')$$);
+SELECT try($$SELECT fm_predict(1, 1, 'situated', '{"weekday": 1}')$$);
+SELECT try($$SELECT fm_predict(1, 1, 'situated', '{"device": "never seen"}')$$);
+SELECT try($$SELECT fm_evaluate('ratings', 'situated')$$);
+SELECT fm_drop('situated');
+DROP VIEW in_context;
 
 -- Context, which this model has not.
 SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', context => '{"device": "phone"}')$$);

@@ -20,6 +20,7 @@
 
 #define BYTES_PER_RATING 20
 #define BYTES_PER_WEIGHTED_RATING 28
+#define BYTES_PER_CONTEXT 8 /* of a rating */
 #define BYTES_PER_ID 64 /* of a user or item: its entry in a hash table, its place in two orders */
 
 int fm_training_memory = FM_DEFAULT_TRAINING_MEMORY;
@@ -27,8 +28,11 @@ int fm_training_memory = FM_DEFAULT_TRAINING_MEMORY;
 static double
 bytes_of_ratings(const FmDefinition *definition, double num_ratings)
 {
-	return num_ratings *
-		   (definition->weight_column == NULL ? BYTES_PER_RATING : BYTES_PER_WEIGHTED_RATING);
+	int bytes = definition->weight_column == NULL ? BYTES_PER_RATING : BYTES_PER_WEIGHTED_RATING;
+
+	if (definition->num_context_columns > 0)
+		bytes += BYTES_PER_CONTEXT;
+	return num_ratings * bytes;
 }
 
 static char *
@@ -125,12 +129,13 @@ fm_ratings_in_memory(const FmDefinition *definition, int64 num_ratings, int32 nu
 
 void
 fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings, int32 num_users,
-						 int32 num_items, const int32 num_levels[2], double feature_bytes)
+						 int32 num_items, const int32 num_levels[2], double feature_bytes,
+						 const FmContexts *contexts)
 {
 	FmSolverOptions options = fm_solver_options(definition);
 	double need = fm_ratings_in_memory(definition, num_ratings, num_users, num_items) +
 				  feature_bytes +
-				  fm_solve_size(num_ratings, num_users, num_items, num_levels, &options);
+				  fm_solve_size(num_ratings, num_users, num_items, num_levels, contexts, &options);
 
 	check(definition, need, "about", num_ratings);
 }

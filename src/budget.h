@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "core/ratings.h"
 #include "model.h"
 
 #define FM_MIN_TRAINING_MEMORY 1024					 /* kB */
@@ -26,9 +27,9 @@ extern double fm_ratings_in_memory(const FmDefinition *definition, int64 num_rat
 /* Refuse to read on a relation of features, when so much is in memory. */
 extern void fm_check_budget_of_features(const FmDefinition *definition, Oid relation, double bytes);
 
-/* Refuse to solve what has been read, whose features have so many levels and take so many bytes. */
+/* Refuse to solve what has been read, whose features have so many levels and take so many bytes, in these contexts. */
 extern void fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings,
 									 int32 num_users, int32 num_items, const int32 num_levels[2],
-									 double feature_bytes);
+									 double feature_bytes, const FmContexts *contexts);
 
 #endif

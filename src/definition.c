@@ -51,14 +51,6 @@ require(FunctionCallInfo fcinfo, int argument, const char *option)
 						errmsg("option %s must not be NULL", option)));
 }
 
-static void
-refuse_unless_null(FunctionCallInfo fcinfo, int argument, const char *option)
-{
-	if (!PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("option %s is not available in this version of fmtopx", option)));
-}
-
 /* InvalidOid for NULL. */
 static Oid
 relation_argument(FunctionCallInfo fcinfo, int argument)
@@ -128,9 +120,12 @@ real_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 static void
 read_arguments(FunctionCallInfo fcinfo, FmDefinition *given)
 {
-	refuse_unless_null(fcinfo, ARG_CONTEXT_COLUMNS, "context_columns");
 
 	given->ratings = relation_argument(fcinfo, ARG_RATINGS);
+	given->num_context_columns = 0;
+	if (!PG_ARGISNULL(ARG_CONTEXT_COLUMNS))
+		given->context_columns = fm_name_array(PG_GETARG_ARRAYTYPE_P(ARG_CONTEXT_COLUMNS),
+											   &given->num_context_columns);
 	given->features[FM_USERS] = relation_argument(fcinfo, ARG_USER_FEATURES);
 	given->features[FM_ITEMS] = relation_argument(fcinfo, ARG_ITEM_FEATURES);
 	require(fcinfo, ARG_HISTORY, "history");
@@ -174,6 +169,11 @@ inherit(FmDefinition *given, const FmDefinition *stored)
 		given->rating_column = stored->rating_column;
 	if (given->weight_column == NULL)
 		given->weight_column = stored->weight_column;
+	if (given->num_context_columns == 0)
+	{
+		given->num_context_columns = stored->num_context_columns;
+		given->context_columns = stored->context_columns;
+	}
 	for (int side = 0; side < 2; side++)
 		if (!OidIsValid(given->features[side]))
 			given->features[side] = stored->features[side];
@@ -313,6 +313,9 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 	check_rating_column(definition, given_rating_column);
 	check_solver_uses(definition, "l2_reg_w", !isnan(definition->l2_reg_w), "als", "ials");
 	check_solver_uses(definition, "l2_reg_v", !isnan(definition->l2_reg_v), "als", "ials");
+	if (fm_is_ranking(definition->task) && definition->num_context_columns > 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("task => 'ranking' does not use option context_columns")));
 	check_solver_uses(definition, "unobserved_weight", !isnan(definition->unobserved_weight),
 					  "ials", NULL);
 }

@@ -2,6 +2,7 @@
  * fm_evaluate: how well a model does on ratings that it is shown for the purpose.
  *
  * The relation is named in the call, so it is read as the caller; everything else as the model's owner.
+ * Where it has all of the model's context columns, each row is scored in its context; the lists are not.
  * Where it has the model's weight column, the errors are weighted; where not, every row counts once.
  * A rating at or above the mean rating of the training counts as relevant, in a classification a yes. The lists are those of
  * fm_top_x with what the user has rated left out, except that the rows being evaluated stay eligible:
@@ -32,6 +33,11 @@ typedef struct Evaluation
 	uint64 *relevant;
 	FmHit *hits;
 	unsigned char *is_hit;
+
+	/* of the combinations of contexts; NULL: none */
+	double *context_base;
+	float *context_query; /* × (num_factors + 1) */
+	float *query;		  /* of the row at hand */
 
 	uint64 *recommended; /* items in any list */
 	FmErrorSums errors;
@@ -73,11 +79,13 @@ read_rows(Evaluation *evaluation, Oid relation)
 	if (definition.weight_column != NULL &&
 		get_attnum(relation, definition.weight_column) == InvalidAttrNumber)
 		definition.weight_column = NULL;
+	for (int c = 0; c < definition.num_context_columns; c++)
+		if (get_attnum(relation, definition.context_columns[c]) == InvalidAttrNumber)
+			definition.num_context_columns = 0;
 	fm_check_ratings_relation(&definition, &user_type, &item_type);
 	check_same_type(serving, definition.user_column, &user_type, &loaded->user_type);
 	check_same_type(serving, definition.item_column, &item_type, &loaded->item_type);
-	evaluation->reading = fm_reading_create(&user_type, &item_type,
-											definition.weight_column != NULL);
+	evaluation->reading = fm_reading_create(&user_type, &item_type, &definition);
 	for (int32 item = 0; item < loaded->num_items; item++)
 		if (fm_idmap_intern(evaluation->reading->items, fm_loaded_item_id(loaded, item)) != item)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -95,6 +103,65 @@ read_rows(Evaluation *evaluation, Oid relation)
 		fm_label_ratings(&definition, evaluation->reading, loaded->rating_min, loaded->rating_max);
 }
 
+/* What each combination of contexts adds to a user. */
+static void
+prepare_contexts(Evaluation *evaluation)
+{
+	FmContextReading *reading = evaluation->reading->contexts;
+	const FmServing *serving = &evaluation->serving;
+	int dim = serving->loaded->num_factors + 1;
+	FmUserVector *level;
+	Size count;
+
+	if (reading == NULL)
+		return;
+	fm_number_contexts(reading, &evaluation->reading->triples);
+	level = palloc_extended((reading->contexts.num_levels + 1) * sizeof(FmUserVector),
+							MCXT_ALLOC_HUGE);
+	for (int32 l = 0; l < reading->contexts.num_levels; l++)
+	{
+		int column;
+		char *name = fm_context_level_name(reading, l, &column);
+
+		level[l] = (FmUserVector){palloc0(dim * sizeof(float)), 0};
+		(void) fm_add_context_level(serving, reading->columns[column].name, name, &level[l]);
+		CHECK_FOR_INTERRUPTS();
+	}
+	count = reading->contexts.num_combinations;
+	evaluation->query = palloc0(dim * sizeof(float));
+	evaluation->context_base = palloc_extended((count + 1) * sizeof(double),
+											   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	evaluation->context_query = palloc_extended((count + 1) * dim * sizeof(float),
+												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (Size i = 0; i < count; i++)
+		for (int c = 0; c < reading->num_columns; c++)
+		{
+			const FmUserVector *of = &level[reading->contexts.level[i * reading->num_columns + c]];
+
+			evaluation->context_base[i] += of->base;
+			for (int f = 0; f < dim; f++)
+				evaluation->context_query[i * dim + f] += of->query[f];
+		}
+}
+
+/* What a row is scored with: the user, in its context. */
+static FmUserVector
+row_vector(const Evaluation *evaluation, int64 row, const FmUserVector *user)
+{
+	FmUserVector vector = *user;
+	int dim = evaluation->serving.loaded->num_factors + 1;
+	Size context;
+
+	if (evaluation->context_base == NULL)
+		return vector;
+	context = evaluation->by_user.user_context[row];
+	for (int f = 0; f < dim; f++)
+		evaluation->query[f] = user->query[f] + evaluation->context_query[context * dim + f];
+	vector.query = evaluation->query;
+	vector.base += evaluation->context_base[context];
+	return vector;
+}
+
 static void
 prepare(Evaluation *evaluation)
 {
@@ -102,6 +169,7 @@ prepare(Evaluation *evaluation)
 	int32 num_users = fm_idmap_count(evaluation->reading->users);
 	Size words = (num_items / 64 + 1) * sizeof(uint64);
 
+	prepare_contexts(evaluation);
 	fm_ratings_by_user(&evaluation->reading->triples, num_users, (int32) num_items,
 					   fm_pg_host(CurrentMemoryContext), &evaluation->by_user);
 	evaluation->done = palloc0(num_users * sizeof(bool));
@@ -136,11 +204,12 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
 	{
 		int32 item = rows->user_item[r];
-		double score = vector->base;
+		FmUserVector scored = row_vector(evaluation, r, vector);
+		double score = scored.base;
 		double weight = rows->user_weight != NULL ? rows->user_weight[r] : 1;
 
 		if (item < loaded->num_items)
-			score += fm_scan_score(loaded->matrix, vector->query, item);
+			score += fm_scan_score(loaded->matrix, scored.query, item);
 		if (evaluation->labels != NULL)
 			fm_add_label(evaluation->labels, score, loaded->score_variance, rows->user_value[r] > 0,
 						 weight);

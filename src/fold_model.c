@@ -124,6 +124,7 @@ read_version_row(Folding *folding)
 				 errhint("Train the model again.")));
 	k = DatumGetInt32(fm_spi_value_not_null(0, 2));
 	folding->definition = model->definition;
+	folding->definition.num_context_columns = 0; /* to solve somebody, all contexts are alike */
 	folding->definition.task = TextDatumGetCString(fm_spi_value_not_null(0, 1));
 	folding->task = fm_is_ranking(folding->definition.task)			 ? FM_TASK_RANKING
 					: fm_is_classification(folding->definition.task) ? FM_TASK_CLASSIFICATION
@@ -222,7 +223,7 @@ read_all(Folding *folding)
 	fm_check_ratings_relation(definition, &user_type, &item_type);
 	fm_store_check_id_types(&folding->model, &user_type, &item_type);
 	fm_check_budget_to_read(definition);
-	load->reading = fm_reading_create(&user_type, &item_type, definition->weight_column != NULL);
+	load->reading = fm_reading_create(&user_type, &item_type, definition);
 	load->reading->is_training = true;
 	for (int side = 0; side < 2; side++)
 		read_known(folding, side);

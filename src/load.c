@@ -99,6 +99,7 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 		check_rating_column(definition);
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
+	fm_check_context_columns(definition);
 	if (definition->time_column != NULL)
 		(void) fm_column_number(relation, definition->time_column, "time_column");
 }
@@ -166,6 +167,9 @@ ratings_query(const FmDefinition *definition)
 	appendStringInfo(&sql, "SELECT r.%s, r.%s", quote_identifier(definition->user_column),
 					 quote_identifier(definition->item_column));
 	fm_append_values(&sql, definition);
+	for (int c = 0; c < definition->num_context_columns; c++)
+		appendStringInfo(&sql, ", r.%s::pg_catalog.text",
+						 quote_identifier(definition->context_columns[c]));
 	if (definition->time_column != NULL)
 		append_is_late(&sql, definition);
 	appendStringInfo(&sql, " FROM %s r", fm_relation_sql(definition->ratings));
@@ -217,7 +221,8 @@ fm_take_values(const FmDefinition *definition, const Datum *values, const bool *
 }
 
 FmReading *
-fm_reading_create(const FmIdType *user_type, const FmIdType *item_type, bool weighted)
+fm_reading_create(const FmIdType *user_type, const FmIdType *item_type,
+				  const FmDefinition *definition)
 {
 	FmReading *reading = palloc0(sizeof(FmReading));
 
@@ -227,8 +232,11 @@ fm_reading_create(const FmIdType *user_type, const FmIdType *item_type, bool wei
 	reading->triples.user = palloc(reading->capacity * sizeof(int32));
 	reading->triples.item = palloc(reading->capacity * sizeof(int32));
 	reading->triples.value = palloc(reading->capacity * sizeof(float));
-	if (weighted)
+	if (definition->weight_column != NULL)
 		reading->triples.weight = palloc(reading->capacity * sizeof(float));
+	reading->contexts = fm_context_reading_create(definition);
+	if (reading->contexts != NULL)
+		reading->triples.context = palloc(reading->capacity * sizeof(int32));
 	reading->min = INFINITY;
 	reading->max = -INFINITY;
 	return reading;
@@ -236,7 +244,8 @@ fm_reading_create(const FmIdType *user_type, const FmIdType *item_type, bool wei
 
 /* Append a triple, its ids interned. */
 static void
-add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight, bool is_late)
+add_rating(FmReading *reading, Datum user, Datum item, double rating, double weight, int32 context,
+		   bool is_late)
 {
 	FmTriples *triples = &reading->triples;
 
@@ -248,11 +257,15 @@ add_rating(FmReading *reading, Datum user, Datum item, double rating, double wei
 		triples->value = repalloc_huge(triples->value, reading->capacity * sizeof(float));
 		if (triples->weight != NULL)
 			triples->weight = repalloc_huge(triples->weight, reading->capacity * sizeof(float));
+		if (triples->context != NULL)
+			triples->context = repalloc_huge(triples->context, reading->capacity * sizeof(int32));
 		if (reading->is_late != NULL)
 			reading->is_late = repalloc_huge(reading->is_late, reading->capacity * sizeof(bool));
 	}
 	if (triples->weight != NULL)
 		triples->weight[triples->count] = (float) weight;
+	if (triples->context != NULL)
+		triples->context[triples->count] = context;
 	if (reading->is_late != NULL)
 		reading->is_late[triples->count] = is_late;
 	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
@@ -262,44 +275,60 @@ add_rating(FmReading *reading, Datum user, Datum item, double rating, double wei
 	reading->max = Max(reading->max, (float) rating);
 }
 
+/* Take in one row; false if it is to be skipped. */
+static bool
+read_row(const FmDefinition *definition, const Datum *values, const bool *nulls, FmReading *reading)
+{
+	int first_context = definition->weight_column == NULL ? 3 : 4;
+	int last = first_context + definition->num_context_columns;
+	double rating;
+	double weight;
+	int32 context = 0;
+
+	if (nulls[0] || nulls[1] ||
+		!fm_take_values(definition, values + 2, nulls + 2, &rating, &weight))
+		return false;
+	if (reading->contexts != NULL)
+		context = fm_intern_context(reading->contexts, values + first_context,
+									nulls + first_context);
+	add_rating(reading, values[0], values[1], rating, weight, context,
+			   reading->is_late != NULL && DatumGetBool(values[last]));
+	return true;
+}
+
 static void
 read_batch(const FmDefinition *definition, FmReading *reading)
 {
 	SPITupleTable *rows = SPI_tuptable;
 	uint64 num_rows = SPI_processed;
 	int num_columns = rows->tupdesc->natts;
+	Datum *values = palloc(num_columns * sizeof(Datum));
+	bool *nulls = palloc(num_columns * sizeof(bool));
 
 	for (uint64 r = 0; r < num_rows; r++)
 	{
-		Datum values[5];
-		bool nulls[5];
-		double rating;
-		double weight;
-
 		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
-		if (nulls[0] || nulls[1] ||
-			!fm_take_values(definition, values + 2, nulls + 2, &rating, &weight))
+		if (!read_row(definition, values, nulls, reading))
 			reading->skipped++;
-		else
-			add_rating(reading, values[0], values[1], rating, weight,
-					   reading->is_late != NULL && DatumGetBool(values[num_columns - 1]));
 	}
 }
 
 void
 fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading)
 {
-	Oid columns[5] = {fm_idmap_type(reading->users)->type, fm_idmap_type(reading->items)->type,
-					  FLOAT8OID};
-	int num_columns = 3;
+	int first_context = definition->weight_column == NULL ? 3 : 4;
+	int num_columns = first_context + definition->num_context_columns;
+	Oid *columns = palloc((num_columns + 1) * sizeof(Oid));
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
 	Portal cursor = SPI_cursor_open_with_args(NULL, ratings_query(definition), 0, NULL, NULL, NULL,
 											  read_only, 0);
 	MemoryContext previous = MemoryContextSwitchTo(batch);
 
-	if (definition->weight_column != NULL)
-		columns[num_columns++] = FLOAT8OID;
+	columns[0] = fm_idmap_type(reading->users)->type;
+	columns[1] = fm_idmap_type(reading->items)->type;
+	for (int c = 2; c < num_columns; c++)
+		columns[c] = c < first_context ? FLOAT8OID : TEXTOID;
 	if (definition->time_column != NULL)
 		columns[num_columns++] = BOOLOID;
 	for (;;)
@@ -498,8 +527,7 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 
 	fm_check_ratings_relation(definition, &user_type, &item_type);
 	fm_check_budget_to_read(definition);
-	load->reading = reading = fm_reading_create(&user_type, &item_type,
-												definition->weight_column != NULL);
+	load->reading = reading = fm_reading_create(&user_type, &item_type, definition);
 	reading->is_training = true;
 	if (definition->time_column != NULL)
 		reading->is_late = palloc(reading->capacity * sizeof(bool));
@@ -513,6 +541,8 @@ fm_load_ratings(const FmDefinition *definition, FmLoad *load)
 
 	for (int side = 0; side < 2; side++)
 		load->features[side] = read_features(definition, reading, side);
+	if (reading->contexts != NULL)
+		fm_number_contexts(reading->contexts, &reading->triples);
 	fm_load_in_order(load);
 	if (load->features[FM_USERS] != NULL)
 		rank_indices(load->features[FM_USERS]->entries.entity,

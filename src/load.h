@@ -6,6 +6,7 @@
 
 #include "core/ratings.h"
 #include "idmap.h"
+#include "load_context.h"
 #include "load_features.h"
 #include "model.h"
 
@@ -14,12 +15,13 @@ typedef struct FmReading
 {
 	FmIdMap *users;
 	FmIdMap *items;
-	FmTriples triples; /* with weights if the definition has a weight column */
-	bool *is_late;	   /* of the triples: to be held out; NULL without a time column */
-	int64 capacity;	   /* of the triples */
-	bool is_training;  /* within fmtopx.training_memory */
-	int64 skipped;	   /* rows with a NULL user, item, rating or weight, or with weight 0 */
-	float min;		   /* of the ratings */
+	FmTriples triples; /* with weights if the definition has a weight column, and with contexts */
+	FmContextReading *contexts; /* or NULL */
+	bool *is_late;				/* of the triples: to be held out; NULL without a time column */
+	int64 capacity;				/* of the triples */
+	bool is_training;			/* within fmtopx.training_memory */
+	int64 skipped; /* rows with a NULL user, item, rating or weight, or with weight 0 */
+	float min;	   /* of the ratings */
 	float max;
 } FmReading;
 
@@ -43,14 +45,14 @@ extern bool fm_take_values(const FmDefinition *definition, const Datum *values, 
 /* A rating of a classification as 1 (yes) or 0 (no); an error for any that is neither of the two labels. */
 extern float fm_label(const FmDefinition *definition, float no, float yes, float rating);
 
-/* Nothing read yet; in the current context. */
+/* Nothing read yet, of the definition's columns; in the current context. */
 extern FmReading *fm_reading_create(const FmIdType *user_type, const FmIdType *item_type,
-									bool weighted);
+									const FmDefinition *definition);
 
 /*
  * Read the relation by cursor as the current user, with a fresh snapshot unless read_only. NaN, infinity
  * and what overflows a real are errors, so are negative weights, and ids of another type than the reading
- * was created for. The reading must have been created for weights if the definition has a weight column.
+ * was created for. The reading must have been created for columns like the definition's.
  */
 extern void fm_read_ratings(const FmDefinition *definition, bool read_only, FmReading *reading);
 

@@ -39,6 +39,7 @@ free_entry(int slot)
 
 	loaded_models[slot] = NULL;
 	fm_plan_free(&loaded->user_plan);
+	fm_plan_free(&loaded->context_plan);
 	fm_plan_free(&loaded->item_plan);
 	fm_plan_free(&loaded->seen_plan);
 	fm_plan_free(&loaded->own_plan);

@@ -50,6 +50,7 @@ typedef struct FmLoaded
 	FmPlan item_plan; /* (item_id, version) → idx */
 	FmPlan seen_plan; /* see seen.c; so for the next */
 	FmPlan own_plan;
+	FmPlan context_plan; /* see context.c */
 } FmLoaded;
 
 /*

@@ -57,8 +57,28 @@ enum
 	COL_ITEM_FEATURES,
 	COL_HISTORY,
 	COL_UNOBSERVED_WEIGHT,
-	COL_ATTACHED
+	COL_ATTACHED,
+	COL_CONTEXT_COLUMNS
 };
+
+char **
+fm_name_array(ArrayType *array, int *count)
+{
+	Datum *names;
+	bool *nulls;
+	char **result;
+
+	deconstruct_array(array, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &names, &nulls, count);
+	result = palloc((*count + 1) * sizeof(char *));
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("option context_columns must not contain NULL")));
+		result[i] = pstrdup(NameStr(*DatumGetName(names[i])));
+	}
+	return result;
+}
 
 Oid
 fm_registry_owner(Oid schema)
@@ -80,7 +100,7 @@ lookup_query(Oid schema)
 		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
 		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
 		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history, "
-		"unobserved_weight, attached "
+		"unobserved_weight, attached, context_columns "
 		"FROM %s WHERE model = $1",
 		fm_qualified_sql(schema, "fm_model"));
 }
@@ -139,6 +159,23 @@ integer_column(int column, int if_null)
 }
 
 static void
+read_context_columns(FmDefinition *definition, MemoryContext context)
+{
+	bool isnull;
+	Datum value = fm_spi_value(0, COL_CONTEXT_COLUMNS, &isnull);
+	MemoryContext previous;
+
+	definition->num_context_columns = 0;
+	definition->context_columns = NULL;
+	if (isnull)
+		return;
+	previous = MemoryContextSwitchTo(context);
+	definition->context_columns = fm_name_array(DatumGetArrayTypeP(value),
+												&definition->num_context_columns);
+	MemoryContextSwitchTo(previous);
+}
+
+static void
 read_definition(FmDefinition *definition, MemoryContext context)
 {
 	definition->ratings = relation_column(COL_RATINGS);
@@ -149,6 +186,7 @@ read_definition(FmDefinition *definition, MemoryContext context)
 	definition->features[FM_USERS] = relation_column(COL_USER_FEATURES);
 	definition->features[FM_ITEMS] = relation_column(COL_ITEM_FEATURES);
 	definition->history = boolean_column(COL_HISTORY);
+	read_context_columns(definition, context);
 	definition->task = string_column(COL_TASK, context);
 	definition->solver = string_column(COL_SOLVER, context);
 	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);

@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 
 /* What fm_train was told, or was told last time. Strings are palloc'd. */
@@ -18,6 +19,8 @@ typedef struct FmDefinition
 	char *weight_column; /* NULL: every rating counts once */
 	Oid features[2];	 /* relations of user and item features, InvalidOid: none */
 	bool history;
+	int num_context_columns;
+	char **context_columns;
 	char *task;
 	char *solver; /* "auto" is resolved before it is stored */
 	int num_factors;
@@ -64,6 +67,9 @@ typedef struct FmModel
 	float max_worse; /* infinity: no training is refused */
 	FmDefinition definition;
 } FmModel;
+
+/* The names in an array, an error for NULL; in the current context. */
+extern char **fm_name_array(ArrayType *array, int *count);
 
 /* The schema that the extension lives in, given one of its functions. */
 #define fm_extension_schema(fcinfo) get_func_namespace((fcinfo)->flinfo->fn_oid)

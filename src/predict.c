@@ -46,6 +46,7 @@ predict(FunctionCallInfo fcinfo, FmIdForm form)
 	possible = fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID),
 							  &user_id);
 	user = fm_serve_user(&serving, possible, user_id);
+	fm_add_context(&serving, fcinfo, ARG_CONTEXT, &user);
 	item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
 	score = user.base;
 	if (item >= 0)

@@ -79,6 +79,20 @@ add_relation(Arguments *arguments, Oid relation)
 	add_argument(arguments, REGCLASSOID, ObjectIdGetDatum(relation), !OidIsValid(relation));
 }
 
+/* NULL for none. */
+static void
+add_names(Arguments *arguments, char **names, int count)
+{
+	Datum *values = palloc((count + 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		values[i] = DirectFunctionCall1(namein, CStringGetDatum(names[i]));
+	add_argument(arguments, NAMEARRAYOID,
+				 PointerGetDatum(
+					 construct_array(values, count, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR)),
+				 count == 0);
+}
+
 /* Run a statement in which the first %s stands for the qualified name of a registry table, and the second
  * for that of fm_model. */
 static void
@@ -261,21 +275,24 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	add_relation(&arguments, definition->features[FM_ITEMS]);
 	add_argument(&arguments, BOOLOID, BoolGetDatum(definition->history), false);
 	add_relation(&arguments, model->level_table);
+	add_names(&arguments, definition->context_columns, definition->num_context_columns);
 	add_real(&arguments, definition->unobserved_weight);
 	run_as_registry_owner(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
-		"workers, user_features, item_features, history, level_table, unobserved_weight) "
+		"workers, user_features, item_features, history, level_table, context_columns, "
+		"unobserved_weight) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22, $23, $24, $25, $26, $27) "
+		"$19, $20, $21, $22, $23, $24, $25, $26, $27, $28) "
 		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
-		"workers, user_features, item_features, history, level_table, unobserved_weight) = "
+		"workers, user_features, item_features, history, level_table, context_columns, "
+		"unobserved_weight) = "
 		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22, $23, $24, $25, $26, $27) WHERE m.version_table = $2",
+		"$19, $20, $21, $22, $23, $24, $25, $26, $27, $28) WHERE m.version_table = $2",
 		&arguments);
 	if (SPI_processed != 1)
 		ereport(ERROR,

@@ -13,7 +13,6 @@
 #include "core/solver.h"
 #include "realarray.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
 static void
@@ -254,29 +253,6 @@ fm_set_all_but(const FmLoaded *loaded, uint64 *set, const int32 *items, int32 co
 	memset(set, 0xFF, (loaded->num_items / 64 + 1) * sizeof(uint64));
 	for (int32 i = 0; i < count; i++)
 		set[items[i] / 64] &= ~(UINT64CONST(1) << (items[i] % 64));
-}
-
-void
-fm_check_context(FunctionCallInfo fcinfo, int argument)
-{
-	Jsonb *context;
-	JsonbIterator *iterator;
-	JsonbValue key;
-
-	if (PG_ARGISNULL(argument))
-		return;
-	context = PG_GETARG_JSONB_P(argument);
-	if (!JB_ROOT_IS_OBJECT(context))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("context must be a JSON object, like {\"column\": \"value\"}")));
-	if (JB_ROOT_COUNT(context) == 0)
-		return;
-	iterator = JsonbIteratorInit(&context->root);
-	(void) JsonbIteratorNext(&iterator, &key, false);
-	(void) JsonbIteratorNext(&iterator, &key, false);
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-					errmsg("context names \"%s\", but the model has no context columns",
-						   pnstrdup(key.val.string.val, key.val.string.len))));
 }
 
 void

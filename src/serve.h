@@ -144,8 +144,19 @@ extern FmSeenStream *fm_seen_open(const FmServing *serving);
 extern void fm_seen_add_next(FmSeenStream *stream, int32 user_idx, uint64 *set);
 extern void fm_seen_close(FmSeenStream *stream);
 
-/* Errors unless the context is NULL or has no keys: no model has context columns yet. */
+/* Errors unless the context is NULL or an object (context.c). */
 extern void fm_check_context(FunctionCallInfo fcinfo, int argument);
+
+/* Add to a user what the context given says: an error for a column that the model does not know. */
+extern void fm_add_context(const FmServing *serving, FunctionCallInfo fcinfo, int argument,
+						   FmUserVector *user);
+
+/*
+ * Add one level of a context column, a text or NULL, to a user; one that the model does not know adds nothing. False if
+ * it does not know the column.
+ */
+extern bool fm_add_context_level(const FmServing *serving, const char *column, const char *level,
+								 FmUserVector *user);
 
 /* An option that must not be NULL. */
 extern void fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *option);

@@ -393,7 +393,10 @@ create_level_table(FmModel *model)
 		"version integer NOT NULL, idx integer NOT NULL, name text NOT NULL, side text NOT NULL, "
 		"feature text, level text, mean double precision NOT NULL, w real NOT NULL, "
 		"v real[] NOT NULL, PRIMARY KEY (version, idx)",
-		"what each level of a feature adds to w and v of its users or items");
+		"what each level of a feature, or of a context, adds to w and v of its users or items");
+	fm_spi_execute(psprintf("CREATE INDEX ON %s (version, side, feature)",
+							fm_relation_sql(model->level_table)),
+				   0, NULL, NULL, NULL, false);
 }
 
 #define LEVEL_COLUMNS 8
@@ -414,13 +417,15 @@ level_row_desc(void)
 	return desc;
 }
 
-/* Rows for the levels of one side on their way to the table. */
+/* Rows for levels on their way to the table. */
 typedef struct LevelRows
 {
 	Tuplestorestate *store;
 	TupleDesc desc;
 	int32 count;
 	const FmParameters *parameters;
+	const float *w; /* of the side at hand, as is v */
+	const float *v;
 	MemoryContext row_context;
 } LevelRows;
 
@@ -429,12 +434,11 @@ typedef struct LevelRows
  * less its mean, not for the standardised one.
  */
 static void
-put_level(LevelRows *rows, int side, int32 row, const char *feature, const char *level, double mean,
-		  double deviation)
+put_level(LevelRows *rows, const char *side, int32 row, const char *feature, const char *level,
+		  double mean, double deviation)
 {
 	int k = rows->parameters->num_factors;
-	const float *v = rows->parameters->level_v[side] + (Size) row * k;
-	const char *side_name = side == FM_USERS ? "user" : "item";
+	const float *v = rows->v + (Size) row * k;
 	MemoryContext previous = MemoryContextSwitchTo(rows->row_context);
 	float *scaled = palloc(k * sizeof(float));
 	bool nulls[LEVEL_COLUMNS] = {false};
@@ -444,20 +448,20 @@ put_level(LevelRows *rows, int side, int32 row, const char *feature, const char 
 	for (int f = 0; f < k; f++)
 		scaled[f] = (float) (v[f] / deviation);
 	initStringInfo(&name);
-	appendStringInfoString(&name, side_name);
+	appendStringInfoString(&name, side);
 	if (feature != NULL)
 		appendStringInfo(&name, ".%s", feature);
 	if (level != NULL)
 		appendStringInfo(&name, " = %s", level);
 	values[0] = Int32GetDatum(rows->count++);
 	values[1] = CStringGetTextDatum(name.data);
-	values[2] = CStringGetTextDatum(side_name);
+	values[2] = CStringGetTextDatum(side);
 	nulls[3] = feature == NULL;
 	values[3] = feature == NULL ? (Datum) 0 : CStringGetTextDatum(feature);
 	nulls[4] = level == NULL;
 	values[4] = level == NULL ? (Datum) 0 : CStringGetTextDatum(level);
 	values[5] = Float8GetDatum(mean);
-	values[6] = Float4GetDatum((float) (rows->parameters->level_w[side][row] / deviation));
+	values[6] = Float4GetDatum((float) (rows->w[row] / deviation));
 	values[7] = fm_real_array(scaled, k);
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 	MemoryContextSwitchTo(previous);
@@ -466,7 +470,8 @@ put_level(LevelRows *rows, int side, int32 row, const char *feature, const char 
 }
 
 static void
-put_side_levels(LevelRows *rows, int side, const FmFeatureReading *reading, int32 num_levels)
+put_side_levels(LevelRows *rows, const char *side, const FmFeatureReading *reading,
+				int32 num_levels)
 {
 	const FmFeatureEntries *entries;
 
@@ -486,15 +491,30 @@ put_side_levels(LevelRows *rows, int side, const FmFeatureReading *reading, int3
 	}
 }
 
+/* The levels of contexts; one that is NULL has no level, but has a column. */
+static void
+put_context_levels(LevelRows *rows, const FmContextReading *reading)
+{
+	for (int32 l = 0; reading != NULL && l < reading->contexts.num_levels; l++)
+	{
+		int column;
+		char *level = fm_context_level_name(reading, l, &column);
+
+		put_level(rows, "context", l, reading->columns[column].name, level, 0, 1);
+	}
+}
+
 static void
 insert_levels(FmModel *model, int version, const FmResult *result)
 {
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(version)};
+	const FmContextReading *contexts = result->load->reading->contexts;
 	LevelRows rows = {.parameters = result->parameters};
 
-	if (result->features == NULL ||
-		result->features[FM_USERS].num_levels + result->features[FM_ITEMS].num_levels == 0)
+	if ((result->features == NULL || (result->features[FM_USERS].num_levels == 0 &&
+									  result->features[FM_ITEMS].num_levels == 0)) &&
+		contexts == NULL)
 		return;
 	if (!OidIsValid(model->level_table))
 		create_level_table(model);
@@ -503,8 +523,15 @@ insert_levels(FmModel *model, int version, const FmResult *result)
 	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
 											 ALLOCSET_SMALL_SIZES);
 	for (int side = 0; side < 2; side++)
-		put_side_levels(&rows, side, result->load->features[side],
+	{
+		rows.w = result->parameters->level_w[side];
+		rows.v = result->parameters->level_v[side];
+		put_side_levels(&rows, side == FM_USERS ? "user" : "item", result->load->features[side],
 						result->features[side].num_levels);
+	}
+	rows.w = result->parameters->context_w;
+	rows.v = result->parameters->context_v;
+	put_context_levels(&rows, contexts);
 	fm_spi_register_rows("new_rows", rows.desc, rows.store, rows.count);
 	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, name, side, feature, level, mean, w, v) "
 							"SELECT $1, idx, name, side, feature, level, mean, w, v FROM new_rows",

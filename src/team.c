@@ -33,7 +33,7 @@
 #define ALIGNMENT 64
 #define TEAM_KEY UINT64CONST(1)
 
-#define RATING_ARRAYS (8 + 2 * FM_FEATURE_ARRAYS)
+#define RATING_ARRAYS (12 + 2 * FM_FEATURE_ARRAYS)
 #define NO_ARRAY ((Size) -1)
 
 /* A stretch of memory that allocations are cut from, one after the other. */
@@ -161,6 +161,28 @@ copy_features(Arena *arena, const FmFeatures *features)
 	return copy;
 }
 
+/* The same of contexts, with room for contexts_size. */
+static FmContexts
+copy_contexts(Arena *arena, const FmContexts *contexts)
+{
+	FmContexts copy = *contexts;
+
+	if (contexts->num_columns == 0)
+		return copy;
+	copy.first_level = arena_copy(arena, contexts->first_level, contexts->num_columns + 1,
+								  sizeof(int32));
+	copy.level = arena_copy(arena, contexts->level, contexts->num_combinations,
+							contexts->num_columns * sizeof(int32));
+	return copy;
+}
+
+static Size
+contexts_size(const FmContexts *contexts)
+{
+	return mul_size(add_size(contexts->num_combinations, 2),
+					(contexts->num_columns + 1) * sizeof(int32));
+}
+
 static Size
 features_size(const FmFeatures *features)
 {
@@ -171,17 +193,18 @@ features_size(const FmFeatures *features)
 
 FmSharedRatings *
 fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, const FmFeatures *features,
-				 int workers, const FmHost *host)
+				 const FmContexts *contexts, int workers, const FmHost *host)
 {
 	FmSharedRatings *shared = palloc0(sizeof(FmSharedRatings));
 	FmHost arena_host = *host;
 	const int starts = 3; /* two are kept, one is scratch */
-	Size row = sizeof(int32) + sizeof(float) + (triples->weight != NULL ? sizeof(float) : 0);
+	Size row = sizeof(int32) + sizeof(float) + (triples->weight != NULL ? sizeof(float) : 0) +
+			   (triples->context != NULL ? sizeof(int32) : 0);
 	Size entities = add_size(num_users, num_items) + 2;
 	Size size = add_size(mul_size(2 * row, triples->count + 1),
 						 mul_size(starts * sizeof(int64), entities)) +
 				add_size(features_size(&features[0]), features_size(&features[1])) +
-				(2 * RATING_ARRAYS) * ALIGNMENT;
+				contexts_size(contexts) + (2 * RATING_ARRAYS) * ALIGNMENT;
 
 	shared->arena = create_arena(size, workers > 0);
 	arena_host.ctx = &shared->arena;
@@ -194,9 +217,12 @@ fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, const FmF
 	pfree(triples->value);
 	if (triples->weight != NULL)
 		pfree(triples->weight);
+	if (triples->context != NULL)
+		pfree(triples->context);
 	fm_ratings_complete(&shared->ratings, &arena_host);
 	for (int side = 0; side < 2; side++)
 		shared->ratings.features[side] = copy_features(&shared->arena, &features[side]);
+	shared->ratings.contexts = copy_contexts(&shared->arena, contexts);
 	return shared;
 }
 
@@ -250,7 +276,7 @@ init_member(Member *member, int number, TeamState *state, const Arena *arena)
 	member->team.reset = team_reset;
 }
 
-/* The arrays of the ratings, in a fixed order; those of weights and features may be NULL. */
+/* The arrays of the ratings, in a fixed order; those of weights, contexts and features may be NULL. */
 static void
 list_arrays(FmRatings *ratings, void ***arrays)
 {
@@ -262,15 +288,20 @@ list_arrays(FmRatings *ratings, void ***arrays)
 	arrays[5] = (void **) &ratings->item_value;
 	arrays[6] = (void **) &ratings->user_weight;
 	arrays[7] = (void **) &ratings->item_weight;
+	arrays[8] = (void **) &ratings->user_context;
+	arrays[9] = (void **) &ratings->item_context;
+	arrays[10] = (void **) &ratings->contexts.first_level;
+	arrays[11] = (void **) &ratings->contexts.level;
+	arrays += 12;
 	for (int side = 0; side < 2; side++)
 	{
 		FmFeatures *features = &ratings->features[side];
 
+		arrays[0] = (void **) &features->start;
+		arrays[1] = (void **) &features->entity;
+		arrays[2] = (void **) &features->value;
+		arrays[3] = (void **) &features->group;
 		arrays += FM_FEATURE_ARRAYS;
-		arrays[4] = (void **) &features->start;
-		arrays[5] = (void **) &features->entity;
-		arrays[6] = (void **) &features->value;
-		arrays[7] = (void **) &features->group;
 	}
 }
 

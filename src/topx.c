@@ -116,6 +116,7 @@ finish(Call *call)
 	FmHit *hits;
 	int32 count;
 
+	fm_add_context(serving, call->fcinfo, call->first + REST_CONTEXT, &call->user);
 	call->x = Min(call->x, serving->loaded->num_items);
 	hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) call->x + 1) * sizeof(FmHit));
 	count = find_best(call, hits);

@@ -89,6 +89,7 @@ take_late(FmReading *reading, FmTriples *late)
 	late->item = MemoryContextAllocHuge(context, size);
 	late->value = MemoryContextAllocHuge(context, size);
 	late->weight = triples->weight == NULL ? NULL : MemoryContextAllocHuge(context, size);
+	late->context = triples->context == NULL ? NULL : MemoryContextAllocHuge(context, size);
 	for (int64 r = 0; r < triples->count; r++)
 	{
 		FmTriples *to = reading->is_late[r] ? late : triples;
@@ -99,6 +100,8 @@ take_late(FmReading *reading, FmTriples *late)
 		to->value[at] = triples->value[r];
 		if (to->weight != NULL)
 			to->weight[at] = triples->weight[r];
+		if (to->context != NULL)
+			to->context[at] = triples->context[r];
 	}
 	triples->count = kept;
 }
@@ -162,6 +165,9 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	int32 num_users = fm_idmap_count(load->reading->users);
 	int32 num_items = fm_idmap_count(load->reading->items);
 	int workers = choose_workers(definition, triples->count);
+	const FmContexts none = {0};
+	const FmContexts *contexts = load->reading->contexts ? &load->reading->contexts->contexts
+														 : &none;
 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
@@ -172,8 +178,9 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
 	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
 							 (int32[]){fit->features[0].num_levels, fit->features[1].num_levels},
-							 features_reading_size(load));
-	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, workers, host);
+							 features_reading_size(load), contexts);
+	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, contexts, workers,
+								   host);
 	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
@@ -181,10 +188,13 @@ fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit 
 
 /* How well the model says a rating, added to the errors or, in a classification, to the labels. */
 static void
-score_rating(const FmParameters *parameters, int32 user, int32 item, double value, double weight,
-			 FmErrorSums *errors, FmLabelSums *labels)
+score_rating(const Fit *fit, int32 user, int32 item, const int32 *context, double value,
+			 double weight, FmErrorSums *errors, FmLabelSums *labels)
 {
-	double score = fm_score(parameters, user, item);
+	const FmParameters *parameters = &fit->parameters;
+	double score = context == NULL ? fm_score(parameters, user, item)
+								   : fm_score_in_context(parameters, &fit->ratings->contexts,
+														 *context, user, item);
 
 	if (labels != NULL)
 		fm_add_label(labels, score, parameters->score_variance, value > 0, weight);
@@ -206,15 +216,17 @@ score_ratings(const Fit *fit, FmRun *run)
 		{
 			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
 
-			score_rating(&fit->parameters, user, ratings->user_item[r], ratings->user_value[r],
-						 weight, &run->train, run->train_labels);
+			score_rating(fit, user, ratings->user_item[r],
+						 ratings->user_context != NULL ? &ratings->user_context[r] : NULL,
+						 ratings->user_value[r], weight, &run->train, run->train_labels);
 			sum += weight * ratings->user_value[r];
 			total += weight;
 			if (r % 65536 == 0)
 				CHECK_FOR_INTERRUPTS();
 		}
 	for (int64 r = 0; r < held_out->count; r++)
-		score_rating(&fit->parameters, held_out->user[r], held_out->item[r], held_out->value[r],
+		score_rating(fit, held_out->user[r], held_out->item[r],
+					 held_out->context != NULL ? &held_out->context[r] : NULL, held_out->value[r],
 					 held_out->weight != NULL ? held_out->weight[r] : 1, &run->test,
 					 run->test_labels);
 	return sum / total;
@@ -234,6 +246,7 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 		run->features *= 2;
 	for (int side = 0; side < 2; side++)
 		run->features += fit->features[side].num_levels;
+	run->features += fit->ratings->contexts.num_levels;
 	run->ratings = fit->ratings->num_ratings;
 	run->skipped = load->reading->skipped;
 }

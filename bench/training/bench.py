@@ -45,6 +45,20 @@ def movielens_yes(folder):
     return data[:, 0].astype(np.int32), data[:, 1].astype(np.int32), (data[:, 2] >= 4).astype(np.float32), fold
 
 
+def movielens_features(folder):
+    """Of users and items in the order of their ids: a matrix of zeros and ones by column of the file."""
+    def levels(values):
+        return np.eye(len(set(values)))[np.unique(values, return_inverse=True)[1]]
+
+    with open(os.path.join(folder, "u.user")) as file:
+        users = [line.split("|") for line in file]
+    with open(os.path.join(folder, "u.item"), encoding="latin-1") as file:
+        items = [line.rstrip().split("|") for line in file]
+    return {"u": {"age_band": levels([int(user[1]) // 10 for user in users]),
+                  "gender": levels([user[2] for user in users]), "occupation": levels([user[3] for user in users])},
+            "i": {"genre": np.array([[int(flag) for flag in item[5:]] for item in items])}}
+
+
 def planted(size, ratings_per_user, ratings_per_item):
     """Ratings of a planted model, users and items by Zipf popularity.
 
@@ -128,6 +142,43 @@ def run_myfm(train, test, rank, task="regression"):
     return {"RMSE": rmse(model.predict(x_test), test["r"])} | cost
 
 
+def blocks(train, test, known):
+    """The relation blocks of myFM, of users and of items: ids, what is known of them, and what has been rated."""
+    import scipy.sparse as sparse
+
+    users = int(max(train["u"].max(), test["u"].max())) + 1
+    items = int(max(train["i"].max(), test["i"].max())) + 1
+    seen = sparse.csr_matrix((np.ones(len(train["u"])), (train["u"], train["i"])), (users, items))
+    parts = {"u": [sparse.eye(users)], "i": [sparse.eye(items)]}
+    for side, matrix in (("u", seen), ("i", seen.T.tocsr())):
+        if "features" in known:
+            for bag in movielens_features(os.environ["MOVIELENS"])[side].values():
+                parts[side].append(sparse.csr_matrix(bag / np.sqrt(np.maximum(bag.sum(axis=1, keepdims=True), 1))))
+        if "history" in known:
+            n = np.maximum(np.asarray(matrix.sum(axis=1)).ravel(), 1)
+            parts[side].append(sparse.diags(1 / np.sqrt(n)) @ matrix)
+    return {side: sparse.hstack(of).tocsr() for side, of in parts.items()}, [
+        part.shape[1] for side in "ui" for part in parts[side]]
+
+
+def run_myfm_blocks(train, test, rank, known):
+    import myfm
+    import scipy.sparse as sparse
+
+    matrices, shapes = blocks(train, test, known)
+    model = myfm.MyFMRegressor(rank=rank, random_seed=1)
+
+    def rows(data):
+        return sparse.csr_matrix((len(data["u"]), 0)), [myfm.RelationBlock(data[side], matrices[side]) for side in "ui"]
+
+    x, relations = rows(train)
+    begin = time.time()
+    model.fit(x, train["r"].astype(np.float64), X_rel=relations, n_iter=200, group_shapes=shapes)
+    cost = {"seconds": time.time() - begin, "kb": peak_kb()}
+    x, relations = rows(test)
+    return {"RMSE": rmse(model.predict(x, relations), test["r"])} | cost
+
+
 def run_libmf(train, test):
     from libmf import mf
 
@@ -147,13 +198,16 @@ def run_libmf(train, test):
 
 
 # as fm_evaluate says
-METRICS = {"regression": {"RMSE": "rmse"}, "classification": {"log loss": "log_loss", "accuracy": "accuracy", "F1": "f1"}}
+METRICS = {task: {"RMSE": "rmse"} for task in ("regression", "features", "history", "features and history")} | {
+    "classification": {"log loss": "log_loss", "accuracy": "accuracy", "F1": "f1"}}
 
 
-def run_fmtopx(solver, workers, task="regression"):
+def run_fmtopx(solver, workers, task="regression", known=""):
+    options = ", user_features => 'users', item_features => 'items'" if "features" in known else ""
+    options += ", history => true" if "history" in known else ""
     sql = f"""
 CREATE TEMP TABLE run AS
-SELECT * FROM fm_train('bench', 'train', solver => '{solver}', workers => {workers}, task => '{task}');
+SELECT * FROM fm_train('bench', 'train', solver => '{solver}', workers => {workers}, task => '{task}'{options});
 SELECT pg_backend_pid() AS pid \\gset
 \\setenv PID :pid
 \\! grep VmHWM /proc/$PID/status
@@ -165,6 +219,16 @@ SELECT fm_drop('bench');
     values = dict(line.split("|") for line in lines[4:] if "|" in line)
     return {"kb": int(lines[1]), "seconds": float(lines[3])} | {
         name: float(values[metric]) for name, metric in METRICS[task].items()}
+
+
+def knowing(known):
+    """The systems of a regression that make use of features, history or both."""
+    return {
+        "fmtopx mcmc": lambda train, test: run_fmtopx("mcmc", 0, known=known),
+        "fmtopx mcmc, a worker": lambda train, test: run_fmtopx("mcmc", 1, known=known),
+        "fmtopx als": lambda train, test: run_fmtopx("als", 0, known=known),
+        "myFM blocks, rank 10, 200 its.": lambda train, test: run_myfm_blocks(train, test, 10, known),
+    }
 
 
 def psql(sql):
@@ -185,6 +249,18 @@ def load_tables(train, test, folder):
         os.unlink(path)
 
 
+def load_features(folder):
+    """The tables users and items, with the same features as an array of levels each."""
+    for table, key, side in (("users", "user_id", "u"), ("items", "item_id", "i")):
+        columns = movielens_features(folder)[side]
+        psql(f"DROP TABLE IF EXISTS {table}; CREATE TABLE {table} ({key} int, "
+             + ", ".join(f"{name} int[]" for name in columns) + ")")
+        count = len(next(iter(columns.values())))
+        rows = ["({}, {})".format(e, ", ".join("'{" + ",".join(map(str, np.flatnonzero(bag[e]))) + "}'"
+                                               for bag in columns.values())) for e in range(count)]
+        psql(f"INSERT INTO {table} VALUES " + ", ".join(rows))
+
+
 SYSTEMS = {
     "regression": {
         "fmtopx mcmc": lambda train, test: run_fmtopx("mcmc", 0),
@@ -200,6 +276,9 @@ SYSTEMS = {
         "myFM probit, rank 4, 200 its.": lambda train, test: run_myfm(train, test, 4, "classification"),
         "myFM probit, rank 8, 200 its.": lambda train, test: run_myfm(train, test, 8, "classification"),
     },
+    "features": knowing("features"),
+    "history": knowing("history"),
+    "features and history": knowing("features and history"),
 }
 
 
@@ -247,6 +326,9 @@ def print_table(title, results, metrics):
 
 def bench_movielens(ratings, folder):
     bench(f"MovieLens 100k, mean of {FOLDS} folds", movielens(ratings), range(FOLDS), folder)
+    load_features(ratings)
+    for known in ("features", "history", "features and history"):
+        bench(f"MovieLens 100k with {known}, mean of {FOLDS} folds", movielens(ratings), range(FOLDS), folder, known)
     bench("MovieLens 100k, ua.base and ua.test, rated 4 or more", movielens_yes(ratings), [0], folder, "classification")
 
 

@@ -18,6 +18,7 @@
 
 #include <math.h>
 
+#include "core/context.h"
 #include "core/regression.h"
 #include "core/team.h"
 
@@ -54,6 +55,7 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 	float *rows[2];
 	double *error[2];
 	FmRegression *regression[2] = {NULL};
+	FmContextEffects *context = fm_context_create(problem, rank, false);
 	FmSample sample;
 
 	for (int side = 0; side < 2; side++)
@@ -70,6 +72,12 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 
 	for (int iteration = 0; iteration < problem->iterations; iteration++)
 	{
+		const FmContextStep context_step = {.rows = {rows[FM_USERS], rows[FM_ITEMS]},
+											.precision = prior_precision,
+											.noise_precision = 1,
+											.iteration = iteration,
+											.work = work};
+
 		for (int side = 0; side < 2; side++)
 		{
 			FmHalfStep step = fm_problem_half_step(problem, side, rank, rows[1 - side],
@@ -87,8 +95,10 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 			step.prior_mean = prior_mean;
 			step.prior_by_count = true;
 			step.mean_rows = rows[side];
+			fm_context_add_term(context, side, &step);
 			fm_team_for(host, step.side->count, FM_BLOCK_CHUNK, update_range, &update);
 		}
+		fm_context_update(context, &context_step);
 		if (host->progress)
 			host->progress(host->ctx, "als", iteration + 1, problem->iterations,
 						   problem->deviation *
@@ -100,9 +110,11 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 		sample.rows[side] = rows[side];
 		sample.effects[side] = regression[side] ? fm_regression_effects(regression[side]) : NULL;
 	}
+	sample.contexts = context == NULL ? NULL : fm_context_rows(context);
 	if (sink != NULL)
 		sink(sink_ctx, &sample);
 
+	fm_context_release(context);
 	fm_block_work_release(host, work);
 	host->release(host->ctx, prior_mean);
 	host->release(host->ctx, prior_precision);

@@ -22,6 +22,8 @@
  * The residual comes from the same sums, without another look at the ratings: |Lᵀ θ|² = |h + n|²,
  * so Σ (y - ŷ)² = Σ (y - w)² - 2 θᵀ Σ z (y - w) + (|h + n|² - θᵀ Λ θ) / α.
  *
+ * A rating may have terms besides the two entities', such as its context: they are added while rows are packed.
+ *
  * With probit, targets are drawn while rows are packed (probit.c), given the entity's θ from before.
  *
  * Memory is one FmBlockWork per worker, allocated before the first step.
@@ -179,6 +181,34 @@ load_theta(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 	work->theta[rank + 1] = -1;
 }
 
+/*
+ * Add a term to packed rows s · (z, 1, -w): to z, or what it makes with z to the last. The row of a term that
+ * weighs multiplies all by its s.
+ */
+static void
+add_term(const FmBlockTerm *term, int32_t entity, int64_t at, int rows, int stride, int rank,
+		 float *panel)
+{
+	for (int r = 0; r < rows; r++)
+	{
+		int32_t index = term->index ? term->index[at + r] : entity;
+		const float *from = term->rows + (size_t) index * stride;
+		float *row = panel + (size_t) r * stride;
+		float share = term->weighs ? 1 / from[rank] : 1, sum = row[rank] * from[rank + 1];
+
+		for (int f = 0; f < rank; f++)
+		{
+			if (term->joins)
+				row[f] += row[rank] * from[f];
+			else
+				sum -= row[f] * from[f];
+		}
+		row[rank + 1] += term->sign * share * sum;
+		for (int f = 0; term->weighs && f < rank + 2; f++)
+			row[f] *= from[rank];
+	}
+}
+
 /* Gather some of an entity's ratings into the panel; the log loss of their values, with probit. */
 static double
 pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at, int rows)
@@ -193,6 +223,8 @@ pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at,
 					   ahead < PREFETCH_ROWS ? (int) ahead : PREFETCH_ROWS, side->value + at, rows,
 					   work->stride, work->dim, step->value_mean,
 					   step->probit ? 0 : step->value_scale, work->panel);
+	for (int t = 0; t < step->num_terms; t++)
+		add_term(&step->terms[t], entity, at, rows, work->stride, work->dim - 1, work->panel);
 	if (step->probit)
 		log_loss = fm_probit_draw(step->probit, step->kernel->draw_latent, entity,
 								  at - side->start[entity], work->theta, side->value + at, weight,

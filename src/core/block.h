@@ -73,6 +73,22 @@ fm_side_weight(const FmSide *side, int32_t entity)
 	return sum;
 }
 
+/*
+ * What the score of a rating has besides the two entities: the products of the other side's v with those of
+ * something else, and its w. What that is, `index` says by rating in the order of the side, or it is
+ * the entity itself.
+ */
+typedef struct FmBlockTerm
+{
+	const float *rows;	  /* s · (v, 1, -w), as a side's */
+	const int32_t *index; /* NULL: the entity's own number */
+	float sign;			  /* 1, or -1 where another term has counted it already */
+	bool joins;			  /* it goes with the other side: its products are with the entity's v */
+	bool weighs;		  /* s, the root of a weight, counts in the sums; else s is 1 */
+} FmBlockTerm;
+
+#define FM_BLOCK_TERMS 3
+
 /* What a half-step reads and writes. Everything but the outputs is shared by all workers. */
 typedef struct FmHalfStep
 {
@@ -84,6 +100,8 @@ typedef struct FmHalfStep
 	double value_scale;
 	const FmProbit *probit; /* instead, values above 0 are yes and targets drawn; or NULL */
 	const float *other_rows;
+	int num_terms;
+	FmBlockTerm terms[FM_BLOCK_TERMS];
 	const float
 		*base; /* what an entity's Gram matrix starts from, stride × stride, or NULL: zeros */
 

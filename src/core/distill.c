@@ -21,6 +21,9 @@
  * The levels of features have rows of P and Q like the entities, so that what they add to an entity's v ends up
  * in the same coordinates; but the approximation is that of the entities' part of P Qᵀ.
  *
+ * So do the levels of contexts, which are part of the user. They are centred themselves, over the ratings of each
+ * column; what that moves goes to w of the items and to b.
+ *
  * A team (team.h) shares out whatever is done for each entity: sums by slices that do not depend on
  * the team, the rest by rows. The leader alone factors the small matrices, while the others wait.
  * Memory: P, Q, the slices and the two transforms are shared; panels and small matrices are the
@@ -77,6 +80,10 @@ struct FmDistiller
 	int64_t samples;
 	double b; /* the sum over samples */
 	double *centre[2];
+	double *other_centre
+		[2]; /* what a side's v meet on average: the other's centre, and that of contexts */
+	double *context_share;	/* by level: of the ratings */
+	double *context_centre; /* columns × (sample_rank + 1): means over the ratings of v and w */
 	Shared shared;
 	FmSample sample; /* at hand */
 
@@ -109,11 +116,19 @@ count_columns(const FmProblem *problem, int sample_rank, int num_factors, int *k
 	*capacity = *kept + (between > *kept / 2 ? between : *kept / 2);
 }
 
-/* Rows of P or Q: the entities, then the levels of their features. */
+/* Rows of P or Q: the entities, then the levels of their features, then, of P, those of contexts. */
 static int32_t
 count_rows(const FmProblem *problem, int side)
 {
-	return problem->side[side].count + problem->features[side].num_levels;
+	return problem->side[side].count + problem->features[side].num_levels +
+		   (side == FM_USERS ? problem->contexts.num_levels : 0);
+}
+
+/* The row of the first level of contexts. */
+static int32_t
+first_context(const FmProblem *problem)
+{
+	return problem->side[FM_USERS].count + problem->features[FM_USERS].num_levels;
 }
 
 /* Slices that a Gram matrix is summed in: such that adding them up is little beside filling them. */
@@ -179,6 +194,30 @@ allocate_shared(const FmProblem *problem, FmDistiller *d)
 	shared->rank = fm_team_alloc(host, 1, sizeof(int));
 }
 
+/* How many ratings each level of the contexts has. */
+static void
+init_contexts(FmDistiller *d)
+{
+	const FmProblem *problem = d->problem;
+	const FmHost *host = problem->host;
+	const FmContexts *contexts = &problem->contexts;
+	const FmSide *users = &problem->side[FM_USERS];
+
+	d->context_share = host->alloc(host->ctx, contexts->num_levels, sizeof(double));
+	d->context_centre = host->alloc(host->ctx, contexts->num_columns,
+									(d->sample_rank + 1) * sizeof(double));
+	for (int64_t r = 0; r < problem->num_ratings; r++)
+	{
+		size_t combination = problem->context[FM_USERS][r];
+		const int32_t *level = contexts->level + combination * contexts->num_columns;
+
+		fm_problem_check(problem, r);
+		for (int c = 0; c < contexts->num_columns; c++)
+			d->context_share[level[c]] += (users->weight ? users->weight[r] : 1) /
+										  problem->total_weight;
+	}
+}
+
 FmDistiller *
 fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors)
 {
@@ -193,7 +232,12 @@ fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors)
 	allocate_shared(problem, d);
 	d->panel = host->alloc(host->ctx, (size_t) 2 * PANEL_ROWS * d->capacity, sizeof(double));
 	for (int side = 0; side < 2; side++)
+	{
 		d->centre[side] = host->alloc(host->ctx, sample_rank, sizeof(double));
+		d->other_centre[side] = host->alloc(host->ctx, sample_rank, sizeof(double));
+	}
+	if (problem->contexts.num_columns > 0)
+		init_contexts(d);
 	if (fm_team_leads(host))
 	{
 		size_t square = (size_t) d->capacity * d->capacity;
@@ -220,6 +264,12 @@ distill_release(FmDistiller *d)
 		fm_team_release(host, d->shared.gram[side]);
 		fm_team_release(host, d->shared.transform[side]);
 		host->release(host->ctx, d->centre[side]);
+		host->release(host->ctx, d->other_centre[side]);
+	}
+	if (d->problem->contexts.num_columns > 0)
+	{
+		host->release(host->ctx, d->context_share);
+		host->release(host->ctx, d->context_centre);
 	}
 	fm_team_release(host, d->shared.rank);
 	host->release(host->ctx, d->panel);
@@ -549,7 +599,7 @@ append_range(void *state, int32_t begin, int32_t end)
 	FmDistiller *d = loop->distiller;
 	int side = loop->side;
 	const FmSide *ratings = &d->problem->side[side];
-	const double *centre = d->centre[side], *other_centre = d->centre[1 - side];
+	const double *centre = d->centre[side], *other_centre = d->other_centre[side];
 
 	for (int32_t e = begin; e < end; e++)
 	{
@@ -581,7 +631,7 @@ append_levels(void *state, int32_t begin, int32_t end)
 	const SideLoop *loop = state;
 	FmDistiller *d = loop->distiller;
 	int32_t first = d->problem->side[loop->side].count;
-	const double *other_centre = d->centre[1 - loop->side];
+	const double *other_centre = d->other_centre[loop->side];
 
 	for (int32_t j = begin; j < end; j++)
 	{
@@ -599,6 +649,81 @@ append_levels(void *state, int32_t begin, int32_t end)
 	}
 }
 
+/* The mean v and w of every column of contexts over the ratings, known to every member; the sum of w goes to b. */
+static void
+find_context_centres(FmDistiller *d)
+{
+	const FmContexts *contexts = &d->problem->contexts;
+	int k = d->sample_rank;
+
+	for (int c = 0; c < contexts->num_columns; c++)
+	{
+		double *centre = d->context_centre + (size_t) c * (k + 1);
+
+		memset(centre, 0, (k + 1) * sizeof(double));
+		for (int32_t l = contexts->first_level[c]; l < contexts->first_level[c + 1]; l++)
+		{
+			const float *row = d->sample.contexts + (size_t) l * d->stride;
+
+			for (int f = 0; f < k; f++)
+				centre[f] += d->context_share[l] * row[f];
+			centre[k] -= d->context_share[l] * row[k + 1];
+		}
+		d->b += centre[k];
+	}
+}
+
+/* The centres of a sample, and what each side meets on average. */
+static void
+find_centres(FmDistiller *d)
+{
+	int k = d->sample_rank;
+
+	find_centre(d, FM_USERS);
+	find_centre(d, FM_ITEMS);
+	memcpy(d->other_centre[FM_USERS], d->centre[FM_ITEMS], k * sizeof(double));
+	memcpy(d->other_centre[FM_ITEMS], d->centre[FM_USERS], k * sizeof(double));
+	if (d->problem->contexts.num_columns == 0)
+		return;
+	find_context_centres(d);
+	for (int c = 0; c < d->problem->contexts.num_columns; c++)
+		for (int f = 0; f < k; f++)
+			d->other_centre[FM_ITEMS][f] += d->context_centre[(size_t) c * (k + 1) + f];
+}
+
+/* FmTeamBody: the levels of columns of contexts, centred over the ratings. */
+static void
+append_contexts(void *state, int32_t begin, int32_t end)
+{
+	FmDistiller *d = state;
+	const FmContexts *contexts = &d->problem->contexts;
+	int32_t first = first_context(d->problem);
+	int k = d->sample_rank;
+
+	for (int32_t c = begin; c < end; c++)
+		for (int32_t l = contexts->first_level[c]; l < contexts->first_level[c + 1]; l++)
+		{
+			const float *row = d->sample.contexts + (size_t) l * d->stride;
+			const double *centre = d->context_centre + (size_t) c * (k + 1);
+			float *to = d->shared.factor[FM_USERS] + ((size_t) first + l) * d->capacity +
+						d->columns;
+			double moved = 0;
+
+			fm_problem_check(d->problem, l);
+			memset(to, 0, k * sizeof(float));
+			if (d->context_share[l] == 0)
+				continue;
+			for (int f = 0; f < k; f++)
+			{
+				double v = row[f] - centre[f];
+
+				to[f] = (float) v;
+				moved += v * d->other_centre[FM_USERS][f];
+			}
+			d->shared.w[FM_USERS][first + l] += moved - row[k + 1] - centre[k];
+		}
+}
+
 void
 fm_distill_add(void *distiller, const FmSample *sample)
 {
@@ -607,8 +732,7 @@ fm_distill_add(void *distiller, const FmSample *sample)
 	d->sample = *sample;
 	if (d->columns + d->sample_rank > d->capacity)
 		recompress(d, d->kept);
-	find_centre(d, FM_USERS);
-	find_centre(d, FM_ITEMS);
+	find_centres(d);
 	for (int side = 0; side < 2; side++)
 	{
 		SideLoop loop = {d, side};
@@ -618,8 +742,9 @@ fm_distill_add(void *distiller, const FmSample *sample)
 		fm_team_for(d->problem->host, d->problem->features[side].num_levels, PANEL_ROWS,
 					append_levels, &loop);
 	}
+	fm_team_for(d->problem->host, d->problem->contexts.num_columns, 1, append_contexts, d);
 	for (int f = 0; f < d->sample_rank; f++)
-		d->b += d->centre[FM_USERS][f] * d->centre[FM_ITEMS][f];
+		d->b += d->other_centre[FM_ITEMS][f] * d->centre[FM_ITEMS][f];
 	d->columns += d->sample_rank;
 	d->samples++;
 }
@@ -640,6 +765,15 @@ finish_w(FmDistiller *d, int side, float *w, float *level_w)
 	for (int32_t j = 0; j < d->problem->features[side].num_levels; j++)
 		level_w[j] = (float) (d->shared.w[side][ratings->count + j] * scale);
 	return centre * scale;
+}
+
+/* The mean w of the levels of contexts. */
+static void
+finish_contexts(const FmDistiller *d, float *w)
+{
+	for (int32_t l = 0; l < d->problem->contexts.num_levels; l++)
+		w[l] = (float) (d->shared.w[FM_USERS][first_context(d->problem) + l] *
+						d->problem->deviation / d->samples);
 }
 
 /* Rows of P or Q, from row `first` on, into rows of v, each column times its factor. */
@@ -678,6 +812,8 @@ finish_v(FmDistiller *d, FmParameters *result)
 	}
 	finish_rows(d, FM_USERS, 0, users, factor, result->user_v);
 	finish_rows(d, FM_ITEMS, 0, items, factor, result->item_v);
+	finish_rows(d, FM_USERS, first_context(problem), problem->contexts.num_levels, factor,
+				result->context_v);
 	for (int side = 0; side < 2; side++)
 		finish_rows(d, side, side == FM_USERS ? users : items, problem->features[side].num_levels,
 					factor, result->level_v[side]);
@@ -783,6 +919,7 @@ fm_distill_finish(FmDistiller *d, FmParameters *result)
 		result->b = d->problem->mean + d->b * d->problem->deviation / d->samples;
 		result->b += finish_w(d, FM_USERS, result->user_w, result->level_w[FM_USERS]);
 		result->b += finish_w(d, FM_ITEMS, result->item_w, result->level_w[FM_ITEMS]);
+		finish_contexts(d, result->context_w);
 		finish_v(d, result);
 		for (int side = 0; side < 2; side++)
 			if (d->problem->features[side].num_levels > 0)

@@ -50,6 +50,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/context.h"
 #include "core/regression.h"
 #include "core/team.h"
 
@@ -121,6 +122,7 @@ typedef struct Sampler
 	float *covariate[2];		 /* g, by entity */
 	double covariate2[2];		 /* Σ g² */
 	FmRegression *regression[2]; /* or NULL */
+	FmContextEffects *context;	 /* or NULL */
 } Sampler;
 
 static FmRandomKey
@@ -317,7 +319,22 @@ draw_side(Sampler *sampler, int side)
 	step.noise = &key;
 	step.draw_rows = sampler->draw_rows[side];
 	step.mean_rows = sampler->mean_rows[side];
+	fm_context_add_term(sampler->context, side, &step);
 	fm_team_for(sampler->problem->host, step.side->count, FM_BLOCK_CHUNK, draw_range, &loop);
+}
+
+/* Draw what contexts add to the users, whose prior was drawn last. */
+static void
+draw_contexts(Sampler *sampler)
+{
+	FmContextStep step = {.rows = {sampler->draw_rows[FM_USERS], sampler->draw_rows[FM_ITEMS]},
+						  .precision = sampler->prior.precision,
+						  .noise_precision = sampler->noise_precision,
+						  .iteration = sampler->iteration,
+						  .work = sampler->work};
+
+	if (sampler->iteration >= START_ITERATIONS)
+		fm_context_update(sampler->context, &step);
 }
 
 /* Draw α given the residuals; returns their weighted root mean square. In a classification α is 1, and
@@ -387,6 +404,7 @@ sampler_init(Sampler *sampler, const FmProblem *problem, int rank)
 		if (fm_regression_is_needed(problem, side))
 			sampler->regression[side] = fm_regression_create(problem, side, rank, 0);
 	}
+	sampler->context = fm_context_create(problem, rank, true);
 	sampler->sums = fm_team_alloc(host, (size_t) SLICES * (rank + 1), sizeof(CoordinateSums));
 	sampler->prior.precision = host->alloc(host->ctx, rank + 1, sizeof(float));
 	sampler->prior.mean = host->alloc(host->ctx, rank + 1, sizeof(float));
@@ -409,6 +427,7 @@ sampler_release(Sampler *sampler)
 		host->release(host->ctx, sampler->covariate[side]);
 		fm_regression_release(sampler->regression[side]);
 	}
+	fm_context_release(sampler->context);
 	fm_team_release(host, sampler->sums);
 	host->release(host->ctx, sampler->prior.precision);
 	host->release(host->ctx, sampler->prior.mean);
@@ -460,6 +479,7 @@ hand_on(const Sampler *sampler, int mean_side, FmSampleSink sink, void *sink_ctx
 		sample.rows[side] = side == mean_side ? sampler->mean_rows[side] : sampler->draw_rows[side];
 		sample.effects[side] = regression == NULL ? NULL : fm_regression_effects(regression);
 	}
+	sample.contexts = sampler->context == NULL ? NULL : fm_context_rows(sampler->context);
 	sink(sink_ctx, &sample);
 }
 
@@ -482,6 +502,7 @@ fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx, 
 		draw_side(&sampler, FM_USERS);
 		if (keep && (dense || iteration % 2 == 1))
 			hand_on(&sampler, FM_USERS, sink, sink_ctx);
+		draw_contexts(&sampler);
 		draw_side(&sampler, FM_ITEMS);
 		if (keep && (dense || iteration % 2 == 0))
 			hand_on(&sampler, FM_ITEMS, sink, sink_ctx);

@@ -12,6 +12,7 @@ typedef struct FmSample
 {
 	const float *rows[2];
 	const float *effects[2]; /* NULL where a side has no features */
+	const float *contexts;	 /* rows of levels (context.h), or NULL */
 } FmSample;
 
 /* Called for every kept sample. */

@@ -241,7 +241,7 @@ fm_ials(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 {
 	const FmHost *host = problem->host;
 	Ials ials = {0};
-	FmSample sample;
+	FmSample sample = {{NULL}, {NULL}, NULL};
 
 	ials_init(&ials, problem, rank);
 	for (int iteration = 0; iteration < problem->iterations; iteration++)

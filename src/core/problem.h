@@ -20,8 +20,10 @@ enum
 	FM_STREAM_PRIOR = 4, /* + side */
 	FM_STREAM_SHARE = 6, /* + side */
 	FM_STREAM_NOISE = 8,
-	FM_STREAM_LATENT = 9, /* + side */
-	FM_STREAM_EFFECT = 11 /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
+	FM_STREAM_LATENT = 9,		  /* + side */
+	FM_STREAM_CONTEXT = 19,		  /* ratios */
+	FM_STREAM_CONTEXT_LEVEL = 20, /* + 2 × column + (0 blocks, 1 latent targets) */
+	FM_STREAM_EFFECT = 11		  /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
 };
 
 typedef struct FmProblem
@@ -32,6 +34,8 @@ typedef struct FmProblem
 	FmSide side[2];
 	FmFeatures features[2];
 	bool history;
+	FmContexts contexts;
+	const int32_t *context[2]; /* of the ratings in the side's order, or NULL */
 	int64_t num_ratings;
 	double total_weight;  /* of the ratings: their number, where they have no weights */
 	int32_t num_rated[2]; /* entities with ratings */

@@ -126,21 +126,22 @@ typedef struct Order
 	int64_t *start;
 	int32_t *other;
 	float *value;
-	float *weight; /* or NULL */
+	float *weight;	  /* or NULL */
+	int32_t *context; /* or NULL */
 } Order;
 
 static Order
 order_by_user(const FmRatings *ratings)
 {
-	return (Order){ratings->num_users, ratings->user_start, ratings->user_item, ratings->user_value,
-				   ratings->user_weight};
+	return (Order){ratings->num_users,	ratings->user_start,  ratings->user_item,
+				   ratings->user_value, ratings->user_weight, ratings->user_context};
 }
 
 static Order
 order_by_item(const FmRatings *ratings)
 {
-	return (Order){ratings->num_items, ratings->item_start, ratings->item_user, ratings->item_value,
-				   ratings->item_weight};
+	return (Order){ratings->num_items,	ratings->item_start,  ratings->item_user,
+				   ratings->item_value, ratings->item_weight, ratings->item_context};
 }
 
 static int
@@ -153,50 +154,66 @@ compare_values(const void *a, const void *b)
 }
 
 static bool
-comes_before(const float *value, const float *weight, int64_t a, int64_t b)
+comes_before(const Order *order, int64_t a, int64_t b)
 {
-	return value[a] != value[b] ? value[a] < value[b] : weight[a] < weight[b];
+	if (order->value[a] != order->value[b])
+		return order->value[a] < order->value[b];
+	if (order->weight && order->weight[a] != order->weight[b])
+		return order->weight[a] < order->weight[b];
+	return order->context && order->context[a] < order->context[b];
 }
 
 static void
-swap(float *array, int64_t a, int64_t b)
+swap(const Order *order, int64_t a, int64_t b)
 {
-	float kept = array[a];
+	float value = order->value[a];
 
-	array[a] = array[b];
-	array[b] = kept;
+	order->value[a] = order->value[b];
+	order->value[b] = value;
+	if (order->weight)
+	{
+		float weight = order->weight[a];
+
+		order->weight[a] = order->weight[b];
+		order->weight[b] = weight;
+	}
+	if (order->context)
+	{
+		int32_t context = order->context[a];
+
+		order->context[a] = order->context[b];
+		order->context[b] = context;
+	}
 }
 
-/* Let the root of a heap whose last comes first sink to its place. */
+/* Let the root of a heap at `first` whose last comes first sink to its place. */
 static void
-sift_down(float *value, float *weight, int64_t root, int64_t count)
+sift_down(const Order *order, int64_t first, int64_t root, int64_t count)
 {
 	for (int64_t child; (child = 2 * root + 1) < count; root = child)
 	{
-		if (child + 1 < count && comes_before(value, weight, child, child + 1))
+		if (child + 1 < count && comes_before(order, first + child, first + child + 1))
 			child++;
-		if (!comes_before(value, weight, root, child))
+		if (!comes_before(order, first + root, first + child))
 			return;
-		swap(value, root, child);
-		swap(weight, root, child);
+		swap(order, first + root, first + child);
 	}
 }
 
-/* By value, then weight; in place, for the host may have no memory to give for good: a heap sort. */
+/* By value, weight, context; in place, for the host may have no memory to give for good: a heap sort. */
 static void
-sort_weighted(float *value, float *weight, int64_t count)
+sort_rows(const Order *order, int64_t first, int64_t count)
 {
 	for (int64_t root = count / 2; root-- > 0;)
-		sift_down(value, weight, root, count);
+		sift_down(order, first, root, count);
 	for (int64_t last = count - 1; last > 0; last--)
 	{
-		swap(value, 0, last);
-		swap(weight, 0, last);
-		sift_down(value, weight, 0, last);
+		swap(order, first, first + last);
+		sift_down(order, first, 0, last);
 	}
 }
 
-/* Among equal neighbours (a pair rated more than once) order by value, then by weight. */
+/* Among equal neighbours (a pair rated more than once) order by value, then by weight and context. */
 static void
 sort_duplicates(const Order *order, const FmHost *host)
 {
@@ -205,8 +222,8 @@ sort_duplicates(const Order *order, const FmHost *host)
 		{
 			for (end = r + 1; end < order->start[e + 1] && order->other[end] == order->other[r];)
 				end++;
-			if (end - r > 1 && order->weight)
-				sort_weighted(order->value + r, order->weight + r, end - r);
+			if (end - r > 1 && (order->weight || order->context))
+				sort_rows(order, r, end - r);
 			else if (end - r > 1)
 				qsort(order->value + r, end - r, sizeof(float), compare_values);
 			interrupt_now_and_then(host, end);
@@ -231,6 +248,8 @@ transpose(const Order *major, const Order *minor, const FmHost *host)
 			minor->value[to] = major->value[r];
 			if (major->weight)
 				minor->weight[to] = major->weight[r];
+			if (major->context)
+				minor->context[to] = major->context[r];
 			interrupt_now_and_then(host, r);
 		}
 	host->release(host->ctx, next);
@@ -238,20 +257,28 @@ transpose(const Order *major, const Order *minor, const FmHost *host)
 
 /* Room for one order's entries. */
 static Order
-allocate_order(int32_t count, int64_t num_ratings, bool weighted, const FmHost *host)
+allocate_order(int32_t count, int64_t num_ratings, bool weighted, bool with_context,
+			   const FmHost *host)
 {
-	return (Order){count, host->alloc(host->ctx, (size_t) count + 1, sizeof(int64_t)),
-				   host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(int32_t)),
-				   host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(float)),
-				   weighted ? host->alloc(host->ctx, (size_t) num_ratings + 1, sizeof(float))
-							: NULL};
+	size_t room = (size_t) num_ratings + 1;
+	Order order = {.count = count,
+				   .start = host->alloc(host->ctx, (size_t) count + 1, sizeof(int64_t)),
+				   .other = host->alloc(host->ctx, room, sizeof(int32_t)),
+				   .value = host->alloc(host->ctx, room, sizeof(float))};
+
+	if (weighted)
+		order.weight = host->alloc(host->ctx, room, sizeof(float));
+	if (with_context)
+		order.context = host->alloc(host->ctx, room, sizeof(int32_t));
+	return order;
 }
 
 void
 fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_items,
 				   const FmHost *host, FmRatings *ratings)
 {
-	Order order = allocate_order(num_users, triples->count, triples->weight != NULL, host);
+	Order order = allocate_order(num_users, triples->count, triples->weight != NULL,
+								 triples->context != NULL, host);
 	int64_t *next;
 
 	*ratings = (FmRatings){.num_users = num_users,
@@ -260,7 +287,8 @@ fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_item
 						   .user_start = order.start,
 						   .user_item = order.other,
 						   .user_value = order.value,
-						   .user_weight = order.weight};
+						   .user_weight = order.weight,
+						   .user_context = order.context};
 	count_starts(triples->user, triples->count, num_users, ratings->user_start);
 	next = host->alloc(host->ctx, (size_t) num_users + 1, sizeof(int64_t));
 	memcpy(next, ratings->user_start, ((size_t) num_users + 1) * sizeof(int64_t));
@@ -272,6 +300,8 @@ fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_item
 		ratings->user_value[to] = triples->value[r];
 		if (triples->weight)
 			ratings->user_weight[to] = triples->weight[r];
+		if (triples->context)
+			ratings->user_context[to] = triples->context[r];
 		interrupt_now_and_then(host, r);
 	}
 	host->release(host->ctx, next);
@@ -282,12 +312,14 @@ fm_ratings_complete(FmRatings *ratings, const FmHost *host)
 {
 	Order by_user = order_by_user(ratings);
 	Order by_item = allocate_order(ratings->num_items, ratings->num_ratings,
-								   ratings->user_weight != NULL, host);
+								   ratings->user_weight != NULL, ratings->user_context != NULL,
+								   host);
 
 	ratings->item_start = by_item.start;
 	ratings->item_user = by_item.other;
 	ratings->item_value = by_item.value;
 	ratings->item_weight = by_item.weight;
+	ratings->item_context = by_item.context;
 	transpose(&by_user, &by_item, host);
 	sort_duplicates(&by_item, host);
 	/* back again: transposing twice sorts the users' rows too */
@@ -361,6 +393,8 @@ take_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host, Fm
 				held_out->item[held_out->count] = item;
 				if (held_out->weight)
 					held_out->weight[held_out->count] = ratings->user_weight[r];
+				if (held_out->context)
+					held_out->context[held_out->count] = ratings->user_context[r];
 				held_out->value[held_out->count++] = ratings->user_value[r];
 			}
 			else
@@ -368,6 +402,8 @@ take_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host, Fm
 				ratings->user_item[kept] = item;
 				if (ratings->user_weight)
 					ratings->user_weight[kept] = ratings->user_weight[r];
+				if (ratings->user_context)
+					ratings->user_context[kept] = ratings->user_context[r];
 				ratings->user_value[kept++] = ratings->user_value[r];
 			}
 			previous_item = item;
@@ -385,11 +421,16 @@ fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHos
 	size_t count = (size_t) count_held_out(ratings, share, seed) + 1;
 	Order by_user, by_item;
 
-	*held_out = (FmTriples){0, host->alloc(host->ctx, count, sizeof(int32_t)),
+	*held_out = (FmTriples){0,
 							host->alloc(host->ctx, count, sizeof(int32_t)),
-							host->alloc(host->ctx, count, sizeof(float)), NULL};
+							host->alloc(host->ctx, count, sizeof(int32_t)),
+							host->alloc(host->ctx, count, sizeof(float)),
+							NULL,
+							NULL};
 	if (ratings->user_weight)
 		held_out->weight = host->alloc(host->ctx, count, sizeof(float));
+	if (ratings->user_context)
+		held_out->context = host->alloc(host->ctx, count, sizeof(int32_t));
 	take_out(ratings, share, seed, host, held_out);
 	by_user = order_by_user(ratings);
 	by_item = order_by_item(ratings);

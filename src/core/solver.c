@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/als.h"
+#include "core/context.h"
 #include "core/distill.h"
 #include "core/gibbs.h"
 #include "core/ials.h"
@@ -130,6 +131,8 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 				  ratings->item_weight}},
 		.features = {ratings->features[0], ratings->features[1]},
 		.history = options->history,
+		.contexts = ratings->contexts,
+		.context = {ratings->user_context, ratings->item_context},
 		.num_ratings = ratings->num_ratings,
 		.iterations = options->iterations > 0
 						  ? options->iterations
@@ -187,6 +190,14 @@ allocate_result(const FmProblem *problem, int num_factors, FmParameters *result)
 	result->item_w = host->alloc(host->ctx, items, sizeof(float));
 	result->user_v = host->alloc(host->ctx, users * num_factors, sizeof(float));
 	result->item_v = host->alloc(host->ctx, items * num_factors, sizeof(float));
+	result->context_w = result->context_v = NULL;
+	if (problem->contexts.num_columns > 0)
+	{
+		size_t levels = problem->contexts.num_levels;
+
+		result->context_w = host->alloc(host->ctx, levels, sizeof(float));
+		result->context_v = host->alloc(host->ctx, levels * num_factors, sizeof(float));
+	}
 	for (int side = 0; side < 2; side++)
 	{
 		size_t rows = (size_t) problem->features[side].num_levels + 1;
@@ -214,6 +225,13 @@ check_result(const FmProblem *problem, const FmParameters *result)
 	check_finite(host, "a user's v", result->user_v, users * result->num_factors);
 	check_finite(host, "an item's w", result->item_w, items);
 	check_finite(host, "an item's v", result->item_v, items * result->num_factors);
+	if (problem->contexts.num_columns > 0)
+	{
+		size_t levels = problem->contexts.num_levels;
+
+		check_finite(host, "a context's w", result->context_w, levels);
+		check_finite(host, "a context's v", result->context_v, levels * result->num_factors);
+	}
 	for (int side = 0; side < 2; side++)
 	{
 		size_t rows = (size_t) problem->features[side].num_levels + 1;
@@ -239,6 +257,8 @@ fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost 
 		host->fail(host->ctx, "only mcmc can classify");
 	if ((options->task == FM_TASK_RANKING) != (options->solver == FM_SOLVER_IALS))
 		host->fail(host->ctx, "ials is for ranking, and ranking for ials");
+	if (options->task == FM_TASK_RANKING && ratings->contexts.num_columns > 0)
+		host->fail(host->ctx, "a ranking has no contexts");
 	if (ratings->num_ratings < 1 || k < FM_MIN_FACTORS || k > FM_MAX_FACTORS)
 		host->fail(host->ctx, "cannot train %d factors on %lld ratings", k,
 				   (long long) ratings->num_ratings);
@@ -273,20 +293,20 @@ fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options, c
 	size_t row = (size_t) stride * sizeof(float);
 	size_t entities = (size_t) ratings->num_users + ratings->num_items;
 	const int arrays_a_side = 4, alignment = 64;
-	double regressions = 0;
+	double known = fm_context_shared_size(&problem, rank);
 
 	for (int side = 0; side < 2; side++)
-		regressions += fm_regression_shared_size(&problem, side, rank);
+		known += fm_regression_shared_size(&problem, side, rank);
 	/* two tables of rows, errors and shares; sums; the samples so far */
 	return sums_size(options->solver, rank, stride) +
 		   entities * (2 * row + sizeof(double) + sizeof(float)) + 2 * arrays_a_side * alignment +
-		   (size_t) regressions +
-		   (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
+		   (size_t) known + (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
 }
 
 double
 fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
-			  const int32_t num_levels[2], const FmSolverOptions *options)
+			  const int32_t num_levels[2], const FmContexts *contexts,
+			  const FmSolverOptions *options)
 {
 	FmProblem problem = {.kernel = fm_block_kernel(),
 						 .task = options->task,
@@ -294,6 +314,7 @@ fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 						 .features = {{.num_levels = num_levels[0], .num_groups = num_levels[0]},
 									  {.num_levels = num_levels[1], .num_groups = num_levels[1]}},
 						 .history = options->history,
+						 .contexts = *contexts,
 						 .num_ratings = num_ratings,
 						 .num_rated = {num_users, num_items}};
 	double entities = (double) num_users + num_items;
@@ -301,14 +322,15 @@ fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 	int stride = fm_block_stride(problem.kernel, rank);
 	double row = stride * sizeof(float);
 	double spread = options->task == FM_TASK_CLASSIFICATION ? fm_spread_size(rank, k) : 0;
-	double levels = 2.0 + num_levels[0] + num_levels[1];
-	double regressions = fm_regression_shared_size(&problem, FM_USERS, rank) +
-						 fm_regression_shared_size(&problem, FM_ITEMS, rank);
+	double levels = 2.0 + num_levels[0] + num_levels[1] + contexts->num_levels;
+	double known = fm_context_shared_size(&problem, rank) +
+				   fm_regression_shared_size(&problem, FM_USERS, rank) +
+				   fm_regression_shared_size(&problem, FM_ITEMS, rank);
 
 	/* two tables of rows, errors, shares and covariates; sums; the samples so far; the result */
 	return sums_size(options->solver, rank, stride) +
 		   entities * (2 * row + sizeof(double) + 2 * sizeof(float)) +
-		   fm_distill_size(&problem, rank, k) + spread + regressions +
+		   fm_distill_size(&problem, rank, k) + spread + known +
 		   (entities + levels) * (k + 1) * sizeof(float);
 }
 
@@ -328,5 +350,25 @@ fm_score(const FmParameters *parameters, int32_t user, int32_t item)
 
 	for (int f = 0; f < k; f++)
 		score += (double) user_v[f] * item_v[f];
+	return score;
+}
+
+double
+fm_score_in_context(const FmParameters *parameters, const FmContexts *contexts, int32_t combination,
+					int32_t user, int32_t item)
+{
+	int k = parameters->num_factors;
+	const float *item_v = parameters->item_v + (size_t) item * k;
+	double score = fm_score(parameters, user, item);
+
+	for (int c = 0; c < contexts->num_columns; c++)
+	{
+		int32_t level = contexts->level[(size_t) combination * contexts->num_columns + c];
+		const float *v = parameters->context_v + (size_t) level * k;
+
+		score += parameters->context_w[level];
+		for (int f = 0; f < k; f++)
+			score += (double) v[f] * item_v[f];
+	}
 	return score;
 }

@@ -1,7 +1,8 @@
 /*
  * The solvers: ratings in, one set of parameters V, w, b out.
  *
- * The model is ŷ(u, i) = b + w_u + w_i + ⟨v_u, v_i⟩ (Rendle 2010, eq. 1, for two one-hot blocks).
+ * The model is ŷ(u, i) = b + w_u + w_i + ⟨v_u, v_i⟩ (Rendle 2010, eq. 1, for two one-hot blocks). In a context,
+ * w_u and v_u have what its levels add to them.
  */
 #ifndef FMTOPX_CORE_SOLVER_H
 #define FMTOPX_CORE_SOLVER_H
@@ -59,6 +60,11 @@ typedef struct FmParameters
 	 */
 	float *level_w[2];
 	float *level_v[2];
+
+	/* What the levels of contexts add to a user, rows by level; NULL without contexts. Their mean over the ratings is
+	 * 0 in every column, so that a user without a context is the average of himself. */
+	float *context_w;
+	float *context_v;
 } FmParameters;
 
 /* The number of iterations (all of them, burn-in included) that a solver runs when none is asked for. */
@@ -90,12 +96,17 @@ extern size_t fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptio
  * has ratings.
  */
 extern double fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
-							const int32_t num_levels[2], const FmSolverOptions *options);
+							const int32_t num_levels[2], const FmContexts *contexts,
+							const FmSolverOptions *options);
 
 /* The predictive probability of a 1: Φ(score / √(1 + variance)). Grows with the score. */
 extern double fm_probability(double score, double variance);
 
 /* ŷ(u, i), in double, summed in factor order. */
 extern double fm_score(const FmParameters *parameters, int32_t user, int32_t item);
+
+/* The same in one of the combinations of contexts. */
+extern double fm_score_in_context(const FmParameters *parameters, const FmContexts *contexts,
+								  int32_t combination, int32_t user, int32_t item);
 
 #endif

@@ -197,9 +197,12 @@ typedef struct Planted
 static FmTriples
 new_triples(int64_t room)
 {
-	return (FmTriples){0, host.alloc(host.ctx, room, sizeof(int32_t)),
+	return (FmTriples){0,
 					   host.alloc(host.ctx, room, sizeof(int32_t)),
-					   host.alloc(host.ctx, room, sizeof(float)), NULL};
+					   host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(float)),
+					   NULL,
+					   NULL};
 }
 
 static void
@@ -208,6 +211,7 @@ free_triples(FmTriples *triples)
 	host.release(host.ctx, triples->user);
 	host.release(host.ctx, triples->item);
 	host.release(host.ctx, triples->value);
+	host.release(host.ctx, triples->context);
 }
 
 static void
@@ -304,11 +308,28 @@ free_parameters(FmParameters *p)
 	host.release(host.ctx, p->user_v);
 	host.release(host.ctx, p->item_w);
 	host.release(host.ctx, p->item_v);
+	host.release(host.ctx, p->context_w);
+	host.release(host.ctx, p->context_v);
 	for (int side = 0; side < 2; side++)
 	{
 		host.release(host.ctx, p->level_w[side]);
 		host.release(host.ctx, p->level_v[side]);
 	}
+}
+
+static void
+free_ratings(FmRatings *ratings)
+{
+	host.release(host.ctx, ratings->user_start);
+	host.release(host.ctx, ratings->user_item);
+	host.release(host.ctx, ratings->user_value);
+	host.release(host.ctx, ratings->item_start);
+	host.release(host.ctx, ratings->item_user);
+	host.release(host.ctx, ratings->item_value);
+	host.release(host.ctx, ratings->user_context);
+	host.release(host.ctx, ratings->item_context);
+	host.release(host.ctx, ratings->contexts.first_level);
+	host.release(host.ctx, ratings->contexts.level);
 }
 
 static double
@@ -372,13 +393,109 @@ test_planted(FmSolverKind solver, bool history)
 	free_parameters(&p);
 	for (int side = 0; side < 2; side++)
 		free_features(&none[side]);
-	host.release(host.ctx, planted.train.user_start);
-	host.release(host.ctx, planted.train.user_item);
-	host.release(host.ctx, planted.train.user_value);
-	host.release(host.ctx, planted.train.item_start);
-	host.release(host.ctx, planted.train.item_user);
-	host.release(host.ctx, planted.train.item_value);
+	free_ratings(&planted.train);
 	free_triples(&planted.test);
+}
+
+/* ---- Contexts ---- */
+
+#define COLUMNS 2
+#define COLUMN_LEVELS 4 /* in each */
+
+/*
+ * Ratings in contexts: levels with v and w of their own in two columns, which lean on users and items. *test gets a
+ * tenth of them.
+ */
+static FmRatings
+plant_contexts(FmTriples *test)
+{
+	static double user[USERS][RANK + 1], item[ITEMS][RANK + 1];
+	double level[COLUMNS * COLUMN_LEVELS][RANK + 1];
+	FmTriples seen = new_triples(USERS * ITEMS);
+	FmRatings ratings;
+	FmContexts contexts = {COLUMNS, COLUMNS * COLUMN_LEVELS, COLUMN_LEVELS * COLUMN_LEVELS,
+						   host.alloc(host.ctx, COLUMNS + 1, sizeof(int32_t)),
+						   host.alloc(host.ctx, COLUMN_LEVELS * COLUMN_LEVELS * COLUMNS,
+									  sizeof(int32_t))};
+
+	random_state = 11;
+	*test = new_triples(USERS * ITEMS);
+	seen.context = host.alloc(host.ctx, USERS * ITEMS, sizeof(int32_t));
+	test->context = host.alloc(host.ctx, USERS * ITEMS, sizeof(int32_t));
+	for (int c = 0; c <= COLUMNS; c++)
+		contexts.first_level[c] = c * COLUMN_LEVELS;
+	for (int i = 0; i < contexts.num_combinations; i++)
+	{
+		contexts.level[i * COLUMNS] = i / COLUMN_LEVELS;
+		contexts.level[i * COLUMNS + 1] = COLUMN_LEVELS + i % COLUMN_LEVELS;
+	}
+	for (int f = 0; f <= RANK; f++)
+	{
+		for (int u = 0; u < USERS; u++)
+			user[u][f] = 0.7 * normal();
+		for (int i = 0; i < ITEMS; i++)
+			item[i][f] = 0.7 * normal() + 0.5;
+		for (int l = 0; l < COLUMNS * COLUMN_LEVELS; l++)
+			level[l][f] = 0.7 * normal() + 0.3;
+	}
+	for (int u = 0; u < USERS; u++)
+		for (int i = 0; i < ITEMS; i++)
+		{
+			int32_t one = (int32_t) (uniform() * uniform() * COLUMN_LEVELS);
+			int32_t two = (u + i + (int32_t) (uniform() * 2)) % COLUMN_LEVELS;
+			int32_t context = one * COLUMN_LEVELS + two;
+			double value = 3 + NOISE * normal() + user[u][RANK] + item[i][RANK] + level[one][RANK] +
+						   level[COLUMN_LEVELS + two][RANK];
+			FmTriples *to = uniform() < 0.1 ? test : &seen;
+
+			for (int f = 0; f < RANK; f++)
+				value += (user[u][f] + level[one][f] + level[COLUMN_LEVELS + two][f]) * item[i][f];
+			if (uniform() > 0.2)
+				continue;
+			to->context[to->count] = context;
+			add_rating(to, u, i, value);
+		}
+	fm_ratings_by_user(&seen, USERS, ITEMS, &host, &ratings);
+	free_triples(&seen);
+	fm_ratings_complete(&ratings, &host);
+	ratings.contexts = contexts;
+	return ratings;
+}
+
+static double
+context_rmse(const FmParameters *p, const FmContexts *contexts, const FmTriples *test)
+{
+	double sum = 0;
+
+	for (int64_t r = 0; r < test->count; r++)
+		sum += pow(fm_score_in_context(p, contexts, test->context[r], test->user[r],
+									   test->item[r]) -
+					   test->value[r],
+				   2);
+	return sqrt(sum / test->count);
+}
+
+static void
+test_contexts(FmSolverKind solver)
+{
+	const char *name = solver == FM_SOLVER_MCMC ? "mcmc" : "als";
+	FmTriples test;
+	FmRatings ratings = plant_contexts(&test);
+	FmParameters p = train(&ratings, solver, false);
+	double rmse = context_rmse(&p, &ratings.contexts, &test), without = test_rmse(&p, &test);
+	double mean[COLUMNS] = {0};
+
+	ok(rmse < (solver == FM_SOLVER_MCMC ? 1.1 : 1.4) * NOISE,
+	   "%s, contexts: RMSE is %.3f times the noise", name, rmse / NOISE);
+	ok(without > 1.7 * NOISE, "in none it is %.3f times the noise", without / NOISE);
+	for (int64_t r = 0; r < ratings.num_ratings; r++)
+		for (int c = 0; c < COLUMNS; c++)
+			mean[c] += p.context_w[ratings.contexts.level[ratings.user_context[r] * COLUMNS + c]] /
+					   ratings.num_ratings;
+	ok(fabs(mean[0]) < 1e-5 && fabs(mean[1]) < 1e-5, "their mean over the ratings is 0");
+	free_parameters(&p);
+	free_triples(&test);
+	free_ratings(&ratings);
 }
 
 int
@@ -390,6 +507,8 @@ main(void)
 	for (int history = 0; history <= 1; history++)
 		for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
 			test_planted(solver, history);
+	test_contexts(FM_SOLVER_MCMC);
+	test_contexts(FM_SOLVER_ALS);
 	printf("1..%d\n", tests);
 	return failures > 0;
 }

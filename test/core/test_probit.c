@@ -219,9 +219,12 @@ static FmRatings
 answers(Answer answer, double share, bool weighted)
 {
 	size_t room = USERS * ITEMS;
-	FmTriples triples = {0, host.alloc(host.ctx, room, 4), host.alloc(host.ctx, room, 4),
+	FmTriples triples = {0,
 						 host.alloc(host.ctx, room, 4),
-						 weighted ? host.alloc(host.ctx, room, 4) : NULL};
+						 host.alloc(host.ctx, room, 4),
+						 host.alloc(host.ctx, room, 4),
+						 weighted ? host.alloc(host.ctx, room, 4) : NULL,
+						 NULL};
 	FmRandomSequence random = {{17, 99, 0}, 0, 0};
 	FmRatings ratings;
 

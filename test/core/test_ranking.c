@@ -53,10 +53,12 @@ draw(uint32_t below)
 static FmTriples
 new_triples(int64_t room)
 {
-	return (FmTriples){0, host.alloc(host.ctx, room, sizeof(int32_t)),
+	return (FmTriples){0,
+					   host.alloc(host.ctx, room, sizeof(int32_t)),
 					   host.alloc(host.ctx, room, sizeof(int32_t)),
 					   host.alloc(host.ctx, room, sizeof(float)),
-					   host.alloc(host.ctx, room, sizeof(float))};
+					   host.alloc(host.ctx, room, sizeof(float)),
+					   NULL};
 }
 
 static void

@@ -29,10 +29,12 @@ check(bool passed, const char *name)
 static FmTriples
 new_triples(const FmHost *host, int64_t rows, bool weighted)
 {
-	return (FmTriples){0, host->alloc(host->ctx, rows, sizeof(int32_t)),
+	return (FmTriples){0,
+					   host->alloc(host->ctx, rows, sizeof(int32_t)),
 					   host->alloc(host->ctx, rows, sizeof(int32_t)),
 					   host->alloc(host->ctx, rows, sizeof(float)),
-					   weighted ? host->alloc(host->ctx, rows, sizeof(float)) : NULL};
+					   weighted ? host->alloc(host->ctx, rows, sizeof(float)) : NULL,
+					   NULL};
 }
 
 static void

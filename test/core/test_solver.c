@@ -64,9 +64,12 @@ normal(void)
 static FmTriples
 new_triples(int64_t room)
 {
-	return (FmTriples){0, host.alloc(host.ctx, room, sizeof(int32_t)),
+	return (FmTriples){0,
 					   host.alloc(host.ctx, room, sizeof(int32_t)),
-					   host.alloc(host.ctx, room, sizeof(float)), NULL};
+					   host.alloc(host.ctx, room, sizeof(int32_t)),
+					   host.alloc(host.ctx, room, sizeof(float)),
+					   NULL,
+					   NULL};
 }
 
 static void
@@ -109,6 +112,10 @@ free_ratings(FmRatings *ratings)
 	host.release(host.ctx, ratings->item_value);
 	host.release(host.ctx, ratings->user_weight);
 	host.release(host.ctx, ratings->item_weight);
+	host.release(host.ctx, ratings->user_context);
+	host.release(host.ctx, ratings->item_context);
+	host.release(host.ctx, ratings->contexts.first_level);
+	host.release(host.ctx, ratings->contexts.level);
 	for (int side = 0; side < 2; side++)
 	{
 		host.release(host.ctx, ratings->features[side].start);
@@ -160,6 +167,8 @@ free_parameters(FmParameters *parameters)
 	host.release(host.ctx, parameters->user_v);
 	host.release(host.ctx, parameters->item_w);
 	host.release(host.ctx, parameters->item_v);
+	host.release(host.ctx, parameters->context_w);
+	host.release(host.ctx, parameters->context_v);
 	for (int side = 0; side < 2; side++)
 	{
 		host.release(host.ctx, parameters->level_w[side]);
@@ -430,6 +439,12 @@ new_team_memory(const FmRatings *ratings, const FmSolverOptions *options, int me
 static bool
 same_level_bits(const FmRatings *ratings, const FmParameters *a, const FmParameters *b)
 {
+	size_t levels = ratings->contexts.num_levels;
+
+	if (levels > 0 &&
+		(memcmp(a->context_w, b->context_w, levels * sizeof(float)) != 0 ||
+		 memcmp(a->context_v, b->context_v, levels * a->num_factors * sizeof(float)) != 0))
+		return false;
 	for (int side = 0; side < 2; side++)
 	{
 		size_t rows = (size_t) ratings->features[side].num_levels + 1;
@@ -511,6 +526,33 @@ random_features(int32_t count)
 	return features;
 }
 
+/* Contexts that say nothing: three columns, of two, three and five levels. */
+static void
+set_contexts(FmRatings *ratings)
+{
+	FmContexts *contexts = &ratings->contexts;
+
+	*contexts = (FmContexts){3, 10, 30, host.alloc(host.ctx, 4, sizeof(int32_t)),
+							 host.alloc(host.ctx, 90, sizeof(int32_t))};
+	contexts->first_level[1] = 2;
+	contexts->first_level[2] = 5;
+	contexts->first_level[3] = 10;
+	for (int32_t i = 0; i < 30; i++)
+	{
+		contexts->level[3 * i] = i % 2;
+		contexts->level[3 * i + 1] = 2 + i / 2 % 3;
+		contexts->level[3 * i + 2] = 5 + i / 6;
+	}
+	ratings->user_context = host.alloc(host.ctx, ratings->num_ratings, sizeof(int32_t));
+	ratings->item_context = host.alloc(host.ctx, ratings->num_ratings, sizeof(int32_t));
+	for (int32_t u = 0; u < ratings->num_users; u++)
+		for (int64_t r = ratings->user_start[u]; r < ratings->user_start[u + 1]; r++)
+			ratings->user_context[r] = (u * 7 + ratings->user_item[r] * 11) % 30;
+	for (int32_t i = 0; i < ratings->num_items; i++)
+		for (int64_t r = ratings->item_start[i]; r < ratings->item_start[i + 1]; r++)
+			ratings->item_context[r] = (ratings->item_user[r] * 7 + i * 11) % 30;
+}
+
 static void
 check_teams(const FmRatings *ratings, FmSolverKind solver, int factors, const char *what)
 {
@@ -543,6 +585,10 @@ test_teams(void)
 	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_IALS; solver++)
 		for (int factors = 3; factors <= 40; factors += 37)
 			check_teams(&planted.train, solver, factors, "features and history");
+	set_contexts(&planted.train);
+	for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)
+		for (int factors = 3; factors <= 40; factors += 37)
+			check_teams(&planted.train, solver, factors, "features, history and contexts");
 	with_history = false;
 	free_planted(&planted);
 }
@@ -695,7 +741,9 @@ test_distillation(void)
 					  host.alloc(host.ctx, ITEMS, sizeof(float)),
 					  host.alloc(host.ctx, ITEMS * 12, sizeof(float)),
 					  {NULL},
-					  {NULL}};
+					  {NULL},
+					  NULL,
+					  NULL};
 	double exact = 0, distilled;
 
 	mean.stride = fm_block_stride(problem.kernel, mean.rank);

@@ -4,6 +4,7 @@ BEGIN;
 CREATE SCHEMA features;
 SELECT set_config('search_path', 'features, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
+SET jit = off; -- what it would compile is run a few times
 SELECT no_plan();
 
 -- Films are liked by kind; some users and films have no rating, others have no features.
@@ -130,7 +131,8 @@ CREATE VIEW empty AS SELECT item_id, kind FROM films WHERE false;
 SELECT is(features, 105::bigint, 'nor is there one in a relation without rows') FROM fm_train('idle', 'ratings', item_features => 'empty', iterations => 3);
 
 -- 500 random models: who is served what, against fm_predict for every item.
-CREATE TABLE r (user_id int, item_id int, rating real);
+CREATE TABLE r (user_id int, item_id int, rating real, device text);
+CREATE TABLE context (given jsonb);
 CREATE TABLE uf (user_id int, color text, score real, bag int[]);
 CREATE TABLE itf (item_id int, kind text, size float8, tags text[], flag bool);
 CREATE TABLE wrong (seed int, user_id int, problem text);
@@ -140,9 +142,16 @@ BEGIN
     FOR seed IN 1 .. 500 LOOP
         PERFORM setseed(seed / 1000.0);
         TRUNCATE r, uf, itf;
-        INSERT INTO r SELECT u, i, CASE WHEN seed % 5 = 0 THEN (random() < 0.5)::int ELSE round(random() * 4) + 1 END
+        TRUNCATE context;
+        INSERT INTO r (user_id, item_id, rating) SELECT u, i, CASE WHEN seed % 5 = 0 THEN (random() < 0.5)::int ELSE round(random() * 4) + 1 END
         FROM generate_series(1, 6 + seed % 5) u, generate_series(1, 5 + seed % 7) i WHERE random() < 0.6;
         INSERT INTO r VALUES (1, 1, 0), (1, 2, 1);
+        UPDATE r SET device = nullif('device ' || round(random() * 3), 'device 3');
+        IF seed % 3 = 1 THEN
+            INSERT INTO context VALUES (('{"device": "device ' || round(random() * 3) || '"}')::jsonb);
+        ELSE
+            INSERT INTO context VALUES (NULL);
+        END IF;
         DELETE FROM r WHERE seed % 5 = 0 AND rating NOT IN (0, 1);
         INSERT INTO uf SELECT 1 + random() * 12, 'color ' || round(random() * 3), nullif(round((random() * 9)::numeric, 1), 0), ARRAY[round(random() * 2), NULL, 3]
         FROM generate_series(1, 12);
@@ -153,17 +162,18 @@ BEGIN
                          solver => CASE WHEN seed % 5 <> 0 AND seed % 3 = 0 THEN 'als' ELSE 'auto' END,
                          user_features => CASE WHEN seed % 4 <> 0 THEN 'uf'::regclass END,
                          item_features => CASE WHEN seed % 7 <> 0 THEN 'itf'::regclass END,
+                         context_columns => CASE WHEN seed % 3 = 1 THEN '{device}'::name[] END,
                          history => seed % 2 = 0);
         SELECT min(rating), max(rating) INTO lo, hi FROM r;
         INSERT INTO wrong
-        SELECT seed, u, 'length' FROM generate_series(0, 15) u
-        WHERE (SELECT count(*) FROM fm_top_x(u, 100, 'random', false)) <> (SELECT items FROM fm_models WHERE model = 'random');
+        SELECT seed, u, 'length' FROM context, generate_series(0, 15) u
+        WHERE (SELECT count(*) FROM fm_top_x(u, 100, 'random', false, context => given)) <> (SELECT items FROM fm_models WHERE model = 'random');
         INSERT INTO wrong
-        SELECT seed, u, 'order' FROM generate_series(0, 15) u, fm_top_x(u, 100, 'random', false) a JOIN fm_top_x(u, 100, 'random', false) b ON b.rank = a.rank + 1
+        SELECT seed, u, 'order' FROM context, generate_series(0, 15) u, fm_top_x(u, 100, 'random', false, context => given) a JOIN fm_top_x(u, 100, 'random', false, context => given) b ON b.rank = a.rank + 1
         WHERE a.score < b.score;
         INSERT INTO wrong
-        SELECT seed, u, 'score' FROM generate_series(0, 15) u, fm_top_x(u, 100, 'random', false) t
-        WHERE fm_predict(u, t.item_id, 'random')::real <> CASE WHEN seed % 5 = 0 THEN score ELSE least(hi, greatest(lo, score)) END;
+        SELECT seed, u, 'score' FROM context, generate_series(0, 15) u, fm_top_x(u, 100, 'random', false, context => given) t
+        WHERE fm_predict(u, t.item_id, 'random', given)::real <> CASE WHEN seed % 5 = 0 THEN score ELSE least(hi, greatest(lo, score)) END;
     END LOOP;
 END $$;
 SELECT is((SELECT count(*) FROM fm_runs WHERE model = 'random' AND status = 'succeeded'), 500::bigint, '500 random models');
