@@ -26,7 +26,7 @@ FOLDS = 5  # of MovieLens; planted data has one split, a tenth of which is the t
 PLANTED_RANK = 8
 NOISE = 0.7
 SHAPES = [(100, 700), (1000, 2000)]  # ratings a user, ratings an item
-MYFM_MOST = 10_000_000  # ratings; above, a run takes hours
+MYFM_MOST = 1_000_000  # ratings; above, a run takes hours
 
 
 def movielens(folder):
