@@ -571,7 +571,7 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 4
 AS 'MODULE_PATHNAME', 'fm_explain_text';
 
 COMMENT ON FUNCTION fm_explain(bigint, bigint, text) IS
-'Why a user gets the score that he gets for an item: its terms, which sum to the score of fm_top_x. bias is the same for all, user and item are how much above it these are, "user x item" is how well the two go together. What is not known contributes 0. In a classification the sum is a probit: the probability is its place in the standard normal distribution.';
+'Why a user gets the score that he gets for an item: its terms, which sum to the score of fm_top_x. bias is the same for all, user and item are how much above it these are, "user x item" is how well the two go together. With features, what a column adds stands apart: item.genre beside item, user x item.genre beside user x item. What is not known contributes 0. In a classification the sum is a probit: the probability is its place in the standard normal distribution.';
 COMMENT ON FUNCTION fm_explain(text, text, text) IS
 'As fm_explain(bigint, ...), for ids of any type, given in their text form.';
 

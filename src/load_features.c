@@ -51,6 +51,14 @@ classify(Oid type, Oid *element)
 	return FM_FEATURE_CATEGORY;
 }
 
+FmFeatureKind
+fm_feature_kind(Oid type)
+{
+	Oid element;
+
+	return classify(type, &element);
+}
+
 static void
 check_feature_column(Oid relation, const Form_pg_attribute attribute)
 {

@@ -36,6 +36,9 @@ typedef struct FmFeatureReading
 	FmFeatureEntries entries;
 } FmFeatureReading;
 
+/* Of what kind a column of this type is. */
+extern FmFeatureKind fm_feature_kind(Oid type);
+
 /*
  * Errors unless the relation can be read as features by its column key_column, which must be comparable with
  * ids of this type. `option` is the one that names the relation, key_option that of the column.

@@ -38,6 +38,28 @@ SELECT is(ARRAY(SELECT concat_ws('|', side, feature, level) FROM fm_films_level 
           '{user|country|country 0,user|country|country 1,user|country|country 2,user|country|country 3,item|length}'::text[],
           'and can be selected by side, feature and level');
 
+-- A score taken apart: each column of features is a part of w and of v; all of them sum to the score.
+SELECT is((SELECT string_agg(term, ', ') FROM fm_explain(5, 1, 'films')),
+          (SELECT string_agg(term, ', ') FROM (
+               SELECT 'bias' UNION ALL SELECT unnest(u) UNION ALL SELECT unnest(i)
+               UNION ALL SELECT x || ' x ' || y FROM unnest(u) x, unnest(i) y) t(term)),
+          'a term for each part, and each pair of parts')
+FROM (VALUES ('{user,user.age,user.country,user.groups}'::text[], '{item,item.cost,item.is_new,item.of_size,item.rated,item.tags,item.year}'::text[])) parts(u, i);
+SELECT cmp_ok((SELECT max(abs(score - (SELECT sum(contribution) FROM fm_explain(u, item_id, 'films'))))
+               FROM unnest('{1,5,9,66}'::int[]) u, fm_top_x(u, 55, 'films', exclude_seen => false)), '<', 1e-5::float8, 'the terms sum to the score');
+SELECT cmp_ok(abs((SELECT contribution FROM fm_explain(5, 4, 'films') WHERE term = 'item.kind') - w), '<', 1e-6::float8, 'a category''s is its level''s w')
+FROM fm_films_level WHERE name = 'item.kind = kind 1' AND version = 1;
+SELECT cmp_ok(abs((SELECT contribution FROM fm_explain(5, 2, 'films') WHERE term = 'item.cost') - w * (2e6 + 5 - mean)), '<', 1e-4::float8,
+              'a number''s is w times the sum of its rows, less the mean')
+FROM fm_films_level WHERE name = 'item.cost' AND version = 1;
+SELECT is((SELECT string_agg(term, ', ') FROM fm_explain(5, 7, 'films') WHERE term LIKE 'item%'), 'item', 'an item without features has no such parts');
+SELECT is((SELECT string_agg(term, ', ') FROM fm_explain(5, 1000, 'films') WHERE term LIKE '%item%' AND contribution <> 0), NULL, 'an unknown one adds nothing');
+ALTER TABLE films RENAME year TO released;
+SELECT cmp_ok(abs((SELECT sum(contribution) FROM fm_explain(5, 1, 'films')) - (SELECT score FROM fm_top_x(5, 1, 'films', candidates => '{1}', exclude_seen => false))), '<', 1e-5::float8,
+              'a column that is lost is left with the item''s own');
+SELECT is((SELECT count(*) FROM fm_explain(5, 1, 'films') WHERE term LIKE '%year%'), 0::bigint, 'and has no part');
+ALTER TABLE films RENAME released TO year;
+
 -- What features alone say of an entity, by hand from the raw values and the table.
 CREATE FUNCTION x(side text) RETURNS TABLE (id int, feature text, level text, x float8) LANGUAGE sql AS $$
     SELECT item_id::int, f.key, f.value, 1.0 FROM films, jsonb_each_text(to_jsonb(films) - 'item_id' - 'tags' - 'length' - 'cost') f
