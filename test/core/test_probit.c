@@ -15,23 +15,10 @@
 #include "core/rng.h"
 #include "core/solver.h"
 #include "host_test.h"
+#include "tap_test.h"
 
-static int tests = 0;
-static int failures = 0;
 static long interrupt_checks = 0;
 static FmHost host;
-
-static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
-{
-	va_list args;
-
-	printf("%sok %d - ", passed ? "" : "not ", ++tests);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-	failures += !passed;
-}
 
 /* ---- The normal distribution in double ---- */
 

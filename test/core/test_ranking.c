@@ -12,6 +12,7 @@
 #include "core/ials.h"
 #include "core/ranking.h"
 #include "host_test.h"
+#include "tap_test.h"
 
 #define USERS 120
 #define ITEMS 90
@@ -21,22 +22,8 @@
 #define L2_REG_W 0.8
 #define UNOBSERVED 0.07
 
-static int tests = 0;
-static int failures = 0;
 static long interrupt_checks = 0;
 static FmHost host;
-
-static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
-{
-	va_list args;
-
-	printf("%sok %d - ", passed ? "" : "not ", ++tests);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-	failures += !passed;
-}
 
 /* In 0 .. below; splitmix64. */
 static uint32_t

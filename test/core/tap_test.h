@@ -1,0 +1,29 @@
+/*
+ * TAP for the stand-alone tests of the core: a line a test, numbered; main() prints the plan and returns whether
+ * any has failed.
+ */
+#ifndef FMTOPX_TEST_TAP_H
+#define FMTOPX_TEST_TAP_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "core/host.h"
+
+static int tests = 0;
+static int failures = 0;
+
+static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
+{
+	va_list args;
+
+	printf("%sok %d - ", passed ? "" : "not ", ++tests);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	failures += !passed;
+}
+
+#endif
