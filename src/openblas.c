@@ -80,6 +80,9 @@ PASS_ON(dsyrk_,
 PASS_ON(dpotrf_,
 		(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t length1),
 		(uplo, n, a, lda, info, length1))
+PASS_ON(dpotri_,
+		(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t length1),
+		(uplo, n, a, lda, info, length1))
 PASS_ON(dtrsv_,
 		(const char *uplo, const char *trans, const char *diag, const int *n, const double *a,
 		 const int *lda, double *x, const int *incx, size_t length1, size_t length2,

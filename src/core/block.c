@@ -155,9 +155,8 @@ narrow_gram(const FmBlockWork *work, float *gram)
 		gram[i] = (float) (work->total[i] + gram[i]);
 }
 
-/* A row times the root of its weight counts in every sum as if it stood there `weight` times. */
-static void
-weigh_rows(const float *weight, int count, int stride, float *panel)
+void
+fm_block_weigh_rows(const float *weight, int count, int stride, float *panel)
 {
 	for (int r = 0; r < count; r++)
 	{
@@ -230,7 +229,7 @@ pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at,
 								  at - side->start[entity], work->theta, side->value + at, weight,
 								  rows, work->stride, work->dim, work->panel);
 	if (weight)
-		weigh_rows(weight, rows, work->stride, work->panel);
+		fm_block_weigh_rows(weight, rows, work->stride, work->panel);
 	return log_loss;
 }
 

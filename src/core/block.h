@@ -30,7 +30,13 @@ typedef struct FmBlockKernel
 	int tile; /* strides are multiples of it */
 	void (*pack)(const float *rows, const int32_t *index, int ahead, const float *value, int count,
 				 int stride, int column, double value_mean, double value_scale, float *panel);
+	void (*gather)(const float *rows, const int32_t *index, int ahead, int count, int stride,
+				   int columns, float *panel);
 	void (*accumulate)(const float *panel, int count, int stride, float *gram);
+	void (*add_rows)(const float *panel, int count, int stride, const float *coefficient,
+					 float *sum);
+	float (*multiply_gram)(const float *panel, int count, int stride, const float *x,
+						   const float *target, float *sum);
 	void (*load)(const float *gram, size_t gram_size, int stride, int dim, const float *precision,
 				 const float *prior, const float *prior_factor, const float *prior_linear,
 				 float *matrix);
@@ -142,5 +148,11 @@ extern void fm_block_work_release(const FmHost *host, FmBlockWork *work);
  */
 extern void fm_block_half_step(const FmHalfStep *step, FmBlockWork *work, int32_t begin,
 							   int32_t end);
+
+/*
+ * Multiply packed rows by the roots of their weights: a row counts in every sum as if it stood there `weight`
+ * times.
+ */
+extern void fm_block_weigh_rows(const float *weight, int count, int stride, float *panel);
 
 #endif

@@ -6,6 +6,8 @@
  *   KERNEL_WIDTH    floats to a SIMD register
  *   KERNEL_TILE     rows of the register tile of the Gram matrix
  *   KERNEL_NARROW   floats to a register no wider than that
+ *   KERNEL_EVEN     0, 2, 4 ..: as many as there are floats to a register
+ *   KERNEL_ODD      1, 3, 5 ..
  *
  * It is written in the vector extensions that gcc and clang share, so the same text serves AVX-512,
  * AVX2, NEON and whatever else a compiler can make of it. Products and sums are of single
@@ -14,11 +16,19 @@
 #define Vec KERNEL(Vec)
 #define IntVec KERNEL(IntVec)
 #define pack KERNEL(pack)
+#define gather KERNEL(gather)
 #define accumulate_tile KERNEL(accumulate_tile)
 #define accumulate_narrow KERNEL(accumulate_narrow)
 #define accumulate KERNEL(accumulate)
 #define NarrowVec KERNEL(NarrowVec)
 #define TileVec KERNEL(TileVec)
+#define add_neighbours KERNEL(add_neighbours)
+#define multiply_rows KERNEL(multiply_rows)
+#define add_wide KERNEL(add_wide)
+#define add_columns KERNEL(add_columns)
+#define add_narrow KERNEL(add_narrow)
+#define add_rows KERNEL(add_rows)
+#define multiply_gram KERNEL(multiply_gram)
 #define load_row KERNEL(load_row)
 #define load KERNEL(load)
 #define reciprocal_root KERNEL(reciprocal_root)
@@ -52,6 +62,24 @@ pack(const float *rows, const int32_t *index, int ahead, const float *value, int
 		for (int j = 0; j < stride; j += KERNEL_NARROW)
 			*(NarrowVec *) (to + j) = *(const NarrowVec *) (from + j);
 		to[column] += to[column - 1] * (float) ((value[r] - value_mean) * value_scale);
+	}
+}
+
+/* Gather the first columns of rows into a panel. */
+KERNEL_TARGET static void
+gather(const float *rows, const int32_t *index, int ahead, int count, int stride, int columns,
+	   float *panel)
+{
+	for (int r = 0; r < count; r++)
+	{
+		const float *from = rows + (size_t) index[r] * stride;
+		const float *later = rows + (size_t) index[r + ahead] * stride;
+		float *to = panel + (size_t) r * columns;
+
+		for (int j = 0; j < columns; j += FM_CACHE_LINE / (int) sizeof(float))
+			__builtin_prefetch(later + j);
+		for (int j = 0; j < columns; j += KERNEL_NARROW)
+			*(NarrowVec *) (to + j) = *(const NarrowVec *) (from + j);
 	}
 }
 
@@ -98,6 +126,127 @@ accumulate(const float *panel, int count, int stride, float *gram)
 		if (j < end)
 			accumulate_narrow(panel + i, panel + j, count, stride, rows + j);
 	}
+}
+
+/* Sums of neighbours: first those of a, then those of b. */
+KERNEL_TARGET static inline Vec
+add_neighbours(Vec a, Vec b)
+{
+	return FM_SHUFFLE(a, b, KERNEL_EVEN) + FM_SHUFFLE(a, b, KERNEL_ODD);
+}
+
+/*
+ * The products of up to KERNEL_WIDTH rows with x; 0 beyond. Four rows at a time, which share the loads of x; in
+ * the end log₂ KERNEL_WIDTH rounds of adding neighbours turn a register a row into one of all products. Where a
+ * row is no multiple of a register, `last` goes with its last register, and has zeros for what came before.
+ */
+KERNEL_TARGET static inline Vec
+multiply_rows(const float *panel, int count, int stride, const float *x, Vec last)
+{
+	int whole = stride / KERNEL_WIDTH * KERNEL_WIDTH;
+	Vec sum[KERNEL_WIDTH];
+
+	for (int i = 0; i < KERNEL_WIDTH; i += 4)
+	{
+		Vec part[4] = {{0}};
+		const float *row[4];
+
+		for (int q = 0; q < 4; q++)
+			row[q] = panel + (size_t) (i + q < count ? i + q : count - 1) * stride;
+		for (int j = 0; i < count && j < whole; j += KERNEL_WIDTH)
+			for (int q = 0; q < 4; q++)
+				part[q] += *(const TileVec *) (x + j) * *(const TileVec *) (row[q] + j);
+		for (int q = 0; q < 4; q++)
+		{
+			if (whole < stride)
+				part[q] += last * *(const TileVec *) (row[q] + stride - KERNEL_WIDTH);
+			sum[i + q] = i + q < count ? part[q] : (Vec){0};
+		}
+	}
+	for (int left = KERNEL_WIDTH / 2; left > 0; left /= 2)
+		for (int i = 0; i < left; i++)
+			sum[i] = add_neighbours(sum[2 * i], sum[2 * i + 1]);
+	return sum[0];
+}
+
+/* Four registers of columns of sum += Σ coefficient × row. */
+KERNEL_TARGET static inline void
+add_wide(const float *row, int count, int stride, const float *coefficient, float *sum)
+{
+	Vec part[4];
+
+	for (int q = 0; q < 4; q++)
+		part[q] = *(const TileVec *) (sum + q * KERNEL_WIDTH);
+	for (int r = 0; r < count; r++, row += stride)
+		for (int q = 0; q < 4; q++)
+			part[q] += coefficient[r] * *(const TileVec *) (row + q * KERNEL_WIDTH);
+	for (int q = 0; q < 4; q++)
+		*(TileVec *) (sum + q * KERNEL_WIDTH) = part[q];
+}
+
+/* One register of them: four sums under way, as an addition takes as long as four begin. */
+#define DEFINE_ADD_COLUMNS(name, Columns)                                                          \
+	KERNEL_TARGET static inline void name(const float *row, int count, int stride,                 \
+										  const float *coefficient, float *sum)                    \
+	{                                                                                              \
+		Columns part[4] = {{0}};                                                                   \
+		int r = 0;                                                                                 \
+                                                                                                   \
+		for (; r + 4 <= count; r += 4)                                                             \
+			for (int q = 0; q < 4; q++, row += stride)                                             \
+				part[q] += coefficient[r + q] * *(const Columns *) row;                            \
+		for (; r < count; r++, row += stride)                                                      \
+			part[0] += coefficient[r] * *(const Columns *) row;                                    \
+		*(Columns *) sum += (part[0] + part[1]) + (part[2] + part[3]);                             \
+	}
+
+DEFINE_ADD_COLUMNS(add_columns, TileVec)
+DEFINE_ADD_COLUMNS(add_narrow, NarrowVec)
+#undef DEFINE_ADD_COLUMNS
+
+/* sum += panel' coefficient */
+KERNEL_TARGET static inline void
+add_rows(const float *panel, int count, int stride, const float *coefficient, float *sum)
+{
+	int j = 0;
+
+	for (; j + 4 * KERNEL_WIDTH <= stride; j += 4 * KERNEL_WIDTH)
+		add_wide(panel + j, count, stride, coefficient, sum + j);
+	for (; j + KERNEL_WIDTH <= stride; j += KERNEL_WIDTH)
+		add_columns(panel + j, count, stride, coefficient, sum + j);
+	for (; j < stride; j += KERNEL_NARROW)
+		add_narrow(panel + j, count, stride, coefficient, sum + j);
+}
+
+/*
+ * sum += panel' (panel x - target): what the Gram matrix of the panel makes of x, without the matrix; for no
+ * target it is 0. Returns |panel x - target|².
+ */
+KERNEL_TARGET static float
+multiply_gram(const float *panel, int count, int stride, const float *x, const float *target,
+			  float *sum)
+{
+	float last[KERNEL_WIDTH] __attribute__((aligned(64))) = {0};
+	Vec squares = {0};
+	float square = 0;
+
+	for (int j = stride / KERNEL_WIDTH * KERNEL_WIDTH; j < stride; j++)
+		last[KERNEL_WIDTH - stride + j] = x[j];
+	for (int r = 0; r < count; r += KERNEL_WIDTH)
+	{
+		const float *rows = panel + (size_t) r * stride;
+		int some = count - r < KERNEL_WIDTH ? count - r : KERNEL_WIDTH;
+		float product[KERNEL_WIDTH] __attribute__((aligned(64))) = {0};
+
+		VEC(product) = multiply_rows(rows, some, stride, x, CONST_VEC(last));
+		for (int i = 0; target != NULL && i < some; i++)
+			product[i] -= target[r + i];
+		squares += CONST_VEC(product) * CONST_VEC(product);
+		add_rows(rows, some, stride, product, sum);
+	}
+	for (int i = 0; i < KERNEL_WIDTH; i++)
+		square += squares[i];
+	return square;
 }
 
 /* One row of every Gram matrix of a batch, scaled, into its lanes. */
@@ -255,17 +404,26 @@ normals(const FmRandomKey *key, const uint32_t *entity, int dims, float *out)
 #include "core/probit_kernel.h"
 
 static const FmBlockKernel KERNEL(kernel) = {
-	KERNEL_NAME, KERNEL_TILE, pack, accumulate, load, solve, draw_latent, normals,
+	KERNEL_NAME, KERNEL_TILE, pack, gather, accumulate, add_rows, multiply_gram, load,
+	 solve, draw_latent, normals,
 };
 
 #undef Vec
 #undef IntVec
 #undef pack
+#undef gather
 #undef accumulate_tile
 #undef accumulate_narrow
 #undef accumulate
 #undef NarrowVec
 #undef TileVec
+#undef add_neighbours
+#undef multiply_rows
+#undef add_wide
+#undef add_columns
+#undef add_narrow
+#undef add_rows
+#undef multiply_gram
 #undef load_row
 #undef load
 #undef reciprocal_root
@@ -280,3 +438,5 @@ static const FmBlockKernel KERNEL(kernel) = {
 #undef KERNEL_WIDTH
 #undef KERNEL_TILE
 #undef KERNEL_NARROW
+#undef KERNEL_EVEN
+#undef KERNEL_ODD

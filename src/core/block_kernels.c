@@ -25,6 +25,13 @@
 #define VEC(pointer) (*(Vec *) (pointer))
 #define CONST_VEC(pointer) (*(const Vec *) (pointer))
 
+/* Elements of two vectors one after the other, by their numbers. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define FM_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define FM_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (IntVec){__VA_ARGS__})
+#endif
+
 #if defined(__x86_64__)
 
 #define KERNEL(name) avx512_##name
@@ -33,6 +40,8 @@
 #define KERNEL_WIDTH 16
 #define KERNEL_TILE 8
 #define KERNEL_NARROW 8
+#define KERNEL_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define KERNEL_ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #include "core/block_kernel.h"
 
 #define KERNEL(name) avx2_##name
@@ -41,6 +50,8 @@
 #define KERNEL_WIDTH 8
 #define KERNEL_TILE 8
 #define KERNEL_NARROW 8
+#define KERNEL_EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define KERNEL_ODD 1, 3, 5, 7, 9, 11, 13, 15
 #include "core/block_kernel.h"
 
 #endif
@@ -52,6 +63,8 @@
 #define KERNEL_WIDTH 4
 #define KERNEL_TILE 8
 #define KERNEL_NARROW 4
+#define KERNEL_EVEN 0, 2, 4, 6
+#define KERNEL_ODD 1, 3, 5, 7
 #include "core/block_kernel.h"
 
 const FmBlockKernel *const *

@@ -33,6 +33,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/pcg.h"
+#include "core/precondition.h"
 #include "core/regression.h"
 #include "core/team.h"
 
@@ -50,13 +52,19 @@ typedef struct Ials
 	const FmProblem *problem;
 	int rank;
 	int stride;
+	int columns; /* of base and rated, which are square */
 	double unobserved_weight;
-	FmBlockWork *work;
+	FmBlockWork *work; /* for exact half-steps; or NULL, and these */
+	FmPcgWork *pcg;
+	FmPreconditioner *preconditioner;
 	float *prior_mean;
 	float *prior_precision;
-	float *base;	/* stride × stride: α₀ × the Gram matrix of the other side's rows */
-	float *gram;	/* likewise, of a few rows */
-	double *sums;	/* SLICES × stride × stride, shared */
+	float *base;	/* α₀ × the Gram matrix of the other side's rows */
+	float *rated;	/* pcg: the mean of such products over all ratings */
+	float *weight;	/* pcg: of some rows' entities */
+	float *weighed; /* SINGLE_ROWS × stride: those rows */
+	float *gram;	/* their Gram matrix */
+	double *sums;	/* SLICES × NUM_SUMS × stride × stride, shared */
 	float *rows[2]; /* by side */
 	double *error[2];
 	FmRegression *regression[2]; /* or NULL */
@@ -68,10 +76,19 @@ fm_ials_unobserved_weight(double given, double total_weight, double num_pairs)
 	return given >= 0 ? given : UNOBSERVED_SHARE * total_weight / num_pairs;
 }
 
-size_t
-fm_ials_sums_size(int stride)
+/* Sums over a side: one for the pairs, and with pcg another for the ratings. */
+static int
+num_sums(int rank)
 {
-	return (size_t) SLICES * stride * stride * sizeof(double) + 64;
+	return fm_pcg_pays(rank) ? 2 : 1;
+}
+
+size_t
+fm_ials_shared_size(int rank, int stride)
+{
+	size_t sums = (size_t) SLICES * num_sums(rank) * stride * stride * sizeof(double) + 64;
+
+	return sums + (fm_pcg_pays(rank) ? fm_precondition_shared_size(stride) : 0);
 }
 
 typedef struct SideLoop
@@ -81,46 +98,84 @@ typedef struct SideLoop
 	const FmHalfStep *step;
 } SideLoop;
 
-/* FmTeamSliceBody: the Gram matrix of a slice of rows; those of entities without ratings are zero. */
+/* Add the Gram matrix of some rows to sums. */
+static void
+add_gram(Ials *ials, const float *rows, int count, double *sums)
+{
+	size_t size = (size_t) ials->stride * ials->stride;
+
+	memset(ials->gram, 0, size * sizeof(float));
+	ials->problem->kernel->accumulate(rows, count, ials->stride, ials->gram);
+	for (size_t i = 0; i < size; i++)
+		sums[i] += ials->gram[i];
+}
+
+/* Copy rows, each times the root of its entity's total weight. */
+static void
+weigh_rows(Ials *ials, int side, int32_t first, int count)
+{
+	const FmSide *ratings = &ials->problem->side[side];
+	size_t at = (size_t) first * ials->stride;
+
+	for (int r = 0; r < count; r++)
+		ials->weight[r] = (float) fm_side_weight(ratings, first + r);
+	memcpy(ials->weighed, ials->rows[side] + at, (size_t) count * ials->stride * sizeof(float));
+	fm_block_weigh_rows(ials->weight, count, ials->stride, ials->weighed);
+}
+
+/* FmTeamSliceBody: the Gram matrices of a slice of rows; those of entities without ratings are zero. */
 static void
 sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 {
 	const SideLoop *loop = state;
 	Ials *ials = loop->ials;
-	const FmProblem *problem = ials->problem;
+	const FmHost *host = ials->problem->host;
 	size_t size = (size_t) ials->stride * ials->stride;
-	double *sums = ials->sums + size * slice;
+	double *sums = ials->sums + num_sums(ials->rank) * size * slice;
 
-	memset(sums, 0, size * sizeof(double));
+	memset(sums, 0, num_sums(ials->rank) * size * sizeof(double));
 	for (int32_t e = begin; e < end; e += SINGLE_ROWS)
 	{
 		int count = end - e < SINGLE_ROWS ? end - e : SINGLE_ROWS;
 
-		problem->host->check_interrupts(problem->host->ctx);
-		memset(ials->gram, 0, size * sizeof(float));
-		problem->kernel->accumulate(ials->rows[loop->side] + (size_t) e * ials->stride, count,
-									ials->stride, ials->gram);
-		for (size_t i = 0; i < size; i++)
-			sums[i] += ials->gram[i];
+		host->check_interrupts(host->ctx);
+		add_gram(ials, ials->rows[loop->side] + (size_t) e * ials->stride, count, sums);
+		if (ials->pcg == NULL)
+			continue;
+		weigh_rows(ials, loop->side, e, count);
+		add_gram(ials, ials->weighed, count, sums + size);
 	}
 }
 
-/* What all entities of the other side owe to the pairs with this one's. */
+/* The slices' sums times a factor, as a symmetric matrix; they hold the lower triangle. */
 static void
-sum_all_pairs(Ials *ials, int side)
+add_slices(const Ials *ials, int which, double factor, float *matrix)
 {
+	size_t stride = ials->stride, size = stride * stride, columns = ials->columns;
+
+	for (size_t i = 0; i < columns; i++)
+		for (size_t j = 0; j <= i; j++)
+		{
+			const double *at = ials->sums + which * size + i * stride + j;
+			double sum = 0;
+
+			for (int slice = 0; slice < SLICES; slice++)
+				sum += at[num_sums(ials->rank) * size * slice];
+			matrix[i * columns + j] = matrix[j * columns + i] = (float) (factor * sum);
+		}
+}
+
+/* What all entities of the other side owe to the pairs with this one's, and what they are like in a rating. */
+static void
+sum_other_side(Ials *ials, int side)
+{
+	const FmProblem *problem = ials->problem;
 	SideLoop loop = {ials, side, NULL};
-	size_t size = (size_t) ials->stride * ials->stride;
 
-	fm_team_slices(ials->problem->host, ials->problem->side[side].count, SLICES, sum_slice, &loop);
-	for (size_t i = 0; i < size; i++)
-	{
-		double sum = 0;
-
-		for (int slice = 0; slice < SLICES; slice++)
-			sum += ials->sums[size * slice + i];
-		ials->base[i] = (float) (ials->unobserved_weight * sum);
-	}
+	fm_team_slices(problem->host, problem->side[side].count, SLICES, sum_slice, &loop);
+	add_slices(ials, 0, ials->unobserved_weight, ials->base);
+	if (ials->pcg != NULL)
+		add_slices(ials, 1, 1 / problem->total_weight, ials->rated);
 }
 
 /* FmTeamBody */
@@ -129,7 +184,10 @@ update_range(void *state, int32_t begin, int32_t end)
 {
 	const SideLoop *loop = state;
 
-	fm_block_half_step(loop->step, loop->ials->work, begin, end);
+	if (loop->ials->pcg != NULL)
+		fm_pcg_half_step(loop->step, loop->ials->preconditioner, loop->ials->pcg, begin, end);
+	else
+		fm_block_half_step(loop->step, loop->ials->work, begin, end);
 }
 
 static double
@@ -176,7 +234,7 @@ update_side(Ials *ials, int side, int iteration)
 										   ials->error[side]);
 	SideLoop loop = {ials, side, &step};
 
-	sum_all_pairs(ials, 1 - side);
+	sum_other_side(ials, 1 - side);
 	set_prior(ials, side);
 	step.base = ials->base;
 	step.prior_offset = fit_regression(ials, side, iteration);
@@ -185,6 +243,8 @@ update_side(Ials *ials, int side, int iteration)
 	step.prior_by_count = true;
 	step.prior_count_base = ials->unobserved_weight * problem->num_rated[1 - side];
 	step.mean_rows = ials->rows[side];
+	if (ials->preconditioner != NULL)
+		fm_precondition_update(ials->preconditioner, &step, side, ials->rated);
 	fm_team_for(problem->host, step.side->count, FM_BLOCK_CHUNK, update_range, &loop);
 }
 
@@ -201,7 +261,21 @@ ials_init(Ials *ials, const FmProblem *problem, int rank)
 	size = (size_t) ials->stride * ials->stride;
 	ials->unobserved_weight = fm_ials_unobserved_weight(problem->unobserved_weight,
 														problem->total_weight, pairs);
-	ials->work = fm_block_work(host, problem->kernel, rank);
+	ials->columns = ials->stride;
+	if (fm_pcg_pays(rank))
+	{
+		bool has_biases = problem->l2_reg_w < FM_IALS_NO_BIASES;
+
+		ials->columns = fm_pcg_columns(problem->kernel, rank, has_biases);
+		ials->pcg = fm_pcg_work(host, problem->kernel, rank, has_biases);
+		ials->preconditioner = fm_precondition_create(problem, fm_pcg_dim(rank, has_biases),
+													  ials->columns);
+		ials->rated = host->alloc(host->ctx, size, sizeof(float));
+		ials->weight = host->alloc(host->ctx, SINGLE_ROWS, sizeof(float));
+		ials->weighed = host->alloc(host->ctx, (size_t) SINGLE_ROWS * ials->stride, sizeof(float));
+	}
+	else
+		ials->work = fm_block_work(host, problem->kernel, rank);
 	ials->prior_mean = host->alloc(host->ctx, rank + 1, sizeof(float));
 	ials->prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));
 	ials->base = host->alloc(host->ctx, size, sizeof(float));
@@ -213,7 +287,7 @@ ials_init(Ials *ials, const FmProblem *problem, int rank)
 		if (fm_regression_is_needed(problem, side))
 			ials->regression[side] = fm_regression_create(problem, side, rank, STRENGTH);
 	}
-	ials->sums = fm_team_alloc(host, SLICES * size, sizeof(double));
+	ials->sums = fm_team_alloc(host, SLICES * num_sums(rank) * size, sizeof(double));
 	fm_team_barrier(host);
 }
 
@@ -222,7 +296,16 @@ ials_release(Ials *ials)
 {
 	const FmHost *host = ials->problem->host;
 
-	fm_block_work_release(host, ials->work);
+	if (ials->pcg != NULL)
+	{
+		fm_pcg_work_release(host, ials->pcg);
+		fm_precondition_release(ials->preconditioner);
+		host->release(host->ctx, ials->rated);
+		host->release(host->ctx, ials->weight);
+		host->release(host->ctx, ials->weighed);
+	}
+	else
+		fm_block_work_release(host, ials->work);
 	host->release(host->ctx, ials->prior_mean);
 	host->release(host->ctx, ials->prior_precision);
 	host->release(host->ctx, ials->base);

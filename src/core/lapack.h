@@ -18,6 +18,7 @@ extern void dsyrk_(const char *uplo, const char *trans, const int *n, const int 
 				   const double *alpha, const double *a, const int *lda, const double *beta,
 				   double *c, const int *ldc, size_t, size_t);
 extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t);
+extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t);
 extern void dtrsv_(const char *uplo, const char *trans, const char *diag, const int *n,
 				   const double *a, const int *lda, double *x, const int *incx, size_t, size_t,
 				   size_t);

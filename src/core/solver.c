@@ -37,7 +37,7 @@
 #define INIT_STDEV 0.1f
 /* Measured in ials.c; 8, 12, 16 and 24 iterations gave an NDCG@10 of 0.316, 0.317, 0.317 and 0.317. */
 #define IALS_ITERATIONS 12
-#define IALS_L2_REG_W 100.0f
+#define IALS_L2_REG_W FM_IALS_NO_BIASES
 #define IALS_L2_REG_V 0.5f
 
 int
@@ -281,7 +281,7 @@ fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost 
 static size_t
 sums_size(FmSolverKind solver, int rank, int stride)
 {
-	return solver == FM_SOLVER_IALS ? fm_ials_sums_size(stride) : fm_gibbs_sums_size(rank);
+	return solver == FM_SOLVER_IALS ? fm_ials_shared_size(rank, stride) : fm_gibbs_sums_size(rank);
 }
 
 size_t
