@@ -404,8 +404,8 @@ normals(const FmRandomKey *key, const uint32_t *entity, int dims, float *out)
 #include "core/probit_kernel.h"
 
 static const FmBlockKernel KERNEL(kernel) = {
-	KERNEL_NAME, KERNEL_TILE, pack, gather, accumulate, add_rows, multiply_gram, load,
-	 solve, draw_latent, normals,
+	KERNEL_NAME,   KERNEL_TILE, pack,  gather,		accumulate, add_rows,
+	multiply_gram, load,		solve, draw_latent, normals,
 };
 
 #undef Vec

@@ -29,7 +29,7 @@
 #define STEPS 2
 
 /* The smallest rank that it pays for. */
-#define RANK_MIN 16
+#define RANK_MIN 32
 
 #define PANEL_ROWS 4096
 #define SINGLE_ROWS 1024
@@ -53,9 +53,10 @@ struct FmPcgWork
 	int columns; /* of the panel and of matrices */
 	int stride;	 /* of rows */
 	float *panel;
-	float *target;	/* PACK_ROWS */
-	double *total;	/* columns: a sum over more than SINGLE_ROWS ratings */
-	float *vectors; /* all of the following, of `columns`, zero beyond dim but for x and the products */
+	float *target; /* PACK_ROWS */
+	double *total; /* columns: a sum over more than SINGLE_ROWS ratings */
+	float *
+		vectors; /* all of the following, of `columns`, zero beyond dim but for x and the products */
 
 	float *x;			/* (θ, -1) */
 	float *gradient;	/* of half the squared errors */

@@ -49,7 +49,8 @@ power_of(const FmPreconditioner *p, int side, double weight)
 {
 	int power;
 
-	frexp(weight / p->mean_weight[side] * M_SQRT2, &power); /* the nearest power of two is 2^(power - 1) */
+	frexp(weight / p->mean_weight[side] * M_SQRT2,
+		  &power); /* the nearest power of two is 2^(power - 1) */
 	power += MEAN_POWER - 1;
 	return power < 0 ? 0 : power < NUM_POWERS ? power : NUM_POWERS - 1;
 }
@@ -150,8 +151,8 @@ invert(const PowerLoop *loop, int power)
 	dpotri_("L", &dim, a, &dim, &info, 1);
 	for (int j = 0; j < dim; j++)
 		for (int i = j; i < dim; i++)
-			inverse[(size_t) j * p->stride + i] = inverse[(size_t) i * p->stride + j] = (float)
-				a[(size_t) j * dim + i];
+			inverse[(size_t) j * p->stride + i] = inverse[(size_t) i * p->stride + j] =
+				(float) a[(size_t) j * dim + i];
 }
 
 /* FmTeamBody */
