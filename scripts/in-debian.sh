@@ -8,7 +8,8 @@
 #   scripts/in-debian.sh sid DIR make test           the newest that Debian has
 #
 # DIR is made with debootstrap where it is not there yet, from debootstrap's default mirror, with a compiler, make
-# and git, and kept with whatever the command installs. Needs root. The tree is copied into it and built there; its
+# and git, and kept with whatever the command installs. DEBOOTSTRAP_OPTIONS holds more of its options: Ubuntu's releases
+# (jammy: PostgreSQL 14, noble: 16) want --components=main,universe. Needs root. The tree is copied into it and built there; its
 # build directory stays for the next run. MOVIELENS, if set, is seen by the command as well.
 set -eu
 suite=$1
@@ -17,7 +18,8 @@ shift 2
 cd "$(dirname "$0")/.."
 
 if [ ! -e "$root/debian-ready" ]; then
-    debootstrap --variant=minbase --include=gcc,g++,make,libc6-dev,git,ca-certificates "$suite" "$root"
+    # shellcheck disable=SC2086 # several options
+    debootstrap ${DEBOOTSTRAP_OPTIONS:-} --variant=minbase --include=gcc,g++,make,libc6-dev,git,ca-certificates "$suite" "$root"
     touch "$root/debian-ready"
 fi
 
