@@ -152,8 +152,14 @@ fm_block_hand_over(const FmBlock *block, const FmBlockShape *shape, const FmBloc
 	MemoryContextSwitchTo(previous);
 }
 
+static bool
+begin(const FmListReceiver *receiver)
+{
+	return receiver->begin == NULL || receiver->begin(receiver->state);
+}
+
 /* One block after the other, in this process. */
-static void
+static bool
 batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListReceiver *receiver)
 {
 	const FmLoaded *loaded = serving->loaded;
@@ -163,10 +169,15 @@ batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListRe
 	FmBlockShape shape = fm_block_shape(loaded, x);
 	FmBlock block = fm_block_at(&shape, MemoryContextAllocHuge(context, fm_block_size(&shape)));
 	FmBlockUsers *users = fm_block_users_create(serving, &shape, context);
-	FmSeenStream *seen = exclude_seen ? fm_seen_open(serving) : NULL;
-	FmBlockScanner *scanner = fm_scanner_create(&shape, loaded->matrix, seen, context);
-	FmUserWalk *walk = fm_users_open(serving);
+	FmSeenStream *seen;
+	FmBlockScanner *scanner;
+	FmUserWalk *walk;
 
+	if (!begin(receiver))
+		return false;
+	seen = exclude_seen ? fm_seen_open(serving) : NULL;
+	scanner = fm_scanner_create(&shape, loaded->matrix, seen, context);
+	walk = fm_users_open(serving);
 	while (fm_block_fill(&block, &shape, users, walk, receiver))
 	{
 		fm_scanner_run(scanner, &block);
@@ -175,22 +186,25 @@ batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListRe
 	fm_users_close(walk);
 	if (seen != NULL)
 		fm_seen_close(seen);
+	return true;
 }
 
-void
+bool
 fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, const FmListReceiver *receiver)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx batch",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	int workers;
+	bool done;
 
 	exclude_seen = exclude_seen && fm_knows_seen(serving);
 	workers = fm_batch_workers(serving, exclude_seen);
-	if (workers == 0 || !fm_batch_in_parallel(serving, workers, x, exclude_seen, receiver))
-		batch_alone(serving, x, exclude_seen, receiver);
+	done = (workers > 0 && fm_batch_in_parallel(serving, workers, x, exclude_seen, receiver)) ||
+		   batch_alone(serving, x, exclude_seen, receiver);
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
+	return done;
 }
 
 typedef struct AllRows
@@ -236,7 +250,7 @@ fm_top_x_all(PG_FUNCTION_ARGS)
 	rows.item_texts = MemoryContextAllocHuge(CurrentMemoryContext, num_items * sizeof(Datum));
 	for (int32 item = 0; item < num_items; item++)
 		rows.item_texts[item] = fm_serve_item_out(&serving, item);
-	fm_batch_top_x(&serving, x, PG_GETARG_BOOL(2), &(FmListReceiver){&rows, put_text_rows, NULL});
+	(void) fm_batch_top_x(&serving, x, PG_GETARG_BOOL(2), &(FmListReceiver){&rows, put_text_rows});
 	fm_serve_end(&serving);
 	return (Datum) 0;
 }

@@ -31,6 +31,13 @@ extern void fm_users_close(FmUserWalk *walk);
 typedef void (*FmListCallback)(void *state, const FmBatchUser *user, const FmHit *hits,
 							   int32 count);
 
+/*
+ * Called before the first user; false: the receiver cannot take any list, and the batch ends. While workers
+ * are busy already, so that what it reads costs little, but nothing that runs code of users may be done. May
+ * be called again where the batch begins again, as it does without workers.
+ */
+typedef bool (*FmBeginCallback)(void *state);
+
 /* Items that are likely to be in a user's list, and how many; whatever they are, the list is right. */
 typedef const int32 *(*FmSeedCallback)(void *state, const FmBatchUser *user, int32 *count);
 
@@ -39,6 +46,7 @@ typedef struct FmListReceiver
 	void *state;
 	FmListCallback put;
 	FmSeedCallback seeds; /* or NULL; called for a user some time before `put` */
+	FmBeginCallback begin; /* or NULL */
 } FmListReceiver;
 
 /* Who the users of a block are, for the process that reads them and hands over their lists. */
@@ -60,8 +68,8 @@ extern void fm_block_hand_over(const FmBlock *block, const FmBlockShape *shape,
 							   const FmBlockUsers *users, const FmListReceiver *receiver,
 							   MemoryContext per_user);
 
-/* Every user's list, in the order of their idx. */
-extern void fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen,
+/* Every user's list, in the order of their idx; false if the receiver did not begin. */
+extern bool fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen,
 						   const FmListReceiver *receiver);
 
 #endif

@@ -104,17 +104,25 @@ fm_scanner_create(const FmBlockShape *shape, const FmScanMatrix *matrix, FmSeenS
 	return scanner;
 }
 
+/* What the users have seen; their idx ascend. */
+static void
+fill_sets(FmBlockScanner *scanner, const int32 *idx, int32 count)
+{
+	memset(scanner->sets, 0, count * scanner->set_words * sizeof(uint64));
+	if (idx[count - 1] - idx[0] == count - 1)
+		fm_seen_add_users(scanner->seen, idx[0], count, scanner->sets, scanner->set_words);
+	else
+		for (int32 i = 0; i < count; i++)
+			fm_seen_add_next(scanner->seen, idx[i], scanner->sets + i * scanner->set_words);
+}
+
 void
 fm_scanner_run(FmBlockScanner *scanner, const FmBlock *block)
 {
 	int32 count = *block->count;
 
-	if (scanner->seen != NULL)
-	{
-		memset(scanner->sets, 0, count * scanner->set_words * sizeof(uint64));
-		for (int32 i = 0; i < count; i++)
-			fm_seen_add_next(scanner->seen, block->idx[i], scanner->sets + i * scanner->set_words);
-	}
+	if (scanner->seen != NULL && count > 0)
+		fill_sets(scanner, block->idx, count);
 	fm_scan_batch_top_x(scanner->matrix, block->queries, count, scanner->shape.length,
 						scanner->excluded, block->seeds, scanner->host, block->hits, block->counts);
 }

@@ -202,13 +202,13 @@ wait_for_change(TeamState *state)
 
 /* The leader's part of the ring. */
 static void
-run_ring(Member *leader, const FmServing *serving, const FmListReceiver *receiver)
+run_ring(Member *leader, const FmServing *serving, FmUserWalk *walk,
+		 const FmListReceiver *receiver)
 {
 	TeamState *state = leader->state;
 	MemoryContext per_user = AllocSetContextCreate(CurrentMemoryContext, "fmtopx list of one user",
 												   ALLOCSET_DEFAULT_SIZES);
 	FmBlockUsers *users[MAX_BLOCKS];
-	FmUserWalk *walk = fm_users_open(serving);
 	bool more = true;
 	uint64 filled = 0; /* as in the state, which nobody else changes */
 	uint64 handed = 0;
@@ -246,7 +246,6 @@ run_ring(Member *leader, const FmServing *serving, const FmListReceiver *receive
 			wait_for_change(state);
 	}
 	ConditionVariableCancelSleep();
-	fm_users_close(walk);
 }
 
 /* A worker's part of it. */
@@ -301,7 +300,32 @@ init_state(TeamState *state, const BatchPlan *plan)
 	memset(state->done, 0, sizeof(state->done));
 }
 
-/* Lead a team; false if the ratings were too many for memory, and no list has been handed over. */
+/*
+ * The leader's part of the whole: what he alone can read he reads while the workers are at the ratings. False
+ * if the receiver did not begin or the ratings were too many for memory, and no list has been handed over.
+ */
+static bool
+take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListReceiver *receiver)
+{
+	FmUserWalk *walk;
+	bool complete;
+
+	if (receiver->begin != NULL && !receiver->begin(receiver->state))
+		return false;
+	walk = fm_users_open(plan->serving);
+	if (plan->ids != NULL)
+		read_ratings(leader, toc);
+	complete = leader->pairs == NULL || !fm_pairs_too_many(leader->pairs);
+	if (complete)
+	{
+		create_scanner(leader);
+		run_ring(leader, plan->serving, walk, receiver);
+	}
+	fm_users_close(walk);
+	return complete;
+}
+
+/* Lead a team; false if it has done nothing. */
 static bool
 lead(const BatchPlan *plan, const FmListReceiver *receiver)
 {
@@ -336,14 +360,7 @@ lead(const BatchPlan *plan, const FmListReceiver *receiver)
 		table_close(ratings, NoLock);
 	}
 	LaunchParallelWorkers(context);
-	if (ratings != NULL)
-		read_ratings(&leader, context->toc);
-	complete = leader.pairs == NULL || !fm_pairs_too_many(leader.pairs);
-	if (complete)
-	{
-		create_scanner(&leader);
-		run_ring(&leader, plan->serving, receiver);
-	}
+	complete = take_part(&leader, plan, context->toc, receiver);
 	close_ring(leader.state);
 	WaitForParallelWorkersToFinish(context);
 	DestroyParallelContext(context);

@@ -37,7 +37,7 @@ open_view(FmPairsHeader *header, int list, MemoryContext context)
 	pairs->context = context;
 	pairs->list = list;
 	pairs->sorted = -1;
-	pairs->chunks = MemoryContextAllocExtended(context, header->num_buckets * sizeof(FmPairChunk *),
+	pairs->spaces = MemoryContextAllocExtended(context, header->num_buckets * sizeof(FmPairSpace),
 											   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	return pairs;
 }
@@ -131,10 +131,26 @@ fm_pairs_grow(FmPairs *pairs, int32 bucket)
 		return false;
 	}
 	chunk->next = *head;
-	chunk->count = 0;
+	chunk->count = FM_PAIR_CHUNK; /* unless fm_pairs_finish finds fewer */
 	*head = reference;
-	pairs->chunks[bucket] = chunk;
+	pairs->spaces[bucket] = (FmPairSpace){chunk->pairs, chunk->pairs + FM_PAIR_CHUNK};
 	return true;
+}
+
+void
+fm_pairs_finish(FmPairs *pairs)
+{
+	for (int32 bucket = 0; bucket < pairs->header->num_buckets; bucket++)
+	{
+		const FmPairSpace *space = &pairs->spaces[bucket];
+		FmPairChunk *chunk;
+
+		if (space->end == NULL)
+			continue;
+		chunk = (FmPairChunk *) ((char *) (space->end - FM_PAIR_CHUNK) -
+								 offsetof(FmPairChunk, pairs));
+		chunk->count = (uint32) (space->next - chunk->pairs);
+	}
 }
 
 bool
@@ -144,9 +160,10 @@ fm_pairs_too_many(const FmPairs *pairs)
 }
 
 /* Call `each` with every chunk of a bucket. */
+typedef void (*ChunkCallback)(const FmPairChunk *chunk, void *state);
+
 static void
-for_chunks(FmPairs *pairs, int32 bucket, void (*each)(const FmPairChunk *, int64 *, int32 *),
-		   int64 *at, int32 *items)
+for_chunks(const FmPairs *pairs, int32 bucket, ChunkCallback each, void *state)
 {
 	const FmPairsHeader *header = pairs->header;
 
@@ -156,22 +173,55 @@ for_chunks(FmPairs *pairs, int32 bucket, void (*each)(const FmPairChunk *, int64
 
 		for (const FmPairChunk *chunk = chunk_at(pairs, reference); chunk != NULL;
 			 chunk = chunk_at(pairs, chunk->next))
-			each(chunk, at, items);
+			each(chunk, state);
 	}
 }
 
+/* ChunkCallback */
 static void
-count_users(const FmPairChunk *chunk, int64 *at, int32 *items)
+count_users(const FmPairChunk *chunk, void *state)
 {
+	int64 *at = state;
+
 	for (uint32 i = 0; i < chunk->count; i++)
 		at[chunk->pairs[i] >> FM_PAIR_ITEM_BITS]++;
 }
 
-static void
-place_items(const FmPairChunk *chunk, int64 *at, int32 *items)
+typedef struct Placing
 {
+	int64 *at; /* by user */
+	int32 *items;
+} Placing;
+
+/* ChunkCallback */
+static void
+place_items(const FmPairChunk *chunk, void *state)
+{
+	const Placing *placing = state;
+
 	for (uint32 i = 0; i < chunk->count; i++)
-		items[at[chunk->pairs[i] >> FM_PAIR_ITEM_BITS]++] = chunk->pairs[i] & NUM_ITEMS_MASK;
+		placing->items[placing->at[chunk->pairs[i] >> FM_PAIR_ITEM_BITS]++] = chunk->pairs[i] &
+																			  NUM_ITEMS_MASK;
+}
+
+typedef struct Sets
+{
+	uint64 *sets; /* of the bucket's users */
+	Size words;
+} Sets;
+
+/* ChunkCallback */
+static void
+add_items(const FmPairChunk *chunk, void *state)
+{
+	const Sets *sets = state;
+
+	for (uint32 i = 0; i < chunk->count; i++)
+	{
+		int32 item = (int32) (chunk->pairs[i] & NUM_ITEMS_MASK);
+
+		fm_add_items(sets->sets + (chunk->pairs[i] >> FM_PAIR_ITEM_BITS) * sets->words, &item, 1);
+	}
 }
 
 /* Put one bucket's pairs in the order of the users. */
@@ -181,7 +231,7 @@ sort_bucket(FmPairs *pairs, int32 bucket)
 	int64 at[FM_PAIR_BUCKET_USERS + 1] = {0};
 	int64 total = 0;
 
-	for_chunks(pairs, bucket, count_users, at, NULL);
+	for_chunks(pairs, bucket, count_users, at);
 	for (int user = 0; user <= FM_PAIR_BUCKET_USERS; user++)
 	{
 		int64 count = at[user];
@@ -196,7 +246,7 @@ sort_bucket(FmPairs *pairs, int32 bucket)
 		pairs->items = MemoryContextAllocHuge(pairs->context, total * sizeof(int32));
 		pairs->capacity = total;
 	}
-	for_chunks(pairs, bucket, place_items, at, pairs->items);
+	for_chunks(pairs, bucket, place_items, &(Placing){at, pairs->items});
 	pairs->sorted = bucket;
 }
 
@@ -211,4 +261,17 @@ fm_pairs_add_to_set(FmPairs *pairs, int32 user, uint64 *set)
 		sort_bucket(pairs, user / FM_PAIR_BUCKET_USERS);
 	fm_add_items(set, pairs->items + pairs->start[place],
 				 (int32) (pairs->start[place + 1] - pairs->start[place]));
+}
+
+void
+fm_pairs_add_to_sets(FmPairs *pairs, int32 first, int32 count, uint64 *sets, Size set_words)
+{
+	bool whole = first >= 0 && first % FM_PAIR_BUCKET_USERS == 0 &&
+				 (count == FM_PAIR_BUCKET_USERS || first + count == pairs->header->num_users);
+
+	if (whole && count <= FM_PAIR_BUCKET_USERS) /* in any order */
+		for_chunks(pairs, first / FM_PAIR_BUCKET_USERS, add_items, &(Sets){sets, set_words});
+	else
+		for (int32 i = 0; i < count; i++)
+			fm_pairs_add_to_set(pairs, first + i, sets + i * set_words);
 }

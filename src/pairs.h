@@ -34,13 +34,20 @@ typedef struct FmPairsHeader
 	uint64 heads[FLEXIBLE_ARRAY_MEMBER]; /* [list × num_buckets + bucket] */
 } FmPairsHeader;
 
+/* Where the next pairs of a bucket go: from `next` to `end`, which is that of a chunk. */
+typedef struct FmPairSpace
+{
+	uint32 *next; /* NULL, as is the end: there is no chunk yet */
+	uint32 *end;
+} FmPairSpace;
+
 /* A process's own view. */
 typedef struct FmPairs
 {
 	FmPairsHeader *header;
 	MemoryContext context;
 	int list;
-	FmPairChunk **chunks; /* that are being filled, by bucket; NULL: none yet */
+	FmPairSpace *spaces; /* by bucket: what is left of the chunk that is being filled */
 
 	int32 sorted; /* the bucket that is in `items` in the order of its users, or -1 */
 	int64 start[FM_PAIR_BUCKET_USERS + 1];
@@ -65,23 +72,25 @@ static inline bool
 fm_pairs_add(FmPairs *pairs, int32 user, int32 item)
 {
 	int32 bucket = user / FM_PAIR_BUCKET_USERS;
-	FmPairChunk *chunk = pairs->chunks[bucket];
+	FmPairSpace *space = &pairs->spaces[bucket];
 
-	if (chunk == NULL || chunk->count == FM_PAIR_CHUNK)
-	{
-		if (!fm_pairs_grow(pairs, bucket))
-			return false;
-		chunk = pairs->chunks[bucket];
-	}
-	chunk->pairs[chunk->count++] = (uint32) (user % FM_PAIR_BUCKET_USERS) << FM_PAIR_ITEM_BITS |
-								   (uint32) item;
+	if (space->next == space->end && !fm_pairs_grow(pairs, bucket))
+		return false;
+	*space->next++ = (uint32) (user % FM_PAIR_BUCKET_USERS) << FM_PAIR_ITEM_BITS | (uint32) item;
 	return true;
 }
+
+/* To be called by everybody who has added pairs, before anybody asks for them. */
+extern void fm_pairs_finish(FmPairs *pairs);
 
 /* Whether somebody found no room: then the pairs are not all here. */
 extern bool fm_pairs_too_many(const FmPairs *pairs);
 
 /* Add a user's items to a set (serve.h), once all pairs are there. Cheap for ascending users. */
 extern void fm_pairs_add_to_set(FmPairs *pairs, int32 user, uint64 *set);
+
+/* The same for `count` users from `first` on, whose sets have set_words words each. */
+extern void fm_pairs_add_to_sets(FmPairs *pairs, int32 first, int32 count, uint64 *sets,
+								 Size set_words);
 
 #endif

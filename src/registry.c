@@ -365,6 +365,9 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 {
 	Arguments arguments = {0};
 
+	run->refused = false;
+	if (isinf(max_worse))
+		return false;
 	add_text(&arguments, run->model);
 	add_text(&arguments, definition->task);
 	add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);

@@ -117,6 +117,7 @@ read_pairs(Reading *reading)
 						 quote_identifier(definition->item_column),
 						 fm_relation_sql(definition->ratings)),
 				0, NULL, NULL, reading->serving->read_only, columns, 2, add_pair, reading);
+	fm_pairs_finish(reading->pairs);
 }
 
 FmPairs *
@@ -246,6 +247,16 @@ fm_seen_add_next(FmSeenStream *stream, int32 user_idx, uint64 *set)
 		fm_pairs_add_to_set(stream->pairs, user_idx, set);
 	else
 		add_from_cursor(stream, user_idx, set);
+}
+
+void
+fm_seen_add_users(FmSeenStream *stream, int32 first, int32 count, uint64 *sets, Size set_words)
+{
+	if (stream->pairs != NULL)
+		fm_pairs_add_to_sets(stream->pairs, first, count, sets, set_words);
+	else
+		for (int32 i = 0; i < count; i++)
+			fm_seen_add_next(stream, first + i, sets + i * set_words);
 }
 
 void

@@ -11,43 +11,25 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/pg_attribute.h"
-#include "catalog/pg_inherits.h"
+#include "plain_scan.h"
 #include "seen_all.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 
 #define ALIGNMENT 64
-#define ROWS_PER_CHECK 4096
+#define ROWS_AT_ONCE 256
 
-static bool
-is_stored(Relation relation, const char *column)
-{
-	AttrNumber number = get_attnum(RelationGetRelid(relation), column);
-	char generated;
-
-	if (number <= 0)
-		return false;
-	generated = TupleDescAttr(RelationGetDescr(relation), number - 1)->attgenerated;
-	return generated == '\0' || generated == ATTRIBUTE_GENERATED_STORED;
-}
-
+/* Whether the relation's rows are all that a query of it would read, for all processes alike. */
 static bool
 may_scan(const FmServing *serving, Relation relation)
 {
-	const FmDefinition *definition = &serving->model.definition;
-	char kind = relation->rd_rel->relkind;
+	const char *const columns[] = {serving->model.definition.user_column,
+								   serving->model.definition.item_column};
 
-	return (kind == RELKIND_RELATION || kind == RELKIND_MATVIEW) && RelationIsPopulated(relation) &&
-		   relation->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
-		   !has_subclass(RelationGetRelid(relation)) &&
-		   pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
-		   check_enable_rls(RelationGetRelid(relation), InvalidOid, true) == RLS_NONE &&
-		   is_stored(relation, definition->user_column) &&
-		   is_stored(relation, definition->item_column);
+	return relation->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
+		   fm_plain_scan_possible(relation, columns, 2);
 }
 
 bool
@@ -230,20 +212,44 @@ integer(Datum value, int16 length)
 						 : DatumGetInt64(value);
 }
 
-/* False if there is no room for more pairs. */
-static inline bool
-add_row(const FmSeenScan *scan, const FmImage *image, const TupleTableSlot *slot, FmPairs *pairs)
+/* Ids of users and items, side by side so that looking them up waits for memory only once. */
+typedef struct Some
 {
-	int user_at = scan->user_column - 1;
-	int item_at = scan->item_column - 1;
-	int32 user;
-	int32 item;
+	int count;
+	int64 user_ids[ROWS_AT_ONCE];
+	int64 item_ids[ROWS_AT_ONCE];
+} Some;
 
-	if (slot->tts_isnull[user_at] || slot->tts_isnull[item_at])
-		return true;
-	user = find_user(scan, integer(slot->tts_values[user_at], scan->user_length));
-	item = fm_image_find_integer(image, integer(slot->tts_values[item_at], scan->item_length));
-	return user < 0 || item < 0 || fm_pairs_add(pairs, user, item);
+static void
+read_some(const FmSeenScan *scan, FmPlainScan *plain, Some *some)
+{
+	Datum values[2];
+	bool nulls[2];
+
+	some->count = 0;
+	while (some->count < ROWS_AT_ONCE && fm_plain_scan_next(plain, values, nulls))
+		if (!nulls[0] && !nulls[1])
+		{
+			some->user_ids[some->count] = integer(values[0], scan->user_length);
+			some->item_ids[some->count++] = integer(values[1], scan->item_length);
+		}
+}
+
+/* False if there is no room for more pairs. */
+static bool
+add_some(const FmSeenScan *scan, const FmImage *image, const Some *some, FmPairs *pairs)
+{
+	int32 users[ROWS_AT_ONCE];
+	int32 items[ROWS_AT_ONCE];
+
+	for (int i = 0; i < some->count; i++)
+		users[i] = find_user(scan, some->user_ids[i]);
+	for (int i = 0; i < some->count; i++)
+		items[i] = fm_image_find_integer(image, some->item_ids[i]);
+	for (int i = 0; i < some->count; i++)
+		if (users[i] >= 0 && items[i] >= 0 && !fm_pairs_add(pairs, users[i], items[i]))
+			return false;
+	return true;
 }
 
 void
@@ -251,20 +257,16 @@ fm_seen_scan_run(const FmSeenScan *scan, ParallelTableScanDesc shared_scan, cons
 				 FmPairs *pairs)
 {
 	Relation relation = relation_open(scan->ratings, AccessShareLock);
-	TableScanDesc table_scan = table_beginscan_parallel(relation, shared_scan);
-	TupleTableSlot *slot = table_slot_create(relation, NULL);
-	int num_columns = Max(scan->user_column, scan->item_column);
-	uint64 rows = 0;
+	const AttrNumber columns[] = {scan->user_column, scan->item_column};
+	FmPlainScan plain;
+	Some some;
 
-	while (table_scan_getnextslot(table_scan, ForwardScanDirection, slot))
-	{
-		if (++rows % ROWS_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
-		slot_getsomeattrs(slot, num_columns);
-		if (!add_row(scan, image, slot, pairs))
-			break;
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(table_scan);
+	fm_plain_scan_begin(&plain, relation, table_beginscan_parallel(relation, shared_scan), columns,
+						2);
+	do
+		read_some(scan, &plain, &some);
+	while (add_some(scan, image, &some, pairs) && some.count == ROWS_AT_ONCE);
+	fm_pairs_finish(pairs);
+	fm_plain_scan_end(&plain);
 	relation_close(relation, NoLock);
 }

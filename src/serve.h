@@ -142,6 +142,10 @@ typedef struct FmSeenStream FmSeenStream;
 
 extern FmSeenStream *fm_seen_open(const FmServing *serving);
 extern void fm_seen_add_next(FmSeenStream *stream, int32 user_idx, uint64 *set);
+
+/* For `count` users from idx `first` on, whose sets have set_words words each. */
+extern void fm_seen_add_users(FmSeenStream *stream, int32 first, int32 count, uint64 *sets,
+							  Size set_words);
 extern void fm_seen_close(FmSeenStream *stream);
 
 /* Errors unless the context is NULL or an object (context.c). */

@@ -90,7 +90,7 @@ open_diff(Writing *writing, Oid target)
 	FmDiff *diff;
 
 	check_target(writing->serving.loaded, target);
-	diff = fm_diff_open(writing->serving.loaded, fm_relation_sql(target), writing->x);
+	diff = fm_diff_open(writing->serving.loaded, target, writing->x);
 	fm_restore_role(&previous);
 	return diff;
 }
@@ -107,10 +107,15 @@ update_target(Writing *writing, Oid target)
 	{
 		FmListReceiver receiver = fm_diff_receiver(diff);
 
-		fm_batch_top_x(&writing->serving, writing->x, writing->exclude_seen, &receiver);
-		writing->num_rows = fm_diff_num_rows(diff);
+		if (fm_batch_top_x(&writing->serving, writing->x, writing->exclude_seen, &receiver))
+			writing->num_rows = fm_diff_num_rows(diff);
+		else
+		{
+			fm_diff_free(diff);
+			diff = NULL;
+		}
 	}
-	else
+	if (diff == NULL)
 	{
 		lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen);
 		writing->num_rows = lists->num_rows;

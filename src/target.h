@@ -28,15 +28,17 @@ extern bool fm_target_fill(Oid table, const FmLists *lists);
 extern void fm_target_update(const char *table, FmLists *lists);
 
 /*
- * The same while lists are computed: open reads the table, its receiver takes the lists of a batch, apply
- * makes the differences good and ends it. Open returns NULL for a table that is too large for memory. With
- * SPI connected, as the table's owner, but for the batch; the model must stay pinned.
+ * The same while lists are computed: open looks at the table and may read it, its receiver takes the lists of
+ * a batch, apply makes the differences good and ends it. Open returns NULL for a table that is too large for
+ * memory, and if that turns out later the receiver does not begin. With SPI connected, as the table's owner, but for the
+ * batch; the model must stay pinned.
  */
 typedef struct FmDiff FmDiff;
 
-extern FmDiff *fm_diff_open(const FmLoaded *loaded, const char *table, int32 x);
+extern FmDiff *fm_diff_open(const FmLoaded *loaded, Oid target, int32 x);
 extern FmListReceiver fm_diff_receiver(FmDiff *diff);
 extern int64 fm_diff_num_rows(const FmDiff *diff); /* that the table will have */
 extern void fm_diff_apply(FmDiff *diff, const char *table);
+extern void fm_diff_free(FmDiff *diff); /* instead of applying it */
 
 #endif

@@ -12,10 +12,15 @@
 
 #include <math.h>
 
+#include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "optimizer/optimizer.h"
+#include "plain_scan.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 /* Instead of an item: the table has no such row; it has one that cannot be right. */
 #define NO_ROW (-2)
@@ -47,6 +52,7 @@ struct FmDiff
 	int32 capacity;
 	int32 last_user; /* rows of one user often stand together */
 	bool keyless;	 /* the table has rows without user or rank */
+	FmPlainScan *plain; /* of what has still to be read; NULL: nothing */
 	bool too_large;
 	int32 *seeds; /* of one user */
 
@@ -176,13 +182,10 @@ read_item(FmDiff *diff, const Datum *values, const bool *nulls)
 	return row;
 }
 
-/* FmRowCallback: a row of the table. */
+/* Note a row of the table: user_id, rank, item_id, score. False if there is no room for it. */
 static bool
-read_row(void *state, TupleTableSlot *slot)
+read_row(FmDiff *diff, Datum *values, bool *nulls)
 {
-	FmDiff *diff = state;
-	Datum *values = slot->tts_values;
-	bool *nulls = slot->tts_isnull;
 	FmListItem row;
 	FmListItem *place;
 	int32 rank;
@@ -252,8 +255,8 @@ create_diff(const FmLoaded *loaded, int32 x)
 	return diff;
 }
 
-static void
-free_diff(FmDiff *diff)
+void
+fm_diff_free(FmDiff *diff)
 {
 	tuplestore_end(diff->changed.store);
 	tuplestore_end(diff->gone.store);
@@ -261,22 +264,90 @@ free_diff(FmDiff *diff)
 	MemoryContextDelete(diff->context);
 }
 
+/* FmRowCallback */
+static bool
+receive_row(void *state, TupleTableSlot *slot)
+{
+	return read_row(state, slot->tts_values, slot->tts_isnull);
+}
+
+/*
+ * Where a query of the table would do no more than hand over its rows, begin to read them without one; false
+ * elsewhere. What a query would see is seen: the snapshot is as new as its would be.
+ */
+static bool
+open_plain(FmDiff *diff, Oid target)
+{
+	static const char *const names[] = {"user_id", "rank", "item_id", "score"};
+	AttrNumber columns[lengthof(names)];
+	Relation relation;
+	Snapshot snapshot;
+
+	if (!diff->user_type.is_integer || !diff->item_type.is_integer)
+		return false;
+	relation = table_open(target, AccessShareLock);
+	if (!fm_plain_scan_possible(relation, names, lengthof(names)))
+	{
+		table_close(relation, NoLock);
+		return false;
+	}
+	for (int i = 0; i < lengthof(names); i++)
+		columns[i] = get_attnum(target, names[i]);
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	diff->plain = MemoryContextAlloc(diff->context, sizeof(FmPlainScan));
+	fm_plain_scan_begin(diff->plain, relation, table_beginscan(relation, snapshot, 0, NULL),
+						columns, lengthof(names));
+	return true;
+}
+
+static void
+close_plain(FmDiff *diff)
+{
+	Relation relation = diff->plain->relation;
+	Snapshot snapshot = diff->plain->scan->rs_snapshot;
+
+	fm_plain_scan_end(diff->plain);
+	UnregisterSnapshot(snapshot);
+	table_close(relation, NoLock);
+	diff->plain = NULL;
+}
+
+/* FmBeginCallback: read what has still to be read. */
+static bool
+begin_lists(void *state)
+{
+	FmDiff *diff = state;
+	Datum values[4];
+	bool nulls[4];
+
+	if (diff->plain == NULL)
+		return !diff->too_large;
+	while (!diff->too_large && fm_plain_scan_next(diff->plain, values, nulls))
+		(void) read_row(diff, values, nulls);
+	close_plain(diff);
+	if (!diff->too_large)
+		fm_idmap_seal(diff->users);
+	return !diff->too_large;
+}
+
 FmDiff *
-fm_diff_open(const FmLoaded *loaded, const char *table, int32 x)
+fm_diff_open(const FmLoaded *loaded, Oid target, int32 x)
 {
 	FmDiff *diff = create_diff(loaded, x);
 	const Oid columns[] = {diff->user_type.type, INT4OID, diff->item_type.type, FLOAT4OID};
 
 	read_items(diff);
-	if (!diff->too_large)
-		fm_spi_scan(psprintf("SELECT user_id, rank, item_id, score FROM %s", table), 0, NULL, NULL,
-					false, columns, 4, read_row, diff);
-	if (!diff->too_large)
+	if (!diff->too_large && !open_plain(diff, target))
 	{
+		fm_spi_scan(psprintf("SELECT user_id, rank, item_id, score FROM %s",
+							 fm_relation_sql(target)),
+					0, NULL, NULL, false, columns, 4, receive_row, diff);
 		fm_idmap_seal(diff->users);
-		return diff;
 	}
-	free_diff(diff);
+	if (!diff->too_large)
+		return diff;
+	fm_diff_free(diff);
 	return NULL;
 }
 
@@ -336,7 +407,7 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 FmListReceiver
 fm_diff_receiver(FmDiff *diff)
 {
-	return (FmListReceiver){diff, compare_list, old_list};
+	return (FmListReceiver){diff, compare_list, old_list, begin_lists};
 }
 
 int64
@@ -396,5 +467,5 @@ fm_diff_apply(FmDiff *diff, const char *table)
 	SPI_unregister_relation(diff->changed.name);
 	SPI_unregister_relation(diff->gone.name);
 	SPI_unregister_relation(diff->missing.name);
-	free_diff(diff);
+	fm_diff_free(diff);
 }

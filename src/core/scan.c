@@ -23,11 +23,14 @@
 
 #define LANES FM_SCAN_LANES
 
+/* Unless one query in so many is done with a tile, it is screened for those too. */
+#define NEARLY_ALL 4
+
 /* Queries of a batch that go through the matrix together: a tile's codes are read once for them. */
 #define QUERIES_AT_ONCE 256
 
 /* Items rescored side by side, because one sum would wait for the latency of every addition. */
-#define SCORES_AT_ONCE 4
+#define SCORES_AT_ONCE 8
 
 /*
  * Scoring an item of a list costs as much as screening so many: it is somewhere in memory, and in
@@ -44,6 +47,9 @@
 
 /* The same without lower bounds: few, because only rescoring raises the threshold then. */
 #define FEW_PENDING 16
+
+/* The same after seeds, which are a good threshold as a rule. */
+#define SEEDED_PENDING 64
 
 /* Rows ahead of the one being scored that are asked for. */
 #define ROWS_AHEAD 16
@@ -63,7 +69,11 @@ typedef struct Search
 	const uint64_t *excluded;
 	int32_t num_pending;
 	int32_t most_pending;
-	bool seeded;
+	bool keeps_lower; /* lower bounds raise the threshold */
+	bool seeded;	  /* there was a threshold before the scan */
+	int32_t num_seeds;
+	uint64_t seed_bits; /* a bit for item modulo 64 */
+	int32_t seeds[MOST_LOWER]; /* items whose scores are among the best already */
 	FmScreenQuery query __attribute__((aligned(64))); /* with the threshold */
 	float lower[MOST_LOWER]; /* the best lower bounds, in descending order */
 	Survivor pending[MOST_PENDING + LANES];
@@ -117,28 +127,46 @@ static void
 offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items, int32_t count,
 			FmBest *best)
 {
-	int32_t i = 0;
-
 	for (int32_t j = 0; j < ROWS_AHEAD && j < count; j++)
 		prefetch_row(matrix, items[j]);
-	for (; i + SCORES_AT_ONCE <= count; i += SCORES_AT_ONCE)
+	for (int32_t i = 0; i < count; i += SCORES_AT_ONCE)
 	{
+		int32_t left = count - i < SCORES_AT_ONCE ? count - i : SCORES_AT_ONCE;
+		int32_t some[SCORES_AT_ONCE];
 		double scores[SCORES_AT_ONCE];
 
 		for (int32_t j = i + ROWS_AHEAD; j < i + ROWS_AHEAD + SCORES_AT_ONCE && j < count; j++)
 			prefetch_row(matrix, items[j]);
-		score_some(matrix, query, items + i, scores);
 		for (int j = 0; j < SCORES_AT_ONCE; j++)
+			some[j] = items[i + (j < left ? j : 0)];
+		score_some(matrix, query, some, scores);
+		for (int j = 0; j < left; j++)
 			fm_best_offer(best, items[i + j], scores[j]);
 	}
-	for (; i < count; i++)
-		fm_best_offer(best, items[i], fm_scan_score(matrix, query, items[i]));
 }
 
 static bool
 is_in(const uint64_t *set, int32_t item)
 {
 	return (set[item / 64] >> (item % 64) & 1) != 0;
+}
+
+static bool
+is_seed(const Search *search, int32_t item)
+{
+	if ((search->seed_bits >> (item % 64) & 1) == 0)
+		return false;
+	for (int32_t i = 0; i < search->num_seeds; i++)
+		if (search->seeds[i] == item)
+			return true;
+	return false;
+}
+
+/* Whether an item is wanted, and its score not known yet. */
+static bool
+is_open(const Search *search, int32_t item)
+{
+	return (search->excluded == NULL || !is_in(search->excluded, item)) && !is_seed(search, item);
 }
 
 /*
@@ -216,11 +244,10 @@ add_survivors(const FmScanMatrix *matrix, int32_t block, const FmSurvivors *surv
 		int32_t place = block * LANES + lane;
 		float upper = survivors->upper[column][lane];
 
-		if (place >= matrix->num_items ||
-			(search->excluded != NULL && is_in(search->excluded, fm_scan_items(matrix)[place])))
+		if (place >= matrix->num_items || !is_open(search, fm_scan_items(matrix)[place]))
 			continue;
 		search->pending[search->num_pending++] = (Survivor){place, upper};
-		if (search->best.wanted <= MOST_LOWER)
+		if (search->keeps_lower)
 			offer_lower(search, fm_screen_lower(upper, error));
 	}
 	if (search->num_pending >= search->most_pending)
@@ -241,8 +268,11 @@ begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float
 	search->best = (FmBest){hits, 0, x < matrix->num_items ? x : matrix->num_items};
 	search->excluded = excluded;
 	search->num_pending = 0;
+	search->keeps_lower = search->best.wanted <= MOST_LOWER;
+	search->most_pending = search->keeps_lower ? MOST_PENDING : FEW_PENDING;
 	search->seeded = false;
-	search->most_pending = search->best.wanted <= MOST_LOWER ? MOST_PENDING : FEW_PENDING;
+	search->num_seeds = 0;
+	search->seed_bits = 0;
 	for (int i = 0; i < MOST_LOWER; i++)
 		search->lower[i] = -INFINITY;
 	fm_screen_prepare(&search->query, query, matrix->num_factors, kernel->four_max,
@@ -259,41 +289,34 @@ fetch_pending(const FmScanMatrix *matrix, Search *search)
 }
 
 /*
- * Items that may be among the best, as a start: when as many as are wanted are eligible and distinct,
- * the worst of their scores is a threshold. They are met again in the scan, as any other.
+ * Items that may be among the best, as a start: those that are eligible and distinct are scored now, and
+ * passed over when the scan meets them. As many as are wanted are a threshold; fewer are at least lower
+ * bounds.
  */
 static void
 use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
 {
-	int32_t items[MOST_LOWER];
-	int32_t wanted = search->best.wanted;
-	double least = INFINITY;
+	const int32_t wanted = search->best.wanted;
 
 	if (wanted > MOST_LOWER)
 		return;
 	for (int32_t i = 0; i < wanted; i++)
+		if (seeds[i] >= 0 && seeds[i] < matrix->num_items && is_open(search, seeds[i]))
+		{
+			search->seeds[search->num_seeds++] = seeds[i];
+			search->seed_bits |= UINT64_C(1) << (seeds[i] % 64);
+		}
+	offer_items(matrix, search->query.query, search->seeds, search->num_seeds, &search->best);
+	search->seeded = search->num_seeds == wanted;
+	if (search->seeded)
 	{
-		if (seeds[i] < 0 || seeds[i] >= matrix->num_items ||
-			(search->excluded != NULL && is_in(search->excluded, seeds[i])))
-			return;
-		for (int32_t j = 0; j < i; j++)
-			if (items[j] == seeds[i])
-				return;
-		items[i] = seeds[i];
+		search->keeps_lower = false;
+		search->most_pending = SEEDED_PENDING;
+		fm_screen_raise_threshold(&search->query, search->best.hits[0].score);
 	}
-	for (int32_t i = 0; i < wanted; i += SCORES_AT_ONCE)
-	{
-		double scores[SCORES_AT_ONCE];
-		int32_t some[SCORES_AT_ONCE];
-
-		for (int j = 0; j < SCORES_AT_ONCE; j++)
-			some[j] = items[i + j < wanted ? i + j : wanted - 1];
-		score_some(matrix, search->query.query, some, scores);
-		for (int j = 0; j < SCORES_AT_ONCE; j++)
-			least = scores[j] < least ? scores[j] : least;
-	}
-	fm_screen_raise_threshold(&search->query, least);
-	search->seeded = true;
+	else
+		for (int32_t i = 0; i < search->num_seeds; i++)
+			offer_lower(search, fm_round_down(search->best.hits[i].score));
 }
 
 static int32_t
@@ -413,38 +436,49 @@ typedef struct Batch
 	FmScreen screens[];
 } Batch;
 
-/* One tile for all queries of a batch that may find something there, a screenful at a time. */
+/* Screen one tile for queries whose codes are in the first columns of a screen. */
+static void
+search_columns(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *kernel, FmScreen *screen,
+			   Search *const *column, int filled)
+{
+	/* columns that stay empty let nothing through */
+	for (int j = filled; j < kernel->width; j++)
+	{
+		load_codes(screen, j, kernel->width, &column[0]->query);
+		screen->error[j] = -INFINITY;
+		screen->threshold[j] = 0;
+		screen->needed[j] = INFINITY;
+	}
+	search_tile(matrix, t, kernel->screen_many, screen, column, filled);
+}
+
+/*
+ * One tile for all queries of a batch that may find something there, a screenful at a time. Where that is
+ * nearly all of them, every query keeps the column that it has anyway: moving codes would cost more than the
+ * others do.
+ */
 static void
 search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *kernel,
 					 Batch *batch)
 {
 	const FmScanTile *tile = fm_scan_tiles(matrix) + t;
 	FmScreen *screen = batch->screens;
-	Search *column[FM_SCREEN_MAX_WIDTH];
-	int filled = 0;
+	Search *searches[QUERIES_AT_ONCE];
+	int32_t count = 0;
 
-	for (int i = 0; i < batch->count; i++)
+	for (int32_t i = 0; i < batch->count; i++)
+		if (may_find_more(&batch->searches[i], tile))
+			searches[count++] = &batch->searches[i];
+	if (count > batch->count - batch->count / NEARLY_ALL)
+		for (count = 0; count < batch->count; count++)
+			searches[count] = &batch->searches[count];
+	for (int32_t i = 0; i < count; i += kernel->width)
 	{
-		Search *search = &batch->searches[i];
+		int filled = count - i < kernel->width ? count - i : kernel->width;
 
-		if (may_find_more(search, tile))
-		{
-			column[filled] = search;
-			load_codes(screen, filled++, kernel->width, &search->query);
-		}
-		if (filled == kernel->width || (filled > 0 && i == batch->count - 1))
-		{
-			/* Columns that stay empty let nothing through. */
-			for (int j = filled; j < kernel->width; j++)
-			{
-				load_codes(screen, j, kernel->width, &column[0]->query);
-				screen->error[j] = -INFINITY;
-				screen->threshold[j] = 0;
-				screen->needed[j] = INFINITY;
-			}
-			search_tile(matrix, t, kernel->screen_many, screen++, column, filled);
-			filled = 0;
-		}
+		for (int j = 0; j < filled; j++)
+			load_codes(screen, j, kernel->width, &searches[i + j]->query);
+		search_columns(matrix, t, kernel, screen++, searches + i, filled);
 	}
 }
 

@@ -15,10 +15,6 @@
 #define LANES FM_SCAN_LANES
 #define ALIGNMENT 64
 
-/* Adding it to a float below 2^22 leaves the nearest integer in the lowest bits. */
-#define ROUNDING_MAGIC 12582912.0f
-#define ROUNDING_MAGIC_BITS 0x4b400000
-
 /*
  * A value below FLT_MAX is at most half a unit above its nearest float, so the next float up is
  * above it by at least as much: room for the few units of double rounding in the value itself.
@@ -183,13 +179,9 @@ encode(const float *v, int padded, float scale, uint8_t *codes)
 	for (int f = 0; f < padded; f += 4)
 		for (int i = 0; i < 4; i++)
 		{
-			float shifted = v[f + i] * per_unit + ROUNDING_MAGIC;
-			int32_t bits;
 			double rest;
 
-			memcpy(&bits, &shifted, sizeof(bits));
-			bits -= ROUNDING_MAGIC_BITS;
-			codes[f + i] = (uint8_t) (bits + FM_SCAN_CODE_ZERO);
+			codes[f + i] = (uint8_t) (fm_nearest_integer(v[f + i] * per_unit) + FM_SCAN_CODE_ZERO);
 			rest = (double) v[f + i] - (double) scale * (double) (codes[f + i] - FM_SCAN_CODE_ZERO);
 			squares[i] += rest * rest;
 		}

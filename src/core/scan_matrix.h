@@ -25,6 +25,8 @@
 #ifndef FMTOPX_CORE_SCAN_MATRIX_H
 #define FMTOPX_CORE_SCAN_MATRIX_H
 
+#include <string.h>
+
 #include "core/scan.h"
 
 #define FM_SCAN_LANES 16
@@ -111,6 +113,17 @@ static inline FmScanTile *
 fm_scan_tiles(const FmScanMatrix *matrix)
 {
 	return (FmScanTile *) ((char *) matrix + matrix->tiles_offset);
+}
+
+/* The nearest integer of a float below 2^22 in magnitude, without a call: adding 3 · 2^22 leaves it in the low bits. */
+static inline int32_t
+fm_nearest_integer(float value)
+{
+	float shifted = value + 12582912.0f;
+	int32_t bits;
+
+	memcpy(&bits, &shifted, sizeof(bits));
+	return bits - 0x4b400000;
 }
 
 /* Put places into an order in which every FM_SCAN_TILE_ITEMS of them are alike (scan_order.c). */

@@ -48,6 +48,12 @@
 
 #define SAFETY (1 + 1.0 / 65536)
 
+static float
+larger(float a, float b)
+{
+	return a > b ? a : b;
+}
+
 /* What a code should be worth. Rounding may add a half to each code, so to a sum of four 2. */
 static float
 choose_unit(const float *query, int num_factors, int four_max)
@@ -55,38 +61,43 @@ choose_unit(const float *query, int num_factors, int four_max)
 	float unit = 0;
 
 	for (int f = 0; f < num_factors; f++)
-		unit = fmaxf(unit, fabsf(query[f]) / FM_SCAN_CODE_MAX);
+		unit = larger(unit, fabsf(query[f]));
+	unit /= FM_SCAN_CODE_MAX;
 	for (int f = 0; four_max > 0 && f < num_factors; f += 8)
 	{
 		float fours[2] = {0};
 
 		for (int i = 0; i < 8 && f + i < num_factors; i++)
 			fours[i / 2 % 2] += fabsf(query[f + i]) / (four_max - 2);
-		unit = fmaxf(unit, fmaxf(fours[0], fours[1]));
+		unit = larger(unit, larger(fours[0], fours[1]));
 	}
 	return unit < FLT_MIN ? 0 : unit;
 }
 
-/* Code φ; returns the squares of ‖t·φ̂‖ and ‖p‖. */
+/* Code φ; returns the squares of ‖φ‖, ‖t·φ̂‖ and ‖p‖, each in four sums that do not wait for each other. */
 static void
-code_query(FmScreenQuery *screen, int num_factors, int code_zero, double *coded, double *rest)
+code_query(FmScreenQuery *screen, int num_factors, int code_zero, double squares[3])
 {
+	const float per_unit = (float) screen->per_unit;
+	double sums[3][4] = {{0}};
 	int32_t sum = 0;
 
-	*coded = *rest = 0;
 	for (int f = 0; f < num_factors; f++)
 	{
 		double q = screen->query[f];
-		long code = screen->unit > 0 ? lrint(q / screen->unit) : 0;
+		int32_t code = fm_nearest_integer(screen->query[f] * per_unit);
 		double value = (double) screen->unit * (double) code;
 
-		*coded += value * value;
-		*rest += (q - value) * (q - value);
+		sums[0][f % 4] += q * q;
+		sums[1][f % 4] += value * value;
+		sums[2][f % 4] += (q - value) * (q - value);
 		screen->codes[f] = (int8_t) code;
-		sum += (int32_t) code;
+		sum += code;
 	}
 	for (int f = num_factors; f % (2 * FM_SCAN_GROUP) != 0; f++)
 		screen->codes[f] = 0;
+	for (int i = 0; i < 3; i++)
+		squares[i] = sums[i][0] + sums[i][1] + sums[i][2] + sums[i][3];
 	screen->offset = -code_zero * sum;
 }
 
@@ -97,19 +108,17 @@ fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, in
 	const double u = FM_UNIT_ROUNDOFF;
 	const double beta = fabs((double) query[num_factors]);
 	double flushed = 32768.0 * (num_factors + 8) * FLT_MIN;
-	double squares = 0;
+	double squares[3];
 	double coded;
 	double rest;
 
 	screen->query = query;
 	screen->unit = choose_unit(query, num_factors, four_max);
 	screen->per_unit = screen->unit > 0 ? 1 / (double) screen->unit : 0;
-	code_query(screen, num_factors, code_zero, &coded, &rest);
-	for (int f = 0; f < num_factors; f++)
-		squares += (double) query[f] * (double) query[f];
-	coded = sqrt(coded);
-	rest = sqrt(rest);
-	screen->norm = SAFETY * sqrt(squares);
+	code_query(screen, num_factors, code_zero, squares);
+	coded = sqrt(squares[1]);
+	rest = sqrt(squares[2]);
+	screen->norm = SAFETY * sqrt(squares[0]);
 	screen->bias_weight = query[num_factors];
 	screen->rest_factor = fm_round_up(SAFETY * (coded + 8 * u * coded));
 	screen->norm_factor = fm_round_up(SAFETY * (rest + 8 * u * (coded + screen->norm)) + flushed);
@@ -118,20 +127,25 @@ fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, in
 	screen->threshold = -INFINITY;
 }
 
+float
+fm_round_down(double score)
+{
+	float nearest;
+
+	if (score >= FLT_MAX)
+		return FLT_MAX;
+	if (score < -FLT_MAX)
+		return -INFINITY;
+	nearest = (float) score;
+	return nearest > score ? nextafterf(nearest, -INFINITY) : nearest;
+}
+
 /* Rounded down, so that what reaches the threshold reaches the float too. */
 void
 fm_screen_raise_threshold(FmScreenQuery *screen, double threshold)
 {
-	float nearest;
+	float rounded = fm_round_down(threshold);
 
-	if (threshold >= FLT_MAX)
-		nearest = FLT_MAX;
-	else if (threshold < -FLT_MAX)
-		nearest = -INFINITY;
-	else
-		nearest = (float) threshold;
-	if (nearest > threshold)
-		nearest = nextafterf(nearest, -INFINITY);
-	if (nearest > screen->threshold)
-		screen->threshold = nearest;
+	if (rounded > screen->threshold)
+		screen->threshold = rounded;
 }

@@ -44,6 +44,9 @@ extern void fm_screen_prepare(FmScreenQuery *screen, const float *query, int num
 							  int four_max, int code_zero);
 extern void fm_screen_raise_threshold(FmScreenQuery *screen, double threshold);
 
+/* A float certain to be at or below a score, -INFINITY where there is none. */
+extern float fm_round_down(double score);
+
 static inline float
 fm_largest_bias(const FmScanTile *tile)
 {

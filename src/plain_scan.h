@@ -1,0 +1,49 @@
+/*
+ * Rows of a plain table, read by its access method rather than by a query.
+ */
+#ifndef FMTOPX_PLAIN_SCAN_H
+#define FMTOPX_PLAIN_SCAN_H
+
+#include "compat.h"
+
+#include "access/tableam.h"
+
+#define FM_PLAIN_MAX_COLUMNS 4
+
+typedef struct FmPlainColumn
+{
+	AttrNumber number;
+	int16 length;
+	bool by_value;
+	int32 offset; /* from the tuple's data, where the scan is `fixed` */
+} FmPlainColumn;
+
+typedef struct FmPlainScan
+{
+	Relation relation;
+	TableScanDesc scan;
+	TupleTableSlot *slot; /* NULL: a heap, whose tuples are taken as they stand in the page */
+	int num_columns;
+	FmPlainColumn columns[FM_PLAIN_MAX_COLUMNS];
+	AttrNumber last_column; /* the greatest number */
+	bool fixed; /* the columns have the same offsets in every tuple that is complete and without NULL */
+	uint64 rows;
+} FmPlainScan;
+
+/*
+ * Whether a query of these columns, as the current user, would do no more than hand over the rows of the
+ * relation itself: a table or materialised view without children, policies or other rights to consider.
+ */
+extern bool fm_plain_scan_possible(Relation relation, const char *const *columns, int num_columns);
+
+/* Begin to read columns; the scan is one made for `relation` with a snapshot of the caller's. */
+extern void fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScanDesc scan,
+								const AttrNumber *columns, int num_columns);
+
+/* The next row, valid until the next call; false at the end. */
+extern bool fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls);
+
+/* Ends the table scan too. */
+extern void fm_plain_scan_end(FmPlainScan *plain);
+
+#endif
