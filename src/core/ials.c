@@ -9,7 +9,10 @@
  * where c is the weight of an observation, n_e the total weight of an entity's, n̄ its mean over the side, and
  * N the number of entities on the other side. The sum over all pairs is never enumerated: for each entity of
  * a side it is the same quadratic form in θ, whose matrix is the Gram matrix of the other side's rows (Bayer
- * et al. 2017). Block.c starts every entity's sums from it.
+ * et al. 2017). Every entity's sums start from it.
+ *
+ * Few factors are solved for exactly (block.c), more by two steps of conjugate gradients from where they were
+ * (pcg.c). Iteration by iteration these lower the objective as much.
  *
  * Options are without the size of the data:
  *
@@ -23,10 +26,10 @@
  * - The root in the weights of the regularisation: exponents 0, ½ and 1 for both sides gave 0.320, 0.321 and 0.317
  *   at their best λ; Rendle et al. ("Revisiting the performance of iALS", 2021) found 1 better than 0.
  * - Biases: with λ_w equal to λ_v they lowered the NDCG to 0.302, with 40 times as much they made no difference.
- *   So l2_reg_w is large. What all users have in common ends up in w_i all the same, by the gauge of the
+ *   So l2_reg_w is large: biases are next to nothing, and pcg.c leaves them out. What all users have in common ends up in w_i all the same, by the gauge of the
  *   result (solver.h).
  *
- * Memory: as als.c, and the sums over a side, shared.
+ * Memory: as als.c, and the sums over a side and what pcg.c makes of them, shared.
  */
 #include "core/ials.h"
 
@@ -64,7 +67,7 @@ typedef struct Ials
 	float *weight;	/* pcg: of some rows' entities */
 	float *weighed; /* SINGLE_ROWS × stride: those rows */
 	float *gram;	/* their Gram matrix */
-	double *sums;	/* SLICES × NUM_SUMS × stride × stride, shared */
+	double *sums;	/* SLICES × num_sums × stride × stride, shared */
 	float *rows[2]; /* by side */
 	double *error[2];
 	FmRegression *regression[2]; /* or NULL */

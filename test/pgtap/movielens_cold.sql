@@ -15,7 +15,7 @@ CREATE SCHEMA movielens_cold;
 SELECT set_config('search_path', 'movielens_cold, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
 \ir ../../scripts/movielens.sql
-SELECT plan(11);
+SELECT plan(14);
 
 -- A hundred users are left out altogether; their ratings come in an order of no meaning.
 CREATE TABLE cold AS
@@ -73,5 +73,23 @@ SELECT is((SELECT (solver, users, message)::text FROM fm_fold_in('mcmc')), forma
 FROM (SELECT count(DISTINCT item_id) - (SELECT items FROM fm_runs WHERE model = 'mcmc') AS n FROM shown) i;
 SELECT cmp_ok(rest_rmse('mcmc') - folded, '<', 0.001::float8, 'they are predicted as well') FROM results WHERE revealed = 20;
 SELECT is(warm('mcmc'), warm, 'all others as before') FROM was;
+
+-- A ranking: of what these hundred liked half is revealed, and the list is to find the other half.
+CREATE TABLE liked AS SELECT user_id, item_id FROM ratings WHERE rating >= 4 AND user_id NOT IN (SELECT user_id FROM cold);
+CREATE INDEX ON liked (user_id);
+CREATE TABLE halves AS SELECT user_id, item_id, hashint8extended(item_id * 1000 + user_id, 5) % 2 = 0 AS is_revealed
+FROM cold WHERE rating >= 4;
+CREATE VIEW other_half AS SELECT user_id, item_id FROM halves WHERE NOT is_revealed;
+CREATE FUNCTION ndcg(model text) RETURNS float8 LANGUAGE sql AS
+$$ SELECT value FROM fm_evaluate('other_half', model, 10) WHERE metric = 'ndcg_at_x' $$;
+SELECT fm_train('liked', 'liked', task => 'ranking') \g /dev/null
+CREATE TEMP TABLE ndcgs ON COMMIT DROP AS SELECT ndcg('liked') AS unknown;
+INSERT INTO liked SELECT user_id, item_id FROM halves WHERE is_revealed;
+SELECT fm_train('relearnt', 'liked', task => 'ranking') \g /dev/null
+ALTER TABLE ndcgs ADD folded float8, ADD trained float8;
+UPDATE ndcgs SET folded = ndcg('liked'), trained = ndcg('relearnt');
+SELECT cmp_ok(trained - folded, '<', 0.01::float8, 'a ranking: within 0.01 of a training in NDCG@10') FROM ndcgs;
+SELECT cmp_ok(folded, '>', 0.45::float8, 'which is above 0.45') FROM ndcgs;
+SELECT cmp_ok(folded - unknown, '>', 0.1::float8, 'what they liked tells much') FROM ndcgs;
 SELECT * FROM finish();
 ROLLBACK;
