@@ -202,7 +202,8 @@ wait_for_change(TeamState *state)
 
 /* The leader's part of the ring. */
 static void
-run_ring(Member *leader, const FmServing *serving, FmUserWalk *walk, const FmListReceiver *receiver)
+run_ring(Member *leader, const FmServing *serving, FmUserWalk *walk,
+		 const FmListReceiver *receiver)
 {
 	TeamState *state = leader->state;
 	MemoryContext per_user = AllocSetContextCreate(CurrentMemoryContext, "fmtopx list of one user",

@@ -26,8 +26,7 @@ typedef struct FmPlainScan
 	int num_columns;
 	FmPlainColumn columns[FM_PLAIN_MAX_COLUMNS];
 	AttrNumber last_column; /* the greatest number */
-	bool
-		fixed; /* the columns have the same offsets in every tuple that is complete and without NULL */
+	bool fixed; /* the columns have the same offsets in every tuple that is complete and without NULL */
 	uint64 rows;
 } FmPlainScan;
 

@@ -50,8 +50,8 @@ struct FmDiff
 	FmListItem *rows;
 	bool *met; /* the user has a new list */
 	int32 capacity;
-	int32 last_user;	/* rows of one user often stand together */
-	bool keyless;		/* the table has rows without user or rank */
+	int32 last_user; /* rows of one user often stand together */
+	bool keyless;	 /* the table has rows without user or rank */
 	FmPlainScan *plain; /* of what has still to be read; NULL: nothing */
 	bool too_large;
 	int32 *seeds; /* of one user */

@@ -26,8 +26,8 @@
  * - The root in the weights of the regularisation: exponents 0, ½ and 1 for both sides gave 0.320, 0.321 and 0.317
  *   at their best λ; Rendle et al. ("Revisiting the performance of iALS", 2021) found 1 better than 0.
  * - Biases: with λ_w equal to λ_v they lowered the NDCG to 0.302, with 40 times as much they made no difference.
- *   So l2_reg_w is large: biases are next to nothing, and pcg.c leaves them out. What all users have in common ends up in w_i all the same, by the gauge of the
- *   result (solver.h).
+ *   So l2_reg_w is large: biases are next to nothing, and pcg.c leaves them out. What all users have in common ends
+ *   up in w_i all the same, by the gauge of the result (solver.h).
  *
  * Memory: as als.c, and the sums over a side and what pcg.c makes of them, shared.
  */
@@ -57,7 +57,7 @@ typedef struct Ials
 	int stride;
 	int columns; /* of base and rated, which are square */
 	double unobserved_weight;
-	FmBlockWork *work; /* for exact half-steps; or NULL, and these */
+	FmBlockWork *work; /* exact half-steps; or NULL, and the next two */
 	FmPcgWork *pcg;
 	FmPreconditioner *preconditioner;
 	float *prior_mean;

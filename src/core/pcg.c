@@ -59,11 +59,11 @@ struct FmPcgWork
 	int columns; /* of the panel and of matrices */
 	int stride;	 /* of rows */
 	float *panel;
-	float *target; /* PACK_ROWS */
-	double *total; /* columns: a sum over more than SINGLE_ROWS ratings */
-	float *
-		vectors; /* all of the following, of `columns`, zero beyond dim but for x and the products */
+	float *target;	/* PACK_ROWS */
+	double *total;	/* columns: a sum over more than SINGLE_ROWS ratings */
+	float *vectors; /* memory of those that follow */
 
+	/* Of `columns` elements; zero beyond dim, but for x and the products. */
 	float *x;			/* (θ, -1) */
 	float *gradient;	/* of half the squared errors */
 	float *precision;	/* of the prior */

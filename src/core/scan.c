@@ -72,7 +72,7 @@ typedef struct Search
 	bool keeps_lower; /* lower bounds raise the threshold */
 	bool seeded;	  /* there was a threshold before the scan */
 	int32_t num_seeds;
-	uint64_t seed_bits;		   /* a bit for item modulo 64 */
+	uint64_t seed_bits; /* a bit for item modulo 64 */
 	int32_t seeds[MOST_LOWER]; /* items whose scores are among the best already */
 	FmScreenQuery query __attribute__((aligned(64))); /* with the threshold */
 	float lower[MOST_LOWER]; /* the best lower bounds, in descending order */
