@@ -4,14 +4,9 @@
 use strict;
 use warnings;
 use Test::More;
-
-BEGIN
-{
-	# Before PostgreSQL 15 the module has another name and interface.
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	require PostgreSQL::Test::Utils;
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster;
 
 # pg_cron 1.4 counts in minutes: long enough that a minute begins, and its job ends, within it. The readers leave
 # some time for the refreshes, so that these end first.
