@@ -74,7 +74,7 @@ sub cached { return $node->safe_psql('postgres', $cached) }
 sub mapped
 {
 	my ($session) = @_;
-	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	my $pid = ask($session, 'SELECT pg_backend_pid()');
 	my %inodes;
 	open(my $maps, '<', "/proc/$pid/maps") or return;
 	while (my $line = <$maps>)
