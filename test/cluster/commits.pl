@@ -10,7 +10,8 @@ use NeedCluster qw(BackgroundPsql);
 
 my $node = PostgreSQL::Test::Cluster->new('commits');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
+# Its own vacuum would be the first to wait for the locks below.
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nfmtopx.vacuum = off\n");
 $node->start;
 
 # The last row of the source waits for whoever holds the advisory lock 1.
