@@ -3,13 +3,9 @@ use strict;
 use warnings;
 use Cwd qw(abs_path);
 use Test::More;
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	require PostgreSQL::Test::Utils;
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster;
 
 my ($old, $new) = map {
 	my $node = PostgreSQL::Test::Cluster->new($_);
