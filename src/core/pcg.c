@@ -13,12 +13,12 @@
  * rounding or of stopping early adds up. Takács et al. ("Applications of the conjugate gradient method for implicit
  * feedback collaborative filtering", 2011) did so without the Gram matrix in the preconditioner.
  *
- * Measured at 64 factors on 300,000 made-up events: the objective of exact solutions after 3, 6, 9 and 12 iterations
- * was exceeded by 0.01, -0.005, -0.005 and -0.003 % with two steps, by 0.08, 0.003, 0.000 and 0.000 % with one, and
- * with three steps without a preconditioner by 0.05, 0.02, 0.009 and 0.005 %; by sweeps over blocks of 32 coordinates
- * (Rendle et al., "iALS++", 2021) by 0.11, -0.01, 0.02 and 0.02 %. On MovieLens 100k (five splits) NDCG@10 and
- * recall@20 are 0.318 and 0.377 at 32 factors, 0.323 and 0.379 at 64; by exact solutions 0.318 and 0.376, 0.323
- * and 0.378.
+ * Measured with a prototype, at 64 factors on 300,000 made-up events: the objective of exact solutions after 3, 6,
+ * 9 and 12 iterations was exceeded by 0.01, -0.004, -0.005 and -0.003 % with two steps, by 0.09, 0.006, 0.002 and
+ * 0.002 % with one, and with three steps without a preconditioner by 0.05, 0.02, 0.009 and 0.005 %; by sweeps over
+ * blocks of 32 coordinates (Rendle et al., "iALS++", 2021) by 0.11, -0.01, 0.02 and 0.02 %. On MovieLens 100k
+ * (five splits) NDCG@10 and recall@20 are 0.318 and 0.377 at 32 factors, 0.323 and 0.379 at 64; by exact solutions
+ * 0.318 and 0.376, 0.323 and 0.378.
  *
  * Without biases the last two columns are left out: of 64 factors 64 are read, and fall into whole registers.
  *
@@ -34,7 +34,7 @@
 
 #define STEPS 2
 
-/* The smallest rank that it pays for: it takes the time of exact half-steps at 20 to 24, at 64 less than half. */
+/* The smallest rank that it pays for: both take the same time at about 20, this less than half at 64. */
 #define RANK_MIN 32
 
 #define PANEL_ROWS 4096
