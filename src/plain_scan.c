@@ -14,11 +14,10 @@
 #include "access/tupmacs.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_inherits.h"
+#include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
-
-#define ROWS_PER_CHECK 4096
 
 static bool
 is_stored(Relation relation, const char *column)
@@ -89,41 +88,72 @@ fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScanDesc scan,
 		plain->slot = table_slot_create(relation, NULL);
 }
 
+/* A tuple of a heap that the offsets do not fit. */
 static void
-read_tuple(const FmPlainScan *plain, HeapTuple tuple, Datum *values, bool *nulls)
+deform(const FmPlainScan *plain, ItemId item, Datum *values, bool *nulls)
 {
-	HeapTupleHeader header = tuple->t_data;
-	const char *data = (const char *) header + header->t_hoff;
+	HeapTupleData tuple;
 
-	if (plain->fixed && !HeapTupleHasNulls(tuple) &&
-		HeapTupleHeaderGetNatts(header) >= plain->last_column)
-	{
-		for (int i = 0; i < plain->num_columns; i++)
-		{
-			values[i] = fetch_att(data + plain->columns[i].offset, plain->columns[i].by_value,
-								  plain->columns[i].length);
-			nulls[i] = false;
-		}
-		return;
-	}
+	tuple.t_len = ItemIdGetLength(item);
+	tuple.t_data = (HeapTupleHeader) PageGetItem(plain->page, item);
+	tuple.t_tableOid = RelationGetRelid(plain->relation);
+	ItemPointerSetInvalid(&tuple.t_self);
 	for (int i = 0; i < plain->num_columns; i++)
-		values[i] = heap_getattr(tuple, plain->columns[i].number, RelationGetDescr(plain->relation),
-								 &nulls[i]);
+		values[i] = heap_getattr(&tuple, plain->columns[i].number,
+								 RelationGetDescr(plain->relation), &nulls[i]);
 }
 
-bool
-fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
+/*
+ * Go to the next page of a heap that has visible tuples. The scan finds them all when it comes to a page
+ * (heapam.h: rs_vistuples), and is told that the last of them was the one asked for.
+ */
+static bool
+next_page(FmPlainScan *plain)
 {
-	if (++plain->rows % ROWS_PER_CHECK == 0)
-		CHECK_FOR_INTERRUPTS();
-	if (plain->slot == NULL)
-	{
-		HeapTuple tuple = heap_getnext(plain->scan, ForwardScanDirection);
+	HeapScanDesc heap = (HeapScanDesc) plain->scan;
 
-		if (tuple != NULL)
-			read_tuple(plain, tuple, values, nulls);
-		return tuple != NULL;
+	CHECK_FOR_INTERRUPTS();
+	if (heap_getnext(plain->scan, ForwardScanDirection) == NULL)
+		return false;
+	plain->page = BufferGetPage(heap->rs_cbuf);
+	plain->next = 0;
+	plain->count = heap->rs_ntuples;
+	heap->rs_cindex = heap->rs_ntuples - 1;
+	return true;
+}
+
+static bool
+next_of_heap(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	ItemId item;
+	HeapTupleHeader header;
+	const char *data;
+
+	if (plain->next == plain->count && !next_page(plain))
+		return false;
+	item = PageGetItemId(plain->page, ((HeapScanDesc) plain->scan)->rs_vistuples[plain->next++]);
+	header = (HeapTupleHeader) PageGetItem(plain->page, item);
+	data = (const char *) header + header->t_hoff;
+	if (!plain->fixed || (header->t_infomask & HEAP_HASNULL) != 0 ||
+		HeapTupleHeaderGetNatts(header) < plain->last_column)
+	{
+		deform(plain, item, values, nulls);
+		return true;
 	}
+	for (int i = 0; i < plain->num_columns; i++)
+	{
+		const FmPlainColumn *column = &plain->columns[i];
+
+		values[i] = fetch_att(data + column->offset, column->by_value, column->length);
+		nulls[i] = false;
+	}
+	return true;
+}
+
+static bool
+next_of_slot(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	CHECK_FOR_INTERRUPTS();
 	if (!table_scan_getnextslot(plain->scan, ForwardScanDirection, plain->slot))
 		return false;
 	slot_getsomeattrs(plain->slot, plain->last_column);
@@ -133,6 +163,13 @@ fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
 		nulls[i] = plain->slot->tts_isnull[plain->columns[i].number - 1];
 	}
 	return true;
+}
+
+bool
+fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	return plain->slot == NULL ? next_of_heap(plain, values, nulls)
+							   : next_of_slot(plain, values, nulls);
 }
 
 void

@@ -22,12 +22,14 @@ typedef struct FmPlainScan
 {
 	Relation relation;
 	TableScanDesc scan;
-	TupleTableSlot *slot; /* NULL: a heap, whose tuples are taken as they stand in the page */
+	TupleTableSlot *slot; /* NULL: a heap, which is read page by page */
 	int num_columns;
 	FmPlainColumn columns[FM_PLAIN_MAX_COLUMNS];
 	AttrNumber last_column; /* the greatest number */
 	bool fixed; /* the columns have the same offsets in every tuple that is complete and without NULL */
-	uint64 rows;
+	Page page;	/* of a heap, the one at hand */
+	int next;	/* of its visible tuples */
+	int count;
 } FmPlainScan;
 
 /*
