@@ -122,25 +122,37 @@ next_page(FmPlainScan *plain)
 	return true;
 }
 
+static ItemId
+item_at(const FmPlainScan *plain, int number)
+{
+	return PageGetItemId(plain->page, ((HeapScanDesc) plain->scan)->rs_vistuples[number]);
+}
+
+/* Where the columns of a tuple stand at their offsets; NULL if it has to be deformed. */
+static inline const char *
+data_of(const FmPlainScan *plain, ItemId item)
+{
+	HeapTupleHeader header = (HeapTupleHeader) PageGetItem(plain->page, item);
+
+	if (!plain->fixed || (header->t_infomask & HEAP_HASNULL) != 0 ||
+		HeapTupleHeaderGetNatts(header) < plain->last_column)
+		return NULL;
+	return (const char *) header + header->t_hoff;
+}
+
 static bool
 next_of_heap(FmPlainScan *plain, Datum *values, bool *nulls)
 {
 	ItemId item;
-	HeapTupleHeader header;
 	const char *data;
 
 	if (plain->next == plain->count && !next_page(plain))
 		return false;
-	item = PageGetItemId(plain->page, ((HeapScanDesc) plain->scan)->rs_vistuples[plain->next++]);
-	header = (HeapTupleHeader) PageGetItem(plain->page, item);
-	data = (const char *) header + header->t_hoff;
-	if (!plain->fixed || (header->t_infomask & HEAP_HASNULL) != 0 ||
-		HeapTupleHeaderGetNatts(header) < plain->last_column)
-	{
+	item = item_at(plain, plain->next++);
+	data = data_of(plain, item);
+	if (data == NULL)
 		deform(plain, item, values, nulls);
-		return true;
-	}
-	for (int i = 0; i < plain->num_columns; i++)
+	for (int i = 0; i < plain->num_columns && data != NULL; i++)
 	{
 		const FmPlainColumn *column = &plain->columns[i];
 
@@ -170,6 +182,60 @@ fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
 {
 	return plain->slot == NULL ? next_of_heap(plain, values, nulls)
 							   : next_of_slot(plain, values, nulls);
+}
+
+/* Integers of one column of tuples of a heap. */
+static void
+copy_integers(const char *const *data, int count, const FmPlainColumn *column, int64 *values)
+{
+	if (column->length == 4)
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int32 *) (data[i] + column->offset);
+	else if (column->length == 2)
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int16 *) (data[i] + column->offset);
+	else
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int64 *) (data[i] + column->offset);
+}
+
+/* The next tuples of the page at hand, as long as none has to be deformed. */
+static int
+integers_of_page(FmPlainScan *plain, int max, int64 *const *columns)
+{
+	const char *data[MaxHeapTuplesPerPage];
+	int count = 0;
+
+	max = Min(max, plain->count - plain->next);
+	while (count < max && (data[count] = data_of(plain, item_at(plain, plain->next + count))) != NULL)
+		count++;
+	for (int i = 0; i < plain->num_columns; i++)
+		copy_integers(data, count, &plain->columns[i], columns[i]);
+	plain->next += count;
+	return count;
+}
+
+int
+fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns)
+{
+	Datum values[FM_PLAIN_MAX_COLUMNS];
+	bool nulls[FM_PLAIN_MAX_COLUMNS];
+	bool any_null;
+	int count = integers_of_page(plain, max, columns);
+
+	if (count > 0)
+		return count;
+	do
+	{
+		if (!fm_plain_scan_next(plain, values, nulls))
+			return 0;
+		any_null = false;
+		for (int i = 0; i < plain->num_columns; i++)
+			any_null = any_null || nulls[i];
+	} while (any_null);
+	for (int i = 0; i < plain->num_columns; i++)
+		columns[i][0] = fm_plain_integer(values[i], plain->columns[i].length);
+	return 1;
 }
 
 void
