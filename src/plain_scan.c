@@ -14,11 +14,10 @@
 #include "access/tupmacs.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_inherits.h"
+#include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
-
-#define ROWS_PER_CHECK 4096
 
 static bool
 is_stored(Relation relation, const char *column)
@@ -89,41 +88,84 @@ fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScanDesc scan,
 		plain->slot = table_slot_create(relation, NULL);
 }
 
+/* A tuple of a heap that the offsets do not fit. */
 static void
-read_tuple(const FmPlainScan *plain, HeapTuple tuple, Datum *values, bool *nulls)
+deform(const FmPlainScan *plain, ItemId item, Datum *values, bool *nulls)
 {
-	HeapTupleHeader header = tuple->t_data;
-	const char *data = (const char *) header + header->t_hoff;
+	HeapTupleData tuple;
 
-	if (plain->fixed && !HeapTupleHasNulls(tuple) &&
-		HeapTupleHeaderGetNatts(header) >= plain->last_column)
-	{
-		for (int i = 0; i < plain->num_columns; i++)
-		{
-			values[i] = fetch_att(data + plain->columns[i].offset, plain->columns[i].by_value,
-								  plain->columns[i].length);
-			nulls[i] = false;
-		}
-		return;
-	}
+	tuple.t_len = ItemIdGetLength(item);
+	tuple.t_data = (HeapTupleHeader) PageGetItem(plain->page, item);
+	tuple.t_tableOid = RelationGetRelid(plain->relation);
+	ItemPointerSetInvalid(&tuple.t_self);
 	for (int i = 0; i < plain->num_columns; i++)
-		values[i] = heap_getattr(tuple, plain->columns[i].number, RelationGetDescr(plain->relation),
-								 &nulls[i]);
+		values[i] = heap_getattr(&tuple, plain->columns[i].number,
+								 RelationGetDescr(plain->relation), &nulls[i]);
 }
 
-bool
-fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
+/*
+ * Go to the next page of a heap that has visible tuples. The scan finds them all when it comes to a page
+ * (heapam.h: rs_vistuples), and is told that the last of them was the one asked for.
+ */
+static bool
+next_page(FmPlainScan *plain)
 {
-	if (++plain->rows % ROWS_PER_CHECK == 0)
-		CHECK_FOR_INTERRUPTS();
-	if (plain->slot == NULL)
-	{
-		HeapTuple tuple = heap_getnext(plain->scan, ForwardScanDirection);
+	HeapScanDesc heap = (HeapScanDesc) plain->scan;
 
-		if (tuple != NULL)
-			read_tuple(plain, tuple, values, nulls);
-		return tuple != NULL;
+	CHECK_FOR_INTERRUPTS();
+	if (heap_getnext(plain->scan, ForwardScanDirection) == NULL)
+		return false;
+	plain->page = BufferGetPage(heap->rs_cbuf);
+	plain->next = 0;
+	plain->count = heap->rs_ntuples;
+	heap->rs_cindex = heap->rs_ntuples - 1;
+	return true;
+}
+
+static ItemId
+item_at(const FmPlainScan *plain, int number)
+{
+	return PageGetItemId(plain->page, ((HeapScanDesc) plain->scan)->rs_vistuples[number]);
+}
+
+/* Where the columns of a tuple stand at their offsets; NULL if it has to be deformed. */
+static inline const char *
+data_of(const FmPlainScan *plain, ItemId item)
+{
+	HeapTupleHeader header = (HeapTupleHeader) PageGetItem(plain->page, item);
+
+	if (!plain->fixed || (header->t_infomask & HEAP_HASNULL) != 0 ||
+		HeapTupleHeaderGetNatts(header) < plain->last_column)
+		return NULL;
+	return (const char *) header + header->t_hoff;
+}
+
+static bool
+next_of_heap(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	ItemId item;
+	const char *data;
+
+	if (plain->next == plain->count && !next_page(plain))
+		return false;
+	item = item_at(plain, plain->next++);
+	data = data_of(plain, item);
+	if (data == NULL)
+		deform(plain, item, values, nulls);
+	for (int i = 0; i < plain->num_columns && data != NULL; i++)
+	{
+		const FmPlainColumn *column = &plain->columns[i];
+
+		values[i] = fetch_att(data + column->offset, column->by_value, column->length);
+		nulls[i] = false;
 	}
+	return true;
+}
+
+static bool
+next_of_slot(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	CHECK_FOR_INTERRUPTS();
 	if (!table_scan_getnextslot(plain->scan, ForwardScanDirection, plain->slot))
 		return false;
 	slot_getsomeattrs(plain->slot, plain->last_column);
@@ -133,6 +175,67 @@ fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
 		nulls[i] = plain->slot->tts_isnull[plain->columns[i].number - 1];
 	}
 	return true;
+}
+
+bool
+fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	return plain->slot == NULL ? next_of_heap(plain, values, nulls)
+							   : next_of_slot(plain, values, nulls);
+}
+
+/* Integers of one column of tuples of a heap. */
+static void
+copy_integers(const char *const *data, int count, const FmPlainColumn *column, int64 *values)
+{
+	if (column->length == 4)
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int32 *) (data[i] + column->offset);
+	else if (column->length == 2)
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int16 *) (data[i] + column->offset);
+	else
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int64 *) (data[i] + column->offset);
+}
+
+/* The next tuples of the page at hand, as long as none has to be deformed. */
+static int
+integers_of_page(FmPlainScan *plain, int max, int64 *const *columns)
+{
+	const char *data[MaxHeapTuplesPerPage];
+	int count = 0;
+
+	max = Min(max, plain->count - plain->next);
+	while (count < max && (data[count] = data_of(plain, item_at(plain, plain->next + count))) != NULL)
+		count++;
+	for (int i = 0; i < plain->num_columns; i++)
+		copy_integers(data, count, &plain->columns[i], columns[i]);
+	plain->next += count;
+	return count;
+}
+
+int
+fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns)
+{
+	Datum values[FM_PLAIN_MAX_COLUMNS];
+	bool nulls[FM_PLAIN_MAX_COLUMNS];
+	bool any_null;
+	int count = integers_of_page(plain, max, columns);
+
+	if (count > 0)
+		return count;
+	do
+	{
+		if (!fm_plain_scan_next(plain, values, nulls))
+			return 0;
+		any_null = false;
+		for (int i = 0; i < plain->num_columns; i++)
+			any_null = any_null || nulls[i];
+	} while (any_null);
+	for (int i = 0; i < plain->num_columns; i++)
+		columns[i][0] = fm_plain_integer(values[i], plain->columns[i].length);
+	return 1;
 }
 
 void

@@ -22,12 +22,14 @@ typedef struct FmPlainScan
 {
 	Relation relation;
 	TableScanDesc scan;
-	TupleTableSlot *slot; /* NULL: a heap, whose tuples are taken as they stand in the page */
+	TupleTableSlot *slot; /* NULL: a heap, which is read page by page */
 	int num_columns;
 	FmPlainColumn columns[FM_PLAIN_MAX_COLUMNS];
 	AttrNumber last_column; /* the greatest number */
 	bool fixed; /* the columns have the same offsets in every tuple that is complete and without NULL */
-	uint64 rows;
+	Page page;	/* of a heap, the one at hand */
+	int next;	/* of its visible tuples */
+	int count;
 } FmPlainScan;
 
 /*
@@ -42,6 +44,21 @@ extern void fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScan
 
 /* The next row, valid until the next call; false at the end. */
 extern bool fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls);
+
+/*
+ * The same of many rows at once where all columns are integers: up to `max` of them, into an array a column,
+ * without those that have a NULL in any. Returns how many; 0 at the end only.
+ */
+extern int fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns);
+
+/* The integer that a Datum of a column of so many bytes is. */
+static inline int64
+fm_plain_integer(Datum value, int16 length)
+{
+	return length == 4	 ? DatumGetInt32(value)
+		   : length == 2 ? DatumGetInt16(value)
+						 : DatumGetInt64(value);
+}
 
 /* Ends the table scan too. */
 extern void fm_plain_scan_end(FmPlainScan *plain);

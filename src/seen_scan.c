@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #define ALIGNMENT 64
 #define ROWS_AT_ONCE 256
@@ -52,32 +53,89 @@ fm_seen_scan_possible(const FmServing *serving)
 typedef struct Users
 {
 	const FmServing *serving;
-	int64 *ids;
+	int64 *ids; /* by idx */
+	bool *known;
 	int32 count;
-	Size capacity;
+	int32 capacity;
 	bool too_large;
 } Users;
 
+/* False if there is no room for more. */
+static bool
+grow_users(Users *users, int64 idx)
+{
+	int32 old = users->capacity;
+
+	while (users->capacity <= idx)
+	{
+		users->too_large = (Size) users->capacity * 2 * sizeof(int64) / 1024 >= maintenance_work_mem;
+		if (users->too_large)
+			return false;
+		users->capacity *= 2;
+	}
+	users->ids = repalloc_huge(users->ids, users->capacity * sizeof(int64));
+	users->known = repalloc_huge(users->known, users->capacity * sizeof(bool));
+	memset(users->known + old, 0, users->capacity - old);
+	return true;
+}
+
+static bool
+add_user(Users *users, int64 idx, int64 id)
+{
+	if (idx < 0 || idx > PG_INT32_MAX)
+		fm_seen_damaged(users->serving);
+	if (idx >= users->capacity && !grow_users(users, idx))
+		return false;
+	if (users->known[idx])
+		fm_seen_damaged(users->serving);
+	users->known[idx] = true;
+	users->ids[idx] = id;
+	users->count++;
+	return true;
+}
+
 /* FmRowCallback */
 static bool
-add_user(void *state, TupleTableSlot *row)
+receive_user(void *state, TupleTableSlot *row)
 {
 	Users *users = state;
 
-	if (row->tts_isnull[0] || row->tts_isnull[1] ||
-		DatumGetInt32(row->tts_values[0]) != users->count)
+	if (row->tts_isnull[0] || row->tts_isnull[1])
 		fm_seen_damaged(users->serving);
-	if (users->count == users->capacity)
+	return add_user(users, DatumGetInt32(row->tts_values[0]),
+					fm_id_as_int64(&users->serving->loaded->user_type, row->tts_values[1]));
+}
+
+/* The same without a query; false, and nothing is done, where that would not be the same. */
+static bool
+scan_users(Users *users)
+{
+	static const char *const names[] = {"version", "idx", "user_id"};
+	Relation relation = relation_open(users->serving->model.user_table, AccessShareLock);
+	bool possible = fm_plain_scan_possible(relation, names, lengthof(names));
+
+	if (possible)
 	{
-		users->capacity *= 2;
-		users->too_large = users->capacity * sizeof(int64) / 1024 >= maintenance_work_mem;
-		if (users->too_large)
-			return false;
-		users->ids = repalloc_huge(users->ids, users->capacity * sizeof(int64));
+		int64 values[lengthof(names)][ROWS_AT_ONCE];
+		int64 *const arrays[] = {values[0], values[1], values[2]};
+		AttrNumber columns[lengthof(names)];
+		FmPlainScan plain;
+		int count;
+
+		for (int i = 0; i < lengthof(names); i++)
+			columns[i] = get_attnum(RelationGetRelid(relation), names[i]);
+		fm_plain_scan_begin(&plain, relation,
+							table_beginscan(relation, GetActiveSnapshot(), 0, NULL), columns,
+							lengthof(names));
+		while (!users->too_large &&
+			   (count = fm_plain_scan_integers(&plain, ROWS_AT_ONCE, arrays)) > 0)
+			for (int i = 0; i < count && !users->too_large; i++)
+				if (values[0][i] == users->serving->loaded->version)
+					(void) add_user(users, values[1][i], values[2][i]);
+		fm_plain_scan_end(&plain);
 	}
-	users->ids[users->count++] = fm_id_as_int64(&users->serving->loaded->user_type,
-												row->tts_values[1]);
-	return true;
+	relation_close(relation, NoLock);
+	return possible;
 }
 
 int64 *
@@ -86,15 +144,25 @@ fm_seen_scan_users(const FmServing *serving, MemoryContext context, int32 *num_u
 	Users users = {.serving = serving, .capacity = 1024};
 
 	users.ids = MemoryContextAlloc(context, users.capacity * sizeof(int64));
-	fm_seen_read_users(serving, add_user, &users);
+	users.known = MemoryContextAllocZero(context, users.capacity * sizeof(bool));
+	if (!scan_users(&users))
+		fm_seen_read_users(serving, receive_user, &users);
+	if (users.too_large)
+		return NULL;
+	for (int32 idx = 0; idx < users.count; idx++)
+		if (!users.known[idx])
+			fm_seen_damaged(serving);
+	pfree(users.known);
 	*num_users = users.count;
-	return users.too_large ? NULL : users.ids;
+	return users.ids;
 }
 
 Size
 fm_seen_scan_room(Relation ratings)
 {
-	Size rows = mul_size(RelationGetNumberOfBlocks(ratings), MaxHeapTuplesPerPage);
+	/* a row with two ids, of two bytes at least, takes as much of a page */
+	Size row = MAXALIGN(MAXALIGN(SizeofHeapTupleHeader) + 2 * sizeof(int16)) + sizeof(ItemIdData);
+	Size rows = mul_size(RelationGetNumberOfBlocks(ratings), BLCKSZ / row);
 
 	return Min(mul_size(rows, sizeof(uint32)), (Size) maintenance_work_mem * 1024);
 }
@@ -180,8 +248,6 @@ fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, 
 	scan->ratings = definition->ratings;
 	scan->user_column = get_attnum(definition->ratings, definition->user_column);
 	scan->item_column = get_attnum(definition->ratings, definition->item_column);
-	scan->user_length = serving->loaded->user_type.typlen;
-	scan->item_length = serving->loaded->item_type.typlen;
 	scan->num_users = num_users;
 	if (find_range(ids, num_users, &scan->least, &greatest))
 		scan->range = (uint64) greatest - (uint64) scan->least;
@@ -204,49 +270,22 @@ fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, 
 	}
 }
 
-static inline int64
-integer(Datum value, int16 length)
-{
-	return length == 4	 ? DatumGetInt32(value)
-		   : length == 2 ? DatumGetInt16(value)
-						 : DatumGetInt64(value);
-}
-
-/* Ids of users and items, side by side so that looking them up waits for memory only once. */
-typedef struct Some
-{
-	int count;
-	int64 user_ids[ROWS_AT_ONCE];
-	int64 item_ids[ROWS_AT_ONCE];
-} Some;
-
-static void
-read_some(const FmSeenScan *scan, FmPlainScan *plain, Some *some)
-{
-	Datum values[2];
-	bool nulls[2];
-
-	some->count = 0;
-	while (some->count < ROWS_AT_ONCE && fm_plain_scan_next(plain, values, nulls))
-		if (!nulls[0] && !nulls[1])
-		{
-			some->user_ids[some->count] = integer(values[0], scan->user_length);
-			some->item_ids[some->count++] = integer(values[1], scan->item_length);
-		}
-}
-
-/* False if there is no room for more pairs. */
+/*
+ * Pairs of rows, side by side so that looking up their ids waits for memory only once. False if there is no
+ * room for more.
+ */
 static bool
-add_some(const FmSeenScan *scan, const FmImage *image, const Some *some, FmPairs *pairs)
+add_some(const FmSeenScan *scan, const FmImage *image, const int64 *user_ids, const int64 *item_ids,
+		 int count, FmPairs *pairs)
 {
 	int32 users[ROWS_AT_ONCE];
 	int32 items[ROWS_AT_ONCE];
 
-	for (int i = 0; i < some->count; i++)
-		users[i] = find_user(scan, some->user_ids[i]);
-	for (int i = 0; i < some->count; i++)
-		items[i] = fm_image_find_integer(image, some->item_ids[i]);
-	for (int i = 0; i < some->count; i++)
+	for (int i = 0; i < count; i++)
+		users[i] = find_user(scan, user_ids[i]);
+	for (int i = 0; i < count; i++)
+		items[i] = fm_image_find_integer(image, item_ids[i]);
+	for (int i = 0; i < count; i++)
 		if (users[i] >= 0 && items[i] >= 0 && !fm_pairs_add(pairs, users[i], items[i]))
 			return false;
 	return true;
@@ -258,14 +297,17 @@ fm_seen_scan_run(const FmSeenScan *scan, ParallelTableScanDesc shared_scan, cons
 {
 	Relation relation = relation_open(scan->ratings, AccessShareLock);
 	const AttrNumber columns[] = {scan->user_column, scan->item_column};
+	int64 user_ids[ROWS_AT_ONCE];
+	int64 item_ids[ROWS_AT_ONCE];
+	int64 *const ids[] = {user_ids, item_ids};
 	FmPlainScan plain;
-	Some some;
+	int count;
 
 	fm_plain_scan_begin(&plain, relation, table_beginscan_parallel(relation, shared_scan), columns,
 						2);
 	do
-		read_some(scan, &plain, &some);
-	while (add_some(scan, image, &some, pairs) && some.count == ROWS_AT_ONCE);
+		count = fm_plain_scan_integers(&plain, ROWS_AT_ONCE, ids);
+	while (count > 0 && add_some(scan, image, user_ids, item_ids, count, pairs));
 	fm_pairs_finish(pairs);
 	fm_plain_scan_end(&plain);
 	relation_close(relation, NoLock);

@@ -16,8 +16,6 @@ typedef struct FmSeenScan
 	Oid ratings;
 	AttrNumber user_column;
 	AttrNumber item_column;
-	int16 user_length; /* of the ids, which are integers */
-	int16 item_length;
 	int32 num_users;
 	int64 least;  /* id of a user */
 	uint64 range; /* from there to the greatest one */

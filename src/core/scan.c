@@ -29,9 +29,6 @@
 /* Queries of a batch that go through the matrix together: a tile's codes are read once for them. */
 #define QUERIES_AT_ONCE 256
 
-/* Items rescored side by side, because one sum would wait for the latency of every addition. */
-#define SCORES_AT_ONCE 8
-
 /*
  * Scoring an item of a list costs as much as screening so many: it is somewhere in memory, and in
  * double precision.
@@ -65,6 +62,7 @@ typedef struct Survivor
 
 typedef struct Search
 {
+	const FmScanKernel *kernel;
 	FmBest best; /* of those rescored */
 	const uint64_t *excluded;
 	int32_t num_pending;
@@ -94,21 +92,6 @@ fm_scan_score(const FmScanMatrix *matrix, const float *query, int32_t item)
 	return score;
 }
 
-/* The same, bit for bit, of SCORES_AT_ONCE items. */
-static void
-score_some(const FmScanMatrix *matrix, const float *query, const int32_t *items, double *scores)
-{
-	const float *rows[SCORES_AT_ONCE];
-	double sums[SCORES_AT_ONCE] = {0};
-
-	for (int i = 0; i < SCORES_AT_ONCE; i++)
-		rows[i] = fm_scan_row(matrix, items[i]);
-	for (int f = 0; f <= matrix->num_factors; f++)
-		for (int i = 0; i < SCORES_AT_ONCE; i++)
-			sums[i] += (double) query[f] * (double) rows[i][f];
-	memcpy(scores, sums, sizeof(sums));
-}
-
 /* Ask for an item's row, so that it is in the cache when it is scored. */
 static void
 prefetch_row(const FmScanMatrix *matrix, int32_t item)
@@ -124,22 +107,22 @@ prefetch_row(const FmScanMatrix *matrix, int32_t item)
 }
 
 static void
-offer_items(const FmScanMatrix *matrix, const float *query, const int32_t *items, int32_t count,
-			FmBest *best)
+offer_items(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *query,
+			const int32_t *items, int32_t count, FmBest *best)
 {
 	for (int32_t j = 0; j < ROWS_AHEAD && j < count; j++)
 		prefetch_row(matrix, items[j]);
-	for (int32_t i = 0; i < count; i += SCORES_AT_ONCE)
+	for (int32_t i = 0; i < count; i += FM_SCORES_AT_ONCE)
 	{
-		int32_t left = count - i < SCORES_AT_ONCE ? count - i : SCORES_AT_ONCE;
-		int32_t some[SCORES_AT_ONCE];
-		double scores[SCORES_AT_ONCE];
+		int32_t left = count - i < FM_SCORES_AT_ONCE ? count - i : FM_SCORES_AT_ONCE;
+		const float *rows[FM_SCORES_AT_ONCE];
+		double scores[FM_SCORES_AT_ONCE];
 
-		for (int32_t j = i + ROWS_AHEAD; j < i + ROWS_AHEAD + SCORES_AT_ONCE && j < count; j++)
+		for (int32_t j = i + ROWS_AHEAD; j < i + ROWS_AHEAD + FM_SCORES_AT_ONCE && j < count; j++)
 			prefetch_row(matrix, items[j]);
-		for (int j = 0; j < SCORES_AT_ONCE; j++)
-			some[j] = items[i + (j < left ? j : 0)];
-		score_some(matrix, query, some, scores);
+		for (int j = 0; j < FM_SCORES_AT_ONCE; j++)
+			rows[j] = fm_scan_row(matrix, items[i + (j < left ? j : 0)]);
+		kernel->score_rows(rows, query, matrix->num_factors + 1, scores);
 		for (int j = 0; j < left; j++)
 			fm_best_offer(best, items[i + j], scores[j]);
 	}
@@ -219,7 +202,7 @@ rescore_pending(const FmScanMatrix *matrix, Search *search)
 	search->num_pending = 0;
 	if (count == 0)
 		return;
-	offer_items(matrix, search->query.query, items, count, &search->best);
+	offer_items(matrix, search->kernel, search->query.query, items, count, &search->best);
 	if (search->best.count == search->best.wanted)
 		fm_screen_raise_threshold(&search->query, search->best.hits[0].score);
 }
@@ -265,6 +248,7 @@ static void
 begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *query, int32_t x,
 			 const uint64_t *excluded, FmHit *hits, Search *search)
 {
+	search->kernel = kernel;
 	search->best = (FmBest){hits, 0, x < matrix->num_items ? x : matrix->num_items};
 	search->excluded = excluded;
 	search->num_pending = 0;
@@ -306,7 +290,7 @@ use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
 			search->seeds[search->num_seeds++] = seeds[i];
 			search->seed_bits |= UINT64_C(1) << (seeds[i] % 64);
 		}
-	offer_items(matrix, search->query.query, search->seeds, search->num_seeds, &search->best);
+	offer_items(matrix, search->kernel, search->query.query, search->seeds, search->num_seeds, &search->best);
 	search->seeded = search->num_seeds == wanted;
 	if (search->seeded)
 	{
@@ -317,6 +301,15 @@ use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
 	else
 		for (int32_t i = 0; i < search->num_seeds; i++)
 			offer_lower(search, fm_round_down(search->best.hits[i].score));
+}
+
+/* Ask for the rows that using these seeds will read. */
+static void
+fetch_seeds(const FmScanMatrix *matrix, const int32_t *seeds, int32_t count)
+{
+	for (int32_t i = 0; i < count && i < MOST_LOWER; i++)
+		if (seeds[i] >= 0 && seeds[i] < matrix->num_items)
+			prefetch_row(matrix, seeds[i]);
 }
 
 static int32_t
@@ -482,6 +475,26 @@ search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *
 	}
 }
 
+/* The queries from `first` on, and what their seeds tell. */
+static void
+begin_batch(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *queries, int32_t x,
+			const uint64_t *const *excluded, const int32_t *seeds, FmHit *hits, Batch *batch)
+{
+	for (int s = 0; s < QUERIES_AT_ONCE / kernel->width; s++)
+		begin_screen(matrix, &batch->screens[s]);
+	for (int32_t i = 0; i < batch->count; i++)
+	{
+		begin_search(matrix, kernel, queries + i * ((size_t) matrix->num_factors + 1), x,
+					 excluded != NULL ? excluded[i] : NULL, hits + (size_t) i * x,
+					 &batch->searches[i]);
+		if (seeds == NULL || x == 0)
+			continue;
+		if (i + 1 < batch->count)
+			fetch_seeds(matrix, seeds + (size_t) (i + 1) * x, x);
+		use_seeds(matrix, seeds + (size_t) i * x, &batch->searches[i]);
+	}
+}
+
 void
 fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t num_queries,
 					int32_t x, const uint64_t *const *excluded, const int32_t *seeds,
@@ -497,18 +510,9 @@ fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t nu
 		int32_t left = num_queries - first;
 
 		batch->count = left < QUERIES_AT_ONCE ? left : QUERIES_AT_ONCE;
-		for (int s = 0; s < num_screens; s++)
-			begin_screen(matrix, &batch->screens[s]);
-		for (int32_t i = 0; i < batch->count; i++)
-		{
-			size_t q = (size_t) first + i;
-
-			begin_search(matrix, kernel, queries + q * (matrix->num_factors + 1), (int32_t) room,
-						 excluded != NULL ? excluded[q] : NULL, hits + q * room,
-						 &batch->searches[i]);
-			if (seeds != NULL && room > 0)
-				use_seeds(matrix, seeds + q * room, &batch->searches[i]);
-		}
+		begin_batch(matrix, kernel, queries + first * ((size_t) matrix->num_factors + 1),
+					(int32_t) room, excluded != NULL ? excluded + first : NULL,
+					seeds != NULL ? seeds + first * room : NULL, hits + first * room, batch);
 		for (int32_t t = 0; t < matrix->num_tiles && room > 0; t++)
 		{
 			host->check_interrupts(host->ctx);
@@ -538,6 +542,6 @@ fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, co
 
 	if (best.wanted <= 0)
 		return 0;
-	offer_items(matrix, query, items, num_list, &best);
+	offer_items(matrix, fm_scan_kernel(), query, items, num_list, &best);
 	return fm_best_finish(&best);
 }

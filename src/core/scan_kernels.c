@@ -8,6 +8,10 @@
  *
  * Items' codes are bytes from 0 to 255, a query's are signed. Instruction sets differ in how they
  * multiply these: see four_max.
+ *
+ * Exact scores come from here too, of several rows side by side. The product of two floats is exact in a
+ * double, so whether an instruction set fuses it with the addition makes no difference, and each row's sum
+ * has the one order.
  */
 #include "core/scan_kernels.h"
 
@@ -34,9 +38,75 @@ cpu_has_all(void)
 	return true;
 }
 
+static void
+any_score_rows(const float *const *rows, const float *query, int length, double *scores)
+{
+	double sums[FM_SCORES_AT_ONCE] = {0};
+
+	for (int f = 0; f < length; f++)
+		for (int i = 0; i < FM_SCORES_AT_ONCE; i++)
+			sums[i] += (double) query[f] * (double) rows[i][f];
+	memcpy(scores, sums, sizeof(sums));
+}
+
 #if defined(__x86_64__)
 
+/* Eight floats of each of eight rows, turned: in[f] then holds the f-th of every row. */
+__attribute__((target("avx2"), always_inline)) static inline void
+load_turned(const float *const *rows, int from, __m256 in[8])
+{
+	__m256 twos[8];
+	__m256 fours[8];
+
+	for (int i = 0; i < 8; i += 2)
+	{
+		__m256 even = _mm256_loadu_ps(rows[i] + from);
+		__m256 odd = _mm256_loadu_ps(rows[i + 1] + from);
+
+		twos[i] = _mm256_unpacklo_ps(even, odd);
+		twos[i + 1] = _mm256_unpackhi_ps(even, odd);
+	}
+	for (int i = 0; i < 8; i += 4)
+		for (int half = 0; half < 2; half++)
+		{
+			fours[i + 2 * half] = _mm256_shuffle_ps(twos[i + half], twos[i + half + 2], 0x44);
+			fours[i + 2 * half + 1] = _mm256_shuffle_ps(twos[i + half], twos[i + half + 2], 0xee);
+		}
+	for (int f = 0; f < 4; f++)
+	{
+		in[f] = _mm256_permute2f128_ps(fours[f], fours[f + 4], 0x20);
+		in[f + 4] = _mm256_permute2f128_ps(fours[f], fours[f + 4], 0x31);
+	}
+}
+
+/* One float of each of eight rows. */
+__attribute__((target("avx2"), always_inline)) static inline __m256
+load_one(const float *const *rows, int f)
+{
+	return _mm256_setr_ps(rows[0][f], rows[1][f], rows[2][f], rows[3][f], rows[4][f], rows[5][f],
+						  rows[6][f], rows[7][f]);
+}
+
 /* What both AVX-512 kernels share. */
+
+__attribute__((target("avx512f"))) static void
+avx512_score_rows(const float *const *rows, const float *query, int length, double *scores)
+{
+	__m512d sums = _mm512_setzero_pd();
+	int f = 0;
+
+	for (; f + 8 <= length; f += 8)
+	{
+		__m256 in[8];
+
+		load_turned(rows, f, in);
+		for (int i = 0; i < 8; i++)
+			sums = _mm512_fmadd_pd(_mm512_cvtps_pd(in[i]), _mm512_set1_pd(query[f + i]), sums);
+	}
+	for (; f < length; f++)
+		sums = _mm512_fmadd_pd(_mm512_cvtps_pd(load_one(rows, f)), _mm512_set1_pd(query[f]), sums);
+	_mm512_storeu_pd(scores, sums);
+}
 
 __attribute__((target("avx512f"))) static inline __m512i
 avx512_start(const int32_t *value)
@@ -96,6 +166,7 @@ avx512vnni_add(__m512i sum, const uint8_t *codes, const int32_t *first, const in
 #define avx512vnni_both avx512_both
 #define avx512vnni_is_negative avx512_is_negative
 #define avx512vnni_survivors avx512_survivors
+#define avx512vnni_score_rows avx512_score_rows
 
 #define KERNEL(name) avx512vnni_##name
 #define KERNEL_TARGET AVX512VNNI_TARGET
@@ -201,6 +272,35 @@ avx2_survivors(avx2_Sum sum, int32_t cut, float scale, float weight, const float
 		mask |= (uint32_t) _mm256_movemask_ps(in) << (8 * h);
 	}
 	return mask;
+}
+
+AVX2_TARGET static inline void
+avx2_add_products(__m256 in, float query, __m256d sums[2])
+{
+	const __m256d factor = _mm256_set1_pd(query);
+
+	sums[0] = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(in)), factor, sums[0]);
+	sums[1] = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(in, 1)), factor, sums[1]);
+}
+
+AVX2_TARGET static void
+avx2_score_rows(const float *const *rows, const float *query, int length, double *scores)
+{
+	__m256d sums[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()};
+	int f = 0;
+
+	for (; f + 8 <= length; f += 8)
+	{
+		__m256 in[8];
+
+		load_turned(rows, f, in);
+		for (int i = 0; i < 8; i++)
+			avx2_add_products(in[i], query[f + i], sums);
+	}
+	for (; f < length; f++)
+		avx2_add_products(load_one(rows, f), query[f], sums);
+	_mm256_storeu_pd(scores, sums[0]);
+	_mm256_storeu_pd(scores + 4, sums[1]);
 }
 
 #define KERNEL(name) avx2_##name
@@ -436,9 +536,13 @@ c_survivors(c_Sum sum, int32_t cut, float scale, float weight, const float *bias
 
 #define KERNEL_ENTRY(name, four_max, zero, width)                                                  \
 	{                                                                                              \
-#name, cpu_has_##name, four_max, zero, width, name##_screen_one, name##_screen_many        \
+#name, cpu_has_##name, four_max, zero, width, name##_screen_one, name##_screen_many,       \
+			name##_score_rows                                                                  \
 	}
 
+#define neondot_score_rows any_score_rows
+#define neon_score_rows any_score_rows
+#define c_score_rows any_score_rows
 #define cpu_has_neon cpu_has_all
 #define cpu_has_c cpu_has_all
 

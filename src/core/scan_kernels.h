@@ -44,6 +44,13 @@ typedef struct FmSurvivors
 typedef uint32_t (*FmScreenBlocks)(const FmScreen *screen, int32_t from, int32_t to,
 								   FmSurvivors *survivors);
 
+/* Rows whose scores are computed side by side, because one sum would wait for the latency of every addition. */
+#define FM_SCORES_AT_ONCE 8
+
+/* The scores of so many rows of `length` floats, by the one definition (core/scan.h), whatever the kernel. */
+typedef void (*FmScoreRows)(const float *const *rows, const float *query, int length,
+							double *scores);
+
 typedef struct FmScanKernel
 {
 	const char *name;
@@ -53,6 +60,7 @@ typedef struct FmScanKernel
 	int width;	   /* queries that `screen_many` takes */
 	FmScreenBlocks screen_one;
 	FmScreenBlocks screen_many;
+	FmScoreRows score_rows;
 } FmScanKernel;
 
 extern const FmScanKernel *fm_scan_kernel(void);
