@@ -63,9 +63,11 @@ test:
 setup:
 	@scripts/setup.sh test
 
-# The core without PostgreSQL, under sanitizers: every test/core/test_*.c is a program that prints TAP.
+# The core without PostgreSQL, under sanitizers: every test/core/test_*.c is a program that prints TAP, with what
+# test/core/*_test.c has for all of them.
 CORE_TESTS = $(patsubst test/core/%.c,build/core/%,$(sort $(wildcard test/core/test_*.c)))
 CORE_OBJS = $(patsubst src/core/%.c,build/core/%.o,$(sort $(wildcard src/core/*.c)))
+CORE_TEST_OBJS = $(patsubst test/core/%.c,build/core/%.o,$(sort $(wildcard test/core/*_test.c)))
 CORE_HEADERS = $(wildcard src/core/*.h test/core/*.h)
 CORE_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Isrc -Itest
@@ -79,11 +81,15 @@ build/core/%.o: src/core/%.c $(CORE_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CORE_CFLAGS) -c -o $@ $<
 
-build/core/test_%: test/core/test_%.c $(CORE_OBJS) $(CORE_HEADERS)
+build/core/%_test.o: test/core/%_test.c $(CORE_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) -lm -lpthread $(BLAS_LIBS)
+	$(CC) $(CORE_CFLAGS) -c -o $@ $<
 
-.SECONDARY: $(CORE_OBJS)
+build/core/test_%: test/core/test_%.c $(CORE_OBJS) $(CORE_TEST_OBJS) $(CORE_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) $(CORE_TEST_OBJS) -lm -lpthread $(BLAS_LIBS)
+
+.SECONDARY: $(CORE_OBJS) $(CORE_TEST_OBJS)
 
 lint:
 	@scripts/setup.sh lint

@@ -77,7 +77,12 @@ elif ! cmp -s fmtopx.so "$pkglibdir/fmtopx.so"; then
     echo "fmtopx: this PostgreSQL finds extensions only where they are installed. Please run: sudo make install" >&2
     exit 1
 fi
-[ ! -s "$TEMP_CONFIG" ] || make -s install DESTDIR="$root" >/dev/null
+if [ -s "$TEMP_CONFIG" ]; then
+    make -s install DESTDIR="$root" >/dev/null
+    if grep -q '^dynamic_library_path' "$TEMP_CONFIG"; then # pg_upgrade looks there only for a bare name
+        sed -i 's#\$libdir/##' "$root$sharedir/extension/fmtopx.control"
+    fi
+fi
 
 "$bindir/initdb" -D "$data" -A trust -U postgres --no-locale -E UTF8 --no-sync >/dev/null
 cat >>"$data/postgresql.conf" <<END

@@ -26,6 +26,11 @@
 #error "fmtopx needs PostgreSQL 13 or newer"
 #endif
 
+/* 18 put the mark of a function that never returns in front of it. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn _Noreturn
+#endif
+
 /* 15 turned a warning about unknown settings under our prefix into a reservation of the prefix. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)

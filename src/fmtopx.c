@@ -11,6 +11,7 @@
 #include "core/scan.h"
 #include "model.h"
 #include "shared_cache.h"
+#include "vacuum.h"
 
 PG_MODULE_MAGIC;
 
@@ -62,5 +63,9 @@ _PG_init(void)
 							"With 0, each connection loads models into its own memory.",
 							&fm_cache_size, FM_DEFAULT_CACHE_SIZE, 0, MAX_KILOBYTES, PGC_SIGHUP,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("fmtopx.vacuum",
+							 "Whether fm_refresh vacuums tables before it writes to them.",
+							 "Without it, what it deletes makes room when autovacuum has come by.",
+							 &fm_vacuum_enabled, true, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("fmtopx");
 }

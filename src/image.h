@@ -11,6 +11,12 @@
 #include "idmap.h"
 #include "model.h"
 
+/*
+ * Goes up with whatever stands in shared memory in another way: this struct and what it points to, FmScanMatrix
+ * (core/scan_matrix.h), the directory (shared_cache.c).
+ */
+#define FM_IMAGE_LAYOUT 3
+
 /* Offsets are from the start of this struct, and multiples of 64. */
 typedef struct FmImage
 {
@@ -44,9 +50,9 @@ typedef struct FmImage
 	int64 num_buckets;
 	int shift;
 	Size values; /* of ids by reference, each maximally aligned */
-	Size
-		user_prior; /* an FmPrior of users: the floats of the mean, then those of the root, and of a ranking the gram of an FmAllPairs */
-	Size matrix;	/* an FmScanMatrix, by idx */
+	/* An FmPrior of users: the floats of the mean, then those of the root; of a ranking, then those of its gram. */
+	Size user_prior;
+	Size matrix; /* an FmScanMatrix, by idx */
 } FmImage;
 
 /* To be had 64-byte aligned. */

@@ -109,7 +109,7 @@ extern void fm_training_unlock(Oid version_table, bool for_session);
 extern bool fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model);
 
 /* An error that says there is no model of this name. */
-extern void fm_model_missing(const char *name) pg_attribute_noreturn();
+pg_noreturn extern void fm_model_missing(const char *name);
 
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);

@@ -5,8 +5,8 @@
  * version, some deleted rows of old versions at a time, each rewritten table. A failure rolls back to the
  * last of these and is written into the run before it is raised, so the last good version and tables
  * keep serving. Between reading the ratings and publishing it commits, too, and computes in a transaction without
- * a snapshot, which holds back no vacuum; so before it writes it looks whether the model is still what it was. Inside a
- * transaction block it is one with that transaction.
+ * a snapshot, which holds back no vacuum; so before it writes it has the tables vacuumed (vacuum.h), and looks whether
+ * the model is still what it was. Inside a transaction block it is one with that transaction.
  *
  * Locking: the model's training lock (model.h) until old versions are deleted, for the session when
  * committing on the way, since it must outlive the commits; an error releases it, as it does any lock.
@@ -14,6 +14,7 @@
  */
 #include "compat.h"
 
+#include "catalog/pg_inherits.h"
 #include "registry.h"
 #include "sql.h"
 #include "steps.h"
@@ -24,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "vacuum.h"
 
 PG_FUNCTION_INFO_V1(fm_refresh);
 
@@ -36,6 +38,8 @@ typedef struct Refresh
 	Oid locked; /* the version table whose training lock is held */
 	FmRun run;
 	FmTraining *training;
+	Oid *tables; /* to be vacuumed */
+	int num_tables;
 	FmPruning pruning;
 	bool pruning_left;
 	StringInfoData failures; /* after publishing */
@@ -54,6 +58,57 @@ resolve_again(Refresh *refresh)
 						errmsg("model \"%s\" has been replaced meanwhile", refresh->model.name)));
 }
 
+/* Whether a table of lists is the business of the model's owner. */
+static bool
+is_own_target(const Refresh *refresh, const FmTarget *target)
+{
+	return is_member_of_role_nosuper(refresh->model.owner, fm_relation_owner(target->table));
+}
+
+/* To the tables to be vacuumed, add one with its partitions, as far as the role owns them. */
+static void
+add_table(Refresh *refresh, Oid table, Oid owner)
+{
+	List *tables;
+	ListCell *cell;
+
+	if (fm_relation_owner(table) != owner)
+		return;
+	tables = find_all_inheritors(table, NoLock, NULL);
+	refresh->tables = repalloc(refresh->tables,
+							   (refresh->num_tables + list_length(tables)) * sizeof(Oid));
+	foreach (cell, tables)
+		if (fm_relation_owner(lfirst_oid(cell)) == owner)
+			refresh->tables[refresh->num_tables++] = lfirst_oid(cell);
+	list_free(tables);
+}
+
+/*
+ * The tables that the refresh writes to: the model's, the registry's, those of lists; but none of other roles, which
+ * may keep us waiting.
+ */
+static void
+find_tables(Refresh *refresh)
+{
+	const FmModel *model = &refresh->model;
+	const Oid own[] = {model->version_table, model->user_table, model->item_table,
+					   model->matrix_table, model->level_table};
+	const char *const registry[] = {"fm_model", "fm_run"};
+	int num_targets;
+	FmTarget *targets = fm_registry_targets(refresh->schema, model->name, refresh->context,
+											&num_targets);
+
+	refresh->tables = MemoryContextAlloc(refresh->context, sizeof(Oid));
+	for (int i = 0; i < lengthof(own); i++)
+		add_table(refresh, own[i], model->owner);
+	for (int i = 0; i < lengthof(registry); i++)
+		add_table(refresh, get_relname_relid(registry[i], refresh->schema),
+				  fm_registry_owner(refresh->schema));
+	for (int i = 0; i < num_targets; i++)
+		if (is_own_target(refresh, &targets[i]))
+			add_table(refresh, targets[i].table, fm_relation_owner(targets[i].table));
+}
+
 /* Steps: the phases of a training. */
 static void
 read_step(void *state, const void *argument)
@@ -61,6 +116,7 @@ read_step(void *state, const void *argument)
 	Refresh *refresh = state;
 
 	fm_training_read(refresh->training);
+	find_tables(refresh);
 }
 
 static void
@@ -69,6 +125,15 @@ compute_step(void *state, const void *argument)
 	Refresh *refresh = state;
 
 	fm_training_compute(refresh->training);
+}
+
+/* Make room: what the last refresh deleted or replaced, nobody sees any more by now. */
+static void
+vacuum_step(void *state, const void *argument)
+{
+	Refresh *refresh = state;
+
+	fm_vacuum(refresh->tables, refresh->num_tables);
 }
 
 static void
@@ -126,13 +191,6 @@ prune(Refresh *refresh)
 		fm_steps_commit(refresh->commits);
 	} while (error == NULL && refresh->pruning_left);
 	return error;
-}
-
-/* Whether a failure to write this table is the business of the model's owner. */
-static bool
-is_own_target(const Refresh *refresh, const FmTarget *target)
-{
-	return is_member_of_role_nosuper(refresh->model.owner, fm_relation_owner(target->table));
 }
 
 /* Add to what went wrong after publishing. */
@@ -258,6 +316,8 @@ train(Refresh *refresh)
 	{
 		fm_steps_commit_to_compute(refresh->commits);
 		error = fm_attempt(compute_step, refresh, NULL, refresh->context);
+		if (error == NULL && refresh->commits)
+			error = fm_attempt(vacuum_step, refresh, NULL, refresh->context);
 		fm_steps_commit(refresh->commits);
 	}
 	if (error == NULL)

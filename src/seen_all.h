@@ -23,6 +23,6 @@ extern FmSeenStream *fm_seen_of_pairs(FmPairs *pairs);
 extern void fm_seen_read_users(const FmServing *serving, FmRowCallback callback, void *state);
 
 /* The error that the users' idx do not run from 0. */
-extern void fm_seen_damaged(const FmServing *serving) pg_attribute_noreturn();
+pg_noreturn extern void fm_seen_damaged(const FmServing *serving);
 
 #endif

@@ -19,15 +19,13 @@
 #include "shared_cache.h"
 
 #include "access/xact.h"
+#include "image.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
-
-/* Changes with the layout of the directory, of FmImage or of FmScanMatrix. */
-#define DIRECTORY_NAME "fmtopx cache 2"
 
 #define NUM_SLOTS 64
 #define ALIGNMENT 64
@@ -97,6 +95,17 @@ give_back_pins(int code, Datum arg)
 	}
 }
 
+/*
+ * Libraries that lay memory out in another way, before and after an update without a restart, have directories of their
+ * own. FM_IMAGE_LAYOUT says how this one does; should it have been forgotten, the sizes tell most of the time.
+ */
+static const char *
+directory_name(void)
+{
+	return psprintf("fmtopx cache %d (%zu, %zu, %zu)", FM_IMAGE_LAYOUT, sizeof(Directory),
+					sizeof(FmImage), fm_scan_matrix_size(1000, 10));
+}
+
 /* Find or make the directory; false, from then on, if there is no memory for it. */
 static bool
 open_directory(void)
@@ -112,7 +121,7 @@ open_directory(void)
 	}
 	PG_TRY();
 	{
-		directory = fm_shared_area(DIRECTORY_NAME, sizeof(Directory), init_directory);
+		directory = fm_shared_area(directory_name(), sizeof(Directory), init_directory);
 	}
 	PG_CATCH();
 	{

@@ -28,6 +28,9 @@ TESTDATADIR=$PWD/build/cluster
 TESTLOGDIR=$PWD/build/cluster/log
 export PERL5LIB PG_REGRESS TESTDATADIR TESTLOGDIR
 
+# gcc before 13.3 misaligns vectors on the stack that this check replaces (its bug 110027).
+export ASAN_OPTIONS=detect_stack_use_after_return=0
+
 createdb pgtap
 psql -qX -d pgtap -c 'CREATE EXTENSION pgtap' -c 'CREATE EXTENSION fmtopx' || true # the tests will tell
 

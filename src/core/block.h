@@ -60,6 +60,13 @@ typedef struct FmSide
 	const float *weight; /* of a rating in all sums, or NULL: 1 */
 } FmSide;
 
+/* Whether an entity has ratings. */
+static inline bool
+fm_side_is_rated(const FmSide *side, int32_t entity)
+{
+	return side->start[entity] < side->start[entity + 1];
+}
+
 /* The total weight of an entity's ratings: their number, where they have none. */
 static inline double
 fm_side_weight(const FmSide *side, int32_t entity)

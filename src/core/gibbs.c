@@ -168,7 +168,7 @@ sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 		double g = sampler->covariate[loop->side][e], scale;
 
 		fm_problem_check(sampler->problem, e);
-		if (ratings->start[e] == ratings->start[e + 1])
+		if (!fm_side_is_rated(ratings, e))
 			continue;
 		scale = 1.0 / row[rank];
 		for (int f = 0; f <= rank; f++)

@@ -44,7 +44,7 @@ fm_problem_init_rows(const FmProblem *problem, int side, int rank)
 				entity[l] = (uint32_t) e + l;
 			fm_random_normals(&key, entity, rank, normals);
 		}
-		if (ratings->start[e] == ratings->start[e + 1])
+		if (!fm_side_is_rated(ratings, e))
 			continue;
 		for (int f = 0; f < rank; f++)
 			row[f] = problem->init_stdev * normals[(size_t) f * FM_RANDOM_LANES + lane];

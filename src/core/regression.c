@@ -211,7 +211,7 @@ init_weights(FmRegression *r, double strength)
 	for (int32_t e = 0; e < ratings->count; e++)
 	{
 		fm_problem_check(r->problem, e);
-		if (ratings->start[e] < ratings->start[e + 1])
+		if (fm_side_is_rated(ratings, e))
 			r->weight[e] = r->draws ? 1 : (float) sqrt(fm_side_weight(ratings, e));
 	}
 	for (int d = 0; d < r->num_designs; d++)
@@ -403,7 +403,7 @@ exchange(FmRegression *r, const FmRegressionStep *step, int first, int width, La
 		float g = step->covariate ? step->covariate[e] : 0;
 
 		fm_problem_check(r->problem, e);
-		if (side->start[e] == side->start[e + 1])
+		if (!fm_side_is_rated(side, e))
 			continue;
 		for (int f = 0; f < width; f++)
 		{

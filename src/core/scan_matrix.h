@@ -39,6 +39,7 @@
 #define FM_SCAN_CODE_MAX 127
 #define FM_SCAN_CODE_ZERO 128 /* the byte that stands for 0 */
 
+/* Stands in shared memory: a change of what stands where wants another FM_IMAGE_LAYOUT (image.h). */
 struct FmScanMatrix
 {
 	int32_t num_items;

@@ -107,7 +107,7 @@ count_rated(const FmSide *side)
 	int32_t count = 0;
 
 	for (int32_t e = 0; e < side->count; e++)
-		count += side->start[e] < side->start[e + 1];
+		count += fm_side_is_rated(side, e);
 	return count;
 }
 

@@ -5,9 +5,8 @@
  * Members allocate shared arrays in the same order and so get the same ones. Loops over entities are
  * handed out in chunks; a barrier ends each. What is cheap every member computes for itself, from shared
  * arrays that nobody writes at the time, so that all know it without another barrier. Member 0 leads:
- * it alone initialises shared arrays, factors the distiller's small matrices, reports progress and has a
- * result. No sum depends on who did what,
- * so the result has the same bits for any number of members.
+ * it alone initialises shared arrays, factors small matrices (low_rank.c), reports progress and has a
+ * result. No sum depends on who did what, so the result has the same bits for any number of members.
  */
 #ifndef FMTOPX_CORE_TEAM_H
 #define FMTOPX_CORE_TEAM_H

@@ -3,12 +3,9 @@
 use strict;
 use warnings;
 use Test::More;
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster;
 
 my $node = PostgreSQL::Test::Cluster->new('batch_workers');
 $node->init;

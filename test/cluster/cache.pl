@@ -5,14 +5,9 @@ use strict;
 use warnings;
 use Test::More;
 use Time::HiRes qw(usleep);
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	eval { require PostgreSQL::Test::BackgroundPsql }
-	  or plan(skip_all => 'PostgreSQL::Test::BackgroundPsql is not here');
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster qw(BackgroundPsql);
 
 my $node = PostgreSQL::Test::Cluster->new('cache');
 $node->init(allows_streaming => 1);
@@ -48,6 +43,7 @@ sub ask
 {
 	my ($session, $sql) = @_;
 	my $rows = $session->query($sql);
+	chomp $rows; # which 16's first minor versions leave to us
 	my $error = $session->{stderr};
 	$session->{stderr} = '';
 	$error =~ s/^.*background_psql: QUERY_SEPARATOR.*$//mg;
@@ -78,7 +74,7 @@ sub cached { return $node->safe_psql('postgres', $cached) }
 sub mapped
 {
 	my ($session) = @_;
-	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	my $pid = ask($session, 'SELECT pg_backend_pid()');
 	my %inodes;
 	open(my $maps, '<', "/proc/$pid/maps") or return;
 	while (my $line = <$maps>)

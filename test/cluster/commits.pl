@@ -4,18 +4,14 @@
 use strict;
 use warnings;
 use Test::More;
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	eval { require PostgreSQL::Test::BackgroundPsql }
-	  or plan(skip_all => 'PostgreSQL::Test::BackgroundPsql is not here');
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster qw(BackgroundPsql);
 
 my $node = PostgreSQL::Test::Cluster->new('commits');
 $node->init;
-$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
+# Its own vacuum would be the first to wait for the locks below.
+$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nfmtopx.vacuum = off\n");
 $node->start;
 
 # The last row of the source waits for whoever holds the advisory lock 1.

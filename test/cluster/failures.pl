@@ -4,13 +4,9 @@ use strict;
 use warnings;
 use Test::More;
 use Time::HiRes qw(time usleep);
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	require PostgreSQL::Test::Utils;
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster;
 
 my $node = PostgreSQL::Test::Cluster->new('failures');
 $node->init(allows_streaming => 1);

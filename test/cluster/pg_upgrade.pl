@@ -3,13 +3,9 @@ use strict;
 use warnings;
 use Cwd qw(abs_path);
 use Test::More;
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	require PostgreSQL::Test::Utils;
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster;
 
 my ($old, $new) = map {
 	my $node = PostgreSQL::Test::Cluster->new($_);
@@ -47,7 +43,8 @@ $old->stop;
 my $work = PostgreSQL::Test::Utils::tempdir();
 my ($from, $to, $socket) = map { abs_path($_) } $old->data_dir, $new->data_dir, $new->host;
 my @options = ('-b', $bindir, '-B', $bindir, '-d', $from, '-D', $to, '-s', $socket, '-p', $old->port, '-P', $new->port);
-ok(PostgreSQL::Test::Utils::run_log([ 'sh', '-c', 'cd "$0" && pg_upgrade "$@"', $work, @options ]), 'pg_upgrade runs');
+my ($output) = PostgreSQL::Test::Utils::run_command([ 'sh', '-c', 'cd "$0" && pg_upgrade "$@" 2>&1', $work, @options ]);
+like($output, qr/^Upgrade Complete/m, 'pg_upgrade runs');
 $new->start;
 is($new->safe_psql('postgres', $state), $before, 'all is as it was');
 is($new->safe_psql('postgres', q{UPDATE ratings SET rating = 6 - rating; CALL fm_refresh('m'); SELECT active_version FROM fm_models;

@@ -3,12 +3,9 @@
 use strict;
 use warnings;
 use Test::More;
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster;
 
 my $node = PostgreSQL::Test::Cluster->new('privileges');
 $node->init;
@@ -225,6 +222,27 @@ $plant});
 		'f|0', "$what: nobody has become a superuser");
 	$node->safe_psql('postgres', q{SELECT ext.fm_drop('a'); DROP TABLE IF EXISTS shop.source, shop.a_lists CASCADE});
 }
+
+# The worker that vacuums for a refresh is a superuser's process, which is where the trainer would strike, in an index
+# that VACUUM summarises. It has a role for each table, too, and does nothing but for a refresh.
+is(as('trainer', q{
+SELECT ext.fm_train('a', 'shop.ratings', num_factors => 2, iterations => 5) \g /dev/null
+CREATE FUNCTION shop.grab_at(idx integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $f$
+BEGIN
+    RETURN shop.grab();
+END $f$;
+CREATE INDEX summary ON shop.fm_a_item USING brin (shop.grab_at(idx)) WITH (pages_per_range = 1);
+SELECT pg_catalog.brin_desummarize_range('shop.summary', 0) \g /dev/null
+}), '', 'an index that vacuum summarises is planted');
+is(as('trainer', q{CALL ext.fm_refresh('a')}), '', 'its owner, who could do it himself, refreshes');
+like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/table "fm_a_item" was not vacuumed: (permission denied|must be superuser)/,
+	'in the worker, too, it runs as the owner');
+is($node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'trainer'}), 'f', 'and gains nothing');
+$node->safe_psql('postgres', q{SELECT ext.fm_drop('a')});
+my $worker = q{CREATE FUNCTION shop.worker(oid) RETURNS void LANGUAGE c AS '$libdir/fmtopx', 'fm_vacuum_worker'};
+refused('trainer', $worker, 'call its main function');
+my ($no_function, $nothing, $why) = $node->psql('postgres', $worker);
+like($why, qr/could not find function information/, 'nor may a superuser, who would do harm to himself');
 
 # Ids of a domain whose check is code: run for the caller's literal, too, in the owner's name.
 as('trainer', q{CREATE TABLE shop.source AS SELECT user_id::shop.id, item_id, rating FROM shop.ratings;

@@ -4,14 +4,9 @@
 use strict;
 use warnings;
 use Test::More;
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	eval { require PostgreSQL::Test::BackgroundPsql }
-	  or plan(skip_all => 'PostgreSQL::Test::BackgroundPsql is not here');
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster qw(BackgroundPsql);
 
 my $node = PostgreSQL::Test::Cluster->new('sessions');
 $node->init(allows_streaming => 1);
@@ -50,6 +45,7 @@ sub ask
 {
 	my ($session, $sql) = @_;
 	my $rows = $session->query($sql);
+	chomp $rows; # which 16's first minor versions leave to us
 	my $error = $session->{stderr};
 	$session->{stderr} = '';
 	$error =~ s/^.*background_psql: QUERY_SEPARATOR.*$//mg;

@@ -5,13 +5,9 @@
 use strict;
 use warnings;
 use Test::More;
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	require PostgreSQL::Test::Utils;
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster;
 
 my $node = PostgreSQL::Test::Cluster->new('shared_memory');
 $node->init(extra => ['--wal-segsize=1']);

@@ -6,13 +6,9 @@ use strict;
 use warnings;
 use Cwd qw(abs_path);
 use Test::More;
-
-BEGIN
-{
-	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
-	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
-	require PostgreSQL::Test::Utils;
-}
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster;
 
 # All that belongs to the extension, a line or a definition each.
 my $catalogue = q{

@@ -1,6 +1,5 @@
 /*
- * TAP for the stand-alone tests of the core: a line a test, numbered; main() prints the plan and returns whether
- * any has failed.
+ * TAP for the stand-alone tests of the core: a line a test, numbered; main() ends with done_testing().
  */
 #ifndef FMTOPX_TEST_TAP_H
 #define FMTOPX_TEST_TAP_H
@@ -24,6 +23,14 @@ static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
 	va_end(args);
 	putchar('\n');
 	failures += !passed;
+}
+
+/* Print the plan; returns what main() does. */
+static int
+done_testing(void)
+{
+	printf("1..%d\n", tests);
+	return failures > 0;
 }
 
 #endif

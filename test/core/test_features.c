@@ -4,93 +4,12 @@
  */
 #include <math.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "core/solver.h"
-#include "host_test.h"
+#include "data_test.h"
 #include "tap_test.h"
 
-static long interrupt_checks = 0;
-static FmHost host;
-static uint64_t random_state = 1;
-
-/* In (0, 1), and roughly normal; splitmix64. */
-static double
-uniform(void)
-{
-	uint64_t z = (random_state += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return ((double) ((z ^ (z >> 31)) >> 11) + 0.5) * 0x1p-53;
-}
-
-static double
-normal(void)
-{
-	double sum = -6;
-
-	for (int i = 0; i < 12; i++)
-		sum += uniform();
-	return sum;
-}
-
 /* ---- Building ---- */
-
-static FmFeatureEntries
-new_entries(int64_t room, int32_t num_levels, int32_t num_groups)
-{
-	FmFeatureEntries entries = {.num_levels = num_levels, .num_groups = num_groups};
-
-	entries.level = host.alloc(host.ctx, room, sizeof(int32_t));
-	entries.entity = host.alloc(host.ctx, room, sizeof(int32_t));
-	entries.value = host.alloc(host.ctx, room, sizeof(float));
-	entries.group = host.alloc(host.ctx, num_levels, sizeof(int32_t));
-	entries.is_numeric = host.alloc(host.ctx, num_levels, sizeof(bool));
-	return entries;
-}
-
-static void
-add_entry(FmFeatureEntries *entries, int32_t level, int32_t entity, double value)
-{
-	entries->level[entries->count] = level;
-	entries->entity[entries->count] = entity;
-	entries->value[entries->count++] = (float) value;
-}
-
-/* What is read is released, but not what has become of the levels. */
-static FmFeatures
-build(FmFeatureEntries *entries)
-{
-	FmFeatures features;
-
-	fm_features_build(entries, &host, &features);
-	host.release(host.ctx, entries->level);
-	host.release(host.ctx, entries->entity);
-	host.release(host.ctx, entries->value);
-	host.release(host.ctx, entries->group);
-	host.release(host.ctx, entries->is_numeric);
-	return features;
-}
-
-static void
-free_levels(FmFeatureEntries *entries)
-{
-	host.release(host.ctx, entries->place);
-	host.release(host.ctx, entries->mean);
-	host.release(host.ctx, entries->deviation);
-}
-
-static void
-free_features(FmFeatures *features)
-{
-	host.release(host.ctx, features->start);
-	host.release(host.ctx, features->entity);
-	host.release(host.ctx, features->value);
-	host.release(host.ctx, features->group);
-}
 
 static void
 test_columns(void)
@@ -115,7 +34,7 @@ test_columns(void)
 	add_entry(&entries, 4, 1, 7);
 	add_entry(&entries, 5, 6, 1); /* the only one, said twice */
 	add_entry(&entries, 5, 6, 1);
-	f = build(&entries);
+	f = build_features(&entries);
 
 	ok(f.num_levels == 3 && f.num_groups == 4, "%d levels remain", f.num_levels);
 	ok(entries.place[0] == 0 && entries.place[1] == -1 && entries.place[2] == 1 &&
@@ -151,8 +70,8 @@ test_order(void)
 
 		add_entry(&two, one.level[from], one.entity[from], one.value[from]);
 	}
-	a = build(&one);
-	b = build(&two);
+	a = build_features(&one);
+	b = build_features(&two);
 	left = a.start[a.num_levels];
 	ok(a.num_levels == 50 && left > 100000 && left < count, "%lld of %lld entries are distinct",
 	   (long long) left, (long long) count);
@@ -181,34 +100,6 @@ typedef struct Planted
 	FmTriples test; /* those of cold items */
 } Planted;
 
-static FmTriples
-new_triples(int64_t room)
-{
-	return (FmTriples){0,
-					   host.alloc(host.ctx, room, sizeof(int32_t)),
-					   host.alloc(host.ctx, room, sizeof(int32_t)),
-					   host.alloc(host.ctx, room, sizeof(float)),
-					   NULL,
-					   NULL};
-}
-
-static void
-free_triples(FmTriples *triples)
-{
-	host.release(host.ctx, triples->user);
-	host.release(host.ctx, triples->item);
-	host.release(host.ctx, triples->value);
-	host.release(host.ctx, triples->context);
-}
-
-static void
-add_rating(FmTriples *triples, int32_t user, int32_t item, double value)
-{
-	triples->user[triples->count] = user;
-	triples->item[triples->count] = item;
-	triples->value[triples->count++] = (float) value;
-}
-
 /*
  * Draw v and w of a side: of a level each, and a number, and a little that is an entity's own. Returns the
  * features.
@@ -235,7 +126,7 @@ plant_side(int count, double (*theta)[RANK + 1])
 		for (int f = 0; f <= RANK; f++)
 			theta[e][f] = effect[level][f] + number * effect[LEVELS][f] + 0.1 * normal();
 	}
-	features = build(&entries);
+	features = build_features(&entries);
 	free_levels(&entries);
 	return features;
 }
@@ -244,8 +135,8 @@ static Planted
 plant(void)
 {
 	static double user[USERS][RANK + 1], item[ITEMS][RANK + 1];
-	FmTriples seen = new_triples(USERS * ITEMS);
-	Planted planted = {.test = new_triples(USERS * ITEMS)};
+	FmTriples seen = new_triples(USERS * ITEMS, false);
+	Planted planted = {.test = new_triples(USERS * ITEMS, false)};
 	FmFeatures features[2];
 
 	random_state = 5;
@@ -261,13 +152,11 @@ plant(void)
 			if (uniform() > 0.2)
 				continue;
 			if (COLD(i, ITEMS) && COLD(u, USERS))
-				add_rating(&planted.test, u, i, value);
+				add_rating(&planted.test, u, i, value, 1);
 			else if (!COLD(i, ITEMS) && !COLD(u, USERS))
-				add_rating(&seen, u, i, value);
+				add_rating(&seen, u, i, value, 1);
 		}
-	fm_ratings_by_user(&seen, USERS, ITEMS, &host, &planted.train);
-	free_triples(&seen);
-	fm_ratings_complete(&planted.train, &host);
+	planted.train = new_ratings(&seen, USERS, ITEMS);
 	memcpy(planted.train.features, features, sizeof(features));
 	return planted;
 }
@@ -275,58 +164,12 @@ plant(void)
 static FmParameters
 train(const FmRatings *ratings, FmSolverKind solver, bool history)
 {
-	FmSolverOptions options = {.solver = solver,
-							   .num_factors = 8,
-							   .l2_reg_w = -1,
-							   .l2_reg_v = -1,
-							   .init_stdev = -1,
-							   .seed = 1,
-							   .history = history};
+	FmSolverOptions options = default_options(solver, 8, 0, 1);
 	FmParameters parameters;
 
+	options.history = history;
 	fm_solve(ratings, &options, &host, &parameters);
 	return parameters;
-}
-
-static void
-free_parameters(FmParameters *p)
-{
-	host.release(host.ctx, p->user_w);
-	host.release(host.ctx, p->user_v);
-	host.release(host.ctx, p->item_w);
-	host.release(host.ctx, p->item_v);
-	host.release(host.ctx, p->context_w);
-	host.release(host.ctx, p->context_v);
-	for (int side = 0; side < 2; side++)
-	{
-		host.release(host.ctx, p->level_w[side]);
-		host.release(host.ctx, p->level_v[side]);
-	}
-}
-
-static void
-free_ratings(FmRatings *ratings)
-{
-	host.release(host.ctx, ratings->user_start);
-	host.release(host.ctx, ratings->user_item);
-	host.release(host.ctx, ratings->user_value);
-	host.release(host.ctx, ratings->item_start);
-	host.release(host.ctx, ratings->item_user);
-	host.release(host.ctx, ratings->item_value);
-	host.release(host.ctx, ratings->user_context);
-	host.release(host.ctx, ratings->item_context);
-	host.release(host.ctx, ratings->contexts.first_level);
-	host.release(host.ctx, ratings->contexts.level);
-}
-
-static double
-test_rmse(const FmParameters *p, const FmTriples *test)
-{
-	double sum = 0;
-
-	for (int64_t r = 0; r < test->count; r++)
-		sum += pow(fm_score(p, test->user[r], test->item[r]) - test->value[r], 2);
-	return sqrt(sum / test->count);
 }
 
 /* The largest difference between a cold item and the sum of its levels. */
@@ -358,7 +201,7 @@ worst_sum(const Planted *planted, const FmParameters *p)
 static void
 test_planted(FmSolverKind solver, bool history)
 {
-	const char *name = solver == FM_SOLVER_MCMC ? "mcmc" : "als";
+	const char *name = solver_names[solver];
 	const char *with = history ? " with history" : "";
 	Planted planted = plant();
 	FmParameters p = train(&planted.train, solver, history);
@@ -398,7 +241,7 @@ plant_contexts(FmTriples *test)
 {
 	static double user[USERS][RANK + 1], item[ITEMS][RANK + 1];
 	double level[COLUMNS * COLUMN_LEVELS][RANK + 1];
-	FmTriples seen = new_triples(USERS * ITEMS);
+	FmTriples seen = new_triples(USERS * ITEMS, false);
 	FmRatings ratings;
 	FmContexts contexts = {COLUMNS, COLUMNS * COLUMN_LEVELS, COLUMN_LEVELS * COLUMN_LEVELS,
 						   host.alloc(host.ctx, COLUMNS + 1, sizeof(int32_t)),
@@ -406,7 +249,7 @@ plant_contexts(FmTriples *test)
 									  sizeof(int32_t))};
 
 	random_state = 11;
-	*test = new_triples(USERS * ITEMS);
+	*test = new_triples(USERS * ITEMS, false);
 	seen.context = host.alloc(host.ctx, USERS * ITEMS, sizeof(int32_t));
 	test->context = host.alloc(host.ctx, USERS * ITEMS, sizeof(int32_t));
 	for (int c = 0; c <= COLUMNS; c++)
@@ -440,11 +283,9 @@ plant_contexts(FmTriples *test)
 			if (uniform() > 0.2)
 				continue;
 			to->context[to->count] = context;
-			add_rating(to, u, i, value);
+			add_rating(to, u, i, value, 1);
 		}
-	fm_ratings_by_user(&seen, USERS, ITEMS, &host, &ratings);
-	free_triples(&seen);
-	fm_ratings_complete(&ratings, &host);
+	ratings = new_ratings(&seen, USERS, ITEMS);
 	ratings.contexts = contexts;
 	return ratings;
 }
@@ -465,7 +306,7 @@ context_rmse(const FmParameters *p, const FmContexts *contexts, const FmTriples 
 static void
 test_contexts(FmSolverKind solver)
 {
-	const char *name = solver == FM_SOLVER_MCMC ? "mcmc" : "als";
+	const char *name = solver_names[solver];
 	FmTriples test;
 	FmRatings ratings = plant_contexts(&test);
 	FmParameters p = train(&ratings, solver, false);
@@ -488,7 +329,6 @@ test_contexts(FmSolverKind solver)
 int
 main(void)
 {
-	host = test_host(&interrupt_checks);
 	test_columns();
 	test_order();
 	for (int history = 0; history <= 1; history++)
@@ -496,6 +336,5 @@ main(void)
 			test_planted(solver, history);
 	test_contexts(FM_SOLVER_MCMC);
 	test_contexts(FM_SOLVER_ALS);
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

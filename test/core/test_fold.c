@@ -5,32 +5,17 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/fold.h"
 #include "core/probit.h"
 #include "core/similar.h"
-#include "host_test.h"
+#include "data_test.h"
 #include "tap_test.h"
 
 #define MOST_FACTORS 40
 #define MOST_ROWS 300
-
-static long interrupt_checks = 0;
-static FmHost host;
-
-static double
-uniform(void)
-{
-	static uint64_t state = 88172645463325252u;
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (double) (state >> 11) / (double) (UINT64_C(1) << 53);
-}
 
 static double
 around_zero(void)
@@ -401,7 +386,6 @@ test_similar(int32_t count, int k)
 int
 main(void)
 {
-	host = test_host(&interrupt_checks);
 	test_solutions(FM_TASK_REGRESSION, "regression");
 	test_solutions(FM_TASK_CLASSIFICATION, "classification");
 	test_weights(FM_TASK_REGRESSION, "regression");
@@ -414,6 +398,5 @@ main(void)
 	test_similar(1, 3);
 	test_similar(9, 1);
 	test_similar(500, 12);
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

@@ -4,8 +4,6 @@
  */
 #include <math.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +11,8 @@
 #include "core/metrics.h"
 #include "core/probit.h"
 #include "core/rng.h"
-#include "core/solver.h"
-#include "host_test.h"
+#include "data_test.h"
 #include "tap_test.h"
-
-static long interrupt_checks = 0;
-static FmHost host;
 
 /* ---- The normal distribution in double ---- */
 
@@ -164,39 +158,33 @@ test_weighted_draws(const FmBlockKernel *kernel)
 #define ITEMS 200
 
 static double
-uniform(FmRandomSequence *random)
-{
-	return fm_random_uniform(random);
-}
-
-static double
 planted_score(int u, int i)
 {
 	return 0.4 + 0.8 * sin(u) + 0.7 * cos(i) + sin(u * 0.7) * cos(i * 1.3);
 }
 
-typedef bool (*Answer)(int u, int i, FmRandomSequence *random);
+typedef bool (*Answer)(int u, int i);
 
 static bool
-answer_planted(int u, int i, FmRandomSequence *random)
+answer_planted(int u, int i)
 {
-	return uniform(random) < fm_normal_cdf(planted_score(u, i));
+	return uniform() < fm_normal_cdf(planted_score(u, i));
 }
 
 static bool
-answer_separable(int u, int i, FmRandomSequence *random)
+answer_separable(int u, int i)
 {
 	return (u + i) % 2 == 0;
 }
 
 static bool
-answer_yes(int u, int i, FmRandomSequence *random)
+answer_yes(int u, int i)
 {
 	return true;
 }
 
 static bool
-answer_rarely(int u, int i, FmRandomSequence *random)
+answer_rarely(int u, int i)
 {
 	return u == 7 && i == 9;
 }
@@ -205,68 +193,31 @@ answer_rarely(int u, int i, FmRandomSequence *random)
 static FmRatings
 answers(Answer answer, double share, bool weighted)
 {
-	size_t room = USERS * ITEMS;
-	FmTriples triples = {0,
-						 host.alloc(host.ctx, room, 4),
-						 host.alloc(host.ctx, room, 4),
-						 host.alloc(host.ctx, room, 4),
-						 weighted ? host.alloc(host.ctx, room, 4) : NULL,
-						 NULL};
-	FmRandomSequence random = {{17, 99, 0}, 0, 0};
-	FmRatings ratings;
+	FmTriples triples = new_triples(USERS * ITEMS, weighted);
 
+	random_state = 17;
 	for (int u = 0; u < USERS; u++)
 		for (int i = 0; i < ITEMS; i++)
 		{
-			bool yes = answer(u, i, &random);
+			bool yes = answer(u, i);
 
-			if (uniform(&random) > share)
+			if (uniform() > share)
 				continue;
-			triples.user[triples.count] = u;
-			triples.item[triples.count] = i;
-			if (weighted)
-				triples.weight[triples.count] = (float) pow(10, 12 * uniform(&random) - 6);
-			triples.value[triples.count++] = yes;
+			add_rating(&triples, u, i, yes, weighted ? pow(10, 12 * uniform() - 6) : 1);
 		}
-	fm_ratings_by_user(&triples, USERS, ITEMS, &host, &ratings);
-	host.release(host.ctx, triples.user);
-	host.release(host.ctx, triples.item);
-	host.release(host.ctx, triples.value);
-	host.release(host.ctx, triples.weight);
-	fm_ratings_complete(&ratings, &host);
-	return ratings;
+	return new_ratings(&triples, USERS, ITEMS);
 }
 
 static FmParameters
 train(FmRatings *ratings, int num_factors, int iterations)
 {
-	FmSolverOptions options = {.task = FM_TASK_CLASSIFICATION,
-							   .solver = FM_SOLVER_MCMC,
-							   .num_factors = num_factors,
-							   .iterations = iterations,
-							   .init_stdev = -1,
-							   .seed = 3};
+	FmSolverOptions options = default_options(FM_SOLVER_MCMC, num_factors, iterations, 3);
 	FmParameters parameters;
 
+	options.task = FM_TASK_CLASSIFICATION;
 	fm_solve(ratings, &options, &host, &parameters);
-	host.release(host.ctx, ratings->user_start);
-	host.release(host.ctx, ratings->user_item);
-	host.release(host.ctx, ratings->user_value);
-	host.release(host.ctx, ratings->user_weight);
-	host.release(host.ctx, ratings->item_start);
-	host.release(host.ctx, ratings->item_user);
-	host.release(host.ctx, ratings->item_value);
-	host.release(host.ctx, ratings->item_weight);
+	free_ratings(ratings);
 	return parameters;
-}
-
-static void
-free_parameters(FmParameters *parameters)
-{
-	host.release(host.ctx, parameters->user_w);
-	host.release(host.ctx, parameters->user_v);
-	host.release(host.ctx, parameters->item_w);
-	host.release(host.ctx, parameters->item_v);
 }
 
 /* What is predicted is, on average over those predicted alike, the planted probability. */
@@ -362,7 +313,6 @@ test_metrics(void)
 int
 main(void)
 {
-	host = test_host(&interrupt_checks);
 	test_functions();
 	for (const FmBlockKernel *const *kernel = fm_block_kernels(); *kernel != NULL; kernel++)
 	{
@@ -372,6 +322,5 @@ main(void)
 	test_calibration();
 	test_corners();
 	test_metrics();
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

@@ -4,107 +4,46 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/metrics.h"
-#include "core/ratings.h"
-#include "host_test.h"
+#include "data_test.h"
+#include "tap_test.h"
 
 #define USERS 40
 #define ITEMS 25
 #define ROWS 600
 
-static int tests = 0;
-static int failures = 0;
-
-static void
-check(bool passed, const char *name)
-{
-	printf("%sok %d - %s\n", passed ? "" : "not ", ++tests, name);
-	failures += !passed;
-}
-
 static FmTriples
-new_triples(const FmHost *host, int64_t rows, bool weighted)
+random_triples(bool weighted)
 {
-	return (FmTriples){0,
-					   host->alloc(host->ctx, rows, sizeof(int32_t)),
-					   host->alloc(host->ctx, rows, sizeof(int32_t)),
-					   host->alloc(host->ctx, rows, sizeof(float)),
-					   weighted ? host->alloc(host->ctx, rows, sizeof(float)) : NULL,
-					   NULL};
-}
+	FmTriples triples = new_triples(ROWS, weighted);
 
-static void
-free_triples(const FmHost *host, FmTriples *triples)
-{
-	host->release(host->ctx, triples->user);
-	host->release(host->ctx, triples->item);
-	host->release(host->ctx, triples->value);
-	host->release(host->ctx, triples->weight);
-}
-
-static void
-add(FmTriples *triples, int32_t user, int32_t item, float value, float weight)
-{
-	if (triples->weight)
-		triples->weight[triples->count] = weight;
-	triples->user[triples->count] = user;
-	triples->item[triples->count] = item;
-	triples->value[triples->count++] = value;
-}
-
-static FmTriples
-random_triples(const FmHost *host, bool weighted)
-{
-	FmTriples triples = new_triples(host, ROWS, weighted);
-
-	srand(7);
+	random_state = 7;
 	for (int r = 0; r < ROWS; r++)
-		add(&triples, rand() % USERS, rand() % ITEMS, (float) (rand() % 9) / 2,
-			(float) (rand() % 5 + 1) / 4);
+	{
+		uint64_t bits = random_bits();
+
+		add_rating(&triples, bits % USERS, bits / 1000 % ITEMS, bits / 1000000 % 9 / 2.0,
+				   (bits / 1000000000 % 5 + 1) / 4.0);
+	}
 	return triples;
 }
 
 /* The same rows with users and items renamed and in another order. */
 static FmTriples
-relabel(const FmHost *host, const FmTriples *triples, const int32_t *users, const int32_t *items)
+relabel(const FmTriples *triples, const int32_t *users, const int32_t *items)
 {
-	FmTriples renamed = new_triples(host, triples->count, triples->weight != NULL);
+	FmTriples renamed = new_triples(triples->count, triples->weight != NULL);
 
 	for (int64_t r = 0; r < triples->count; r++)
 	{
 		int64_t from = (r * 7 + 3) % triples->count; /* 7 and 600 have no common divisor */
 
-		add(&renamed, users[triples->user[from]], items[triples->item[from]], triples->value[from],
-			triples->weight ? triples->weight[from] : 1);
+		add_rating(&renamed, users[triples->user[from]], items[triples->item[from]],
+				   triples->value[from], triples->weight ? triples->weight[from] : 1);
 	}
 	return renamed;
-}
-
-static FmRatings
-build(const FmHost *host, const FmTriples *triples)
-{
-	FmRatings ratings;
-
-	fm_ratings_by_user(triples, USERS, ITEMS, host, &ratings);
-	fm_ratings_complete(&ratings, host);
-	return ratings;
-}
-
-static void
-free_ratings(const FmHost *host, FmRatings *ratings)
-{
-	host->release(host->ctx, ratings->user_start);
-	host->release(host->ctx, ratings->user_item);
-	host->release(host->ctx, ratings->user_value);
-	host->release(host->ctx, ratings->item_start);
-	host->release(host->ctx, ratings->item_user);
-	host->release(host->ctx, ratings->item_value);
-	host->release(host->ctx, ratings->user_weight);
-	host->release(host->ctx, ratings->item_weight);
 }
 
 /* The sum of the keys of all rows identifies the multiset well enough. */
@@ -177,22 +116,21 @@ sum_of_triples(const FmTriples *triples)
 }
 
 static void
-test_orders(const FmHost *host, bool weighted)
+test_orders(bool weighted)
 {
-	FmTriples triples = random_triples(host, weighted);
-	FmRatings ratings = build(host, &triples);
+	FmTriples triples = random_triples(weighted);
+	FmRatings ratings = build_ratings(&triples, USERS, ITEMS);
 
-	check(ratings.user_start[USERS] == ROWS && ratings.item_start[ITEMS] == ROWS,
-		  weighted ? "with weights, both orders hold every rating"
-				   : "both orders hold every rating");
-	check(fabs(sum_by_user(&ratings) - sum_of_triples(&triples)) < 1e-6 &&
-			  fabs(sum_by_item(&ratings) - sum_of_triples(&triples)) < 1e-6,
-		  "both orders hold the same ratings");
-	check(both_sorted(&ratings), "rows are sorted by neighbour and value");
-	check((ratings.user_weight != NULL) == weighted && (ratings.item_weight != NULL) == weighted,
-		  "weights are there if they were given");
-	free_ratings(host, &ratings);
-	free_triples(host, &triples);
+	ok(ratings.user_start[USERS] == ROWS && ratings.item_start[ITEMS] == ROWS,
+	   weighted ? "with weights, both orders hold every rating" : "both orders hold every rating");
+	ok(fabs(sum_by_user(&ratings) - sum_of_triples(&triples)) < 1e-6 &&
+		   fabs(sum_by_item(&ratings) - sum_of_triples(&triples)) < 1e-6,
+	   "both orders hold the same ratings");
+	ok(both_sorted(&ratings), "rows are sorted by neighbour and value");
+	ok((ratings.user_weight != NULL) == weighted && (ratings.item_weight != NULL) == weighted,
+	   "weights are there if they were given");
+	free_ratings(&ratings);
+	free_triples(&triples);
 }
 
 static void
@@ -206,26 +144,26 @@ to_canonical(FmTriples *triples, const int32_t *users, const int32_t *items)
 }
 
 static FmRatings
-canonical_ratings(const FmHost *host, FmTriples *triples)
+canonical_ratings(FmTriples *triples)
 {
 	int32_t *users;
 	int32_t *items;
 	FmRatings ratings;
 
-	fm_canonical_order(triples, USERS, ITEMS, host, &users, &items);
+	fm_canonical_order(triples, USERS, ITEMS, &host, &users, &items);
 	to_canonical(triples, users, items);
-	ratings = build(host, triples);
-	host->release(host->ctx, users);
-	host->release(host->ctx, items);
+	ratings = build_ratings(triples, USERS, ITEMS);
+	host.release(host.ctx, users);
+	host.release(host.ctx, items);
 	return ratings;
 }
 
 static void
-test_canonical_order(const FmHost *host, bool weighted)
+test_canonical_order(bool weighted)
 {
 	int32_t users[USERS];
 	int32_t items[ITEMS];
-	FmTriples triples = random_triples(host, weighted);
+	FmTriples triples = random_triples(weighted);
 	FmTriples renamed;
 	FmRatings first;
 	FmRatings second;
@@ -234,72 +172,69 @@ test_canonical_order(const FmHost *host, bool weighted)
 		users[u] = (u * 7 + 5) % USERS;
 	for (int32_t i = 0; i < ITEMS; i++)
 		items[i] = (i * 7 + 5) % ITEMS;
-	renamed = relabel(host, &triples, users, items);
-	first = canonical_ratings(host, &triples);
-	second = canonical_ratings(host, &renamed);
-	check(memcmp(first.user_item, second.user_item, ROWS * sizeof(int32_t)) == 0 &&
-			  memcmp(first.user_value, second.user_value, ROWS * sizeof(float)) == 0 &&
-			  memcmp(first.item_user, second.item_user, ROWS * sizeof(int32_t)) == 0 &&
-			  (!weighted ||
-			   memcmp(first.user_weight, second.user_weight, ROWS * sizeof(float)) == 0),
-		  "neither labels nor the order of the rows matter");
-	free_ratings(host, &first);
-	free_ratings(host, &second);
-	free_triples(host, &triples);
-	free_triples(host, &renamed);
+	renamed = relabel(&triples, users, items);
+	first = canonical_ratings(&triples);
+	second = canonical_ratings(&renamed);
+	ok(memcmp(first.user_item, second.user_item, ROWS * sizeof(int32_t)) == 0 &&
+		   memcmp(first.user_value, second.user_value, ROWS * sizeof(float)) == 0 &&
+		   memcmp(first.item_user, second.item_user, ROWS * sizeof(int32_t)) == 0 &&
+		   (!weighted || memcmp(first.user_weight, second.user_weight, ROWS * sizeof(float)) == 0),
+	   "neither labels nor the order of the rows matter");
+	free_ratings(&first);
+	free_ratings(&second);
+	free_triples(&triples);
+	free_triples(&renamed);
 }
 
 static void
-test_hold_out(const FmHost *host, bool weighted)
+test_hold_out(bool weighted)
 {
-	FmTriples triples = random_triples(host, weighted);
-	FmRatings ratings = build(host, &triples);
-	FmRatings other = build(host, &triples);
+	FmTriples triples = random_triples(weighted);
+	FmRatings ratings = build_ratings(&triples, USERS, ITEMS);
+	FmRatings other = build_ratings(&triples, USERS, ITEMS);
 	FmTriples held_out;
 	FmTriples held_out_otherwise;
 
-	fm_ratings_hold_out(&ratings, 0.25, 1, host, &held_out);
-	check(held_out.count > ROWS / 8 && held_out.count < ROWS / 2, "about a share is held out");
-	check(ratings.num_ratings + held_out.count == ROWS &&
-			  ratings.user_start[USERS] == ratings.num_ratings &&
-			  ratings.item_start[ITEMS] == ratings.num_ratings,
-		  "the rest remains");
-	check(fabs(sum_by_user(&ratings) + sum_of_triples(&held_out) - sum_of_triples(&triples)) <
-				  1e-6 &&
-			  fabs(sum_by_item(&ratings) - sum_by_user(&ratings)) < 1e-6,
-		  "nothing is lost or doubled");
-	check(both_sorted(&ratings), "what remains is sorted");
-	fm_ratings_hold_out(&other, 0.25, 2, host, &held_out_otherwise);
-	check(fabs(sum_of_triples(&held_out) - sum_of_triples(&held_out_otherwise)) > 1e-6,
-		  "another seed holds out others");
-	free_triples(host, &held_out);
-	free_triples(host, &held_out_otherwise);
-	free_ratings(host, &ratings);
-	free_ratings(host, &other);
-	free_triples(host, &triples);
+	fm_ratings_hold_out(&ratings, 0.25, 1, &host, &held_out);
+	ok(held_out.count > ROWS / 8 && held_out.count < ROWS / 2, "about a share is held out");
+	ok(ratings.num_ratings + held_out.count == ROWS &&
+		   ratings.user_start[USERS] == ratings.num_ratings &&
+		   ratings.item_start[ITEMS] == ratings.num_ratings,
+	   "the rest remains");
+	ok(fabs(sum_by_user(&ratings) + sum_of_triples(&held_out) - sum_of_triples(&triples)) < 1e-6 &&
+		   fabs(sum_by_item(&ratings) - sum_by_user(&ratings)) < 1e-6,
+	   "nothing is lost or doubled");
+	ok(both_sorted(&ratings), "what remains is sorted");
+	fm_ratings_hold_out(&other, 0.25, 2, &host, &held_out_otherwise);
+	ok(fabs(sum_of_triples(&held_out) - sum_of_triples(&held_out_otherwise)) > 1e-6,
+	   "another seed holds out others");
+	free_triples(&held_out);
+	free_triples(&held_out_otherwise);
+	free_ratings(&ratings);
+	free_ratings(&other);
+	free_triples(&triples);
 }
 
 /* Weights are told apart where nothing else tells two entities apart. */
 static void
-test_weights_order(const FmHost *host)
+test_weights_order(void)
 {
 	int32_t *users, *items, *swapped_users, *swapped_items;
-	FmTriples triples = new_triples(host, 2, true);
+	FmTriples triples = new_triples(2, true);
 
-	add(&triples, 0, 0, 1, 2);
-	add(&triples, 1, 1, 1, 3);
-	fm_canonical_order(&triples, 2, 2, host, &users, &items);
+	add_rating(&triples, 0, 0, 1, 2);
+	add_rating(&triples, 1, 1, 1, 3);
+	fm_canonical_order(&triples, 2, 2, &host, &users, &items);
 	triples.weight[0] = 3;
 	triples.weight[1] = 2;
-	fm_canonical_order(&triples, 2, 2, host, &swapped_users, &swapped_items);
-	check(users[0] == swapped_users[1] && users[1] == swapped_users[0] &&
-			  items[0] == swapped_items[1],
-		  "the canonical order follows the weights");
-	host->release(host->ctx, users);
-	host->release(host->ctx, items);
-	host->release(host->ctx, swapped_users);
-	host->release(host->ctx, swapped_items);
-	free_triples(host, &triples);
+	fm_canonical_order(&triples, 2, 2, &host, &swapped_users, &swapped_items);
+	ok(users[0] == swapped_users[1] && users[1] == swapped_users[0] && items[0] == swapped_items[1],
+	   "the canonical order follows the weights");
+	host.release(host.ctx, users);
+	host.release(host.ctx, items);
+	host.release(host.ctx, swapped_users);
+	host.release(host.ctx, swapped_items);
+	free_triples(&triples);
 }
 
 static void
@@ -312,9 +247,9 @@ test_errors(void)
 	for (int r = 0; r < 2; r++)
 		fm_add_error(&repeated, 1, 3, 1);
 	fm_add_error(&repeated, 1, 0, 1);
-	check(fabs(fm_rmse(&sums) - sqrt(3)) < 1e-12 && fabs(fm_mae(&sums) - 5.0 / 3) < 1e-12 &&
-			  fm_rmse(&sums) == fm_rmse(&repeated) && fm_mae(&sums) == fm_mae(&repeated),
-		  "an error counts as often as its weight says");
+	ok(fabs(fm_rmse(&sums) - sqrt(3)) < 1e-12 && fabs(fm_mae(&sums) - 5.0 / 3) < 1e-12 &&
+		   fm_rmse(&sums) == fm_rmse(&repeated) && fm_mae(&sums) == fm_mae(&repeated),
+	   "an error counts as often as its weight says");
 }
 
 static void
@@ -324,29 +259,25 @@ test_ranking_metrics(void)
 	FmRankingSums sums = {0};
 
 	fm_add_ranking(&sums, is_hit, 5, 5, 3);
-	check(fabs(sums.precision - 2.0 / 5) < 1e-12 && fabs(sums.recall - 2.0 / 3) < 1e-12,
-		  "precision and recall");
-	check(fabs(sums.mrr - 0.5) < 1e-12, "reciprocal rank");
-	check(fabs(sums.map - (1.0 / 2 + 2.0 / 4) / 3) < 1e-12, "average precision");
-	check(fabs(sums.ndcg - (1 / log2(3) + 1 / log2(5)) / (1 + 1 / log2(3) + 0.5)) < 1e-12,
-		  "normalised discounted gain");
+	ok(fabs(sums.precision - 2.0 / 5) < 1e-12 && fabs(sums.recall - 2.0 / 3) < 1e-12,
+	   "precision and recall");
+	ok(fabs(sums.mrr - 0.5) < 1e-12, "reciprocal rank");
+	ok(fabs(sums.map - (1.0 / 2 + 2.0 / 4) / 3) < 1e-12, "average precision");
+	ok(fabs(sums.ndcg - (1 / log2(3) + 1 / log2(5)) / (1 + 1 / log2(3) + 0.5)) < 1e-12,
+	   "normalised discounted gain");
 }
 
 int
 main(void)
 {
-	long interrupt_checks = 0;
-	FmHost host = test_host(&interrupt_checks);
-
 	for (int weighted = 0; weighted < 2; weighted++)
 	{
-		test_orders(&host, weighted);
-		test_canonical_order(&host, weighted);
-		test_hold_out(&host, weighted);
+		test_orders(weighted);
+		test_canonical_order(weighted);
+		test_hold_out(weighted);
 	}
-	test_weights_order(&host);
+	test_weights_order();
 	test_errors();
 	test_ranking_metrics();
-	printf("1..%d\n", tests);
-	return failures > 0;
+	return done_testing();
 }

@@ -6,44 +6,14 @@
  * items.
  */
 #include <float.h>
-#include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "core/scan.h"
-#include "host_test.h"
-
-static int tests_run = 0;
-static int tests_failed = 0;
-static long interrupt_checks = 0;
-static FmHost host;
-
-static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
-{
-	va_list args;
-
-	printf("%sok %d - ", passed ? "" : "not ", ++tests_run);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	putchar('\n');
-	if (!passed)
-		tests_failed++;
-}
-
-/* splitmix64 */
-static uint64_t random_state;
-
-static uint64_t
-random_bits(void)
-{
-	uint64_t z = (random_state += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
+#include "data_test.h"
+#include "tap_test.h"
 
 /* In (-1, 1). */
 static double
@@ -649,7 +619,6 @@ test_kernel_choice(void)
 int
 main(void)
 {
-	host = test_host(&interrupt_checks);
 	test_kernel_choice();
 	test_sizes();
 	test_read_back();
@@ -665,6 +634,5 @@ main(void)
 			test_against_brute_force(*name, flavour);
 		test_large(*name);
 	}
-	printf("1..%d\n", tests_run);
-	return tests_failed > 0;
+	return done_testing();
 }

@@ -1,18 +1,8 @@
 -- Quality on MovieLens 100k, against what others reach on it; and that recommendations are whole.
-\if :{?movielens}
-\else
-\set movielens ''
-\endif
-SELECT :'movielens' = '' AS absent \gset
+\ir ../movielens.sql
 \if :absent
-\echo 1..0 # SKIP MovieLens 100k is not here (make test DATA=dir)
 \quit
 \endif
-
-BEGIN;
-CREATE SCHEMA movielens;
-SELECT set_config('search_path', 'movielens, ' || current_setting('search_path'), true) \g /dev/null
-SET client_min_messages = warning;
 \ir ../../scripts/movielens.sql
 SELECT plan(9);
 

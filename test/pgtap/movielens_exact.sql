@@ -1,18 +1,8 @@
 -- MovieLens 100k: the lists of all users are those of a scan in SQL, and none holds what was rated.
-\if :{?movielens}
-\else
-\set movielens ''
-\endif
-SELECT :'movielens' = '' AS absent \gset
+\ir ../movielens.sql
 \if :absent
-\echo 1..0 # SKIP MovieLens 100k is not here (make test DATA=dir)
 \quit
 \endif
-
-BEGIN;
-CREATE SCHEMA movielens_exact;
-SELECT set_config('search_path', 'movielens_exact, ' || current_setting('search_path'), true) \g /dev/null
-SET client_min_messages = warning;
 SET LOCAL work_mem = '256MB';
 SET LOCAL jit = off;
 \ir ../../scripts/movielens.sql

@@ -1,18 +1,8 @@
 -- What features and history are worth on MovieLens 100k, and films that nobody has rated.
-\if :{?movielens}
-\else
-\set movielens ''
-\endif
-SELECT :'movielens' = '' AS absent \gset
+\ir ../movielens.sql
 \if :absent
-\echo 1..0 # SKIP MovieLens 100k is not here (make test DATA=dir)
 \quit
 \endif
-
-BEGIN;
-CREATE SCHEMA movielens_features;
-SELECT set_config('search_path', 'movielens_features, ' || current_setting('search_path'), true) \g /dev/null
-SET client_min_messages = warning;
 \ir ../../scripts/movielens.sql
 SELECT no_plan();
 

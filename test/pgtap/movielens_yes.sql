@@ -1,19 +1,9 @@
 -- MovieLens 100k, whether a rating is at least 4, by default options: probabilities against what others reach.
 -- myFM's probit reaches a log loss of 0.5526, an accuracy of 0.714 and an F1 of 0.763.
-\if :{?movielens}
-\else
-\set movielens ''
-\endif
-SELECT :'movielens' = '' AS absent \gset
+\ir ../movielens.sql
 \if :absent
-\echo 1..0 # SKIP MovieLens 100k is not here (make test DATA=dir)
 \quit
 \endif
-
-BEGIN;
-CREATE SCHEMA movielens_yes;
-SELECT set_config('search_path', 'movielens_yes, ' || current_setting('search_path'), true) \g /dev/null
-SET client_min_messages = warning;
 SELECT plan(8);
 
 \set base_file :movielens '/ua.base'

@@ -1,0 +1,59 @@
+/*
+ * A product P Qᵀ of two tall matrices, kept in few columns: they come in at the end, and are cut back to the best
+ * approximation when there is no more room.
+ */
+#ifndef FMTOPX_CORE_LOW_RANK_H
+#define FMTOPX_CORE_LOW_RANK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/host.h"
+
+typedef struct FmLowRankShape
+{
+	int32_t rows[2]; /* of P and of Q */
+	int32_t fitted
+		[2]; /* those among them, the first, whose product is approximated; the others come along */
+	int kept;	  /* columns after a cut, at most */
+	int capacity; /* columns at most */
+} FmLowRankShape;
+
+typedef struct FmLowRank
+{
+	const FmHost *host;
+	FmLowRankShape shape;
+	int columns; /* in use; the same in every member of a team */
+
+	/* Shared: */
+	float *factor[2];	  /* rows × capacity: P and Q */
+	double *gram[2];	  /* slices × capacity²: of the rows of a slice */
+	double *transform[2]; /* capacity × kept, column-major */
+	int *rank;			  /* columns of the transforms */
+
+	double *panel;	   /* two panels of rows × capacity */
+	double *square[2]; /* capacity × capacity; the leader's */
+} FmLowRank;
+
+/* Bytes that a team shares, and, about, with what the leader needs besides. */
+extern double fm_low_rank_shared_size(const FmLowRankShape *shape);
+extern double fm_low_rank_size(const FmLowRankShape *shape);
+
+/* All zero, without columns. Every member of a team makes one, and does the same with it. */
+extern FmLowRank *fm_low_rank_create(const FmHost *host, const FmLowRankShape *shape);
+extern void fm_low_rank_release(FmLowRank *product);
+
+/* A row of P (side 0) or Q; cells from `columns` on are to be written before that grows. */
+static inline float *
+fm_low_rank_row(const FmLowRank *product, int side, int32_t row)
+{
+	return product->factor[side] + (size_t) row * product->shape.capacity;
+}
+
+/*
+ * Cut P and Q to the best approximation of their product with at most max_rank columns (`kept` at most), balanced: a
+ * column has the norm √s in both. Columns become fewer when there is no more to keep.
+ */
+extern void fm_low_rank_cut(FmLowRank *product, int max_rank);
+
+#endif

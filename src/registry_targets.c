@@ -1,0 +1,68 @@
+/*
+ * The registry's targets, written: which tables hold a model's lists. The rules of registry_sql.c hold.
+ */
+#include "registry.h"
+
+#include "catalog/pg_type.h"
+#include "registry_sql.h"
+#include "sql.h"
+
+void
+fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x, bool exclude_seen)
+{
+	FmArguments arguments = {0};
+
+	fm_add_text(&arguments, model);
+	fm_add_relation(&arguments, target);
+	fm_add_integer(&arguments, x, false);
+	fm_add_argument(&arguments, BOOLOID, BoolGetDatum(exclude_seen), false);
+	/* what another model wrote there is gone */
+	fm_registry_execute(schema, "fm_target", "DELETE FROM %s WHERE target = $2 AND model <> $1",
+						&arguments);
+	fm_registry_execute(schema, "fm_target",
+						"INSERT INTO %s VALUES ($1, $2, $3, $4) ON CONFLICT (model, target) "
+						"DO UPDATE SET x = excluded.x, exclude_seen = excluded.exclude_seen",
+						&arguments);
+}
+
+void
+fm_registry_delete_target(Oid schema, const char *model, Oid target)
+{
+	FmArguments arguments = {0};
+
+	fm_add_text(&arguments, model);
+	fm_add_relation(&arguments, target);
+	fm_registry_execute(schema, "fm_target", "DELETE FROM %s WHERE model = $1 AND target = $2",
+						&arguments);
+}
+
+char *
+fm_registry_target_model(Oid schema, Oid target)
+{
+	FmArguments arguments = {0};
+
+	fm_add_relation(&arguments, target);
+	fm_registry_execute(schema, "fm_target", "SELECT model FROM %s WHERE target = $1", &arguments);
+	return fm_registry_text();
+}
+
+FmTarget *
+fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *num_targets)
+{
+	FmArguments arguments = {0};
+	FmTarget *targets;
+
+	fm_add_text(&arguments, model);
+	fm_registry_execute(
+		schema, "fm_target",
+		"SELECT target, x, exclude_seen FROM %s WHERE model = $1 ORDER BY target::oid", &arguments);
+	*num_targets = (int) SPI_processed;
+	targets = MemoryContextAllocZero(context, (SPI_processed + 1) * sizeof(FmTarget));
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		targets[r].table = DatumGetObjectId(fm_spi_value_not_null(r, 1));
+		targets[r].x = DatumGetInt32(fm_spi_value_not_null(r, 2));
+		targets[r].exclude_seen = DatumGetBool(fm_spi_value_not_null(r, 3));
+	}
+	return targets;
+}

@@ -1,0 +1,165 @@
+# A refresh vacuums the tables that it is about to write to: of the model, of the registry, of lists, by a background
+# worker. Without autovacuum, all stay at the size that they soon have, to the page. What keeps the worker from a table, or
+# from starting at all, fails nothing.
+use strict;
+use warnings;
+use Test::More;
+
+BEGIN
+{
+	eval { require PostgreSQL::Test::Cluster; PostgreSQL::Test::Cluster->can('config_data') }
+	  or plan(skip_all => 'PostgreSQL::Test::Cluster of PostgreSQL 15 or newer is not here');
+	require PostgreSQL::Test::Utils;
+}
+
+my $node = PostgreSQL::Test::Cluster->new('vacuum');
+$node->init;
+$node->append_conf('postgresql.conf', qq{
+fsync = off
+autovacuum = off
+log_min_messages = debug1
+max_prepared_transactions = 1
+});
+$node->start;
+
+sub value { return $node->safe_psql('postgres', $_[0]) }
+
+# The owner of the model may not log in, as an owner of tables often may not.
+value(q{
+CREATE EXTENSION fmtopx;
+CREATE ROLE owner NOLOGIN;
+CREATE ROLE reader NOLOGIN;
+GRANT ALL ON SCHEMA public TO PUBLIC;
+CREATE TABLE ratings AS
+SELECT 'user ' || u AS user_id, i AS item_id, (3 + sin(u) + cos(i) + sin(u * 0.7) * cos(i * 1.3))::real AS rating
+FROM generate_series(1, 400) u, generate_series(1, 100) i WHERE hashint8extended(u * 1000 + i, 1) % 3 = 0;
+CREATE TABLE films AS SELECT item_id, 'year ' || item_id % 9 AS year FROM generate_series(1, 100) item_id;
+CREATE TABLE parted (user_id text, rank integer, item_id integer, score real) PARTITION BY HASH (user_id);
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+ALTER TABLE ratings OWNER TO owner;
+ALTER TABLE films OWNER TO owner;
+ALTER TABLE parted OWNER TO owner;
+ALTER TABLE parted_0 OWNER TO owner;
+ALTER TABLE parted_1 OWNER TO reader;
+SET ROLE owner;
+SELECT fm_train('m', 'ratings', num_factors => 8, iterations => 3, seed => 1, item_features => 'films');
+SELECT fm_write_top_x('lists', 5, 'm'), fm_write_top_x('parted', 5, 'm');
+SELECT fm_grant('m', 'reader');
+SET ROLE reader;
+SELECT fm_write_top_x('others', 5, 'm');
+RESET ROLE;
+CREATE VIEW tables AS SELECT oid, relname FROM pg_class
+WHERE relkind = 'r' AND (relname LIKE 'fm\_m\_%' OR relname IN ('fm_model', 'fm_run', 'lists', 'parted_0'));
+CREATE VIEW pages AS
+WITH heaps AS (
+	SELECT oid FROM tables UNION ALL SELECT reltoastrelid FROM pg_class WHERE oid IN (SELECT oid FROM tables) AND reltoastrelid <> 0
+)
+SELECT string_agg(format('%s: %s', oid::regclass, pg_relation_size(oid)), E'\n' ORDER BY oid::regclass::text) AS pages
+FROM (TABLE heaps UNION ALL SELECT indexrelid FROM pg_index JOIN heaps ON indrelid = oid) relations;
+});
+
+# Each refresh finds other ratings, so that it has lists to rewrite.
+my $change = 'UPDATE ratings SET rating = 6 - rating;';
+
+sub refresh
+{
+	my ($settings) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', ($settings // '') . "$change CALL fm_refresh('m')");
+	return $status == 0 ? $err : "failed: $err";
+}
+
+# How often each table has been vacuumed.
+my $counts = q{SELECT coalesce(string_agg(relname || ' ' || pg_stat_get_vacuum_count(oid), ', ' ORDER BY relname), 'none')
+	FROM pg_class WHERE pg_stat_get_vacuum_count(oid) > 0 AND relnamespace = 'public'::regnamespace};
+
+sub is_vacuumed
+{
+	my ($count, $what, %but) = @_;
+	is(value($counts), join(', ', map { "$_ " . ($but{$_} // $count) }
+		qw(fm_m_item fm_m_level fm_m_matrix fm_m_user fm_m_version fm_model fm_run lists parted_0)), $what);
+}
+
+is(refresh(), '', 'a refresh says nothing of it') for 1 .. 5;
+my $pages = value('TABLE pages');
+refresh() for 6 .. 20;
+is(value('TABLE pages'), $pages, 'after the fifth of 20 refreshes no table or index has grown by a page');
+is_vacuumed(20, 'every table has been vacuumed each time, but those of other roles');
+is(value(q{SELECT count(DISTINCT version) FROM fm_m_user}), '2', 'old versions are gone');
+
+# Where it is not to be, or cannot be.
+is(refresh('SET fmtopx.vacuum = off;'), '', 'off');
+is($node->safe_psql('postgres', "BEGIN; $change CALL fm_refresh('m'); COMMIT"), '', 'in a transaction block');
+is_vacuumed(20, 'there is no vacuum');
+isnt(value('TABLE pages'), $pages, 'and tables grow');
+
+# Where somebody has a lock, as another VACUUM would have.
+my $offset = -s $node->logfile;
+value(q{BEGIN; LOCK TABLE fm_m_item IN SHARE UPDATE EXCLUSIVE MODE; PREPARE TRANSACTION 'holder'});
+is(refresh(), '', 'a table that somebody has locked keeps nobody');
+is_vacuumed(21, 'it alone is left out', fm_m_item => 20);
+
+# Cancelled while it waits for the worker, which waits for one lock after the other, the run has failed, and the worker ends.
+value(q{COMMIT PREPARED 'holder'});
+value(q{BEGIN; LOCK TABLE fm_m_version, fm_m_user, fm_m_item, fm_m_matrix, fm_m_level, fm_model, fm_run
+	IN SHARE UPDATE EXCLUSIVE MODE; PREPARE TRANSACTION 'holder'});
+for my $end (qw(cancel terminate))
+{
+	my $err = '';
+	my $run = IPC::Run::start([ 'psql', '-Xq', '-d', $node->connstr('postgres'), '-c', q{CALL fm_refresh('m')} ], '2>' => \$err);
+	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'fmtopx vacuum' AND wait_event_type = 'Lock'})
+	  or die "no worker waits: $err";
+	value("SELECT pg_${end}_backend(pid) FROM pg_stat_activity WHERE wait_event = 'BgWorkerShutdown' OR wait_event = 'BgworkerShutdown'");
+	$run->finish;
+	like($err, $end eq 'cancel' ? qr/canceling statement/ : qr/terminating connection/, "$end: the refresh ends");
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'fmtopx vacuum'}),
+		"$end: so does the worker");
+}
+is(value(q{SELECT string_agg(status, ' ' ORDER BY version DESC) FROM fm_run WHERE version > 24}), 'running failed', 'and the runs say so');
+value(q{COMMIT PREPARED 'holder'});
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset), qr/LOG:.*was not vacuumed/, 'a lock is nothing to log');
+
+# What fails in it is logged, and fails nothing else: here an index that calls planted code when it is summarised.
+value(q{
+SET SESSION AUTHORIZATION owner;
+CREATE FUNCTION spoil_it(integer) RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+	IF session_user <> 'owner' THEN
+		RAISE EXCEPTION 'spoilt';
+	END IF;
+	RETURN $1;
+END $$;
+CREATE FUNCTION spoil(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.spoil_it($1); END';
+CREATE INDEX spoilt ON fm_m_user USING brin (spoil(idx)) WITH (pages_per_range = 1);
+SELECT count(brin_desummarize_range('spoilt', page)) FROM generate_series(0, pg_relation_size('fm_m_user') / 8192 - 1) page;
+});
+$offset = -s $node->logfile;
+is(refresh('SET SESSION AUTHORIZATION owner;'), '', 'a failed vacuum does not fail the refresh');
+like(PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset),
+	qr/LOG:  table "fm_m_user" was not vacuumed: spoilt\n/, 'but is logged');
+is(value(q{SELECT pg_stat_get_vacuum_count('lists'::regclass)}), '22', 'the other tables are vacuumed');
+value('DROP INDEX spoilt');
+
+# More tables than one worker takes.
+value(q{SET ROLE owner; SELECT fm_write_top_x('list_' || i, 1, 'm') FROM generate_series(1, 24) i});
+is(refresh(), '', 'two dozen more tables of lists') for 1 .. 2;
+is(value(q{SELECT count(*) FROM pg_class WHERE relname LIKE 'list\__%' AND pg_stat_get_vacuum_count(oid) = 2}), '24', 'are all vacuumed');
+value(q{DO $$BEGIN EXECUTE (SELECT string_agg(format('DROP TABLE %I;', relname), '') FROM pg_class WHERE relname LIKE 'list\__' OR relname LIKE 'list\___'); END$$});
+is(refresh(), '', 'dropped, they are no trouble');
+
+# No background worker to be had.
+$node->append_conf('postgresql.conf', "max_worker_processes = 0\n");
+$node->restart;
+$offset = -s $node->logfile;
+my $before = value($counts);
+is(refresh(), '', 'without a worker it refreshes') for 1 .. 5;
+is(value($counts), $before, 'there is no vacuum');
+is(value(q{SELECT greatest((SELECT count(DISTINCT version) FROM fm_m_user), (SELECT count(DISTINCT version) FROM fm_m_item),
+	(SELECT count(DISTINCT version) FROM fm_m_matrix), (SELECT count(DISTINCT version) FROM fm_m_level))}),
+	'2', 'there are rows of the versions kept, and of no other');
+my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);
+like($log, qr/DEBUG:  no background worker to vacuum/, 'which is for debugging to know');
+unlike($log, qr/(WARNING|ERROR|FATAL):|was not vacuumed/, 'and for nobody else');
+
+$node->stop;
+done_testing();
