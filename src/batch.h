@@ -45,7 +45,7 @@ typedef struct FmListReceiver
 {
 	void *state;
 	FmListCallback put;
-	FmSeedCallback seeds; /* or NULL; called for a user some time before `put` */
+	FmSeedCallback seeds;  /* or NULL; called for a user some time before `put` */
 	FmBeginCallback begin; /* or NULL */
 } FmListReceiver;
 

@@ -3,7 +3,8 @@
  *
  * Workers come from PostgreSQL's parallel infrastructure, as those of a training (team.c). All members read
  * the ratings, each its share of the pages, and deal them into pairs in shared memory; where only SQL can
- * read them, the leader does it before (seen_scan.c, seen_all.c). After a barrier blocks of users go round a
+ * read them, the leader does it before (seen_scan.c, seen_all.c). Meanwhile the leader begins what he alone can
+ * read: his receiver's table, and the users. After a barrier blocks of users go round a
  * ring: the leader fills them with users' vectors, whoever is free scans the next one, and the leader hands
  * the lists over in the order of the users. He scans too when he has nothing else to do.
  *
@@ -202,8 +203,7 @@ wait_for_change(TeamState *state)
 
 /* The leader's part of the ring. */
 static void
-run_ring(Member *leader, const FmServing *serving, FmUserWalk *walk,
-		 const FmListReceiver *receiver)
+run_ring(Member *leader, const FmServing *serving, FmUserWalk *walk, const FmListReceiver *receiver)
 {
 	TeamState *state = leader->state;
 	MemoryContext per_user = AllocSetContextCreate(CurrentMemoryContext, "fmtopx list of one user",

@@ -207,7 +207,8 @@ integers_of_page(FmPlainScan *plain, int max, int64 *const *columns)
 	int count = 0;
 
 	max = Min(max, plain->count - plain->next);
-	while (count < max && (data[count] = data_of(plain, item_at(plain, plain->next + count))) != NULL)
+	while (count < max &&
+		   (data[count] = data_of(plain, item_at(plain, plain->next + count))) != NULL)
 		count++;
 	for (int i = 0; i < plain->num_columns; i++)
 		copy_integers(data, count, &plain->columns[i], columns[i]);

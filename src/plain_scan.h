@@ -26,9 +26,10 @@ typedef struct FmPlainScan
 	int num_columns;
 	FmPlainColumn columns[FM_PLAIN_MAX_COLUMNS];
 	AttrNumber last_column; /* the greatest number */
-	bool fixed; /* the columns have the same offsets in every tuple that is complete and without NULL */
-	Page page;	/* of a heap, the one at hand */
-	int next;	/* of its visible tuples */
+	bool
+		fixed; /* the columns have the same offsets in every tuple that is complete and without NULL */
+	Page page; /* of a heap, the one at hand */
+	int next;  /* of its visible tuples */
 	int count;
 } FmPlainScan;
 

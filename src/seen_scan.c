@@ -68,7 +68,8 @@ grow_users(Users *users, int64 idx)
 
 	while (users->capacity <= idx)
 	{
-		users->too_large = (Size) users->capacity * 2 * sizeof(int64) / 1024 >= maintenance_work_mem;
+		users->too_large = (Size) users->capacity * 2 * sizeof(int64) / 1024 >=
+						   maintenance_work_mem;
 		if (users->too_large)
 			return false;
 		users->capacity *= 2;

@@ -1,7 +1,8 @@
 /*
  * Bringing a table of lists up to date: what differs is updated, deleted, inserted, and nothing else touched.
  *
- * The table is read first, in whatever order it comes, into eight bytes a row. What stood in it is then where
+ * The table is read first, in whatever order it comes, into eight bytes a row: a plain one with integer ids
+ * without a query, while the workers of the batch read the ratings. What stood in it is then where
  * the scan begins (core/scan.h: seeds), and each new list is compared with it as it comes; the differences,
  * few as a rule, are put aside and applied by one statement a kind, in which they stand as relations (the
  * mechanism of transition tables). So triggers, defaults, partitions and policies of the table work as in any
@@ -50,8 +51,8 @@ struct FmDiff
 	FmListItem *rows;
 	bool *met; /* the user has a new list */
 	int32 capacity;
-	int32 last_user; /* rows of one user often stand together */
-	bool keyless;	 /* the table has rows without user or rank */
+	int32 last_user;	/* rows of one user often stand together */
+	bool keyless;		/* the table has rows without user or rank */
 	FmPlainScan *plain; /* of what has still to be read; NULL: nothing */
 	bool too_large;
 	int32 *seeds; /* of one user */

@@ -70,7 +70,7 @@ typedef struct Search
 	bool keeps_lower; /* lower bounds raise the threshold */
 	bool seeded;	  /* there was a threshold before the scan */
 	int32_t num_seeds;
-	uint64_t seed_bits; /* a bit for item modulo 64 */
+	uint64_t seed_bits;		   /* a bit for item modulo 64 */
 	int32_t seeds[MOST_LOWER]; /* items whose scores are among the best already */
 	FmScreenQuery query __attribute__((aligned(64))); /* with the threshold */
 	float lower[MOST_LOWER]; /* the best lower bounds, in descending order */
@@ -137,19 +137,20 @@ is_in(const uint64_t *set, int32_t item)
 static bool
 is_seed(const Search *search, int32_t item)
 {
+	int found = 0;
+
 	if ((search->seed_bits >> (item % 64) & 1) == 0)
 		return false;
-	for (int32_t i = 0; i < search->num_seeds; i++)
-		if (search->seeds[i] == item)
-			return true;
-	return false;
+	for (int32_t i = 0; i < search->num_seeds; i++) /* to the end, so that it is done in vectors */
+		found |= search->seeds[i] == item;
+	return found != 0;
 }
 
 /* Whether an item is wanted, and its score not known yet. */
 static bool
 is_open(const Search *search, int32_t item)
 {
-	return (search->excluded == NULL || !is_in(search->excluded, item)) && !is_seed(search, item);
+	return !is_seed(search, item) && (search->excluded == NULL || !is_in(search->excluded, item));
 }
 
 /*
@@ -290,7 +291,8 @@ use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
 			search->seeds[search->num_seeds++] = seeds[i];
 			search->seed_bits |= UINT64_C(1) << (seeds[i] % 64);
 		}
-	offer_items(matrix, search->kernel, search->query.query, search->seeds, search->num_seeds, &search->best);
+	offer_items(matrix, search->kernel, search->query.query, search->seeds, search->num_seeds,
+				&search->best);
 	search->seeded = search->num_seeds == wanted;
 	if (search->seeded)
 	{

@@ -537,7 +537,7 @@ c_survivors(c_Sum sum, int32_t cut, float scale, float weight, const float *bias
 #define KERNEL_ENTRY(name, four_max, zero, width)                                                  \
 	{                                                                                              \
 #name, cpu_has_##name, four_max, zero, width, name##_screen_one, name##_screen_many,       \
-			name##_score_rows                                                                  \
+			name##_score_rows                                                                      \
 	}
 
 #define neondot_score_rows any_score_rows

@@ -164,6 +164,41 @@ is(as('owner', "$workers SELECT fm_write_top_x('lists', 9, 'dense')"), '27000', 
 is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'shorter ones again');
 is(as('owner', "$alone $wrong"), '0', 'are right');
 
+# Tables whose rows stand in the page in other ways: other columns before and between, of any width or dropped,
+# rows older than a column, NULLs; keys or not.
+is(as('owner', qq{
+CREATE TABLE odd (note text, score real, gone bigint, item_id bigint, rank int, user_id smallint);
+$workers SELECT fm_write_top_x('odd', 7, 'dense');
+UPDATE odd SET note = repeat('x', user_id % 300) WHERE user_id % 3 = 0;
+ALTER TABLE odd DROP COLUMN gone;
+ALTER TABLE odd ADD COLUMN late int DEFAULT 5;
+UPDATE odd SET score = NULL WHERE user_id % 50 = 1;
+UPDATE odd SET item_id = NULL, note = NULL WHERE user_id % 50 = 2;
+INSERT INTO odd (user_id, rank, item_id, score) SELECT user_id, rank, item_id, score FROM odd WHERE user_id % 50 = 3;
+INSERT INTO odd (user_id, rank, item_id, score) VALUES (NULL, 1, 1, 1), (5, NULL, 1, 1), (-5, 1, 1, 1);
+CREATE TABLE odd_before AS SELECT ctid AS at, * FROM odd;
+$workers SELECT fm_write_top_x('odd', 7, 'dense');
+SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM odd
+	EXCEPT SELECT * FROM fm_top_x_all(7, 'dense')) d;
+SELECT count(*) FROM (SELECT * FROM fm_top_x_all(7, 'dense')
+	EXCEPT SELECT user_id::text, rank, item_id::text, score FROM odd) d;
+SELECT count(*) FROM odd_before b JOIN odd o ON o.ctid = b.at AND o.user_id = b.user_id AND o.rank = b.rank
+	WHERE b.score IS NOT NULL AND b.item_id IS NOT NULL AND o.user_id % 50 <> 3;
+}), "21000\n21000\n0\n0\n" . 21000 * 47 / 50, 'a table of another shape, with what was right untouched');
+is(as('owner', q{
+CREATE TABLE wide (note text, gone int, item_id smallint, at timestamptz, user_id bigint, rating real);
+INSERT INTO wide SELECT CASE WHEN user_id % 2 = 0 THEN 'note' END, 1, item_id, now(), user_id, rating FROM dense;
+ALTER TABLE wide DROP COLUMN gone;
+INSERT INTO wide VALUES (NULL, NULL, now(), 1, 1), (NULL, 1, now(), NULL, 1);
+CREATE TABLE narrow AS SELECT 1 AS first, user_id::bigint, rating FROM dense WHERE item_id = 1;
+ALTER TABLE narrow DROP COLUMN first;
+ALTER TABLE narrow ADD COLUMN item_id smallint DEFAULT 1;
+INSERT INTO narrow SELECT user_id, rating, item_id FROM dense WHERE item_id > 1;
+INSERT INTO narrow VALUES (NULL, 1, 1), (1, 1, NULL);
+SELECT min(status) FROM (VALUES ('wide'), ('narrow')) n (m), fm_train(m, m::regclass, num_factors => 4, iterations => 2);
+}), 'succeeded', 'ratings of other shapes');
+is(differences($_, "", $workers), "2940 0 0", "$_: as one process") for 'wide', 'narrow';
+
 # Interrupted at any moment: nothing is left behind, and the next call works.
 my $interrupted = 0;
 for my $ms (1 .. 40)

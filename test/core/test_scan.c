@@ -138,6 +138,22 @@ fill_cancelling(int32_t item, int f)
 	return (f % 2 == 0 ? 1e6f : -1e6f) + noise;
 }
 
+/* Most of it in few entries, as distilled factors have it. */
+static float
+fill_decaying(int32_t item, int f)
+{
+	(void) item;
+	return (float) (random_unit() * pow(0.7, f));
+}
+
+/* Nothing at all after the first three. */
+static float
+fill_thin(int32_t item, int f)
+{
+	(void) item;
+	return f < 3 ? (float) random_unit() : 0;
+}
+
 static const struct
 {
 	const char *name;
@@ -171,6 +187,8 @@ static const struct
 	{"apart by the last bits, equal query", fill_last_bits, 1.1f, true},
 	{"spiked, equal query", fill_spiked, -1, true},
 	{"cancelling terms", fill_cancelling, 1, true},
+	{"decaying entries", fill_decaying, 1, false},
+	{"thin", fill_thin, 1, false},
 };
 
 #define NUM_FLAVOURS ((int) (sizeof(flavours) / sizeof(flavours[0])))
@@ -329,8 +347,8 @@ case_holds(const Case *c, int32_t x)
 }
 
 /*
- * Guesses for one query: its very hits, what comes next among random items (some of them twice, or not
- * eligible), or items that there are not.
+ * Guesses for one query: its very hits, all of them or but a few, what comes next among random items (some of
+ * them twice, or not eligible), or items that there are not.
  */
 static void
 make_seeds(const Case *c, const float *query, const uint64_t *excluded, int32_t room,
@@ -339,10 +357,11 @@ make_seeds(const Case *c, const float *query, const uint64_t *excluded, int32_t 
 	FmHit *hits = get_memory(room, sizeof(FmHit));
 	int32_t count = fm_scan_top_x(c->matrix, query, room, excluded, &host, hits);
 	int kind = (int) (random_bits() % 4);
+	bool gaps = random_bits() % 2 == 0;
 
 	for (int32_t i = 0; i < room; i++)
 		if (kind == 0 && i < count)
-			seeds[i] = hits[i].item;
+			seeds[i] = gaps && random_bits() % 8 == 0 ? -1 : hits[i].item;
 		else if (kind == 1)
 			seeds[i] = i; /* distinct */
 		else if (kind == 2)
