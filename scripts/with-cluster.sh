@@ -80,7 +80,7 @@ fi
 if [ -s "$TEMP_CONFIG" ]; then
     make -s install DESTDIR="$root" >/dev/null
     if grep -q '^dynamic_library_path' "$TEMP_CONFIG"; then # pg_upgrade looks there only for a bare name
-        sed -i 's#\$libdir/##' "$root$sharedir/extension/fmtopx.control"
+        sed -i "s,[$]libdir/,," "$root$sharedir/extension/fmtopx.control"
     fi
 fi
 
