@@ -62,9 +62,10 @@ table_argument(FunctionCallInfo fcinfo, int argument, const char *model, const c
 						 suffix)));
 	if (get_rel_relkind(table) != RELKIND_RELATION ||
 		get_rel_persistence(table) == RELPERSISTENCE_TEMP)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("the %s_table of a model must be a table, and not a temporary one",
-							   suffix)));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot be the %s_table of a model", get_rel_name(table), suffix),
+				 errdetail("It is not a table, or a temporary one.")));
 	return table;
 }
 
@@ -104,7 +105,8 @@ check_owner(FmModel *model)
 		if (owner != model->owner)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 							errmsg("tables \"%s\" and \"%s\" belong to different roles",
-								   get_rel_name(tables[0]), get_rel_name(tables[i]))));
+								   get_rel_name(tables[0]), get_rel_name(tables[i])),
+							errhint("Give them to one with ALTER TABLE ... OWNER TO.")));
 	}
 }
 
@@ -152,14 +154,16 @@ check_ratings(const FmModel *model)
 	{
 		ereport(NOTICE, (errmsg("nothing counts as seen: lists of model \"%s\" do not leave out "
 								"what users have rated",
-								model->name)));
+								model->name),
+						 errhint("Say where that stands with ratings => 'table'.")));
 		return;
 	}
 	if (get_rel_persistence(ratings) == RELPERSISTENCE_TEMP)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("what users have rated cannot be read from temporary relation \"%s\"",
-						get_rel_name(ratings))));
+						get_rel_name(ratings)),
+				 errhint("Copy it into a table that stays.")));
 	fm_check_select(ratings, model->owner);
 	check_seen_column(model, model->definition.user_column, "user_column", model->user_table,
 					  "user_id");
@@ -176,13 +180,17 @@ reserve(Oid schema, const FmModel *model)
 
 	fm_registry_lock_name(schema, model->name);
 	if (fm_model_lookup(schema, model->name, false, CurrentMemoryContext, &other))
-		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
-						errmsg("model \"%s\" already exists", model->name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("model \"%s\" already exists", model->name),
+				 errhint("Attach under another name, or fm_drop('%s') first.", model->name)));
 	fm_registry_delete_model(schema, model->name); /* a dead row, if any */
 	holder = fm_registry_tables_model(schema, model);
 	if (holder != NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-						errmsg("a table given belongs to model \"%s\"", holder)));
+						errmsg("a table given for model \"%s\" belongs to model \"%s\"",
+							   model->name, holder),
+						errhint("Use that model, or fm_drop('%s') first.", holder)));
 }
 
 Datum

@@ -16,8 +16,11 @@ void
 fm_check_context(FunctionCallInfo fcinfo, int argument)
 {
 	if (!PG_ARGISNULL(argument) && !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(argument)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("context must be a JSON object, like {\"column\": \"value\"}")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("context must be a JSON object, not %s",
+						JB_ROOT_IS_SCALAR(PG_GETARG_JSONB_P(argument)) ? "a scalar" : "an array"),
+				 errhint("Give it the form {\"column\": \"value\"}.")));
 }
 
 bool
@@ -90,9 +93,9 @@ unknown_column(const FmServing *serving, const char *column)
 	StringInfoData known;
 
 	if (definition->num_context_columns == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("context names \"%s\", but the model has no context columns", column)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("context names \"%s\", but model \"%s\" has no context columns",
+							   column, serving->model.name)));
 	initStringInfo(&known);
 	for (int c = 0; c < definition->num_context_columns; c++)
 		appendStringInfo(&known, "%s\"%s\"", c > 0 ? ", " : "", definition->context_columns[c]);

@@ -315,7 +315,8 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 	check_solver_uses(definition, "l2_reg_v", !isnan(definition->l2_reg_v), "als", "ials");
 	if (fm_is_ranking(definition->task) && definition->num_context_columns > 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("task => 'ranking' does not use option context_columns")));
+						errmsg("task => 'ranking' does not use option context_columns"),
+						errhint("Leave context_columns out.")));
 	check_solver_uses(definition, "unobserved_weight", !isnan(definition->unobserved_weight),
 					  "ials", NULL);
 }

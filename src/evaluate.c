@@ -49,15 +49,15 @@ typedef struct Evaluation
 } Evaluation;
 
 static void
-check_same_type(const FmServing *serving, const char *column, const FmIdType *given,
+check_same_type(const FmServing *serving, Oid relation, const char *column, const FmIdType *given,
 				const FmIdType *expected)
 {
 	if (given->type != expected->type)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of the evaluated relation is of type %s, but model "
-							   "\"%s\" has ids of type %s",
-							   column, format_type_be(given->type), serving->model.name,
-							   format_type_be(expected->type)),
+						errmsg("column \"%s\" of relation \"%s\" is of type %s, but model \"%s\" "
+							   "has ids of type %s",
+							   column, get_rel_name(relation), format_type_be(given->type),
+							   serving->model.name, format_type_be(expected->type)),
 						errhint("Make a view of the relation that casts the column.")));
 }
 
@@ -83,14 +83,12 @@ read_rows(Evaluation *evaluation, Oid relation)
 		if (get_attnum(relation, definition.context_columns[c]) == InvalidAttrNumber)
 			definition.num_context_columns = 0;
 	fm_check_ratings_relation(&definition, &user_type, &item_type);
-	check_same_type(serving, definition.user_column, &user_type, &loaded->user_type);
-	check_same_type(serving, definition.item_column, &item_type, &loaded->item_type);
+	check_same_type(serving, relation, definition.user_column, &user_type, &loaded->user_type);
+	check_same_type(serving, relation, definition.item_column, &item_type, &loaded->item_type);
 	evaluation->reading = fm_reading_create(&user_type, &item_type, &definition);
 	for (int32 item = 0; item < loaded->num_items; item++)
 		if (fm_idmap_intern(evaluation->reading->items, fm_loaded_item_id(loaded, item)) != item)
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("an item of model \"%s\" occurs twice", serving->model.name),
-							errhint("Train the model again.")));
+			fm_model_damaged(&serving->model, "it has an item twice");
 
 	owner = fm_act_as(serving->caller.role);
 	fm_read_ratings(&definition, true, evaluation->reading);
@@ -98,7 +96,8 @@ read_rows(Evaluation *evaluation, Oid relation)
 	if (evaluation->reading->triples.count == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("relation \"%s\" has no ratings to evaluate", get_rel_name(relation))));
+				 errmsg("relation \"%s\" has no ratings to evaluate", get_rel_name(relation)),
+				 errdetail("Rows with NULL in a column that is read do not count.")));
 	if (loaded->is_classification)
 		fm_label_ratings(&definition, evaluation->reading, loaded->rating_min, loaded->rating_max);
 }

@@ -90,7 +90,8 @@ hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
 	if (fit->ratings->num_ratings == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("test_size => %g leaves none of the %lld ratings to train on",
-							   definition->test_size, (long long) fit->held_out.count)));
+							   definition->test_size, (long long) fit->held_out.count),
+						errhint("Lower test_size.")));
 }
 
 /* As many workers as were asked for, or as the server allows to a maintenance command; fewer for little. */

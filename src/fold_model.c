@@ -41,6 +41,7 @@ PG_FUNCTION_INFO_V1(fm_fold_in);
 /* What the version has of one side, by index in the id map. */
 typedef struct Known
 {
+	const FmModel *model;
 	FmIdMap *ids;
 	int num_factors;
 	int32 count;
@@ -116,12 +117,7 @@ read_version_row(Folding *folding)
 				   1, types, values, NULL, false);
 	fm_spi_expect(columns, lengthof(columns));
 	if (SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("version %d of model \"%s\" is damaged: its row in the version table "
-						"is missing",
-						folding->version, model->name),
-				 errhint("Train the model again.")));
+		fm_model_damaged(model, "its row in the version table is missing");
 	k = DatumGetInt32(fm_spi_value_not_null(0, 2));
 	folding->definition = model->definition;
 	folding->definition.num_context_columns = 0; /* to solve somebody, all contexts are alike */
@@ -138,12 +134,7 @@ read_version_row(Folding *folding)
 	result->noise_variance = DatumGetFloat8(fm_spi_value_not_null(0, 8));
 	if (k < FM_MIN_FACTORS || k > FM_MAX_FACTORS || !isfinite(folding->parameters.b) ||
 		!isfinite(result->noise_variance) || result->noise_variance <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("version %d of model \"%s\" is damaged: its row in the version table "
-						"is out of range",
-						folding->version, model->name),
-				 errhint("Train the model again.")));
+		fm_model_damaged(model, "its row in the version table is out of range");
 	read_prior(9, k, &result->user_prior);
 	read_prior(11, k, &result->item_prior);
 	result->item_pairs.weight = DatumGetFloat8(fm_spi_value_not_null(0, 13));
@@ -170,15 +161,11 @@ add_known(void *state, TupleTableSlot *row)
 
 	for (int column = 0; column < 4; column++)
 		if (row->tts_isnull[column])
-			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("a row of the model's tables contains NULL"),
-							errhint("Train the model again.")));
+			fm_model_damaged(known->model, "a row of a user or item contains NULL");
 	if (known->count == known->capacity)
 		grow(known);
 	if (fm_idmap_intern(known->ids, row->tts_values[0]) != known->count)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("an id occurs twice in a version of the model"),
-						errhint("Train the model again.")));
+		fm_model_damaged(known->model, "it has a user or item twice");
 	known->w[known->count] = DatumGetFloat4(row->tts_values[1]);
 	fm_read_real_array(row->tts_values[2], known->num_factors, "a v of the version",
 					   known->v + (Size) known->count * known->num_factors);
@@ -198,6 +185,7 @@ read_known(Folding *folding, int side)
 	Datum values[] = {Int32GetDatum(folding->version)};
 	Oid columns[] = {InvalidOid, FLOAT4OID, FLOAT4ARRAYOID, INT8OID};
 
+	known->model = model;
 	known->ids = side == FM_USERS ? folding->load.reading->users : folding->load.reading->items;
 	known->num_factors = folding->parameters.num_factors;
 	known->capacity = 1024;

@@ -34,15 +34,6 @@ typedef struct Reading
 	Size value_bytes;
 } Reading;
 
-static void
-corrupted(const FmModel *model, const char *problem)
-{
-	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-					errmsg("version %d of model \"%s\" is damaged: %s", model->version, model->name,
-						   problem),
-					errhint("Train the model again.")));
-}
-
 static Size
 prior_length(const FmImage *head)
 {
@@ -70,7 +61,7 @@ read_version_row(Reading *reading)
 				   1, types, values, NULL, reading->read_only);
 	fm_spi_expect(columns, lengthof(columns));
 	if (SPI_processed != 1)
-		corrupted(model, "its row in the version table is missing");
+		fm_model_damaged(model, "its row in the version table is missing");
 	head->version = model->version;
 	head->num_factors = DatumGetInt32(fm_spi_value_not_null(0, 1));
 	head->b = DatumGetFloat8(fm_spi_value_not_null(0, 2));
@@ -85,7 +76,7 @@ read_version_row(Reading *reading)
 	if (head->num_factors < FM_MIN_FACTORS || head->num_factors > FM_MAX_FACTORS ||
 		!isfinite(head->b) || !isfinite(head->score_variance) || head->score_variance < 0 ||
 		!isfinite(head->noise_variance) || head->noise_variance <= 0)
-		corrupted(model, "its row in the version table is out of range");
+		fm_model_damaged(model, "its row in the version table is out of range");
 	reading->user_prior = palloc(prior_length(head) * sizeof(float));
 	fm_read_real_array(fm_spi_value_not_null(0, 9), head->num_factors + 1, "a version's user_mean",
 					   reading->user_prior);
@@ -93,7 +84,7 @@ read_version_row(Reading *reading)
 					   "a version's user_root", reading->user_prior + head->num_factors + 1);
 	head->unobserved_weight = DatumGetFloat8(fm_spi_value_not_null(0, 11));
 	if (!isfinite(head->unobserved_weight) || head->unobserved_weight < 0)
-		corrupted(model, "its row in the version table is out of range");
+		fm_model_damaged(model, "its row in the version table is out of range");
 	if (head->is_ranking)
 		fm_read_real_array(fm_spi_value_not_null(0, 12),
 						   (int) fm_all_pairs_length(head->num_factors), "a version's item_gram",
@@ -145,7 +136,7 @@ count_items(Reading *reading)
 				   1, types, values, NULL, reading->read_only);
 	count = DatumGetInt64(fm_spi_value_not_null(0, 1));
 	if (count < 1 || count > PG_INT32_MAX)
-		corrupted(model, "it has no items");
+		fm_model_damaged(model, "it has no items");
 	reading->head.num_items = (int32) count;
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -204,7 +195,7 @@ read_ids(Reading *reading, MemoryContext context)
 			Datum id = fm_spi_value_not_null(r, 2);
 
 			if (idx < 0 || idx >= count || filled[idx])
-				corrupted(model, "the idx of its items do not run from 0");
+				fm_model_damaged(model, "the idx of its items do not run from 0");
 			filled[idx] = true;
 			num_read++;
 			reading->ids[idx] = keep_id(reading, id, context);
@@ -214,10 +205,10 @@ read_ids(Reading *reading, MemoryContext context)
 	}
 	SPI_cursor_close(cursor);
 	if (num_read != count)
-		corrupted(model, "its items cannot be counted on");
+		fm_model_damaged(model, "its items cannot be counted on");
 	for (Size i = 1; reading->item_type->is_integer && i < count; i++)
 		if ((int64) reading->ids[i - 1] >= (int64) reading->ids[i])
-			corrupted(model, "its items are not in the order of their ids");
+			fm_model_damaged(model, "its items are not in the order of their ids");
 }
 
 /* Place for `size` more bytes at the end; returns where. */
@@ -305,13 +296,13 @@ read_block(const Reading *reading, FmScanMatrix *matrix, int64 first, const FmMa
 	const FmImage *head = &reading->head;
 
 	if (block->num_factors != head->num_factors)
-		corrupted(reading->model, "a block of its matrix has another number of factors");
+		fm_model_damaged(reading->model, "a block of its matrix has another number of factors");
 	for (int32 i = 0; i < block->num_items; i++)
 	{
 		const float *row = fm_matrix_vector(block, i);
 
 		if (block->ids[i] != first + i || block->ids[i] >= head->num_items)
-			corrupted(reading->model, "its matrix and its item table have different items");
+			fm_model_damaged(reading->model, "its matrix and its item table have different items");
 		fm_scan_matrix_set(matrix, (int32) block->ids[i], row, row[head->num_factors]);
 	}
 	return block->num_items;
@@ -337,7 +328,7 @@ read_matrix(const Reading *reading, void *memory)
 	}
 	SPI_cursor_close(cursor);
 	if (items != reading->head.num_items)
-		corrupted(model, "its matrix and its item table have different numbers of items");
+		fm_model_damaged(model, "its matrix and its item table have different numbers of items");
 	fm_scan_matrix_finish(matrix);
 }
 

@@ -442,7 +442,8 @@ fm_label(const FmDefinition *definition, float no, float yes, float rating)
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
 						definition->rating_column, get_rel_name(definition->ratings), rating),
-				 errdetail("The model was trained on %g (no) and %g (yes).", no, yes)));
+				 errdetail("The model was trained on %g (no) and %g (yes).", no, yes),
+				 errhint("Make a view of the relation that has no others.")));
 	return rating == yes ? 1 : 0;
 }
 

@@ -27,9 +27,10 @@ check_context_column(const FmDefinition *definition, const char *column)
 	if (strcmp(column, definition->user_column) == 0 ||
 		strcmp(column, definition->item_column) == 0 ||
 		strcmp(column, definition->rating_column) == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("column \"%s\" is the user, the item or the rating, not a context",
-							   column)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column \"%s\" is the user, the item or the rating, not a context", column),
+				 errhint("Leave it out of context_columns.")));
 	if (base == FLOAT4OID || base == FLOAT8OID || base == NUMERICOID ||
 		OidIsValid(get_base_element_type(type)) ||
 		!OidIsValid(lookup_type_cache(base, TYPECACHE_EQ_OPR)->eq_opr))
@@ -112,7 +113,8 @@ fm_intern_context(FmContextReading *reading, const Datum *values, const bool *nu
 	{
 		if (reading->capacity > PG_INT32_MAX / 2)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-							errmsg("there are more than %d contexts", reading->capacity)));
+							errmsg("the context columns have more than %d combinations of values",
+								   reading->capacity)));
 		reading->capacity *= 2;
 		reading->levels = repalloc_huge(reading->levels,
 										(Size) reading->capacity * n * sizeof(int32));
@@ -177,7 +179,8 @@ number_levels(FmContextReading *reading)
 		first += count + column->has_null;
 		if (first > PG_INT32_MAX)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-							errmsg("there are more than %d contexts", PG_INT32_MAX)));
+							errmsg("the context columns have more than %d different values",
+								   PG_INT32_MAX)));
 		pfree(rank);
 	}
 	contexts->first_level[n] = contexts->num_levels = (int32) first;

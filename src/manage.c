@@ -26,15 +26,6 @@ PG_FUNCTION_INFO_V1(fm_drop);
 
 #define MAX_KEEP_VERSIONS 1000
 
-static char *
-model_argument(FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("the name of the model must not be NULL")));
-	return text_to_cstring(PG_GETARG_TEXT_PP(0));
-}
-
 /* The model named in the call, which the caller must own, with its tables. */
 static void
 own_model(Oid schema, const char *name, FmModel *model)
@@ -59,7 +50,7 @@ Datum
 fm_set(PG_FUNCTION_ARGS)
 {
 	Oid schema = fm_extension_schema(fcinfo);
-	char *name = model_argument(fcinfo);
+	char *name = fm_model_name_argument(fcinfo, 0);
 	int keep_versions = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
 	float max_worse = PG_ARGISNULL(2) ? NAN : PG_GETARG_FLOAT4(2);
 	FmModel model;
@@ -83,7 +74,7 @@ Datum
 fm_activate(PG_FUNCTION_ARGS)
 {
 	Oid schema = fm_extension_schema(fcinfo);
-	char *name = model_argument(fcinfo);
+	char *name = fm_model_name_argument(fcinfo, 0);
 	FmModel model;
 	FmRoleSwitch previous;
 	bool kept;
@@ -121,7 +112,7 @@ fm_grant(PG_FUNCTION_ARGS)
 	char *levels = "";
 
 	fm_spi_connect();
-	own_model(fm_extension_schema(fcinfo), model_argument(fcinfo), &model);
+	own_model(fm_extension_schema(fcinfo), fm_model_name_argument(fcinfo, 0), &model);
 	previous = fm_act_as(model.owner);
 	if (OidIsValid(model.level_table))
 		levels = psprintf(", %s", fm_relation_sql(model.level_table));
@@ -164,7 +155,7 @@ Datum
 fm_drop(PG_FUNCTION_ARGS)
 {
 	Oid schema = fm_extension_schema(fcinfo);
-	char *name = model_argument(fcinfo);
+	char *name = fm_model_name_argument(fcinfo, 0);
 	FmModel model;
 	FmRoleSwitch previous;
 

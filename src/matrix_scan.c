@@ -10,11 +10,11 @@
 #include <math.h>
 
 #include "access/detoast.h"
+#include "arguments.h"
 #include "fmgr.h"
-#include "utils/memutils.h"
-
 #include "host_pg.h"
 #include "matrix.h"
+#include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(fm_matrix_top_x);
 
@@ -149,12 +149,7 @@ fm_matrix_top_x(PG_FUNCTION_ARGS)
 	FmHit *hits;
 	int32 x;
 
-	if (PG_ARGISNULL(2))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("x must not be NULL")));
-	x = PG_GETARG_INT32(2);
-	if (x < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("x must not be negative, but is %d", x)));
+	x = fm_x_argument(fcinfo, 2);
 	fm_init_materialized_srf(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;

@@ -305,6 +305,15 @@ fm_model_missing(const char *name)
 }
 
 void
+fm_model_damaged(const FmModel *model, const char *problem)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("version %d of model \"%s\" is damaged: %s", model->version, model->name,
+						   problem),
+					errhint("Train the model again.")));
+}
+
+void
 fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context, FmModel *model)
 {
 	char *wanted;

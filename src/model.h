@@ -111,6 +111,9 @@ extern bool fm_model_lock(Oid schema, const char *name, MemoryContext context, F
 /* An error that says there is no model of this name. */
 pg_noreturn extern void fm_model_missing(const char *name);
 
+/* An error that says the version being served is not what was stored: "its ..." what. */
+pg_noreturn extern void fm_model_damaged(const FmModel *model, const char *problem);
+
 /* Errors unless the current user owns the model (or is a member of the owner). */
 extern void fm_model_check_owner(const FmModel *model);
 

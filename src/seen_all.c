@@ -59,11 +59,7 @@ add_user(void *state, TupleTableSlot *row)
 void
 fm_seen_damaged(const FmServing *serving)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("version %d of model \"%s\" is damaged: the idx of its users do not run from 0",
-					serving->model.version, serving->model.name),
-			 errhint("Train the model again.")));
+	fm_model_damaged(&serving->model, "the idx of its users do not run from 0");
 }
 
 /* FmRowCallback: a rating; of users and items that the model does not know there is nothing to say. */

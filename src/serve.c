@@ -254,24 +254,3 @@ fm_set_all_but(const FmLoaded *loaded, uint64 *set, const int32 *items, int32 co
 	for (int32 i = 0; i < count; i++)
 		set[items[i] / 64] &= ~(UINT64CONST(1) << (items[i] % 64));
 }
-
-void
-fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *option)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be NULL", option)));
-}
-
-int32
-fm_x_argument(FunctionCallInfo fcinfo, int argument)
-{
-	int32 x;
-
-	fm_require_argument(fcinfo, argument, "x");
-	x = PG_GETARG_INT32(argument);
-	if (x < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("x must not be negative, but is %d", x)));
-	return x;
-}

@@ -7,7 +7,7 @@
 
 #include "compat.h"
 
-#include "fmgr.h"
+#include "arguments.h"
 #include "loaded.h"
 #include "sql.h"
 #include "utils/array.h"
@@ -161,11 +161,5 @@ extern void fm_add_context(const FmServing *serving, FunctionCallInfo fcinfo, in
  */
 extern bool fm_add_context_level(const FmServing *serving, const char *column, const char *level,
 								 FmUserVector *user);
-
-/* An option that must not be NULL. */
-extern void fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *option);
-
-/* The option x: not NULL, not negative. */
-extern int32 fm_x_argument(FunctionCallInfo fcinfo, int argument);
 
 #endif

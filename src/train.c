@@ -12,6 +12,7 @@
  */
 #include "train.h"
 
+#include "arguments.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "definition.h"
@@ -184,7 +185,8 @@ creation_namespace(Oid ratings)
 
 	if (!OidIsValid(namespace))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the ratings relation (OID %u) does not exist", ratings)));
+						errmsg("the ratings relation (OID %u) does not exist", ratings),
+						errhint("Name another with ratings => '...'.")));
 	result = fm_namespace_aclcheck(namespace, GetUserId(), ACL_CREATE);
 	if (isAnyTempNamespace(namespace))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
@@ -236,10 +238,7 @@ fm_train(PG_FUNCTION_ARGS)
 	char *name;
 	bool exists;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("the name of the model must not be NULL")));
-	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	name = fm_model_name_argument(fcinfo, 0);
 	fm_check_model_name(name);
 	fm_spi_connect();
 	exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
