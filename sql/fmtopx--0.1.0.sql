@@ -79,6 +79,19 @@ CREATE TABLE fm_target (
 );
 COMMENT ON TABLE fm_target IS 'fmtopx: the tables that fm_write_top_x wrote and fm_refresh keeps fresh';
 
+-- Nothing of it means anything in another database: it is not dumped.
+CREATE TABLE fm_target_proof (
+    model      text NOT NULL,
+    target     regclass NOT NULL,
+    made_from  text NOT NULL,
+    before     bigint NOT NULL,
+    written_by bigint NOT NULL,
+    seen_rows  bigint NOT NULL,
+    PRIMARY KEY (model, target),
+    FOREIGN KEY (model, target) REFERENCES fm_target ON DELETE CASCADE
+);
+COMMENT ON TABLE fm_target_proof IS 'fmtopx: how these tables were last written, by which lists are known that are right still';
+
 -- Regression and classification are the better the less their metric, a ranking the more.
 CREATE TABLE fm_trial (
     model             text NOT NULL REFERENCES fm_model ON DELETE CASCADE,

@@ -126,6 +126,8 @@ fm_block_fill(const FmBlock *block, const FmBlockShape *shape, FmBlockUsers *use
 	{
 		FmBatchUser *kept = &users->users[count];
 
+		if (receiver->current != NULL && receiver->current(receiver->state, user))
+			continue;
 		*kept = *user;
 		kept->id = fm_id_copy(users->id_type, user->id, users->ids);
 		kept->vector.query = block->queries + count * length;
@@ -198,6 +200,8 @@ fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, const FmLis
 	int workers;
 	bool done;
 
+	if (receiver->check != NULL)
+		receiver->check->counted = false;
 	exclude_seen = exclude_seen && fm_knows_seen(serving);
 	workers = fm_batch_workers(serving, exclude_seen);
 	done = (workers > 0 && fm_batch_in_parallel(serving, workers, x, exclude_seen, receiver)) ||

@@ -41,12 +41,32 @@ typedef bool (*FmBeginCallback)(void *state);
 /* Items that are likely to be in a user's list, and how many; whatever they are, the list is right. */
 typedef const int32 *(*FmSeedCallback)(void *state, const FmBatchUser *user, int32 *count);
 
+/* Whether the list that the receiver has of a user is right: then none is computed. Asked before `seeds`. */
+typedef bool (*FmCurrentCallback)(void *state, const FmBatchUser *user);
+
+/*
+ * Which users have rated since: what a receiver asks of a batch that excludes what has been rated. Rows of the ratings
+ * are old whose xmin is before `old_before`. Answered, before any list is asked for, only where the
+ * ratings are read by fm_seen_scan_run.
+ */
+typedef struct FmSeenCheck
+{
+	TransactionId old_before; /* or invalid: none is old */
+	TransactionId new_before; /* for the next time */
+	bool counted;			  /* the answers are there */
+	int64 old_rows;
+	int64 new_rows;		 /* whose xmin is before new_before */
+	const bool *changed; /* by idx: the user has rows that are not old; while lists are asked for */
+} FmSeenCheck;
+
 typedef struct FmListReceiver
 {
 	void *state;
 	FmListCallback put;
-	FmSeedCallback seeds;  /* or NULL; called for a user some time before `put` */
-	FmBeginCallback begin; /* or NULL */
+	FmSeedCallback seeds;	   /* or NULL; called for a user some time before `put` */
+	FmBeginCallback begin;	   /* or NULL */
+	FmCurrentCallback current; /* or NULL */
+	FmSeenCheck *check;		   /* or NULL */
 } FmListReceiver;
 
 /* Who the users of a block are, for the process that reads them and hands over their lists. */

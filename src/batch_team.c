@@ -79,7 +79,8 @@ typedef struct BatchPlan
 	int members; /* at most */
 	FmBlockShape shape;
 	bool exclude_seen;
-	const int64 *ids; /* of users, for a scan of the ratings; NULL: they are read by SQL */
+	const FmSeenCheck *check; /* of the receiver, or NULL */
+	const int64 *ids;		  /* of users, for a scan of the ratings; NULL: they are read by SQL */
 	int32 num_users;
 	Size scan_size;
 	Size pairs_size;
@@ -156,7 +157,7 @@ read_ratings(Member *member, shm_toc *toc)
 
 	if (BarrierAttach(&state->read) == 0)
 	{
-		fm_seen_scan_run((const FmSeenScan *) (member->segment + state->scan),
+		fm_seen_scan_run((FmSeenScan *) (member->segment + state->scan),
 						 shm_toc_lookup(toc, SCAN_KEY, false), member->image, member->pairs);
 		BarrierArriveAndWait(&state->read, PG_WAIT_EXTENSION);
 	}
@@ -316,6 +317,9 @@ take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListRecei
 	if (plan->ids != NULL)
 		read_ratings(leader, toc);
 	complete = leader->pairs == NULL || !fm_pairs_too_many(leader->pairs);
+	if (complete && plan->ids != NULL && receiver->check != NULL)
+		fm_seen_scan_answer((FmSeenScan *) (leader->segment + leader->state->scan),
+							receiver->check);
 	if (complete)
 	{
 		create_scanner(leader);
@@ -487,7 +491,7 @@ prepare_pairs(BatchPlan *plan)
 		return false;
 	fm_seen_scan_init((FmSeenScan *) (segment_address(plan->segment) + plan->ring_size +
 									  plan->pairs_size),
-					  serving, plan->ids, plan->num_users);
+					  serving, plan->ids, plan->num_users, plan->check);
 	return true;
 }
 
@@ -495,7 +499,10 @@ bool
 fm_batch_in_parallel(const FmServing *serving, int workers, int32 x, bool exclude_seen,
 					 const FmListReceiver *receiver)
 {
-	BatchPlan plan = {.serving = serving, .members = workers + 1, .exclude_seen = exclude_seen};
+	BatchPlan plan = {.serving = serving,
+					  .members = workers + 1,
+					  .exclude_seen = exclude_seen,
+					  .check = receiver->check};
 	bool done;
 
 	plan.shape = fm_block_shape(serving->loaded, x);

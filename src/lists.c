@@ -116,7 +116,7 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 }
 
 FmLists *
-fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen)
+fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen, FmSeenCheck *check)
 {
 	FmLists *lists = palloc0(sizeof(FmLists));
 
@@ -131,7 +131,8 @@ fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen)
 	lists->start = MemoryContextAllocZero(lists->context, lists->start_capacity * sizeof(int64));
 	lists->item_capacity = 1024;
 	lists->items = MemoryContextAlloc(lists->context, lists->item_capacity * sizeof(FmListItem));
-	fm_batch_top_x(serving, x, exclude_seen, &(FmListReceiver){lists, put_list, NULL});
+	fm_batch_top_x(serving, x, exclude_seen,
+				   &(FmListReceiver){.state = lists, .put = put_list, .check = check});
 	return lists;
 }
 

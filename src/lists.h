@@ -34,7 +34,8 @@ typedef struct FmLists
 } FmLists;
 
 /* Every user's list, in a context below the current one. While serving; its model must stay pinned. */
-extern FmLists *fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen);
+extern FmLists *fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen,
+								 FmSeenCheck *check);
 
 /* Move all rows to the tuplestore, if they are not there. */
 extern void fm_lists_spill(FmLists *lists);

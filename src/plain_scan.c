@@ -45,6 +45,12 @@ fm_plain_scan_possible(Relation relation, const char *const *columns, int num_co
 		   check_enable_rls(RelationGetRelid(relation), InvalidOid, true) == RLS_NONE;
 }
 
+bool
+fm_plain_scan_is_heap(Relation relation)
+{
+	return relation->rd_tableam == GetHeapamTableAmRoutine();
+}
+
 /* Find out where columns stand in a tuple without NULL; false if that depends on the tuple. */
 static bool
 find_offsets(FmPlainScan *plain)
@@ -82,7 +88,7 @@ fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScanDesc scan,
 		plain->columns[i] = (FmPlainColumn){columns[i], attribute->attlen, attribute->attbyval, 0};
 		plain->last_column = Max(plain->last_column, columns[i]);
 	}
-	if (relation->rd_tableam == GetHeapamTableAmRoutine())
+	if (fm_plain_scan_is_heap(relation))
 		plain->fixed = find_offsets(plain);
 	else
 		plain->slot = table_slot_create(relation, NULL);
@@ -128,11 +134,17 @@ item_at(const FmPlainScan *plain, int number)
 	return PageGetItemId(plain->page, ((HeapScanDesc) plain->scan)->rs_vistuples[number]);
 }
 
+static inline HeapTupleHeader
+header_of(const FmPlainScan *plain, ItemId item)
+{
+	return (HeapTupleHeader) PageGetItem(plain->page, item);
+}
+
 /* Where the columns of a tuple stand at their offsets; NULL if it has to be deformed. */
 static inline const char *
 data_of(const FmPlainScan *plain, ItemId item)
 {
-	HeapTupleHeader header = (HeapTupleHeader) PageGetItem(plain->page, item);
+	HeapTupleHeader header = header_of(plain, item);
 
 	if (!plain->fixed || (header->t_infomask & HEAP_HASNULL) != 0 ||
 		HeapTupleHeaderGetNatts(header) < plain->last_column)
@@ -184,6 +196,12 @@ fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
 							   : next_of_slot(plain, values, nulls);
 }
 
+TransactionId
+fm_plain_scan_xmin(const FmPlainScan *plain)
+{
+	return HeapTupleHeaderGetRawXmin(header_of(plain, item_at(plain, plain->next - 1)));
+}
+
 /* Integers of one column of tuples of a heap. */
 static void
 copy_integers(const char *const *data, int count, const FmPlainColumn *column, int64 *values)
@@ -201,7 +219,7 @@ copy_integers(const char *const *data, int count, const FmPlainColumn *column, i
 
 /* The next tuples of the page at hand, as long as none has to be deformed. */
 static int
-integers_of_page(FmPlainScan *plain, int max, int64 *const *columns)
+integers_of_page(FmPlainScan *plain, int max, int64 *const *columns, TransactionId *xmins)
 {
 	const char *data[MaxHeapTuplesPerPage];
 	int count = 0;
@@ -212,17 +230,19 @@ integers_of_page(FmPlainScan *plain, int max, int64 *const *columns)
 		count++;
 	for (int i = 0; i < plain->num_columns; i++)
 		copy_integers(data, count, &plain->columns[i], columns[i]);
+	for (int i = 0; xmins != NULL && i < count; i++)
+		xmins[i] = HeapTupleHeaderGetRawXmin(header_of(plain, item_at(plain, plain->next + i)));
 	plain->next += count;
 	return count;
 }
 
 int
-fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns)
+fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns, TransactionId *xmins)
 {
 	Datum values[FM_PLAIN_MAX_COLUMNS];
 	bool nulls[FM_PLAIN_MAX_COLUMNS];
 	bool any_null;
-	int count = integers_of_page(plain, max, columns);
+	int count = integers_of_page(plain, max, columns, xmins);
 
 	if (count > 0)
 		return count;
@@ -236,6 +256,8 @@ fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns)
 	} while (any_null);
 	for (int i = 0; i < plain->num_columns; i++)
 		columns[i][0] = fm_plain_integer(values[i], plain->columns[i].length);
+	if (xmins != NULL)
+		xmins[0] = fm_plain_scan_xmin(plain);
 	return 1;
 }
 

@@ -33,6 +33,16 @@ typedef struct FmPlainScan
 	int count;
 } FmPlainScan;
 
+/* Whether rows of the relation have an xmin. */
+extern bool fm_plain_scan_is_heap(Relation relation);
+
+/* Whether the transaction that wrote a row is older than another; both of the last 2^31. */
+static inline bool
+fm_xmin_is_before(TransactionId xmin, TransactionId before)
+{
+	return (int32) (xmin - before) < 0;
+}
+
 /*
  * Whether a query of these columns, as the current user, would do no more than hand over the rows of the
  * relation itself: a table or materialised view without children, policies or other rights to consider.
@@ -46,11 +56,16 @@ extern void fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScan
 /* The next row, valid until the next call; false at the end. */
 extern bool fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls);
 
+/* The xmin of that row, which must be of a heap, even where it has been frozen since. */
+extern TransactionId fm_plain_scan_xmin(const FmPlainScan *plain);
+
 /*
  * The same of many rows at once where all columns are integers: up to `max` of them, into an array a column,
- * without those that have a NULL in any. Returns how many; 0 at the end only.
+ * without those that have a NULL in any. Returns how many; 0 at the end only. With `xmins`, which want a heap, theirs,
+ * too.
  */
-extern int fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns);
+extern int fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns,
+								  TransactionId *xmins);
 
 /* The integer that a Datum of a column of so many bytes is. */
 static inline int64

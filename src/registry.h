@@ -108,6 +108,21 @@ extern char *fm_registry_target_model(Oid schema, Oid target);
 extern FmTarget *fm_registry_targets(Oid schema, const char *model, MemoryContext context,
 									 int *num_targets);
 
+/* How the lists of a target were last written: target_proof.c. */
+typedef struct FmListsProof
+{
+	char made_from[192]; /* from what, and by what rules; empty: unknown */
+	int64 before;		 /* xids counted from the first ever */
+	int64 written_by;
+	int64 seen_rows; /* of the ratings, which are older than `before` */
+} FmListsProof;
+
+extern void fm_registry_save_proof(Oid schema, const char *model, Oid target,
+								   const FmListsProof *proof);
+
+/* False if there is none. */
+extern bool fm_registry_find_proof(Oid schema, const char *model, Oid target, FmListsProof *proof);
+
 /* ---- Trials: registry_trials.c ---- */
 
 /* One trial of fm_tune. */

@@ -66,3 +66,42 @@ fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *n
 	}
 	return targets;
 }
+
+void
+fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsProof *proof)
+{
+	FmArguments arguments = {0};
+
+	fm_add_text(&arguments, model);
+	fm_add_relation(&arguments, target);
+	fm_add_text(&arguments, proof->made_from);
+	fm_add_bigint(&arguments, proof->before);
+	fm_add_bigint(&arguments, proof->written_by);
+	fm_add_bigint(&arguments, proof->seen_rows);
+	fm_registry_execute(
+		schema, "fm_target_proof",
+		"INSERT INTO %s VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (model, target) "
+		"DO UPDATE SET made_from = excluded.made_from, before = excluded.before, "
+		"written_by = excluded.written_by, seen_rows = excluded.seen_rows",
+		&arguments);
+}
+
+bool
+fm_registry_find_proof(Oid schema, const char *model, Oid target, FmListsProof *proof)
+{
+	FmArguments arguments = {0};
+
+	fm_add_text(&arguments, model);
+	fm_add_relation(&arguments, target);
+	fm_registry_execute(schema, "fm_target_proof",
+						"SELECT made_from, before, written_by, seen_rows FROM %s WHERE model = $1 "
+						"AND target = $2 AND made_from <> ''",
+						&arguments);
+	if (SPI_processed == 0)
+		return false;
+	strlcpy(proof->made_from, fm_registry_text(), sizeof(proof->made_from));
+	proof->before = DatumGetInt64(fm_spi_value_not_null(0, 2));
+	proof->written_by = DatumGetInt64(fm_spi_value_not_null(0, 3));
+	proof->seen_rows = DatumGetInt64(fm_spi_value_not_null(0, 4));
+	return true;
+}

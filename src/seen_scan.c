@@ -129,7 +129,7 @@ scan_users(Users *users)
 							table_beginscan(relation, GetActiveSnapshot(), 0, NULL), columns,
 							lengthof(names));
 		while (!users->too_large &&
-			   (count = fm_plain_scan_integers(&plain, ROWS_AT_ONCE, arrays)) > 0)
+			   (count = fm_plain_scan_integers(&plain, ROWS_AT_ONCE, arrays, NULL)) > 0)
 			for (int i = 0; i < count && !users->too_large; i++)
 				if (values[0][i] == users->serving->loaded->version)
 					(void) add_user(users, values[1][i], values[2][i]);
@@ -207,8 +207,8 @@ fm_seen_scan_size(const int64 *ids, int32 num_users)
 	bool hashed;
 	Size places = mul_size(count_places(ids, num_users, &hashed), sizeof(int32));
 
-	return add_size(add_size(sizeof(FmSeenScan), mul_size(num_users, sizeof(int64))),
-					add_size(places, 3 * ALIGNMENT));
+	return add_size(add_size(sizeof(FmSeenScan), mul_size(num_users, sizeof(int64) + sizeof(bool))),
+					add_size(places, 4 * ALIGNMENT));
 }
 
 /* Multiplied by 2^64 over the golden ratio, then mixed (Knuth's multiplicative hashing). */
@@ -237,8 +237,22 @@ find_user(const FmSeenScan *scan, int64 id)
 	return places[place];
 }
 
+static void
+init_check(FmSeenScan *scan, const FmSeenCheck *check)
+{
+	scan->checks = check != NULL;
+	if (check == NULL)
+		return;
+	scan->old_before = check->old_before;
+	scan->new_before = check->new_before;
+	pg_atomic_init_u64(&scan->old_rows, 0);
+	pg_atomic_init_u64(&scan->new_rows, 0);
+	memset((char *) scan + scan->changed, 0, scan->num_users * sizeof(bool));
+}
+
 void
-fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, int32 num_users)
+fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, int32 num_users,
+				  const FmSeenCheck *check)
 {
 	const FmDefinition *definition = &serving->model.definition;
 	bool hashed;
@@ -260,6 +274,8 @@ fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, 
 	memcpy((char *) scan + scan->ids, ids, num_users * sizeof(int64));
 	places = (int32 *) ((char *) scan + scan->places);
 	memset(places, -1, num_places * sizeof(int32));
+	scan->changed = TYPEALIGN(ALIGNMENT, scan->places + num_places * sizeof(int32));
+	init_check(scan, check);
 	for (int32 user = 0; user < num_users; user++)
 	{
 		uint64 place = (uint64) ids[user] - (uint64) scan->least;
@@ -271,45 +287,93 @@ fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, 
 	}
 }
 
-/*
- * Pairs of rows, side by side so that looking up their ids waits for memory only once. False if there is no
- * room for more.
- */
-static bool
-add_some(const FmSeenScan *scan, const FmImage *image, const int64 *user_ids, const int64 *item_ids,
-		 int count, FmPairs *pairs)
+/* Rows at hand, and where in the model their ids are; -1: nowhere. */
+typedef struct Rows
 {
+	int count;
+	int64 user_ids[ROWS_AT_ONCE];
+	int64 item_ids[ROWS_AT_ONCE];
+	TransactionId xmins[ROWS_AT_ONCE]; /* for a check */
 	int32 users[ROWS_AT_ONCE];
 	int32 items[ROWS_AT_ONCE];
+} Rows;
 
-	for (int i = 0; i < count; i++)
-		users[i] = find_user(scan, user_ids[i]);
-	for (int i = 0; i < count; i++)
-		items[i] = fm_image_find_integer(image, item_ids[i]);
-	for (int i = 0; i < count; i++)
-		if (users[i] >= 0 && items[i] >= 0 && !fm_pairs_add(pairs, users[i], items[i]))
+/* Look up the ids of rows side by side, so that they wait for memory only once. */
+static void
+find_rows(const FmSeenScan *scan, const FmImage *image, Rows *rows)
+{
+	for (int i = 0; i < rows->count; i++)
+		rows->users[i] = find_user(scan, rows->user_ids[i]);
+	for (int i = 0; i < rows->count; i++)
+		rows->items[i] = fm_image_find_integer(image, rows->item_ids[i]);
+}
+
+/* False if there is no room for more. */
+static bool
+add_pairs(const Rows *rows, FmPairs *pairs)
+{
+	for (int i = 0; i < rows->count; i++)
+		if (rows->users[i] >= 0 && rows->items[i] >= 0 &&
+			!fm_pairs_add(pairs, rows->users[i], rows->items[i]))
 			return false;
 	return true;
 }
 
+/* Count those that are old, by either measure, and mark whose are not. */
+static void
+check_rows(FmSeenScan *scan, const Rows *rows, int64 *old_rows, int64 *new_rows)
+{
+	bool *changed = (bool *) ((char *) scan + scan->changed);
+
+	for (int i = 0; i < rows->count; i++)
+	{
+		bool is_old = fm_xmin_is_before(rows->xmins[i], scan->old_before);
+
+		*old_rows += is_old;
+		*new_rows += fm_xmin_is_before(rows->xmins[i], scan->new_before);
+		if (!is_old && rows->users[i] >= 0)
+			changed[rows->users[i]] = true;
+	}
+}
+
 void
-fm_seen_scan_run(const FmSeenScan *scan, ParallelTableScanDesc shared_scan, const FmImage *image,
+fm_seen_scan_run(FmSeenScan *scan, ParallelTableScanDesc shared_scan, const FmImage *image,
 				 FmPairs *pairs)
 {
 	Relation relation = relation_open(scan->ratings, AccessShareLock);
 	const AttrNumber columns[] = {scan->user_column, scan->item_column};
-	int64 user_ids[ROWS_AT_ONCE];
-	int64 item_ids[ROWS_AT_ONCE];
-	int64 *const ids[] = {user_ids, item_ids};
+	Rows rows;
+	int64 *const ids[] = {rows.user_ids, rows.item_ids};
+	TransactionId *xmins = scan->checks ? rows.xmins : NULL;
+	int64 old_rows = 0;
+	int64 new_rows = 0;
 	FmPlainScan plain;
-	int count;
+	bool room = true;
 
 	fm_plain_scan_begin(&plain, relation, table_beginscan_parallel(relation, shared_scan), columns,
 						2);
-	do
-		count = fm_plain_scan_integers(&plain, ROWS_AT_ONCE, ids);
-	while (count > 0 && add_some(scan, image, user_ids, item_ids, count, pairs));
+	while (room && (rows.count = fm_plain_scan_integers(&plain, ROWS_AT_ONCE, ids, xmins)) > 0)
+	{
+		find_rows(scan, image, &rows);
+		room = add_pairs(&rows, pairs);
+		if (scan->checks)
+			check_rows(scan, &rows, &old_rows, &new_rows);
+	}
+	if (scan->checks)
+	{
+		pg_atomic_fetch_add_u64(&scan->old_rows, old_rows);
+		pg_atomic_fetch_add_u64(&scan->new_rows, new_rows);
+	}
 	fm_pairs_finish(pairs);
 	fm_plain_scan_end(&plain);
 	relation_close(relation, NoLock);
+}
+
+void
+fm_seen_scan_answer(FmSeenScan *scan, FmSeenCheck *check)
+{
+	check->counted = true;
+	check->old_rows = (int64) pg_atomic_read_u64(&scan->old_rows);
+	check->new_rows = (int64) pg_atomic_read_u64(&scan->new_rows);
+	check->changed = (const bool *) ((const char *) scan + scan->changed);
 }

@@ -7,6 +7,7 @@
 #include "compat.h"
 
 #include "access/tableam.h"
+#include "batch.h"
 #include "pairs.h"
 #include "serve.h"
 
@@ -22,6 +23,13 @@ typedef struct FmSeenScan
 	uint64 mask;  /* of the hash table; 0: idx are found at id - least */
 	Size ids;	  /* where arrays are from here: an int64 a user, by idx */
 	Size places;  /* an int32 a place: an idx, or -1 */
+
+	bool checks; /* the rest is in use: see FmSeenCheck */
+	TransactionId old_before;
+	TransactionId new_before;
+	pg_atomic_uint64 old_rows;
+	pg_atomic_uint64 new_rows;
+	Size changed; /* a bool a user */
 } FmSeenScan;
 
 /*
@@ -38,10 +46,13 @@ extern Size fm_seen_scan_room(Relation ratings);
 
 extern Size fm_seen_scan_size(const int64 *ids, int32 num_users);
 extern void fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids,
-							  int32 num_users);
+							  int32 num_users, const FmSeenCheck *check);
+
+/* Once all rows have been read, what they say. The scan stays. */
+extern void fm_seen_scan_answer(FmSeenScan *scan, FmSeenCheck *check);
 
 /* A process's part of the work: read rows that nobody else has read, until there are none. */
-extern void fm_seen_scan_run(const FmSeenScan *scan, ParallelTableScanDesc shared_scan,
+extern void fm_seen_scan_run(FmSeenScan *scan, ParallelTableScanDesc shared_scan,
 							 const FmImage *image, FmPairs *pairs);
 
 #endif

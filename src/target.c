@@ -23,9 +23,10 @@
 PG_FUNCTION_INFO_V1(fm_write_top_x);
 
 static void
-create_target(FmLists *lists, Oid namespace, const char *name)
+create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
 {
 	char *qualified = fm_qualified_sql(namespace, name);
+	FmProofWriting rows;
 	Oid table;
 
 	fm_spi_execute(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
@@ -35,8 +36,10 @@ create_target(FmLists *lists, Oid namespace, const char *name)
 							fm_id_type_sql(&lists->item_type)),
 				   0, NULL, NULL, NULL, false);
 	table = get_relname_relid(name, namespace);
+	rows = fm_proof_begin_writing(proof);
 	if (!fm_target_fill(table, lists))
 		fm_target_update(qualified, lists);
+	fm_proof_end_writing(&rows);
 	fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), 0, NULL,
 				   NULL, NULL, false);
 }
@@ -81,6 +84,7 @@ typedef struct Writing
 	bool exclude_seen;
 	Oid owner;
 	int64 num_rows; /* of all lists */
+	FmProof proof;
 } Writing;
 
 static FmDiff *
@@ -90,18 +94,23 @@ open_diff(Writing *writing, Oid target)
 	FmDiff *diff;
 
 	check_target(writing->serving.loaded, target);
-	diff = fm_diff_open(writing->serving.loaded, target, writing->x);
+	diff = fm_diff_open(writing->serving.loaded, target, writing->x, &writing->proof);
 	fm_restore_role(&previous);
 	return diff;
 }
 
 /* Bring an existing target up to date. */
 static void
-update_target(Writing *writing, Oid target)
+update_target(Writing *writing, Oid schema, Oid target)
 {
-	FmDiff *diff = open_diff(writing, target);
+	FmDiff *diff;
 	FmLists *lists = NULL;
 	FmRoleSwitch previous;
+	FmProofWriting rows;
+
+	fm_proof_open(&writing->proof, schema, &writing->serving, target, writing->x,
+				  writing->exclude_seen);
+	diff = open_diff(writing, target);
 
 	if (diff != NULL)
 	{
@@ -117,10 +126,12 @@ update_target(Writing *writing, Oid target)
 	}
 	if (diff == NULL)
 	{
-		lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen);
+		lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
+								 fm_proof_check(&writing->proof));
 		writing->num_rows = lists->num_rows;
 	}
 	previous = fm_act_as(writing->owner);
+	rows = fm_proof_begin_writing(&writing->proof);
 	if (diff != NULL)
 		fm_diff_apply(diff, fm_relation_sql(target));
 	else
@@ -128,6 +139,7 @@ update_target(Writing *writing, Oid target)
 		fm_target_update(fm_relation_sql(target), lists);
 		fm_lists_free(lists);
 	}
+	fm_proof_end_writing(&rows);
 	fm_restore_role(&previous);
 }
 
@@ -135,11 +147,18 @@ update_target(Writing *writing, Oid target)
 static void
 new_target(Writing *writing, Oid namespace, const char *name)
 {
-	FmLists *lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen);
-	FmRoleSwitch previous = fm_act_as(writing->owner);
+	FmRoleSwitch previous;
+	FmLists *lists;
 
-	create_target(lists, namespace, name);
+	fm_proof_open(&writing->proof, InvalidOid, &writing->serving, InvalidOid, writing->x,
+				  writing->exclude_seen);
+	lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
+							 fm_proof_check(&writing->proof));
+	previous = fm_act_as(writing->owner);
+	create_target(lists, namespace, name, &writing->proof);
 	fm_restore_role(&previous);
+	fm_proof_describe(&writing->proof, &writing->serving, get_relname_relid(name, namespace),
+					  writing->x);
 	writing->num_rows = lists->num_rows;
 	fm_lists_free(lists);
 }
@@ -149,6 +168,14 @@ static void
 name_target(void *relation)
 {
 	errcontext("writing the lists of table %s", (char *) relation);
+}
+
+static void
+save_proof(const Writing *writing, Oid schema, const char *model, Oid target)
+{
+	fm_spi_connect();
+	fm_proof_save(&writing->proof, schema, model, target);
+	fm_spi_finish();
 }
 
 int64
@@ -168,9 +195,10 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 	previous = fm_act_as(writing.owner);
 	fm_serve_begin(&writing.serving, fcinfo, cstring_to_text(model), FM_IDS_TEXT,
 				   CurrentMemoryContext);
-	update_target(&writing, target);
+	update_target(&writing, fm_extension_schema(fcinfo), target);
 	fm_serve_end(&writing.serving);
 	fm_restore_role(&previous);
+	save_proof(&writing, fm_extension_schema(fcinfo), model, target);
 	error_context_stack = context.previous;
 	return writing.num_rows;
 }
@@ -220,7 +248,7 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	fm_serve_begin(&writing.serving, fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
 				   FM_IDS_TEXT, CurrentMemoryContext);
 	if (OidIsValid(target))
-		update_target(&writing, target);
+		update_target(&writing, fm_extension_schema(fcinfo), target);
 	else
 		new_target(&writing, namespace, name->relname);
 	model = writing.serving.model.name;
@@ -229,6 +257,9 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 		target = get_relname_relid(name->relname, namespace);
 	if (get_rel_persistence(target) !=
 		RELPERSISTENCE_TEMP) /* which no other session could refresh */
+	{
 		register_target(fcinfo, model, target, writing.x, writing.exclude_seen);
+		save_proof(&writing, fm_extension_schema(fcinfo), model, target);
+	}
 	PG_RETURN_INT64(writing.num_rows);
 }

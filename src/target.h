@@ -7,6 +7,7 @@
 #include "compat.h"
 
 #include "lists.h"
+#include "target_proof.h"
 
 /*
  * Rewrite an existing target with the active version's lists, in the name of its owner, who must be
@@ -35,7 +36,7 @@ extern void fm_target_update(const char *table, FmLists *lists);
  */
 typedef struct FmDiff FmDiff;
 
-extern FmDiff *fm_diff_open(const FmLoaded *loaded, Oid target, int32 x);
+extern FmDiff *fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof);
 extern FmListReceiver fm_diff_receiver(FmDiff *diff);
 extern int64 fm_diff_num_rows(const FmDiff *diff); /* that the table will have */
 extern void fm_diff_apply(FmDiff *diff, const char *table);

@@ -27,6 +27,9 @@
 #define NO_ROW (-2)
 #define WRONG_ROW (-1)
 
+/* Instead of a number of rows, and more than there can be. */
+#define UNKNOWN PG_INT32_MAX
+
 /* Rows of one kind of difference, typed as the lists are. */
 typedef struct Rows
 {
@@ -39,17 +42,20 @@ struct FmDiff
 {
 	MemoryContext context;
 	const FmLoaded *loaded;
+	FmProof *proof;
 	FmIdType user_type;
 	FmIdType item_type;
 	TupleDesc desc;
-	int64 num_rows; /* of the new lists */
+	int64 num_rows;	   /* of the new lists */
+	int64 num_current; /* lists that were not computed */
 
 	/* what stands in the table: user × length + rank - 1 */
 	int32 length;
 	FmIdMap *users; /* in the order in which they appeared */
 	FmIdMap *items; /* by idx; NULL: integers, which the image finds */
 	FmListItem *rows;
-	bool *met; /* the user has a new list */
+	bool *met;		 /* the user has a new list */
+	int32 *unproved; /* how many of his rows are not known to be as they were written */
 	int32 capacity;
 	int32 last_user;	/* rows of one user often stand together */
 	bool keyless;		/* the table has rows without user or rank */
@@ -144,9 +150,11 @@ add_user(FmDiff *diff, int32 user)
 		diff->rows = repalloc_huge(diff->rows, Max(1, (Size) diff->capacity * diff->length) *
 												   sizeof(FmListItem));
 		diff->met = repalloc_huge(diff->met, diff->capacity * sizeof(bool));
+		diff->unproved = repalloc_huge(diff->unproved, diff->capacity * sizeof(int32));
 		diff->too_large = !has_room(diff);
 	}
 	diff->met[user] = false;
+	diff->unproved[user] = diff->length;
 	rows = diff->rows + (Size) user * diff->length;
 	for (int32 r = 0; r < diff->length; r++)
 		rows[r] = (FmListItem){NO_ROW, 0};
@@ -183,9 +191,12 @@ read_item(FmDiff *diff, const Datum *values, const bool *nulls)
 	return row;
 }
 
-/* Note a row of the table: user_id, rank, item_id, score. False if there is no room for it. */
+/*
+ * Note a row of the table: user_id, rank, item_id, score; `stands`: it is known to be as it was written. False if
+ * there is no room for it.
+ */
 static bool
-read_row(FmDiff *diff, Datum *values, bool *nulls)
+read_row(FmDiff *diff, Datum *values, bool *nulls, bool stands)
 {
 	FmListItem row;
 	FmListItem *place;
@@ -208,6 +219,10 @@ read_row(FmDiff *diff, Datum *values, bool *nulls)
 	if (diff->too_large)
 		return false;
 	place = diff->rows + (Size) user * diff->length + rank - 1;
+	if (stands && place->item == NO_ROW)
+		diff->unproved[user]--;
+	else
+		diff->unproved[user] = UNKNOWN;
 	/* without a key there may be several rows, which are right if all are */
 	if (place->item != NO_ROW && (place->item != row.item || place->score != row.score))
 		row.item = WRONG_ROW;
@@ -229,7 +244,7 @@ read_items(FmDiff *diff)
 }
 
 static FmDiff *
-create_diff(const FmLoaded *loaded, int32 x)
+create_diff(const FmLoaded *loaded, int32 x, FmProof *proof)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx table of lists",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -238,6 +253,7 @@ create_diff(const FmLoaded *loaded, int32 x)
 
 	diff->context = context;
 	diff->loaded = loaded;
+	diff->proof = proof;
 	diff->user_type = loaded->user_type;
 	diff->item_type = loaded->item_type;
 	diff->desc = fm_lists_desc(&diff->user_type, &diff->item_type);
@@ -247,6 +263,7 @@ create_diff(const FmLoaded *loaded, int32 x)
 	diff->rows = MemoryContextAllocHuge(context, Max(1, (Size) diff->capacity * diff->length) *
 													 sizeof(FmListItem));
 	diff->met = palloc(diff->capacity * sizeof(bool));
+	diff->unproved = palloc(diff->capacity * sizeof(int32));
 	diff->seeds = MemoryContextAllocHuge(context, Max(1, diff->length) * sizeof(int32));
 	diff->last_user = -1;
 	begin_rows(&diff->changed, "changed_rows");
@@ -269,7 +286,7 @@ fm_diff_free(FmDiff *diff)
 static bool
 receive_row(void *state, TupleTableSlot *slot)
 {
-	return read_row(state, slot->tts_values, slot->tts_isnull);
+	return read_row(state, slot->tts_values, slot->tts_isnull, false);
 }
 
 /*
@@ -325,7 +342,9 @@ begin_lists(void *state)
 	if (diff->plain == NULL)
 		return !diff->too_large;
 	while (!diff->too_large && fm_plain_scan_next(diff->plain, values, nulls))
-		(void) read_row(diff, values, nulls);
+		(void) read_row(diff, values, nulls,
+						diff->proof->known &&
+							fm_proof_row_stands(diff->proof, fm_plain_scan_xmin(diff->plain)));
 	close_plain(diff);
 	if (!diff->too_large)
 		fm_idmap_seal(diff->users);
@@ -333,9 +352,9 @@ begin_lists(void *state)
 }
 
 FmDiff *
-fm_diff_open(const FmLoaded *loaded, Oid target, int32 x)
+fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 {
-	FmDiff *diff = create_diff(loaded, x);
+	FmDiff *diff = create_diff(loaded, x, proof);
 	const Oid columns[] = {diff->user_type.type, INT4OID, diff->item_type.type, FLOAT4OID};
 
 	read_items(diff);
@@ -364,6 +383,24 @@ old_list(void *state, const FmBatchUser *user, int32 *count)
 	for (int32 r = 0; r < *count; r++)
 		diff->seeds[r] = rows[r].item; /* no item is below 0 */
 	return diff->seeds;
+}
+
+/* FmCurrentCallback: a complete list, all as it was written, of a user who has rated nothing since. */
+static bool
+is_current(void *state, const FmBatchUser *user)
+{
+	FmDiff *diff = state;
+	int32 index;
+
+	if (!fm_proof_user_stands(diff->proof, user->idx))
+		return false;
+	index = fm_idmap_find(diff->users, user->id);
+	if (index < 0 || diff->unproved[index] != 0)
+		return false;
+	diff->met[index] = true;
+	diff->num_current++;
+	diff->num_rows += diff->length;
+	return true;
 }
 
 static void
@@ -408,7 +445,12 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 FmListReceiver
 fm_diff_receiver(FmDiff *diff)
 {
-	return (FmListReceiver){diff, compare_list, old_list, begin_lists};
+	return (FmListReceiver){.state = diff,
+							.put = compare_list,
+							.seeds = old_list,
+							.begin = begin_lists,
+							.current = diff->proof->known ? is_current : NULL,
+							.check = fm_proof_check(diff->proof)};
 }
 
 int64
@@ -460,6 +502,8 @@ apply(const FmDiff *diff, const char *table)
 void
 fm_diff_apply(FmDiff *diff, const char *table)
 {
+	ereport(DEBUG1, (errmsg_internal("%lld lists of table %s are known to be right still",
+									 (long long) diff->num_current, table)));
 	find_gone(diff);
 	register_rows(diff, &diff->changed);
 	register_rows(diff, &diff->gone);

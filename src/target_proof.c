@@ -1,0 +1,178 @@
+/*
+ * Which lists of a table are known to be right still, from how they were written.
+ *
+ * A table of lists is often written again from the same version of the model, only because people have rated
+ * or bought since. Most lists are then what they were, and which ones can be told for certain from the xmin of rows, by
+ * which PostgreSQL itself tells what a snapshot sees. Noted at each writing is `before`, the xmin of its snapshot: what
+ * older transactions wrote was complete by then. So a row of the ratings that is older and visible now was
+ * visible then, and if as many are older as there were then, none has been deleted or changed, and who has only older
+ * rows has rated what he had rated. Likewise a row of the table itself that is older, or was written by the
+ * last writing, is as that left it; a list of which all rows are is complete and right if its user has not rated since.
+ * Xmins are compared as 32 bits, so after 2^30 transactions nothing is known any more.
+ *
+ * Only where rows have an xmin and nobody can come between them and us: heaps that are read without a query (plain_scan.h),
+ * a target without rules and triggers (those of foreign keys delete whole rows). What the lists depend
+ * on otherwise, from the version to the numbers of the columns, is noted as a text, and has to be the same. Locking: the
+ * target's lock, which makes writings of it one after the other.
+ */
+#include "target_proof.h"
+
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "seen_scan.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#define MAX_AGE (INT64CONST(1) << 30)
+
+/* The number of an xid of today, or of the next one, among all that have ever been. */
+static int64
+full_xid(TransactionId xid)
+{
+	uint64 next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64 full = (next & ~UINT64CONST(0xffffffff)) | xid;
+
+	return (int64) (full > next ? full - (UINT64CONST(1) << 32) : full);
+}
+
+/* Whether statements on the table write what they say. */
+static bool
+is_untouched(Relation target)
+{
+	if (target->rd_rules != NULL)
+		return false;
+	for (int i = 0; target->trigdesc != NULL && i < target->trigdesc->numtriggers; i++)
+		if (!target->trigdesc->triggers[i].tgisinternal)
+			return false;
+	return true;
+}
+
+/* Append which relation and columns; false if its rows have no xmin or a query could show others. */
+static bool
+describe_relation(StringInfo text, Relation relation, const char *const *columns, int num_columns)
+{
+	appendStringInfo(text, " %u", RelationGetRelid(relation));
+	for (int i = 0; i < num_columns; i++)
+		appendStringInfo(text, ".%d", get_attnum(RelationGetRelid(relation), columns[i]));
+	return fm_plain_scan_is_heap(relation) &&
+		   fm_plain_scan_possible(relation, columns, num_columns);
+}
+
+static bool
+describe_target(StringInfo text, Oid target)
+{
+	static const char *const columns[] = {"user_id", "rank", "item_id", "score"};
+	Relation relation = table_open(target, AccessShareLock);
+	bool possible = describe_relation(text, relation, columns, lengthof(columns)) &&
+					is_untouched(relation);
+
+	table_close(relation, NoLock);
+	return possible;
+}
+
+/* The same of the ratings, if anything depends on them. */
+static bool
+describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
+{
+	const FmDefinition *definition = &serving->model.definition;
+	const char *const columns[] = {definition->user_column, definition->item_column};
+	Relation relation;
+	bool possible;
+
+	if (!exclude_seen)
+		return true;
+	if (!fm_seen_scan_possible(serving))
+		return false;
+	relation = table_open(definition->ratings, AccessShareLock);
+	possible = describe_relation(text, relation, columns, lengthof(columns));
+	table_close(relation, NoLock);
+	return possible;
+}
+
+void
+fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x)
+{
+	const FmModel *model = &serving->model;
+	StringInfoData text;
+	bool possible;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%llu %u %u %d %d %d", (unsigned long long) GetSystemIdentifier(),
+					 MyDatabaseId, model->user_table, model->version, x, proof->exclude_seen);
+	possible = describe_target(&text, target) &&
+			   describe_ratings(&text, serving, proof->exclude_seen);
+	strlcpy(proof->now.made_from, possible ? text.data : "", sizeof(proof->now.made_from));
+	pfree(text.data);
+}
+
+/* Of a table that is to be created it is enough to know that the ratings can be checked. */
+static bool
+can_check(const FmProof *proof, const FmServing *serving)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	return proof->exclude_seen && describe_ratings(&text, serving, true);
+}
+
+void
+fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target, int32 x,
+			  bool exclude_seen)
+{
+	memset(proof, 0, sizeof(FmProof));
+	proof->exclude_seen = exclude_seen && fm_knows_seen(serving);
+	proof->seen.new_before = GetActiveSnapshot()->xmin;
+	proof->now.before = full_xid(proof->seen.new_before);
+	proof->checks = can_check(proof, serving);
+	if (!OidIsValid(target))
+		return;
+	fm_proof_describe(proof, serving, target, x);
+	proof->known = proof->now.made_from[0] != '\0' &&
+				   fm_registry_find_proof(schema, serving->model.name, target, &proof->old) &&
+				   strcmp(proof->old.made_from, proof->now.made_from) == 0 &&
+				   proof->now.before - proof->old.before < MAX_AGE;
+	if (proof->known)
+		proof->seen.old_before = (TransactionId) proof->old.before;
+}
+
+bool
+fm_proof_user_stands(const FmProof *proof, int32 idx)
+{
+	if (!proof->known || !proof->exclude_seen)
+		return proof->known;
+	return proof->seen.counted && proof->seen.old_rows == proof->old.seen_rows &&
+		   !proof->seen.changed[idx];
+}
+
+FmProofWriting
+fm_proof_begin_writing(FmProof *proof)
+{
+	FmProofWriting writing = {CurrentMemoryContext, CurrentResourceOwner};
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(writing.context);
+	proof->now.written_by = full_xid(GetCurrentTransactionId());
+	return writing;
+}
+
+void
+fm_proof_end_writing(const FmProofWriting *writing)
+{
+	ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(writing->context);
+	CurrentResourceOwner = writing->owner;
+}
+
+void
+fm_proof_save(const FmProof *proof, Oid schema, const char *model, Oid target)
+{
+	FmListsProof now = proof->now;
+
+	now.seen_rows = proof->seen.new_rows;
+	if (proof->exclude_seen && !proof->seen.counted)
+		now.made_from[0] = '\0';
+	fm_registry_save_proof(schema, model, target, &now);
+}

@@ -1,0 +1,156 @@
+# A table of lists written again from the same version: which lists are known to be right still, and that those are.
+use strict;
+use warnings;
+use Test::More;
+use FindBin;
+use lib $FindBin::Bin;
+use NeedCluster 'BackgroundPsql';
+
+my $node = PostgreSQL::Test::Cluster->new('rewrites');
+$node->init;
+$node->append_conf(
+	'postgresql.conf', q{
+fsync = off
+autovacuum = off
+max_prepared_transactions = 2
+min_parallel_table_scan_size = 0
+});
+$node->start;
+
+# 100 users, 60 items; every list is complete.
+$node->safe_psql(
+	'postgres', q{
+CREATE EXTENSION fmtopx;
+CREATE TABLE ratings AS
+SELECT u AS user_id, i AS item_id, (3 + sin(u) + cos(i) + sin(u * 0.7) * cos(i * 1.3))::real AS rating, 0 AS other
+FROM generate_series(1, 100) u, generate_series(1, 60) i WHERE hashint8extended(u * 1000 + i, 1) % 3 = 0;
+CREATE INDEX ON ratings (user_id);
+SELECT fm_train('m', 'ratings', num_factors => 4, iterations => 10);
+});
+
+# How many lists were known to be right, of a rewrite after which all are. In a session that does `before` first.
+sub rewrite
+{
+	my ($before, $target, @options) = @_;
+	my $call = join(', ', "'$target'", '10', "'m'", @options);
+	my ($status, $out, $error) = $node->psql('postgres', "$before;\nSET client_min_messages = debug1;\nSELECT fm_write_top_x($call) \\g /dev/null",
+		on_error_stop => 1);
+	is($status, 0, 'no error') or diag($error);
+	my $lists = join(', ', '10', "'m'", @options);
+	is($node->safe_psql('postgres', "SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM $target
+		EXCEPT ALL SELECT * FROM fm_top_x_all($lists)) d"), '0', 'no row is wrong');
+	is($node->safe_psql('postgres', "SELECT count(*) = (SELECT count(*) FROM fm_top_x_all($lists)) FROM $target"), 't', 'or missing');
+	return $error =~ /(\d+) lists of table \S+ are known to be right/ ? $1 : -1;
+}
+
+sub stands
+{
+	my ($what, $before, $expected) = @_;
+	is(rewrite($before, 'lists'), $expected, $what);
+}
+
+$node->safe_psql('postgres', q{SELECT fm_write_top_x('lists', 10, 'm')});
+stands('nothing has happened', 'SELECT 1', 100);
+stands('nor since', 'SELECT 1', 100);
+
+# Ratings.
+stands('two people have rated', q{INSERT INTO ratings SELECT user_id, item_id, 5 FROM lists WHERE rank = 3 AND user_id IN (7, 70)}, 98);
+stands('which is known from now on', 'SELECT 1', 100);
+stands('a row is as good as deleted and inserted', q{UPDATE ratings SET item_id = item_id % 60 + 1 WHERE user_id = 8}, 0);
+stands('known', 'SELECT 1', 100);
+stands('a row is gone, another has come', q{DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 9);
+	INSERT INTO ratings SELECT 10, item_id, 1 FROM lists WHERE user_id = 10 AND rank = 1}, 0);
+stands('known again', 'VACUUM ratings', 100);
+stands('a row is gone without a trace', q{DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 11);
+	VACUUM ratings}, 0);
+stands('a rollback is nothing', q{BEGIN; DELETE FROM ratings; ROLLBACK;
+	BEGIN; INSERT INTO ratings SELECT user_id, item_id, 5 FROM lists WHERE rank = 1; ROLLBACK}, 100);
+stands('a subtransaction counts', q{BEGIN; SAVEPOINT a; INSERT INTO ratings SELECT user_id, item_id, 5 FROM lists WHERE rank = 2 AND user_id = 12;
+	RELEASE a; SAVEPOINT b; DELETE FROM ratings; ROLLBACK TO b; COMMIT}, 99);
+stands('a row without an item is nothing, one of a stranger neither', q{INSERT INTO ratings VALUES (13, NULL, 1), (1000, 1, 1)}, 100);
+stands('frozen rows are as old as they are', 'VACUUM (FREEZE) ratings, lists', 100);
+stands('new ones, too, even frozen', q{INSERT INTO ratings SELECT user_id, item_id, 5 FROM lists WHERE rank = 1 AND user_id = 14;
+	VACUUM (FREEZE) ratings}, 99);
+stands('a table packed', 'VACUUM FULL ratings, lists', 100);
+stands('a column added', 'ALTER TABLE ratings ADD COLUMN more integer DEFAULT 5', 100);
+stands('rows that are now in two tables, or none', q{CREATE TABLE copies AS TABLE ratings; TRUNCATE ratings; INSERT INTO ratings TABLE copies}, 0);
+stands('known once more', 'SELECT 1', 100);
+stands('columns have changed places without a row', q{UPDATE ratings SET other = item_id}, 0);
+stands('known as before', 'SELECT 1', 100);
+stands('here', q{ALTER TABLE ratings RENAME item_id TO old_item; ALTER TABLE ratings RENAME other TO item_id}, 0);
+stands('known by the other column', 'SELECT 1', 100);
+
+# The table itself.
+stands('rows that others have written', q{UPDATE lists SET score = score + 1 WHERE user_id = 20 AND rank = 4; DELETE FROM lists WHERE user_id = 21 AND rank = 10;
+	INSERT INTO lists VALUES (22, 11, 1, 1), (1000, 1, 1, 1); DELETE FROM lists WHERE user_id = 23}, 97);
+stands('put right', 'SELECT 1', 100);
+stands('rows written by the transaction of the rewrite itself', q{BEGIN; UPDATE lists SET score = 0 WHERE user_id = 24;
+	SELECT fm_write_top_x('lists', 10, 'm'); UPDATE lists SET score = 0 WHERE user_id IN (24, 25); COMMIT}, 98);
+stands('or after a rewrite that was rolled back', q{BEGIN; SELECT fm_write_top_x('lists', 5, 'm'); ROLLBACK}, 100);
+stands('a trigger may change what is written', q{CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+	CREATE TRIGGER nothing BEFORE UPDATE ON lists FOR EACH ROW EXECUTE FUNCTION nothing()}, 0);
+stands('always', 'SELECT 1', 0);
+stands('as long as it is there', 'DROP TRIGGER nothing ON lists', 0);
+stands('known without', 'SELECT 1', 100);
+
+# Other rules, other versions.
+is(rewrite('SELECT 1', 'lists', 'exclude_seen => false'), 0, 'lists with what has been rated');
+is(rewrite(q{INSERT INTO ratings SELECT user_id, 1, 5, item_id FROM lists WHERE rank = 1}, 'lists', 'exclude_seen => false'), 100, 'do not depend on ratings');
+stands('others', 'SELECT 1', 0);
+stands('which are known', 'SELECT 1', 100);
+stands('of another version', q{DELETE FROM ratings WHERE user_id = 1000; SELECT fm_train('m', seed => 5)}, 0);
+stands('too', 'SELECT 1', 100);
+stands('of one that was there before', q{SELECT fm_activate('m', 1)}, 0);
+stands('of a model of the same name', q{SELECT fm_drop('m'); SELECT fm_train('m', 'ratings', num_factors => 4, iterations => 9);
+	SELECT fm_write_top_x('lists', 10, 'm')}, 100);
+stands('of refreshes', q{CALL fm_refresh('m')}, 100);
+stands('without workers nobody knows', 'SET max_parallel_maintenance_workers = 0', 0);
+stands('nor next time', 'SELECT 1', 0);
+stands('but then', 'SELECT 1', 100);
+
+# Transactions that are at work while lists are written: what they have written is seen when they have ended.
+my $other = $node->background_psql('postgres', on_error_stop => 1);
+$other->query_safe(q{BEGIN; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 30 AND rank = 1});
+stands('somebody is rating', 'SELECT 1', 100);
+$other->query_safe(q{SAVEPOINT a; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 31 AND rank = 1;
+	DELETE FROM ratings WHERE user_id = 32; RELEASE a});
+$node->safe_psql('postgres', q{INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 33 AND rank = 1});
+is(rewrite('SELECT 1', 'lists'), 99, 'and goes on while others have rated');
+$other->query_safe('COMMIT');
+stands('has rated, and deleted', 'SELECT 1', 0);
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'is known');
+$other->query_safe(q{BEGIN; INSERT INTO lists VALUES (1001, 1, 1, 1); UPDATE lists SET score = 7 WHERE user_id = 34 AND rank = 1});
+$other->query_safe(q{PREPARE TRANSACTION 'other'});
+$node->safe_psql('postgres', q{SELECT count(*) FROM lists; COMMIT PREPARED 'other'});
+stands('somebody has written to the table', 'SELECT 1', 99);
+$other->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ratings});
+$node->safe_psql('postgres', q{INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 35 AND rank = 1});
+$other->query_safe(q{SELECT fm_write_top_x('lists', 10, 'm') \g /dev/null});
+$other->query_safe('COMMIT');
+stands('written by an older snapshot', 'SELECT 1', 99);
+$other->quit;
+
+# A table of a user who may not see what is noted.
+$node->safe_psql('postgres', q{CREATE ROLE analyst; GRANT CREATE ON SCHEMA public TO analyst; SELECT fm_grant('m', 'analyst'); GRANT SELECT ON ratings TO analyst});
+is(rewrite(q{SET ROLE analyst; SELECT fm_write_top_x('mine', 10, 'm')}, 'mine'), 100, q{a reader's table});
+isnt($node->psql('postgres', 'SET ROLE analyst; TABLE fm_target_proof'), 0, 'what is noted is not for him');
+
+# Random changes, each followed by a rewrite.
+for my $seed (1 .. 30)
+{
+	my $some = "abs(hashint8extended(user_id * 100 + item_id, $seed)) %";
+	my @changes = (
+		"INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE $some 97 = 0",
+		"DELETE FROM ratings WHERE $some 301 = 0",
+		"UPDATE ratings SET item_id = item_id % 60 + 1 WHERE $some 397 = 0",
+		"UPDATE ratings SET rating = rating WHERE $some 31 = 0",
+		"UPDATE lists SET score = score - 1 WHERE $some 101 = 0",
+		"DELETE FROM lists WHERE $some 103 = 0",
+		"BEGIN; DELETE FROM ratings WHERE $some 7 = 0; ROLLBACK",
+		'VACUUM ratings', 'VACUUM (FREEZE) lists', 'SELECT 1');
+	my $change = join(";\n", map { $changes[ ($seed * 7 + $_ * $seed * $seed * 3) % @changes ] } 1 .. 1 + $seed % 3);
+	cmp_ok(rewrite($change, 'lists'), '>=', 0, "seed $seed");
+}
+
+$node->stop;
+done_testing();
