@@ -22,12 +22,32 @@
 
 PG_FUNCTION_INFO_V1(fm_write_top_x);
 
+/* What is to be written to a table: a difference, else lists. */
+typedef struct Rows
+{
+	FmDiff *diff;
+	FmLists *lists;
+	const char *sql_name;
+	Oid new_table; /* or InvalidOid */
+} Rows;
+
+/* FmStep */
+static void
+write_rows(void *state, const void *argument)
+{
+	Rows *rows = state;
+
+	if (rows->diff != NULL)
+		fm_diff_apply(rows->diff, rows->sql_name);
+	else if (!OidIsValid(rows->new_table) || !fm_target_fill(rows->new_table, rows->lists))
+		fm_target_update(rows->sql_name, rows->lists);
+}
+
 static void
 create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
 {
 	char *qualified = fm_qualified_sql(namespace, name);
-	FmProofWriting rows;
-	Oid table;
+	Rows rows = {.lists = lists, .sql_name = qualified};
 
 	fm_spi_execute(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
 							"item_id %s NOT NULL, score real NOT NULL) "
@@ -35,11 +55,8 @@ create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
 							qualified, fm_id_type_sql(&lists->user_type),
 							fm_id_type_sql(&lists->item_type)),
 				   0, NULL, NULL, NULL, false);
-	table = get_relname_relid(name, namespace);
-	rows = fm_proof_begin_writing(proof);
-	if (!fm_target_fill(table, lists))
-		fm_target_update(qualified, lists);
-	fm_proof_end_writing(&rows);
+	rows.new_table = get_relname_relid(name, namespace);
+	fm_proof_write(proof, write_rows, &rows);
 	fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), 0, NULL,
 				   NULL, NULL, false);
 }
@@ -103,44 +120,35 @@ open_diff(Writing *writing, Oid target)
 static void
 update_target(Writing *writing, Oid schema, Oid target)
 {
-	FmDiff *diff;
-	FmLists *lists = NULL;
+	Rows rows = {.sql_name = fm_relation_sql(target)};
 	FmRoleSwitch previous;
-	FmProofWriting rows;
 
 	fm_proof_open(&writing->proof, schema, &writing->serving, target, writing->x,
 				  writing->exclude_seen);
-	diff = open_diff(writing, target);
-
-	if (diff != NULL)
+	rows.diff = open_diff(writing, target);
+	if (rows.diff != NULL)
 	{
-		FmListReceiver receiver = fm_diff_receiver(diff);
+		FmListReceiver receiver = fm_diff_receiver(rows.diff);
 
 		if (fm_batch_top_x(&writing->serving, writing->x, writing->exclude_seen, &receiver))
-			writing->num_rows = fm_diff_num_rows(diff);
+			writing->num_rows = fm_diff_num_rows(rows.diff);
 		else
 		{
-			fm_diff_free(diff);
-			diff = NULL;
+			fm_diff_free(rows.diff);
+			rows.diff = NULL;
 		}
 	}
-	if (diff == NULL)
+	if (rows.diff == NULL)
 	{
-		lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
-								 fm_proof_check(&writing->proof));
-		writing->num_rows = lists->num_rows;
+		rows.lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
+									  fm_proof_check(&writing->proof));
+		writing->num_rows = rows.lists->num_rows;
 	}
 	previous = fm_act_as(writing->owner);
-	rows = fm_proof_begin_writing(&writing->proof);
-	if (diff != NULL)
-		fm_diff_apply(diff, fm_relation_sql(target));
-	else
-	{
-		fm_target_update(fm_relation_sql(target), lists);
-		fm_lists_free(lists);
-	}
-	fm_proof_end_writing(&rows);
+	fm_proof_write(&writing->proof, write_rows, &rows);
 	fm_restore_role(&previous);
+	if (rows.lists != NULL)
+		fm_lists_free(rows.lists);
 }
 
 /* Create a target in a schema. */

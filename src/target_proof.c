@@ -147,23 +147,31 @@ fm_proof_user_stands(const FmProof *proof, int32 idx)
 		   !proof->seen.changed[idx];
 }
 
-FmProofWriting
-fm_proof_begin_writing(FmProof *proof)
+typedef struct Writing
 {
-	FmProofWriting writing = {CurrentMemoryContext, CurrentResourceOwner};
+	FmProof *proof;
+	FmStep write;
+	void *state;
+} Writing;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(writing.context);
-	proof->now.written_by = full_xid(GetCurrentTransactionId());
-	return writing;
+/* FmStep */
+static void
+write_rows(void *state, const void *argument)
+{
+	Writing *writing = state;
+
+	writing->proof->now.written_by = full_xid(GetCurrentTransactionId());
+	writing->write(writing->state, argument);
 }
 
 void
-fm_proof_end_writing(const FmProofWriting *writing)
+fm_proof_write(FmProof *proof, FmStep write, void *state)
 {
-	ReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(writing->context);
-	CurrentResourceOwner = writing->owner;
+	Writing writing = {proof, write, state};
+	ErrorData *error = fm_attempt(write_rows, &writing, NULL, CurrentMemoryContext);
+
+	if (error != NULL)
+		ReThrowError(error);
 }
 
 void

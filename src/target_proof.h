@@ -9,7 +9,7 @@
 #include "batch.h"
 #include "plain_scan.h"
 #include "registry.h"
-#include "utils/resowner.h"
+#include "steps.h"
 
 typedef struct FmProof
 {
@@ -46,15 +46,8 @@ fm_proof_check(FmProof *proof)
 /* Whether a user has rated the same as at the last writing. Asked when the ratings have been read. */
 extern bool fm_proof_user_stands(const FmProof *proof, int32 idx);
 
-/* Rows written between these two have an xmin that no others have. */
-typedef struct FmProofWriting
-{
-	MemoryContext context;
-	ResourceOwner owner;
-} FmProofWriting;
-
-extern FmProofWriting fm_proof_begin_writing(FmProof *proof);
-extern void fm_proof_end_writing(const FmProofWriting *writing);
+/* Do what writes rows to the table, in a subtransaction: so they have an xmin that no others have. */
+extern void fm_proof_write(FmProof *proof, FmStep write, void *state);
 
 /* By what rules a table that has just been created holds its lists. While serving. */
 extern void fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x);

@@ -87,6 +87,12 @@ stands('put right', 'SELECT 1', 100);
 stands('rows written by the transaction of the rewrite itself', q{BEGIN; UPDATE lists SET score = 0 WHERE user_id = 24;
 	SELECT fm_write_top_x('lists', 10, 'm'); UPDATE lists SET score = 0 WHERE user_id IN (24, 25); COMMIT}, 98);
 stands('or after a rewrite that was rolled back', q{BEGIN; SELECT fm_write_top_x('lists', 5, 'm'); ROLLBACK}, 100);
+$node->safe_psql('postgres', q{ALTER TABLE lists DROP CONSTRAINT lists_pkey;
+	INSERT INTO lists SELECT user_id, rank, item_id % 60 + 1, score FROM lists WHERE user_id = 26 AND rank = 5;
+	SELECT fm_write_top_x('lists', 10, 'm')});
+is($node->safe_psql('postgres', q{SELECT count(*), count(DISTINCT item_id) FROM lists WHERE user_id = 26 AND rank = 5}), '2|1',
+	'where a key is missing, another row of a list that was right is put right, too');
+stands('as long as there is one', q{DELETE FROM lists WHERE user_id = 26 AND rank = 5; ALTER TABLE lists ADD PRIMARY KEY (user_id, rank)}, 99);
 stands('a trigger may change what is written', q{CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
 	CREATE TRIGGER nothing BEFORE UPDATE ON lists FOR EACH ROW EXECUTE FUNCTION nothing()}, 0);
 stands('always', 'SELECT 1', 0);
@@ -119,6 +125,13 @@ is(rewrite('SELECT 1', 'lists'), 99, 'and goes on while others have rated');
 $other->query_safe('COMMIT');
 stands('has rated, and deleted', 'SELECT 1', 0);
 cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'is known');
+$other->query_safe(q{BEGIN; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 36 AND rank = 1;
+	DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 37)});
+$node->safe_psql('postgres', 'SELECT pg_current_xact_id()'); # a later one ends before
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'somebody rates one more and one less');
+$other->query_safe('COMMIT');
+stands('which are as many', 'SELECT 1', 0);
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'known at last');
 $other->query_safe(q{BEGIN; INSERT INTO lists VALUES (1001, 1, 1, 1); UPDATE lists SET score = 7 WHERE user_id = 34 AND rank = 1});
 $other->query_safe(q{PREPARE TRANSACTION 'other'});
 $node->safe_psql('postgres', q{SELECT count(*) FROM lists; COMMIT PREPARED 'other'});
