@@ -43,6 +43,10 @@ write_rows(void *state, const void *argument)
 		fm_target_update(rows->sql_name, rows->lists);
 }
 
+/*
+ * A tenth of a page stays free, so that a few rows can be replaced there without new entries in the key's index. The end
+ * of the table is not given back, for which readers would have to wait.
+ */
 static void
 create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
 {
@@ -51,7 +55,7 @@ create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
 
 	fm_spi_execute(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
 							"item_id %s NOT NULL, score real NOT NULL) "
-							"WITH (vacuum_truncate = false)", /* which would have readers wait */
+							"WITH (fillfactor = 90, vacuum_truncate = false)",
 							qualified, fm_id_type_sql(&lists->user_type),
 							fm_id_type_sql(&lists->item_type)),
 				   0, NULL, NULL, NULL, false);
