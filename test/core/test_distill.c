@@ -233,8 +233,8 @@ new_problem(const FmRatings *r, int iterations)
 	FmProblem problem = {
 		.host = &host,
 		.kernel = fm_block_kernels()[0],
-		.side = {{r->num_users, r->user_start, r->user_item, r->user_value},
-				 {r->num_items, r->item_start, r->item_user, r->item_value}},
+		.side = {{r->num_users, r->user_start, r->user_item, r->user_value, NULL},
+				 {r->num_items, r->item_start, r->item_user, r->item_value, NULL}},
 		.num_ratings = r->num_ratings,
 		.mean = 3,
 		.deviation = 2,
