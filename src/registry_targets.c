@@ -78,11 +78,15 @@ fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsP
 	fm_add_bigint(&arguments, proof->before);
 	fm_add_bigint(&arguments, proof->written_by);
 	fm_add_bigint(&arguments, proof->seen_rows);
+	/* of a target that has been forgotten meanwhile there is nothing to remember */
 	fm_registry_execute(
 		schema, "fm_target_proof",
-		"INSERT INTO %s VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (model, target) "
-		"DO UPDATE SET made_from = excluded.made_from, before = excluded.before, "
-		"written_by = excluded.written_by, seen_rows = excluded.seen_rows",
+		psprintf("INSERT INTO %%s SELECT model, target, $3, $4, $5, $6 FROM %s "
+				 "WHERE model = $1 AND target = $2 FOR KEY SHARE "
+				 "ON CONFLICT (model, target) DO UPDATE SET made_from = excluded.made_from, "
+				 "before = excluded.before, written_by = excluded.written_by, "
+				 "seen_rows = excluded.seen_rows",
+				 fm_qualified_sql(schema, "fm_target")),
 		&arguments);
 }
 

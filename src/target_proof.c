@@ -65,11 +65,13 @@ static bool
 describe_target(StringInfo text, Oid target)
 {
 	static const char *const columns[] = {"user_id", "rank", "item_id", "score"};
+	FmRoleSwitch previous = fm_act_as(fm_relation_owner(target)); /* who will read it */
 	Relation relation = table_open(target, AccessShareLock);
 	bool possible = describe_relation(text, relation, columns, lengthof(columns)) &&
 					is_untouched(relation);
 
 	table_close(relation, NoLock);
+	fm_restore_role(&previous);
 	return possible;
 }
 
@@ -100,8 +102,9 @@ fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x)
 	bool possible;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%llu %u %u %d %d %d", (unsigned long long) GetSystemIdentifier(),
-					 MyDatabaseId, model->user_table, model->version, x, proof->exclude_seen);
+	appendStringInfo(&text, "%llu %u %u %lld %d %d", (unsigned long long) GetSystemIdentifier(),
+					 MyDatabaseId, model->user_table, (long long) model->stamp, x,
+					 proof->exclude_seen);
 	possible = describe_target(&text, target) &&
 			   describe_ratings(&text, serving, proof->exclude_seen);
 	strlcpy(proof->now.made_from, possible ? text.data : "", sizeof(proof->now.made_from));

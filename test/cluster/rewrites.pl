@@ -146,6 +146,11 @@ $other->quit;
 # A table of a user who may not see what is noted.
 $node->safe_psql('postgres', q{CREATE ROLE analyst; GRANT CREATE ON SCHEMA public TO analyst; SELECT fm_grant('m', 'analyst'); GRANT SELECT ON ratings TO analyst});
 is(rewrite(q{SET ROLE analyst; SELECT fm_write_top_x('mine', 10, 'm')}, 'mine'), 100, q{a reader's table});
+$node->safe_psql('postgres', q{CREATE ROLE modeller; GRANT CREATE ON SCHEMA public TO modeller; GRANT SELECT ON ratings TO modeller;
+	SET ROLE modeller; SELECT fm_train('theirs', 'ratings', num_factors => 4, iterations => 5); SELECT fm_grant('theirs', 'analyst')});
+is($node->psql('postgres', q{SET ROLE analyst; SELECT fm_write_top_x('his', 10, 'theirs'); SET client_min_messages = debug1;
+	SELECT fm_write_top_x('his', 10, 'theirs')}, stderr => \my $error), 0, q{a reader's table of another's model});
+like($error, qr/99 lists of table public.his are known/, 'which that one may not read');
 isnt($node->psql('postgres', 'SET ROLE analyst; TABLE fm_target_proof'), 0, 'what is noted is not for him');
 
 # Random changes, each followed by a rewrite.
