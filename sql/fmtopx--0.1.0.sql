@@ -87,6 +87,7 @@ CREATE TABLE fm_target_proof (
     before     bigint NOT NULL,
     written_by bigint NOT NULL,
     seen_rows  bigint NOT NULL,
+    recent     integer[] NOT NULL,
     PRIMARY KEY (model, target),
     FOREIGN KEY (model, target) REFERENCES fm_target ON DELETE CASCADE
 );

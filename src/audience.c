@@ -25,7 +25,7 @@ static int32
 find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
 {
 	const FmLoaded *loaded = serving->loaded;
-	FmUserWalk *walk = fm_users_open(serving);
+	FmUserWalk *walk = fm_users_open(serving, false);
 	FmBest best = {NULL, 0, 0};
 	const FmBatchUser *user;
 

@@ -25,34 +25,37 @@ struct FmUserWalk
 	SPITupleTable *rows;
 	uint64 num_rows;
 	uint64 next;
+	bool xmins;
 	FmBatchUser user;
 };
 
 static void
 fetch_users(FmUserWalk *walk)
 {
-	const Oid columns[] = {INT4OID, walk->loaded->user_type.type, FLOAT4OID, FLOAT4ARRAYOID};
+	const Oid columns[] = {INT4OID, walk->loaded->user_type.type, FLOAT4OID, FLOAT4ARRAYOID,
+						   XIDOID};
 
 	SPI_freetuptable(walk->rows);
 	SPI_cursor_fetch(walk->cursor, true, USERS_PER_FETCH);
-	fm_spi_expect(columns, 4);
+	fm_spi_expect(columns, walk->xmins ? 5 : 4);
 	walk->rows = SPI_tuptable;
 	walk->num_rows = SPI_processed;
 	walk->next = 0;
 }
 
 FmUserWalk *
-fm_users_open(const FmServing *serving)
+fm_users_open(const FmServing *serving, bool xmins)
 {
 	const FmLoaded *loaded = serving->loaded;
 	FmUserWalk *walk = palloc0(sizeof(FmUserWalk));
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(loaded->version)};
-	char *sql = psprintf("SELECT idx, user_id, w, v FROM %s WHERE version = $1 ORDER BY idx",
-						 fm_relation_sql(serving->model.user_table));
+	char *sql = psprintf("SELECT idx, user_id, w, v%s FROM %s WHERE version = $1 ORDER BY idx",
+						 xmins ? ", xmin" : "", fm_relation_sql(serving->model.user_table));
 	int guc_nest_level = fm_sort_like_maintenance();
 
 	walk->loaded = loaded;
+	walk->xmins = xmins;
 	walk->user.vector.query = palloc0((loaded->num_factors + 1) * sizeof(float));
 	walk->user.vector.query[loaded->num_factors] = 1;
 	walk->cursor = SPI_cursor_open_with_args(NULL, sql, 1, types, values, NULL, serving->read_only,
@@ -65,8 +68,8 @@ fm_users_open(const FmServing *serving)
 const FmBatchUser *
 fm_users_next(FmUserWalk *walk)
 {
-	Datum values[4];
-	bool nulls[4];
+	Datum values[5];
+	bool nulls[5];
 
 	if (walk->next == walk->num_rows && walk->num_rows > 0)
 		fetch_users(walk);
@@ -79,6 +82,7 @@ fm_users_next(FmUserWalk *walk)
 						errhint("Train the model again.")));
 	walk->user.idx = DatumGetInt32(values[0]);
 	walk->user.id = values[1];
+	walk->user.xmin = walk->xmins ? DatumGetTransactionId(values[4]) : InvalidTransactionId;
 	walk->user.vector.base = walk->loaded->b + DatumGetFloat4(values[2]);
 	fm_read_real_array(values[3], walk->loaded->num_factors, "a user's v", walk->user.vector.query);
 	return &walk->user;
@@ -179,7 +183,7 @@ batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListRe
 		return false;
 	seen = exclude_seen ? fm_seen_open(serving) : NULL;
 	scanner = fm_scanner_create(&shape, loaded->matrix, seen, context);
-	walk = fm_users_open(serving);
+	walk = fm_users_open(serving, receiver->current != NULL);
 	while (fm_block_fill(&block, &shape, users, walk, receiver))
 	{
 		fm_scanner_run(scanner, &block);

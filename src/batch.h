@@ -15,15 +15,16 @@ typedef struct FmBatchUser
 	int32 idx;
 	Datum id;
 	FmUserVector vector;
+	TransactionId xmin; /* of his row of the user table, where the walk was asked for it */
 } FmBatchUser;
 
 /*
  * A walk over the users in the order of their idx. Memory does not grow with their number. While
- * serving, as everything in serve.h.
+ * serving, as everything in serve.h. With `xmins` the user table must be a heap.
  */
 typedef struct FmUserWalk FmUserWalk;
 
-extern FmUserWalk *fm_users_open(const FmServing *serving);
+extern FmUserWalk *fm_users_open(const FmServing *serving, bool xmins);
 extern const FmBatchUser *fm_users_next(FmUserWalk *walk); /* NULL at the end */
 extern void fm_users_close(FmUserWalk *walk);
 
@@ -41,8 +42,14 @@ typedef bool (*FmBeginCallback)(void *state);
 /* Items that are likely to be in a user's list, and how many; whatever they are, the list is right. */
 typedef const int32 *(*FmSeedCallback)(void *state, const FmBatchUser *user, int32 *count);
 
-/* Whether the list that the receiver has of a user is right: then none is computed. Asked before `seeds`. */
+/*
+ * Whether the list that the receiver has of a user is right: then none is computed. Asked before `seeds`, with the
+ * xmin of the user's row, so only of a user table that is a heap.
+ */
 typedef bool (*FmCurrentCallback)(void *state, const FmBatchUser *user);
+
+/* Of more users than this it is not noted that they have rated lately. */
+#define FM_SEEN_MAX_RECENT 16384
 
 /*
  * Which users have rated since: what a receiver asks of a batch that excludes what has been rated. Rows of the ratings
@@ -57,6 +64,8 @@ typedef struct FmSeenCheck
 	int64 old_rows;
 	int64 new_rows;		 /* whose xmin is before new_before */
 	const bool *changed; /* by idx: the user has rows that are not old; while lists are asked for */
+	int32 *recent;		 /* idx, in order, of users with rows not before new_before */
+	int32 num_recent;	 /* of which FM_SEEN_MAX_RECENT have room there */
 } FmSeenCheck;
 
 typedef struct FmListReceiver

@@ -313,7 +313,7 @@ take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListRecei
 
 	if (receiver->begin != NULL && !receiver->begin(receiver->state))
 		return false;
-	walk = fm_users_open(plan->serving);
+	walk = fm_users_open(plan->serving, receiver->current != NULL);
 	if (plan->ids != NULL)
 		read_ratings(leader, toc);
 	complete = leader->pairs == NULL || !fm_pairs_too_many(leader->pairs);

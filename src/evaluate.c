@@ -292,7 +292,7 @@ clear_excluded(Evaluation *evaluation)
 static void
 score_known_users(Evaluation *evaluation, const FmHost *host)
 {
-	FmUserWalk *walk = fm_users_open(&evaluation->serving);
+	FmUserWalk *walk = fm_users_open(&evaluation->serving, false);
 	FmSeenStream *seen = fm_seen_open(&evaluation->serving);
 	const FmBatchUser *known;
 

@@ -115,13 +115,16 @@ typedef struct FmListsProof
 	int64 before;		 /* xids counted from the first ever */
 	int64 written_by;
 	int64 seen_rows; /* of the ratings, which are older than `before` */
+	int32 *recent;	 /* idx of users with others, in order */
+	int32 num_recent;
 } FmListsProof;
 
 extern void fm_registry_save_proof(Oid schema, const char *model, Oid target,
 								   const FmListsProof *proof);
 
-/* False if there is none. */
-extern bool fm_registry_find_proof(Oid schema, const char *model, Oid target, FmListsProof *proof);
+/* False if there is none. With `recent` in the given context. */
+extern bool fm_registry_find_proof(Oid schema, const char *model, Oid target, MemoryContext context,
+								   FmListsProof *proof);
 
 /* ---- Trials: registry_trials.c ---- */
 

@@ -56,6 +56,19 @@ fm_add_bigint(FmArguments *arguments, int64 value)
 }
 
 void
+fm_add_integers(FmArguments *arguments, const int32 *values, int count)
+{
+	Datum *datums = palloc((count + 1) * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		datums[i] = Int32GetDatum(values[i]);
+	fm_add_argument(arguments, INT4ARRAYOID,
+					PointerGetDatum(
+						construct_array(datums, count, INT4OID, sizeof(int32), true, TYPALIGN_INT)),
+					false);
+}
+
+void
 fm_add_relation(FmArguments *arguments, Oid relation)
 {
 	fm_add_argument(arguments, REGCLASSOID, ObjectIdGetDatum(relation), !OidIsValid(relation));

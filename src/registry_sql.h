@@ -21,6 +21,7 @@ extern void fm_add_real(FmArguments *arguments, float value);		/* NaN: NULL */
 extern void fm_add_double(FmArguments *arguments, double value);	/* likewise */
 extern void fm_add_integer(FmArguments *arguments, int value, bool isnull);
 extern void fm_add_bigint(FmArguments *arguments, int64 value);
+extern void fm_add_integers(FmArguments *arguments, const int32 *values, int count);
 extern void fm_add_relation(FmArguments *arguments, Oid relation);		   /* InvalidOid: NULL */
 extern void fm_add_names(FmArguments *arguments, char **names, int count); /* none: NULL */
 

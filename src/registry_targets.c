@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "registry_sql.h"
 #include "sql.h"
+#include "utils/array.h"
 
 void
 fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x, bool exclude_seen)
@@ -78,28 +79,43 @@ fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsP
 	fm_add_bigint(&arguments, proof->before);
 	fm_add_bigint(&arguments, proof->written_by);
 	fm_add_bigint(&arguments, proof->seen_rows);
+	fm_add_integers(&arguments, proof->recent, proof->num_recent);
 	/* of a target that has been forgotten meanwhile there is nothing to remember */
 	fm_registry_execute(
 		schema, "fm_target_proof",
-		psprintf("INSERT INTO %%s SELECT model, target, $3, $4, $5, $6 FROM %s "
+		psprintf("INSERT INTO %%s SELECT model, target, $3, $4, $5, $6, $7 FROM %s "
 				 "WHERE model = $1 AND target = $2 FOR KEY SHARE "
 				 "ON CONFLICT (model, target) DO UPDATE SET made_from = excluded.made_from, "
 				 "before = excluded.before, written_by = excluded.written_by, "
-				 "seen_rows = excluded.seen_rows",
+				 "seen_rows = excluded.seen_rows, recent = excluded.recent",
 				 fm_qualified_sql(schema, "fm_target")),
 		&arguments);
 }
 
+/* An integer[] without NULL, in a context. */
+static int32 *
+copy_integers(Datum datum, MemoryContext context, int32 *count)
+{
+	ArrayType *array = DatumGetArrayTypeP(datum);
+	int32 *values;
+
+	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	values = MemoryContextAlloc(context, (*count + 1) * sizeof(int32));
+	memcpy(values, ARR_DATA_PTR(array), *count * sizeof(int32));
+	return values;
+}
+
 bool
-fm_registry_find_proof(Oid schema, const char *model, Oid target, FmListsProof *proof)
+fm_registry_find_proof(Oid schema, const char *model, Oid target, MemoryContext context,
+					   FmListsProof *proof)
 {
 	FmArguments arguments = {0};
 
 	fm_add_text(&arguments, model);
 	fm_add_relation(&arguments, target);
 	fm_registry_execute(schema, "fm_target_proof",
-						"SELECT made_from, before, written_by, seen_rows FROM %s WHERE model = $1 "
-						"AND target = $2 AND made_from <> ''",
+						"SELECT made_from, before, written_by, seen_rows, recent FROM %s "
+						"WHERE model = $1 AND target = $2 AND made_from <> ''",
 						&arguments);
 	if (SPI_processed == 0)
 		return false;
@@ -107,5 +123,6 @@ fm_registry_find_proof(Oid schema, const char *model, Oid target, FmListsProof *
 	proof->before = DatumGetInt64(fm_spi_value_not_null(0, 2));
 	proof->written_by = DatumGetInt64(fm_spi_value_not_null(0, 3));
 	proof->seen_rows = DatumGetInt64(fm_spi_value_not_null(0, 4));
+	proof->recent = copy_integers(fm_spi_value_not_null(0, 5), context, &proof->num_recent);
 	return true;
 }

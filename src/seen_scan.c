@@ -207,8 +207,9 @@ fm_seen_scan_size(const int64 *ids, int32 num_users)
 	bool hashed;
 	Size places = mul_size(count_places(ids, num_users, &hashed), sizeof(int32));
 
-	return add_size(add_size(sizeof(FmSeenScan), mul_size(num_users, sizeof(int64) + sizeof(bool))),
-					add_size(places, 4 * ALIGNMENT));
+	return add_size(add_size(sizeof(FmSeenScan),
+							 mul_size(num_users, sizeof(int64) + 2 * sizeof(bool))),
+					add_size(places, 5 * ALIGNMENT));
 }
 
 /* Multiplied by 2^64 over the golden ratio, then mixed (Knuth's multiplicative hashing). */
@@ -248,6 +249,7 @@ init_check(FmSeenScan *scan, const FmSeenCheck *check)
 	pg_atomic_init_u64(&scan->old_rows, 0);
 	pg_atomic_init_u64(&scan->new_rows, 0);
 	memset((char *) scan + scan->changed, 0, scan->num_users * sizeof(bool));
+	memset((char *) scan + scan->recent, 0, scan->num_users * sizeof(bool));
 }
 
 void
@@ -275,6 +277,7 @@ fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, 
 	places = (int32 *) ((char *) scan + scan->places);
 	memset(places, -1, num_places * sizeof(int32));
 	scan->changed = TYPEALIGN(ALIGNMENT, scan->places + num_places * sizeof(int32));
+	scan->recent = TYPEALIGN(ALIGNMENT, scan->changed + num_users * sizeof(bool));
 	init_check(scan, check);
 	for (int32 user = 0; user < num_users; user++)
 	{
@@ -324,15 +327,19 @@ static void
 check_rows(FmSeenScan *scan, const Rows *rows, int64 *old_rows, int64 *new_rows)
 {
 	bool *changed = (bool *) ((char *) scan + scan->changed);
+	bool *recent = (bool *) ((char *) scan + scan->recent);
 
 	for (int i = 0; i < rows->count; i++)
 	{
 		bool is_old = fm_xmin_is_before(rows->xmins[i], scan->old_before);
+		bool will_be_old = fm_xmin_is_before(rows->xmins[i], scan->new_before);
 
 		*old_rows += is_old;
-		*new_rows += fm_xmin_is_before(rows->xmins[i], scan->new_before);
+		*new_rows += will_be_old;
 		if (!is_old && rows->users[i] >= 0)
 			changed[rows->users[i]] = true;
+		if (!will_be_old && rows->users[i] >= 0)
+			recent[rows->users[i]] = true;
 	}
 }
 
@@ -372,8 +379,19 @@ fm_seen_scan_run(FmSeenScan *scan, ParallelTableScanDesc shared_scan, const FmIm
 void
 fm_seen_scan_answer(FmSeenScan *scan, FmSeenCheck *check)
 {
+	const bool *recent = (const bool *) ((const char *) scan + scan->recent);
+
 	check->counted = true;
 	check->old_rows = (int64) pg_atomic_read_u64(&scan->old_rows);
 	check->new_rows = (int64) pg_atomic_read_u64(&scan->new_rows);
 	check->changed = (const bool *) ((const char *) scan + scan->changed);
+	check->num_recent = 0;
+	for (int32 user = 0; user < scan->num_users; user++)
+	{
+		if (!recent[user])
+			continue;
+		if (check->num_recent < FM_SEEN_MAX_RECENT)
+			check->recent[check->num_recent] = user;
+		check->num_recent++;
+	}
 }

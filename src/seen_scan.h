@@ -29,7 +29,8 @@ typedef struct FmSeenScan
 	TransactionId new_before;
 	pg_atomic_uint64 old_rows;
 	pg_atomic_uint64 new_rows;
-	Size changed; /* a bool a user */
+	Size changed; /* a bool a user; so for the next */
+	Size recent;
 } FmSeenScan;
 
 /*

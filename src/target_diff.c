@@ -385,14 +385,14 @@ old_list(void *state, const FmBatchUser *user, int32 *count)
 	return diff->seeds;
 }
 
-/* FmCurrentCallback: a complete list, all as it was written, of a user who has rated nothing since. */
+/* FmCurrentCallback: a complete list, all as it was written, of a user for whom nothing has changed since. */
 static bool
 is_current(void *state, const FmBatchUser *user)
 {
 	FmDiff *diff = state;
 	int32 index;
 
-	if (!fm_proof_user_stands(diff->proof, user->idx))
+	if (!fm_proof_user_stands(diff->proof, user))
 		return false;
 	index = fm_idmap_find(diff->users, user->id);
 	if (index < 0 || diff->unproved[index] != 0)

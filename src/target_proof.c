@@ -6,9 +6,11 @@
  * which PostgreSQL itself tells what a snapshot sees. Noted at each writing is `before`, the xmin of its snapshot: what
  * older transactions wrote was complete by then. So a row of the ratings that is older and visible now was
  * visible then, and if as many are older as there were then, none has been deleted or changed, and who has only older
- * rows has rated what he had rated. Likewise a row of the table itself that is older, or was written by the
- * last writing, is as that left it; a list of which all rows are is complete and right if its user has not rated since.
- * Xmins are compared as 32 bits, so after 2^30 transactions nothing is known any more.
+ * rows has rated what he had rated; if he had only older ones then, too: who had others, which may be gone without a
+ * trace, is noted as `recent`. Likewise a row of the table itself that is older, or was written by the
+ * last writing, is as that left it; a list of which all rows are is complete and right if its user has not rated since,
+ * and his row of the user table is older, too. All this wants a snapshot that was taken after the last writing. Xmins are
+ * compared as 32 bits, so after 2^30 transactions nothing is known any more.
  *
  * Only where rows have an xmin and nobody can come between them and us: heaps that are read without a query (plain_scan.h),
  * a target without rules and triggers (those of foreign keys delete whole rows). What the lists depend
@@ -94,6 +96,18 @@ describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
 	return possible;
 }
 
+/* The same of the users. */
+static bool
+describe_users(StringInfo text, Oid user_table)
+{
+	static const char *const columns[] = {"version", "idx", "user_id", "w", "v"};
+	Relation relation = table_open(user_table, AccessShareLock);
+	bool possible = describe_relation(text, relation, columns, lengthof(columns));
+
+	table_close(relation, NoLock);
+	return possible;
+}
+
 void
 fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x)
 {
@@ -102,10 +116,9 @@ fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x)
 	bool possible;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%llu %u %u %lld %d %d", (unsigned long long) GetSystemIdentifier(),
-					 MyDatabaseId, model->user_table, (long long) model->stamp, x,
-					 proof->exclude_seen);
-	possible = describe_target(&text, target) &&
+	appendStringInfo(&text, "%llu %u %lld %d %d", (unsigned long long) GetSystemIdentifier(),
+					 MyDatabaseId, (long long) model->stamp, x, proof->exclude_seen);
+	possible = describe_users(&text, model->user_table) && describe_target(&text, target) &&
 			   describe_ratings(&text, serving, proof->exclude_seen);
 	strlcpy(proof->now.made_from, possible ? text.data : "", sizeof(proof->now.made_from));
 	pfree(text.data);
@@ -121,6 +134,16 @@ can_check(const FmProof *proof, const FmServing *serving)
 	return proof->exclude_seen && describe_ratings(&text, serving, true);
 }
 
+/* Whether this is what was noted at a writing before the snapshot was taken, and not too long before. */
+static bool
+is_valid(const FmListsProof *old, const FmListsProof *now, Snapshot snapshot)
+{
+	int64 next = (int64) U64FromFullTransactionId(ReadNextFullTransactionId());
+
+	return strcmp(old->made_from, now->made_from) == 0 && next - old->before < MAX_AGE &&
+		   !XidInMVCCSnapshot((TransactionId) old->written_by, snapshot);
+}
+
 void
 fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target, int32 x,
 			  bool exclude_seen)
@@ -128,26 +151,45 @@ fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target, 
 	memset(proof, 0, sizeof(FmProof));
 	proof->exclude_seen = exclude_seen && fm_knows_seen(serving);
 	proof->seen.new_before = GetActiveSnapshot()->xmin;
+	proof->seen.recent = MemoryContextAlloc(serving->context, FM_SEEN_MAX_RECENT * sizeof(int32));
 	proof->now.before = full_xid(proof->seen.new_before);
 	proof->checks = can_check(proof, serving);
 	if (!OidIsValid(target))
 		return;
 	fm_proof_describe(proof, serving, target, x);
 	proof->known = proof->now.made_from[0] != '\0' &&
-				   fm_registry_find_proof(schema, serving->model.name, target, &proof->old) &&
-				   strcmp(proof->old.made_from, proof->now.made_from) == 0 &&
-				   proof->now.before - proof->old.before < MAX_AGE;
+				   fm_registry_find_proof(schema, serving->model.name, target, serving->context,
+										  &proof->old) &&
+				   is_valid(&proof->old, &proof->now, GetActiveSnapshot());
 	if (proof->known)
 		proof->seen.old_before = (TransactionId) proof->old.before;
 }
 
-bool
-fm_proof_user_stands(const FmProof *proof, int32 idx)
+/* For bsearch. */
+static int
+compare_idx(const void *a, const void *b)
 {
-	if (!proof->known || !proof->exclude_seen)
-		return proof->known;
+	int32 left = *(const int32 *) a;
+	int32 right = *(const int32 *) b;
+
+	return (left > right) - (left < right);
+}
+
+/* Whether a user has rated the same. */
+static bool
+seen_stands(const FmProof *proof, int32 idx)
+{
 	return proof->seen.counted && proof->seen.old_rows == proof->old.seen_rows &&
-		   !proof->seen.changed[idx];
+		   !proof->seen.changed[idx] &&
+		   bsearch(&idx, proof->old.recent, proof->old.num_recent, sizeof(int32), compare_idx) ==
+			   NULL;
+}
+
+bool
+fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user)
+{
+	return proof->known && fm_xmin_is_before(user->xmin, (TransactionId) proof->old.before) &&
+		   (!proof->exclude_seen || seen_stands(proof, user->idx));
 }
 
 typedef struct Writing
@@ -183,7 +225,12 @@ fm_proof_save(const FmProof *proof, Oid schema, const char *model, Oid target)
 	FmListsProof now = proof->now;
 
 	now.seen_rows = proof->seen.new_rows;
-	if (proof->exclude_seen && !proof->seen.counted)
+	now.recent = proof->seen.recent;
+	now.num_recent = proof->seen.num_recent;
+	if (proof->exclude_seen && (!proof->seen.counted || now.num_recent > FM_SEEN_MAX_RECENT))
+	{
 		now.made_from[0] = '\0';
+		now.num_recent = 0;
+	}
 	fm_registry_save_proof(schema, model, target, &now);
 }

@@ -43,8 +43,11 @@ fm_proof_check(FmProof *proof)
 	return proof->checks ? &proof->seen : NULL;
 }
 
-/* Whether a user has rated the same as at the last writing. Asked when the ratings have been read. */
-extern bool fm_proof_user_stands(const FmProof *proof, int32 idx);
+/*
+ * Whether a user's vector and what he has rated are the same as at the last writing. Asked when the ratings have been
+ * read.
+ */
+extern bool fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user);
 
 /* Do what writes rows to the table, in a subtransaction: so they have an xmin that no others have. */
 extern void fm_proof_write(FmProof *proof, FmStep write, void *state);

@@ -40,7 +40,7 @@ fm_user_vectors(PG_FUNCTION_ARGS)
 
 	begin(&serving, fcinfo);
 	row = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row", ALLOCSET_SMALL_SIZES);
-	walk = fm_users_open(&serving);
+	walk = fm_users_open(&serving, false);
 	while ((user = fm_users_next(walk)) != NULL)
 	{
 		MemoryContext previous = MemoryContextSwitchTo(row);

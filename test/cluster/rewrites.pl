@@ -141,7 +141,45 @@ $node->safe_psql('postgres', q{INSERT INTO ratings SELECT user_id, 0, 5, item_id
 $other->query_safe(q{SELECT fm_write_top_x('lists', 10, 'm') \g /dev/null});
 $other->query_safe('COMMIT');
 stands('written by an older snapshot', 'SELECT 1', 99);
+
+# Ratings that were too young to be counted, and are gone without a trace.
+stands('rated, written and taken back in one transaction', q{BEGIN; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 38 AND rank = 1;
+	SELECT fm_write_top_x('lists', 10, 'm'); DELETE FROM ratings WHERE ctid = (SELECT max(ctid) FROM ratings WHERE user_id = 38); COMMIT}, 99);
+$other->query_safe(q{BEGIN; SELECT pg_current_xact_id()});
+$node->safe_psql('postgres', q{INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 39 AND rank = 1});
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 98, 'rated while somebody is at work');
+$other->query_safe('COMMIT');
+stands('and taken back', q{DELETE FROM ratings WHERE ctid = (SELECT max(ctid) FROM ratings WHERE user_id = 39)}, 99);
+stands('which is known, too', 'SELECT 1', 100);
+$node->safe_psql('postgres', q{CREATE TABLE more AS SELECT g AS user_id, i AS item_id, (g % 3 + i)::real AS rating FROM generate_series(1, 20000) g, generate_series(1, 2) i;
+	SELECT fm_train('many', 'more', num_factors => 1, iterations => 1)});
+$node->safe_psql('postgres', q{BEGIN; UPDATE more SET item_id = 2 WHERE user_id <= 16385; SELECT fm_write_top_x('many_lists', 1, 'many'); DELETE FROM more WHERE user_id = 1; COMMIT});
+$node->safe_psql('postgres', q{SELECT fm_write_top_x('many_lists', 1, 'many')});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM many_lists EXCEPT SELECT * FROM fm_top_x_all(1, 'many')) d}),
+	'0', 'of too many people');
+
+# A writing with a snapshot that is older than the last writing.
+my $waiting = $node->background_psql('postgres', on_error_stop => 1);
+$other->query_safe(q{BEGIN; LOCK TABLE lists IN SHARE UPDATE EXCLUSIVE MODE});
+$waiting->query_until(qr/begun/, q{SET client_min_messages = debug1;
+\echo begun
+SELECT fm_write_top_x('lists', 10, 'm') \g /dev/null
+});
+$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks WHERE relation = 'lists'::regclass AND NOT granted});
+$node->safe_psql('postgres', q{INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 40 AND rank = 1});
+$node->safe_psql('postgres', q{DELETE FROM ratings WHERE ctid = (SELECT min(ctid) FROM ratings WHERE user_id = 41)});
+$other->query_safe(q{SELECT fm_write_top_x('lists', 10, 'm') \g /dev/null});
+$other->query_safe('COMMIT');
+$waiting->query('SELECT 1');
+like($waiting->{stderr}, qr/ 0 lists of table/, 'one that waited with what it had seen before');
+$waiting->quit;
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 0, 'and one after it');
+stands('known after both', 'SELECT 1', 100);
 $other->quit;
+
+# The model's own table of users.
+stands('a vector changed', q{UPDATE fm_m_user SET w = w + 1 WHERE user_id = 42}, 99);
+stands('is not known before the table is written again', 'SELECT 1', 100);
 
 # A table of a user who may not see what is noted.
 $node->safe_psql('postgres', q{CREATE ROLE analyst; GRANT CREATE ON SCHEMA public TO analyst; SELECT fm_grant('m', 'analyst'); GRANT SELECT ON ratings TO analyst});
@@ -169,6 +207,7 @@ for my $seed (1 .. 30)
 	my $change = join(";\n", map { $changes[ ($seed * 7 + $_ * $seed * $seed * 3) % @changes ] } 1 .. 1 + $seed % 3);
 	cmp_ok(rewrite($change, 'lists'), '>=', 0, "seed $seed");
 }
+cmp_ok(rewrite('DELETE FROM fm_m_user WHERE idx = (SELECT max(idx) FROM fm_m_user)', 'lists'), '>=', 0, 'a user is gone');
 
 $node->stop;
 done_testing();
