@@ -54,7 +54,8 @@ list_missing()
     require pkg-config command -v pkg-config
     require libopenblas-serial-dev pkg-config --exists openblas
     require "postgresql-$version" test -x "$bindir/initdb" -a -x "$bindir/postgres"
-    require "postgresql-server-dev-$version" test -f "$("$pg_config" --pgxs 2>/dev/null || true)"
+    # PGXS's makefile alone comes with the client: the headers are the test.
+    require "postgresql-server-dev-$version" test -f "$("$pg_config" --includedir-server 2>/dev/null || true)/postgres.h"
     [ "$purpose" = demo ] && return
 
     require perl command -v prove
