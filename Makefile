@@ -13,7 +13,7 @@ export MOVIELENS
 EXTENSION = fmtopx
 MODULE_big = fmtopx
 override DATA = $(wildcard sql/fmtopx--*.sql)
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/core/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/core/*/*.c)))
 
 REGRESS = $(filter-out fmtopx--%,$(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))))
 REGRESS_OPTS = --inputdir=.
@@ -24,7 +24,7 @@ PG_CFLAGS = -std=gnu11 -O3 -Wextra -Wno-unused-parameter -Wno-sign-compare \
 SHLIB_LINK = -lm -ldl $(BLAS_RPATH)
 
 # One thread per backend: the single-threaded build of OpenBLAS where the system has it. The extension loads it
-# when it trains (src/openblas.c), by the name that its header gives.
+# when it trains (src/pg/openblas.c), by the name that its header gives.
 BLAS_DIR := $(shell pkg-config --variable=libdir openblas 2>/dev/null)
 BLAS_RPATH = $(if $(BLAS_DIR),-Wl$(comma)-rpath$(comma)$(BLAS_DIR))
 BLAS_LIBS = $(if $(BLAS_DIR),-L$(BLAS_DIR)) $(BLAS_RPATH) -lopenblas
@@ -40,7 +40,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 override with_llvm = no
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
-$(OBJS): $(wildcard src/*.h src/core/*.h)
+$(OBJS): $(wildcard src/*/*.h src/core/*/*.h)
 else
 all install installcheck clean:
 	@echo "$(PG_CONFIG) names no PostgreSQL to build against; 'make setup' installs one" >&2; exit 1
@@ -66,9 +66,9 @@ setup:
 # The core without PostgreSQL, under sanitizers: every test/core/test_*.c is a program that prints TAP, with what
 # test/core/*_test.c has for all of them.
 CORE_TESTS = $(patsubst test/core/%.c,build/core/%,$(sort $(wildcard test/core/test_*.c)))
-CORE_OBJS = $(patsubst src/core/%.c,build/core/%.o,$(sort $(wildcard src/core/*.c)))
+CORE_OBJS = $(patsubst src/core/%.c,build/core/%.o,$(sort $(wildcard src/core/*.c src/core/*/*.c)))
 CORE_TEST_OBJS = $(patsubst test/core/%.c,build/core/%.o,$(sort $(wildcard test/core/*_test.c)))
-CORE_HEADERS = $(wildcard src/core/*.h test/core/*.h)
+CORE_HEADERS = $(wildcard src/core/*.h src/core/*/*.h test/core/*.h)
 CORE_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Isrc -Itest
 
@@ -97,7 +97,7 @@ lint:
 
 format:
 	@scripts/setup.sh lint
-	clang-format -i $(wildcard src/*.[ch] src/core/*.[ch] test/core/*.[ch])
+	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] src/core/*/*.[ch] test/core/*.[ch])
 
 help:
 	@echo 'make demo       set up, build, train on made-up ratings, print recommendations'

@@ -41,7 +41,7 @@ mapfile -t shell_files < <(git ls-files '*.sh' .ci/run)
 mapfile -t perl_files < <(git ls-files '*.pl' '*.pm')
 
 complain 'make format would change this' clang-format --dry-run -Werror "${c_files[@]}"
-never 'PostgreSQL versions belong into src/compat.h' PG_VERSION_NUM "${c_files[@]/src\/compat.h/}"
+never 'PostgreSQL versions belong into src/pg/compat.h' PG_VERSION_NUM "${c_files[@]/src\/pg\/compat.h/}"
 never 'src/core knows nothing of PostgreSQL' '#include "(postgres|fmgr|utils/|access/)' "${core_files[@]}"
 complain 'gcc warns' build gcc ''
 # PGXS hands over the flags of the compiler that PostgreSQL was built with.

@@ -1,17 +1,17 @@
 /*
  * The module: its magic and its settings.
  */
-#include "compat.h"
+#include "pg/compat.h"
 
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 
-#include "budget.h"
-#include "core/block.h"
-#include "core/scan.h"
-#include "model.h"
-#include "shared_cache.h"
-#include "vacuum.h"
+#include "source/budget.h"
+#include "core/train/block.h"
+#include "core/scan/scan.h"
+#include "registry/model.h"
+#include "cache/shared_cache.h"
+#include "operate/vacuum.h"
 
 PG_MODULE_MAGIC;
 

@@ -1,9 +1,9 @@
 /*
  * fm_simd: which kernels scan item vectors here, and which one is in use.
  */
-#include "compat.h"
+#include "pg/compat.h"
 
-#include "core/scan.h"
+#include "core/scan/scan.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"

@@ -2,7 +2,7 @@
  * What the plain-C core asks of the program it runs in.
  *
  * Nothing below src/core includes a PostgreSQL header. Memory, cancellation and failure come through
- * this table, so that the same code runs inside a backend (src/host_pg.c) and in a stand-alone test
+ * this table, so that the same code runs inside a backend (src/pg/host_pg.c) and in a stand-alone test
  * or benchmark (test/core, bench).
  *
  * Any of these callbacks may leave by a non-local exit (ereport(ERROR) longjmps), so the core holds

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/solver.h"
+#include "core/train/solver.h"
 #include "host_test.h"
 
 /* splitmix64: the same state gives the same numbers from then on. */

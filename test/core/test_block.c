@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/block.h"
-#include "core/problem.h"
+#include "core/train/block.h"
+#include "core/train/problem.h"
 #include "data_test.h"
 #include "tap_test.h"
 

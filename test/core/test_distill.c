@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "core/distill.h"
-#include "core/eigen.h"
-#include "core/gibbs.h"
-#include "core/low_rank.h"
+#include "core/train/distill.h"
+#include "core/math/eigen.h"
+#include "core/train/gibbs.h"
+#include "core/math/low_rank.h"
 #include "planted_test.h"
 #include "tap_test.h"
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/fold.h"
-#include "core/probit.h"
-#include "core/similar.h"
+#include "core/model/fold.h"
+#include "core/train/probit.h"
+#include "core/scan/similar.h"
 #include "data_test.h"
 #include "tap_test.h"
 

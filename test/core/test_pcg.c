@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/ials.h"
-#include "core/pcg.h"
+#include "core/train/ials.h"
+#include "core/train/pcg.h"
 #include "data_test.h"
 #include "tap_test.h"
 

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/block.h"
-#include "core/metrics.h"
-#include "core/probit.h"
-#include "core/rng.h"
+#include "core/train/block.h"
+#include "core/model/metrics.h"
+#include "core/train/probit.h"
+#include "core/math/rng.h"
 #include "data_test.h"
 #include "tap_test.h"
 

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "core/ials.h"
-#include "core/ranking.h"
+#include "core/train/ials.h"
+#include "core/model/ranking.h"
 #include "data_test.h"
 #include "tap_test.h"
 

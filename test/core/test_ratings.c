@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "core/metrics.h"
+#include "core/model/metrics.h"
 #include "data_test.h"
 #include "tap_test.h"
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "core/rng.h"
+#include "core/math/rng.h"
 #include "tap_test.h"
 
 static void

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/scan.h"
+#include "core/scan/scan.h"
 #include "data_test.h"
 #include "tap_test.h"
 

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "core/block.h"
+#include "core/train/block.h"
 #include "planted_test.h"
 #include "tap_test.h"
 

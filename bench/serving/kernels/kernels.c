@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/scan.h"
+#include "core/scan/scan.h"
 
 static void *
 host_alloc(void *ctx, size_t count, size_t size)
@@ -36,15 +36,17 @@ host_check_interrupts(void *ctx)
 	(void) ctx;
 }
 
-static const FmHost host = {
-	.alloc = host_alloc, .release = host_release, .check_interrupts = host_check_interrupts};
+static const FmHost host = {.alloc = host_alloc,
+							.release = host_release,
+							.check_interrupts = host_check_interrupts};
 
 /* rows: num_items × (num_factors + 1), the bias last. */
 FmScanMatrix *
 bench_build(const float *rows, int32_t num_items, int num_factors)
 {
-	FmScanMatrix *matrix = fm_scan_matrix_init(
-		host_alloc(NULL, 1, fm_scan_matrix_size(num_items, num_factors)), num_items, num_factors);
+	FmScanMatrix *matrix =
+		fm_scan_matrix_init(host_alloc(NULL, 1, fm_scan_matrix_size(num_items, num_factors)),
+							num_items, num_factors);
 
 	for (int32_t i = 0; i < num_items; i++)
 	{

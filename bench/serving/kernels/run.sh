@@ -15,5 +15,5 @@ if [ ! -x "$venv/bin/python" ]; then
 fi
 # As PGXS compiles the extension: -O3, and no flag that names a machine.
 "${CC:-cc}" -std=gnu11 -O3 -fPIC -shared -Isrc -o build/bench-kernels.so bench/serving/kernels/kernels.c \
-    src/core/scan*.c -lm
+    src/core/scan/*.c -lm
 OMP_NUM_THREADS=1 exec "$venv/bin/python" bench/serving/kernels/bench.py build/bench-kernels.so "$@"

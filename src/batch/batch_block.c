@@ -1,0 +1,128 @@
+/*
+ * A block of users on its way through the scan.
+ *
+ * Who fills a block, who scans it, and who takes the hits may be different processes (batch.c,
+ * batch_team.c): a block is memory without pointers, and this file knows nothing of either. Memory: a
+ * scanner has one bitmap over the items a user, and what the scan itself needs.
+ */
+#include "batch/batch_block.h"
+
+#include "pg/host_pg.h"
+
+#define MAX_USERS 256
+#define BLOCK_SIZE (8 * 1024 * 1024) /* bytes, unless one user needs more */
+#define ALIGNMENT 64
+
+struct FmBlockScanner
+{
+	FmBlockShape shape;
+	const FmScanMatrix *matrix;
+	FmSeenStream *seen;
+	const FmHost *host;
+	Size set_words;
+	uint64 *sets;
+	const uint64 **excluded;
+};
+
+static Size
+set_words(const FmBlockShape *shape)
+{
+	return shape->num_items / 64 + 1;
+}
+
+FmBlockShape
+fm_block_shape(const FmLoaded *loaded, int32 x)
+{
+	FmBlockShape shape = {0, Min(x, loaded->num_items), loaded->num_factors, loaded->num_items};
+	Size per_user = (shape.num_factors + 1) * sizeof(float) + set_words(&shape) * sizeof(uint64) +
+					(Size) shape.length * (sizeof(FmHit) + sizeof(int32));
+
+	shape.max_users = Max(1, Min(MAX_USERS, BLOCK_SIZE / per_user));
+	return shape;
+}
+
+/* Cut an array from the memory at *size, of which nothing is touched. */
+static void *
+cut(char *memory, Size *size, Size count, Size element)
+{
+	char *array = memory + *size;
+
+	*size = add_size(*size, TYPEALIGN(ALIGNMENT, mul_size(count, element)));
+	return array;
+}
+
+static Size
+lay_out(const FmBlockShape *shape, char *memory, FmBlock *block)
+{
+	Size users = shape->max_users;
+	Size size = 0;
+
+	block->count = cut(memory, &size, 1, sizeof(int32));
+	block->idx = cut(memory, &size, users, sizeof(int32));
+	block->queries = cut(memory, &size, users * (shape->num_factors + 1), sizeof(float));
+	block->seeds = cut(memory, &size, users * shape->length, sizeof(int32));
+	block->hits = cut(memory, &size, users * shape->length, sizeof(FmHit));
+	block->counts = cut(memory, &size, users, sizeof(int32));
+	return size;
+}
+
+Size
+fm_block_size(const FmBlockShape *shape)
+{
+	FmBlock block;
+
+	return lay_out(shape, NULL, &block);
+}
+
+FmBlock
+fm_block_at(const FmBlockShape *shape, char *memory)
+{
+	FmBlock block;
+
+	(void) lay_out(shape, memory, &block);
+	return block;
+}
+
+FmBlockScanner *
+fm_scanner_create(const FmBlockShape *shape, const FmScanMatrix *matrix, FmSeenStream *seen,
+				  MemoryContext context)
+{
+	FmBlockScanner *scanner = MemoryContextAllocZero(context, sizeof(FmBlockScanner));
+
+	scanner->shape = *shape;
+	scanner->matrix = matrix;
+	scanner->seen = seen;
+	scanner->host = fm_pg_host(context);
+	if (seen == NULL)
+		return scanner;
+	scanner->set_words = set_words(shape);
+	scanner->sets = MemoryContextAllocHuge(context,
+										   shape->max_users * scanner->set_words * sizeof(uint64));
+	scanner->excluded = MemoryContextAlloc(context, shape->max_users * sizeof(uint64 *));
+	for (int32 i = 0; i < shape->max_users; i++)
+		scanner->excluded[i] = scanner->sets + i * scanner->set_words;
+	return scanner;
+}
+
+/* What the users have seen; their idx ascend. */
+static void
+fill_sets(FmBlockScanner *scanner, const int32 *idx, int32 count)
+{
+	memset(scanner->sets, 0, count * scanner->set_words * sizeof(uint64));
+	if (idx[count - 1] - idx[0] == count - 1)
+		fm_seen_add_users(scanner->seen, idx[0], count, scanner->sets, scanner->set_words);
+	else
+		for (int32 i = 0; i < count; i++)
+			fm_seen_add_next(scanner->seen, idx[i], scanner->sets + i * scanner->set_words);
+}
+
+void
+fm_scanner_run(FmBlockScanner *scanner, const FmBlock *block)
+{
+	int32 count = *block->count;
+
+	if (scanner->seen != NULL && count > 0)
+		fill_sets(scanner, block->idx, count);
+	fm_scan_batch_top_x(scanner->matrix, block->queries, count, scanner->shape.length,
+						scanner->excluded, block->seeds, scanner->host, block->hits, block->counts);
+}

@@ -1,0 +1,146 @@
+/*
+ * Every user's list, on its way from the scan to a table.
+ *
+ * Eight bytes a row in memory, as long as they fit into maintenance_work_mem; else rows in a tuplestore,
+ * which spills to disk.
+ */
+#include "batch/lists.h"
+
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+
+TupleDesc
+fm_lists_desc(const FmIdType *user_type, const FmIdType *item_type)
+{
+	TupleDesc desc = CreateTemplateTupleDesc(4);
+
+	TupleDescInitEntry(desc, 1, "user_id", user_type->type, user_type->typmod, 0);
+	TupleDescInitEntryCollation(desc, 1, user_type->collation);
+	TupleDescInitEntry(desc, 2, "rank", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "item_id", item_type->type, item_type->typmod, 0);
+	TupleDescInitEntryCollation(desc, 3, item_type->collation);
+	TupleDescInitEntry(desc, 4, "score", FLOAT4OID, -1, 0);
+	return desc;
+}
+
+void
+fm_lists_row(const FmLists *lists, int32 user, int32 rank, Datum values[4])
+{
+	const FmListItem *row = &lists->items[lists->start[user] + rank - 1];
+
+	values[0] = fm_idmap_id(lists->users, user);
+	values[1] = Int32GetDatum(rank);
+	values[2] = fm_loaded_item_id(lists->loaded, row->item);
+	values[3] = Float4GetDatum(row->score);
+}
+
+int32
+fm_lists_length(const FmLists *lists, int32 user)
+{
+	return (int32) (lists->start[user + 1] - lists->start[user]);
+}
+
+void
+fm_lists_spill(FmLists *lists)
+{
+	MemoryContext previous;
+	bool nulls[4] = {false};
+
+	if (lists->store != NULL)
+		return;
+	previous = MemoryContextSwitchTo(MemoryContextGetParent(lists->context));
+	lists->store = tuplestore_begin_heap(true, false, maintenance_work_mem);
+	for (int32 user = 0; user < fm_idmap_count(lists->users); user++)
+		for (int32 rank = 1; rank <= fm_lists_length(lists, user); rank++)
+		{
+			Datum values[4];
+
+			fm_lists_row(lists, user, rank, values);
+			tuplestore_putvalues(lists->store, lists->desc, values, nulls);
+		}
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(lists->context);
+	lists->users = NULL;
+	lists->start = NULL;
+	lists->items = NULL;
+}
+
+static void
+grow(FmLists *lists, int32 users, int64 items)
+{
+	if (users + 2 > lists->start_capacity)
+	{
+		lists->start_capacity *= 2;
+		lists->start = repalloc_huge(lists->start, lists->start_capacity * sizeof(int64));
+	}
+	if (items > lists->item_capacity)
+	{
+		lists->item_capacity = Max(items, 2 * lists->item_capacity);
+		lists->items = repalloc_huge(lists->items, lists->item_capacity * sizeof(FmListItem));
+	}
+}
+
+/* FmListCallback */
+static void
+put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
+{
+	FmLists *lists = state;
+	bool nulls[4] = {false};
+	int32 index = 0;
+
+	if (lists->store == NULL)
+	{
+		index = fm_idmap_count(lists->users);
+		grow(lists, index, lists->num_rows + count);
+		if (fm_idmap_intern(lists->users, user->id) != index)
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("the model's user table holds a user twice"),
+							errhint("Train the model again.")));
+		lists->start[index + 1] = lists->start[index];
+	}
+	for (int32 r = 0; r < count; r++)
+	{
+		float score = (float) fm_serve_score(lists->loaded, user->vector.base + hits[r].score);
+		Datum values[] = {user->id, Int32GetDatum(r + 1),
+						  fm_loaded_item_id(lists->loaded, hits[r].item), Float4GetDatum(score)};
+
+		if (lists->store != NULL)
+			tuplestore_putvalues(lists->store, lists->desc, values, nulls);
+		else
+			lists->items[lists->start[index + 1]++] = (FmListItem){hits[r].item, score};
+	}
+	lists->num_rows += count;
+	if (lists->store == NULL &&
+		MemoryContextMemAllocated(lists->context, true) / 1024 >= maintenance_work_mem)
+		fm_lists_spill(lists);
+}
+
+FmLists *
+fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen, FmSeenCheck *check)
+{
+	FmLists *lists = palloc0(sizeof(FmLists));
+
+	lists->loaded = serving->loaded;
+	lists->user_type = serving->loaded->user_type;
+	lists->item_type = serving->loaded->item_type;
+	lists->desc = fm_lists_desc(&lists->user_type, &lists->item_type);
+	lists->context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx lists",
+										   ALLOCSET_DEFAULT_SIZES);
+	lists->users = fm_idmap_create(&lists->user_type, lists->context);
+	lists->start_capacity = 1024;
+	lists->start = MemoryContextAllocZero(lists->context, lists->start_capacity * sizeof(int64));
+	lists->item_capacity = 1024;
+	lists->items = MemoryContextAlloc(lists->context, lists->item_capacity * sizeof(FmListItem));
+	fm_batch_top_x(serving, x, exclude_seen,
+				   &(FmListReceiver){.state = lists, .put = put_list, .check = check});
+	return lists;
+}
+
+void
+fm_lists_free(FmLists *lists)
+{
+	if (lists->store != NULL)
+		tuplestore_end(lists->store);
+	MemoryContextDelete(lists->context);
+	pfree(lists);
+}

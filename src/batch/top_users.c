@@ -1,0 +1,171 @@
+/*
+ * fm_top_users: who of the model's users would like an item best.
+ *
+ * Users are not kept in memory, so each call goes through the user table, once for the scores and once more for
+ * the ids of those who are listed. Memory: a block of users, eight bytes for each row of the list, and its ids.
+ */
+#include "batch/batch.h"
+
+#include "catalog/pg_type.h"
+#include "core/scan/best.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(fm_top_users_bigint);
+PG_FUNCTION_INFO_V1(fm_top_users_text);
+
+enum
+{
+	ARG_ITEM_ID,
+	ARG_X,
+	ARG_MODEL
+};
+
+/* The best x users, best first, ties by idx; returns how many. */
+static int32
+find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
+{
+	const FmLoaded *loaded = serving->loaded;
+	FmUserWalk *walk = fm_users_open(serving, false);
+	FmBest best = {NULL, 0, 0};
+	const FmBatchUser *user;
+
+	/* no more than asked for, but not all of it before there are so many users */
+	while (x > 0 && (user = fm_users_next(walk)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (best.count == best.wanted && best.wanted < x)
+		{
+			best.wanted = (int32) Min(x, Max(1024, 2 * (int64) best.wanted));
+			best.hits = best.hits == NULL ? palloc(best.wanted * sizeof(FmHit))
+										  : repalloc_huge(best.hits, best.wanted * sizeof(FmHit));
+		}
+		fm_best_offer(&best, user->idx,
+					  user->vector.base + fm_scan_score(loaded->matrix, user->vector.query, item));
+	}
+	fm_users_close(walk);
+	*hits = best.hits;
+	return fm_best_finish(&best);
+}
+
+/* A listed user and the row of the list. */
+typedef struct Listed
+{
+	int32 idx;
+	int32 row;
+} Listed;
+
+/* qsort and bsearch */
+static int
+compare_listed(const void *a, const void *b)
+{
+	int32 left = ((const Listed *) a)->idx;
+	int32 right = ((const Listed *) b)->idx;
+
+	return (left > right) - (left < right);
+}
+
+typedef struct Naming
+{
+	FmServing *serving;
+	Listed *listed; /* by idx */
+	int32 count;
+	Datum *ids; /* by row, as the call wants them */
+	bool *missing;
+} Naming;
+
+/* FmRowCallback: (idx, id) of some user. */
+static bool
+name_user(void *state, TupleTableSlot *row)
+{
+	Naming *naming = state;
+	FmServing *serving = naming->serving;
+	FmIdType *type = &serving->loaded->user_type;
+	Listed key = {row->tts_isnull[0] ? -1 : DatumGetInt32(row->tts_values[0])};
+	const Listed *listed = bsearch(&key, naming->listed, naming->count, sizeof(Listed),
+								   compare_listed);
+	MemoryContext previous;
+
+	if (listed == NULL || row->tts_isnull[1])
+		return true;
+	previous = MemoryContextSwitchTo(serving->context);
+	naming->ids[listed->row] = serving->form == FM_IDS_BIGINT
+								   ? Int64GetDatum(fm_id_as_int64(type, row->tts_values[1]))
+								   : CStringGetTextDatum(fm_id_text(type, row->tts_values[1]));
+	MemoryContextSwitchTo(previous);
+	naming->missing[listed->row] = false;
+	return true;
+}
+
+static Naming
+name_users(FmServing *serving, const FmHit *hits, int32 count)
+{
+	Naming naming = {serving,
+					 MemoryContextAllocHuge(CurrentMemoryContext, (Size) count * sizeof(Listed)),
+					 count,
+					 MemoryContextAllocHuge(CurrentMemoryContext, (Size) count * sizeof(Datum)),
+					 MemoryContextAllocHuge(CurrentMemoryContext, (Size) count * sizeof(bool))};
+	const Oid columns[] = {INT4OID, serving->loaded->user_type.type};
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(serving->loaded->version)};
+
+	for (int32 r = 0; r < count; r++)
+	{
+		naming.listed[r] = (Listed){hits[r].item, r};
+		naming.missing[r] = true;
+	}
+	qsort(naming.listed, count, sizeof(Listed), compare_listed);
+	fm_spi_scan(psprintf("SELECT idx, user_id FROM %s WHERE version = $1",
+						 fm_relation_sql(serving->model.user_table)),
+				1, types, values, serving->read_only, columns, 2, name_user, &naming);
+	return naming;
+}
+
+static void
+put_rows(FmServing *serving, const FmHit *hits, int32 count, ReturnSetInfo *result)
+{
+	Naming naming = name_users(serving, hits, count);
+
+	for (int32 r = 0; r < count; r++)
+	{
+		Datum values[] = {Int32GetDatum(r + 1), naming.ids[r],
+						  Float4GetDatum((float) fm_serve_score(serving->loaded, hits[r].score))};
+		bool nulls[] = {false, naming.missing[r], false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+static Datum
+top_users(FunctionCallInfo fcinfo, FmIdForm form)
+{
+	FmServing serving;
+	FmHit *hits;
+	int32 count;
+	int32 item;
+	int32 x;
+
+	fm_init_materialized_srf(fcinfo);
+	if (PG_ARGISNULL(ARG_ITEM_ID))
+		return (Datum) 0;
+	x = fm_x_argument(fcinfo, ARG_X);
+	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
+				   form, CurrentMemoryContext);
+	item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
+	count = item < 0 ? 0 : find_users(&serving, item, x, &hits);
+	if (count > 0)
+		put_rows(&serving, hits, count, (ReturnSetInfo *) fcinfo->resultinfo);
+	fm_serve_end(&serving);
+	return (Datum) 0;
+}
+
+Datum
+fm_top_users_bigint(PG_FUNCTION_ARGS)
+{
+	return top_users(fcinfo, FM_IDS_BIGINT);
+}
+
+Datum
+fm_top_users_text(PG_FUNCTION_ARGS)
+{
+	return top_users(fcinfo, FM_IDS_TEXT);
+}

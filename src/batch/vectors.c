@@ -1,0 +1,86 @@
+/*
+ * fm_user_vectors and fm_item_vectors: V_u ‖ 1 and V_i ‖ w_i, whose inner product orders items as
+ * fm_top_x does.
+ *
+ * Both are filled into a tuplestore row by row.
+ */
+#include "batch/batch.h"
+
+#include "pg/real_array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(fm_user_vectors);
+PG_FUNCTION_INFO_V1(fm_item_vectors);
+
+static void
+put_vector(ReturnSetInfo *result, char *id, const float *vector, int length)
+{
+	Datum values[] = {CStringGetTextDatum(id), fm_real_array(vector, length)};
+	bool nulls[2] = {false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+begin(FmServing *serving, FunctionCallInfo fcinfo)
+{
+	fm_init_materialized_srf(fcinfo);
+	fm_serve_begin(serving, fcinfo, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), FM_IDS_TEXT,
+				   CurrentMemoryContext);
+}
+
+Datum
+fm_user_vectors(PG_FUNCTION_ARGS)
+{
+	FmServing serving;
+	MemoryContext row;
+	FmUserWalk *walk;
+	const FmBatchUser *user;
+
+	begin(&serving, fcinfo);
+	row = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row", ALLOCSET_SMALL_SIZES);
+	walk = fm_users_open(&serving, false);
+	while ((user = fm_users_next(walk)) != NULL)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(row);
+
+		CHECK_FOR_INTERRUPTS();
+		put_vector((ReturnSetInfo *) fcinfo->resultinfo,
+				   fm_id_text(&serving.loaded->user_type, user->id), user->vector.query,
+				   serving.loaded->num_factors + 1);
+		MemoryContextSwitchTo(previous);
+		MemoryContextReset(row);
+	}
+	fm_users_close(walk);
+	fm_serve_end(&serving);
+	return (Datum) 0;
+}
+
+Datum
+fm_item_vectors(PG_FUNCTION_ARGS)
+{
+	FmServing serving;
+	FmLoaded *loaded;
+	MemoryContext row;
+	float *vector;
+
+	begin(&serving, fcinfo);
+	loaded = serving.loaded;
+	row = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row", ALLOCSET_SMALL_SIZES);
+	vector = palloc((loaded->num_factors + 1) * sizeof(float));
+	for (int32 item = 0; item < loaded->num_items; item++)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(row);
+
+		CHECK_FOR_INTERRUPTS();
+		fm_scan_get(loaded->matrix, item, vector, vector + loaded->num_factors);
+		put_vector((ReturnSetInfo *) fcinfo->resultinfo,
+				   fm_id_text(&loaded->item_type, fm_loaded_item_id(loaded, item)), vector,
+				   loaded->num_factors + 1);
+		MemoryContextSwitchTo(previous);
+		MemoryContextReset(row);
+	}
+	fm_serve_end(&serving);
+	return (Datum) 0;
+}

@@ -1,0 +1,386 @@
+/*
+ * A model version in memory, ready to serve: attached to in shared memory, where one backend has loaded it
+ * for all (shared_cache.c), or loaded into this backend's own.
+ *
+ * A version never changes, so there is nothing to invalidate: an entry is found by (matrix table,
+ * stamp), which the caller has just looked up under its own snapshot; rollback, savepoints and old
+ * snapshots are right by construction. Own memory serves versions that are of no use to others, being
+ * uncommitted or past, and all of them when sharing is off or shared memory is short.
+ *
+ * Memory: each entry has a context of its own below TopMemoryContext, made complete before it is hung
+ * there. At most MAX_LOADED entries are kept, one a model where no call is using more; the least recently used one
+ * that no call is using goes first. What has been evicted from the shared cache goes at the next call of
+ * another transaction. Locking: the loading lock of shared_cache.c around a shared load.
+ */
+#include "cache/loaded.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "pg/host_pg.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(fm_cache_rows);
+
+#define MAX_LOADED 8
+
+static FmLoaded *loaded_models[MAX_LOADED];
+static uint64 use_counter = 0;
+
+static void
+free_entry(int slot)
+{
+	FmLoaded *loaded = loaded_models[slot];
+
+	loaded_models[slot] = NULL;
+	fm_plan_free(&loaded->user_plan);
+	fm_plan_free(&loaded->context_plan);
+	fm_plan_free(&loaded->item_plan);
+	fm_plan_free(&loaded->seen_plan);
+	fm_plan_free(&loaded->own_plan);
+	fm_shared_detach(&loaded->shared);
+	MemoryContextDelete(loaded->context);
+}
+
+/* Forget other versions of a model that nobody is using: most are older, and gone for good. */
+static void
+free_versions(Oid matrix_table)
+{
+	for (int i = 0; i < MAX_LOADED; i++)
+		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == matrix_table &&
+			loaded_models[i]->pins == 0)
+			free_entry(i);
+}
+
+/* Let go of what has been evicted, but for what this transaction, whose snapshot may be old, has used. */
+static void
+free_evicted(void)
+{
+	for (int i = 0; i < MAX_LOADED; i++)
+	{
+		FmLoaded *loaded = loaded_models[i];
+
+		if (loaded != NULL && loaded->shared.segment != NULL && loaded->pins == 0 &&
+			!fm_shared_is_cached(&loaded->shared) &&
+			loaded->transaction != GetCurrentTransactionStartTimestamp())
+			free_entry(i);
+	}
+}
+
+/* After a change of fmtopx.cache_size: keep to it, and try again to share what could not be. */
+static void
+follow_cache_size(void)
+{
+	static int followed = -1;
+
+	if (followed == fm_cache_size)
+		return;
+	if (followed >= 0)
+	{
+		fm_shared_trim();
+		for (int i = 0; i < MAX_LOADED; i++)
+			if (loaded_models[i] != NULL && loaded_models[i]->shared.segment == NULL &&
+				loaded_models[i]->pins == 0)
+				free_entry(i);
+	}
+	followed = fm_cache_size;
+}
+
+/* A slot for one more: an empty one, else the least recently used that nobody is using. */
+static int
+free_slot(void)
+{
+	int oldest = -1;
+
+	for (int i = 0; i < MAX_LOADED; i++)
+	{
+		if (loaded_models[i] == NULL)
+			return i;
+		if (loaded_models[i]->pins == 0 &&
+			(oldest < 0 || loaded_models[i]->last_used < loaded_models[oldest]->last_used))
+			oldest = i;
+	}
+	if (oldest < 0)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("more than %d model versions are in use at once", MAX_LOADED)));
+	free_entry(oldest);
+	return oldest;
+}
+
+static FmLoaded *
+create_entry(const FmModel *model)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx loaded model",
+												  ALLOCSET_DEFAULT_SIZES);
+	FmLoaded *loaded = MemoryContextAllocZero(context, sizeof(FmLoaded));
+	MemoryContext previous = MemoryContextSwitchTo(context);
+
+	loaded->context = context;
+	loaded->matrix_table = model->matrix_table;
+	loaded->stamp = model->stamp;
+	loaded->uncommitted = model->uncommitted;
+	loaded->loaded_at = GetCurrentTimestamp();
+	/* the types' functions are called for as long as the entry lives */
+	fm_id_type_of_column(model->user_table, fm_column_number(model->user_table, "user_id", "model"),
+						 &loaded->user_type);
+	fm_id_type_of_column(model->item_table, fm_column_number(model->item_table, "item_id", "model"),
+						 &loaded->item_type);
+	MemoryContextSwitchTo(previous);
+	return loaded;
+}
+
+/* FmImageAlloc */
+static void *
+alloc_own(void *ctx, Size size)
+{
+	const FmLoaded *loaded = ctx;
+	const FmHost *host = fm_pg_host(loaded->context);
+
+	return host->alloc(host->ctx, size, 1);
+}
+
+/* FmImageAlloc; where shared memory is short, say so, and use own. */
+static void *
+alloc_shared(void *ctx, Size size)
+{
+	FmLoaded *loaded = ctx;
+	const char *problem;
+	void *memory = fm_shared_create(size, &loaded->shared, &problem);
+
+	if (memory != NULL)
+		return memory;
+	ereport(WARNING,
+			(errmsg("a model of %zu kB is loaded into this connection's own memory: %s",
+					size / 1024, problem),
+			 errhint("Set fmtopx.cache_size in the server's configuration, and see that the system "
+					 "has as much shared memory (/dev/shm, in a container --shm-size). With 0, "
+					 "nothing is shared and this is not said.")));
+	return alloc_own(ctx, size);
+}
+
+/* Attach to the version if another has loaded it, and its ids are of the types that they are now. */
+static bool
+attach(FmLoaded *loaded)
+{
+	const FmImage *image;
+
+	if (!fm_shared_attach(loaded->matrix_table, loaded->stamp, &loaded->shared))
+		return false;
+	image = fm_shared_address(&loaded->shared);
+	if (image->user_type == loaded->user_type.type && image->item_type == loaded->item_type.type)
+		loaded->image = image;
+	else
+		fm_shared_detach(&loaded->shared);
+	return loaded->image != NULL;
+}
+
+/* Whether the version is the one that a transaction beginning now would be served. */
+static bool
+is_latest(const FmModel *model)
+{
+	FmModel latest;
+	bool found;
+
+	if (IsInParallelMode()) /* which allows no newer snapshot; at worst the latest is evicted */
+		return true;
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = fm_model_lookup(model->extension_schema, model->name, true, CurrentMemoryContext,
+							&latest);
+	PopActiveSnapshot();
+	return found && latest.matrix_table == model->matrix_table && latest.stamp == model->stamp;
+}
+
+static void
+load(const FmModel *model, bool read_only, FmLoaded *loaded, FmImageAlloc alloc)
+{
+	loaded->image = fm_image_read(model, &loaded->user_type, &loaded->item_type, read_only, alloc,
+								  loaded);
+}
+
+static void
+load_for_all(const FmModel *model, bool read_only, FmLoaded *loaded)
+{
+	fm_shared_lock(model->matrix_table);
+	if (!attach(loaded) && is_latest(model))
+	{
+		load(model, read_only, loaded, alloc_shared);
+		if (loaded->shared.segment != NULL)
+			fm_shared_publish(&loaded->shared, loaded->matrix_table, loaded->stamp, model->version);
+	}
+	fm_shared_unlock(model->matrix_table);
+}
+
+static FmLoaded *
+obtain(const FmModel *model, bool read_only)
+{
+	FmLoaded *loaded = create_entry(model);
+	int slot;
+
+	(void) free_slot(); /* or an error, while there is nothing to undo */
+	if (fm_cache_size > 0 && !model->uncommitted && !attach(loaded))
+		load_for_all(model, read_only, loaded);
+	if (loaded->image == NULL)
+		load(model, read_only, loaded, alloc_own);
+	loaded->version = loaded->image->version;
+	loaded->num_factors = loaded->image->num_factors;
+	loaded->b = loaded->image->b;
+	loaded->rating_min = loaded->image->rating_min;
+	loaded->rating_max = loaded->image->rating_max;
+	loaded->rating_mean = loaded->image->rating_mean;
+	loaded->is_classification = loaded->image->is_classification;
+	loaded->is_ranking = loaded->image->is_ranking;
+	loaded->score_variance = loaded->image->score_variance;
+	loaded->num_items = loaded->image->num_items;
+	loaded->noise_variance = loaded->image->noise_variance;
+	loaded->user_prior.mean = (float *) fm_image_at(loaded->image, loaded->image->user_prior);
+	loaded->user_prior.root = loaded->user_prior.mean + loaded->num_factors + 1;
+	loaded->item_pairs.weight = loaded->image->unobserved_weight;
+	loaded->item_pairs.gram = loaded->user_prior.root + fm_prior_root_length(loaded->num_factors);
+	loaded->matrix = fm_image_at(loaded->image, loaded->image->matrix);
+	slot = free_slot();
+	MemoryContextSetParent(loaded->context, TopMemoryContext);
+	loaded_models[slot] = loaded;
+	return loaded;
+}
+
+static void
+unpin(void *arg)
+{
+	FmLoaded *loaded = arg;
+
+	loaded->pins--;
+	fm_shared_unpin(&loaded->shared);
+}
+
+static void
+pin(FmLoaded *loaded, MemoryContext user)
+{
+	MemoryContextCallback *callback = MemoryContextAlloc(user, sizeof(MemoryContextCallback));
+
+	callback->func = unpin;
+	callback->arg = loaded;
+	MemoryContextRegisterResetCallback(user, callback);
+	loaded->pins++;
+	loaded->hits++;
+	loaded->last_used = ++use_counter;
+	loaded->transaction = GetCurrentTransactionStartTimestamp();
+	fm_shared_pin(&loaded->shared);
+}
+
+FmLoaded *
+fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
+{
+	FmLoaded *loaded = NULL;
+
+	follow_cache_size();
+	free_evicted();
+	for (int i = 0; i < MAX_LOADED && loaded == NULL; i++)
+		/* what was loaded uncommitted may have been changed before it was committed */
+		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == model->matrix_table &&
+			loaded_models[i]->stamp == model->stamp &&
+			loaded_models[i]->uncommitted == model->uncommitted)
+			loaded = loaded_models[i];
+	if (loaded == NULL)
+	{
+		free_versions(model->matrix_table);
+		loaded = obtain(model, read_only);
+	}
+	pin(loaded, user);
+	return loaded;
+}
+
+int32
+fm_loaded_check_idx(const FmLoaded *loaded, int32 idx)
+{
+	if (idx < 0 || idx >= loaded->num_items)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("the model's item table holds the idx %d, beyond its %d items", idx,
+							   loaded->num_items),
+						errhint("Train the model again.")));
+	return idx;
+}
+
+Datum
+fm_loaded_item_id(const FmLoaded *loaded, int32 item)
+{
+	return fm_image_item_id(loaded->image, &loaded->item_type, item);
+}
+
+enum
+{
+	COL_DATABASE,
+	COL_MATRIX_TABLE,
+	COL_VERSION,
+	COL_SHARED,
+	COL_SIZE,
+	COL_HITS,
+	COL_IN_USE,
+	COL_LOADED_AT,
+	NUM_COLS
+};
+
+static void
+put_row(ReturnSetInfo *result, const FmSharedEntry *entry, bool shared)
+{
+	char *database = get_database_name(entry->database);
+	Datum values[NUM_COLS];
+	bool nulls[NUM_COLS] = {false};
+
+	nulls[COL_DATABASE] = database == NULL; /* dropped */
+	values[COL_DATABASE] = database == NULL
+							   ? (Datum) 0
+							   : DirectFunctionCall1(namein, CStringGetDatum(database));
+	values[COL_MATRIX_TABLE] = ObjectIdGetDatum(entry->matrix_table);
+	values[COL_VERSION] = Int32GetDatum(entry->version);
+	values[COL_SHARED] = BoolGetDatum(shared);
+	values[COL_SIZE] = Int64GetDatum((int64) entry->size);
+	values[COL_HITS] = Int64GetDatum((int64) entry->hits);
+	values[COL_IN_USE] = Int32GetDatum((int32) entry->in_use);
+	values[COL_LOADED_AT] = TimestampTzGetDatum(entry->loaded_at);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static bool
+may_see(const FmSharedEntry *entry)
+{
+	if (has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS))
+		return true;
+	return entry->database == MyDatabaseId && get_rel_name(entry->matrix_table) != NULL &&
+		   pg_class_aclcheck(entry->matrix_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
+}
+
+Datum
+fm_cache_rows(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int count;
+	FmSharedEntry *entries = fm_shared_list(&count);
+
+	fm_init_materialized_srf(fcinfo);
+	for (int i = 0; i < count; i++)
+		if (may_see(&entries[i]))
+			put_row(result, &entries[i], true);
+	for (int i = 0; i < MAX_LOADED; i++)
+	{
+		const FmLoaded *loaded = loaded_models[i];
+		FmSharedEntry own;
+
+		if (loaded == NULL || loaded->shared.segment != NULL)
+			continue;
+		own = (FmSharedEntry){.database = MyDatabaseId,
+							  .matrix_table = loaded->matrix_table,
+							  .version = loaded->version,
+							  .size = loaded->image->size,
+							  .loaded_at = loaded->loaded_at,
+							  .hits = loaded->hits,
+							  .in_use = loaded->pins};
+		if (may_see(&own))
+			put_row(result, &own, false);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,102 @@
+/*
+ * Ratings: as they are read (triples), and in compressed sparse rows by user and by item, which is
+ * what every solver reads.
+ *
+ * In FmRatings, user u's ratings are user_item[user_start[u] .. user_start[u+1]) with their values
+ * beside them, ascending by item, then by value; the same the other way round for items. Both orders
+ * hold the same multiset of (user, item, value); a pair may occur more than once. Indices are dense,
+ * from 0. A user or item may have no rating at all (its rows were held out for testing).
+ *
+ * A rating may have a weight, above 0 and finite: it counts as if it stood there so many times. Where the
+ * array of weights is NULL, every weight is 1. Ratings of a pair that are equal else are in the order of their
+ * contexts.
+ *
+ * The order of the indices is canonical (fm_canonical_order): it depends neither on the physical order
+ * of the table nor on the type or labels of the ids. Solvers may therefore sum in index order and key
+ * their random numbers by index, and give the same bits for the same data.
+ */
+#ifndef FMTOPX_CORE_RATINGS_H
+#define FMTOPX_CORE_RATINGS_H
+
+#include <stdint.h>
+
+#include "core/data/features.h"
+#include "core/host.h"
+
+/* The two sides, as indices of arrays. */
+enum
+{
+	FM_USERS,
+	FM_ITEMS
+};
+
+/* One rating a row, in any order. */
+typedef struct FmTriples
+{
+	int64_t count;
+	int32_t *user;
+	int32_t *item;
+	float *value;
+	float *weight;	  /* or NULL */
+	int32_t *context; /* or NULL */
+} FmTriples;
+
+/*
+ * The circumstances of a rating, such as a device and a weekday. Ratings have one context each, an index
+ * of combinations of levels, one a column. The levels of a column stand together.
+ */
+typedef struct FmContexts
+{
+	int32_t num_columns; /* 0: ratings have no context */
+	int32_t num_levels;
+	int32_t num_combinations;
+	int32_t *first_level; /* num_columns + 1 */
+	int32_t *level;		  /* num_combinations × num_columns */
+} FmContexts;
+
+typedef struct FmRatings
+{
+	int32_t num_users;
+	int32_t num_items;
+	int64_t num_ratings;
+	int64_t *user_start;   /* num_users + 1 */
+	int32_t *user_item;	   /* num_ratings */
+	float *user_value;	   /* num_ratings */
+	float *user_weight;	   /* num_ratings, or NULL */
+	int64_t *item_start;   /* num_items + 1 */
+	int32_t *item_user;	   /* num_ratings */
+	float *item_value;	   /* num_ratings */
+	float *item_weight;	   /* num_ratings, or NULL */
+	int32_t *user_context; /* num_ratings, or NULL */
+	int32_t *item_context; /* num_ratings, or NULL */
+	FmContexts contexts;
+	FmFeatures features[2]; /* of the users, of the items */
+} FmRatings;
+
+/*
+ * The canonical index of every user and item, from the structure of the ratings alone: entities are
+ * sorted by a hash of their neighbourhood (three rounds of colour refinement; Weisfeiler & Leman 1968),
+ * and only entities that this cannot tell apart are ordered by their index in `triples`, which must
+ * follow the order of the ids. The arrays are allocated by the host.
+ */
+extern void fm_canonical_order(const FmTriples *triples, int32_t num_users, int32_t num_items,
+							   const FmHost *host, int32_t **user_canonical,
+							   int32_t **item_canonical);
+
+/*
+ * The compressed orders of the triples, in two steps so that the triples can be freed in between:
+ * first the users' rows, unsorted; then, from these, both orders, sorted. Twenty bytes a rating at
+ * the most are in use, triples included; 28 with weights, and 8 more with contexts.
+ */
+extern void fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_items,
+							   const FmHost *host, FmRatings *ratings);
+extern void fm_ratings_complete(FmRatings *ratings, const FmHost *host);
+
+/*
+ * Move a share of complete ratings into *held_out, chosen by a hash of (seed, user, item, occurrence).
+ * The number moved is binomial.
+ */
+extern void fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host,
+								FmTriples *held_out);
+
+#endif

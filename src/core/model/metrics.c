@@ -1,0 +1,132 @@
+/*
+ * Metrics of predictions and of ranked lists; metrics.h defines each.
+ */
+#include "core/model/metrics.h"
+
+#include <math.h>
+
+#include "core/train/probit.h"
+
+void
+fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight)
+{
+	double error = predicted - actual;
+
+	sums->count++;
+	sums->weight += weight;
+	sums->squared += weight * error * error;
+	sums->absolute += weight * fabs(error);
+}
+
+double
+fm_rmse(const FmErrorSums *sums)
+{
+	return sums->count == 0 ? NAN : sqrt(sums->squared / sums->weight);
+}
+
+double
+fm_mae(const FmErrorSums *sums)
+{
+	return sums->count == 0 ? NAN : sums->absolute / sums->weight;
+}
+
+FmLabelSums *
+fm_label_sums_create(const FmHost *host)
+{
+	FmLabelSums *sums = host->alloc(host->ctx, 1, sizeof(FmLabelSums));
+
+	for (int label = 0; label < 2; label++)
+		sums->steps[label] = host->alloc(host->ctx, FM_AUC_STEPS, sizeof(double));
+	return sums;
+}
+
+void
+fm_add_label(FmLabelSums *sums, double score, double variance, bool yes, double weight)
+{
+	double z = score / sqrt(1 + variance);
+	int step = (int) (fm_normal_cdf(z) * FM_AUC_STEPS);
+
+	sums->count++;
+	sums->log_loss -= weight * fm_normal_log_cdf(yes ? z : -z);
+	sums->weight[yes][z >= 0] += weight;
+	sums->steps[yes][step < FM_AUC_STEPS ? step : FM_AUC_STEPS - 1] += weight;
+}
+
+static double
+total_weight(const FmLabelSums *sums)
+{
+	return sums->weight[0][0] + sums->weight[0][1] + sums->weight[1][0] + sums->weight[1][1];
+}
+
+double
+fm_log_loss(const FmLabelSums *sums)
+{
+	return sums->count == 0 ? NAN : sums->log_loss / total_weight(sums);
+}
+
+double
+fm_accuracy(const FmLabelSums *sums)
+{
+	double right = sums->weight[0][0] + sums->weight[1][1];
+
+	return sums->count == 0 ? NAN : right / total_weight(sums);
+}
+
+double
+fm_f1(const FmLabelSums *sums)
+{
+	double right = 2 * sums->weight[1][1];
+	double all = right + sums->weight[0][1] + sums->weight[1][0];
+
+	return all == 0 ? NAN : right / all;
+}
+
+double
+fm_auc(const FmLabelSums *sums)
+{
+	double no_below = 0, yes = 0, ordered = 0;
+
+	for (int step = 0; step < FM_AUC_STEPS; step++)
+	{
+		double no_here = sums->steps[0][step], yes_here = sums->steps[1][step];
+
+		ordered += yes_here * (no_below + no_here / 2);
+		no_below += no_here;
+		yes += yes_here;
+	}
+	return no_below == 0 || yes == 0 ? NAN : ordered / (no_below * yes);
+}
+
+void
+fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length, int32_t x,
+			   int64_t relevant)
+{
+	int64_t best = relevant < x ? relevant : x;
+	int64_t hits = 0;
+	double gain = 0;
+	double best_gain = 0;
+	double precisions = 0;
+
+	for (int32_t r = 0; r < length; r++)
+		if (is_hit[r])
+		{
+			if (hits++ == 0)
+				sums->mrr += 1.0 / (r + 1);
+			gain += 1.0 / log2(r + 2.0);
+			precisions += (double) hits / (r + 1);
+		}
+	for (int64_t r = 0; r < best; r++)
+		best_gain += 1.0 / log2((double) r + 2.0);
+	sums->users++;
+	sums->precision += (double) hits / x;
+	sums->recall += (double) hits / (double) relevant;
+	sums->ndcg += gain / best_gain;
+	sums->map += precisions / (double) best;
+}
+
+void
+fm_add_auc(FmRankingSums *sums, double auc)
+{
+	sums->auc_users++;
+	sums->auc += auc;
+}

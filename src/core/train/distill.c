@@ -1,0 +1,400 @@
+/*
+ * The posterior mean as one factorization machine: samples come in one by one.
+ *
+ * The mean of S samples is b̄ + w̄_u + w̄_i + <p_u, q_i>, where p_u and q_i are the S samples' v_u and
+ * v_i one after the other (scaled): still a factorization machine, of rank S·k. Its p and q are the rows of a
+ * product that low_rank.c keeps in few columns: when these are full they are cut back to somewhat more than the
+ * model has, and filled up again. Memory does not grow with the number of samples. What becomes a model of these
+ * sums is in distill_model.c.
+ *
+ * Before a sample enters, its V are centred over the entities with ratings, and what that moves
+ * goes to its w and b, exactly: with means a and c, <v_u, v_i> = <v_u - a, v_i - c> + <v_u - a, c>
+ * + <a, v_i - c> + <a, c>. All means of w and b are taken in double.
+ *
+ * The levels of features have rows of P and Q like the entities, so that what they add to an entity's v ends up
+ * in the same coordinates; but the approximation is that of the entities' part of P Qᵀ.
+ *
+ * So do the levels of contexts, which are part of the user. They are centred themselves, over the ratings of each
+ * column; what that moves goes to w of the items and to b.
+ *
+ * A team (team.h) shares out whatever is done for each entity: sums by slices that do not depend on
+ * the team, the rest by rows. Memory: the product, the sums of w and the slices are shared; b, the centres and what
+ * is known of contexts every member has, and computes, for itself.
+ */
+#include "core/train/distill.h"
+
+#include <string.h>
+
+#include "core/train/distill_model.h"
+#include "core/team.h"
+
+/*
+ * Columns beyond the model's that survive a cut, and samples (at least) between cuts. More of
+ * either bought nothing: on MovieLens 100k with 32 factors the distilled RMSE is within 0.0003 of
+ * the exact posterior mean's.
+ */
+#define OVERSAMPLING 8
+#define SAMPLES_BETWEEN_CUTS 2
+
+/* Entities, or levels, that a member of a team appends at a time. */
+#define CHUNK 256
+
+/* Sums over a side are cut into so many slices. */
+#define SLICES 16
+
+struct FmDistiller
+{
+	const FmProblem *problem;
+	int sample_rank;
+	int stride; /* of sample rows */
+	int num_factors;
+	FmSampleSums sums;
+	FmSample sample; /* at hand */
+
+	double *centre_sum[2]; /* shared, SLICES × sample_rank: over the entities of a slice */
+	double *centre[2];
+	double *other_centre[2]; /* that of the other side and of contexts: what v meet on average */
+	double *context_share;	 /* by level: of the ratings */
+	double *context_centre;	 /* columns × (sample_rank + 1): means over the ratings of v and w */
+};
+
+/* For team loops over one side. */
+typedef struct SideLoop
+{
+	FmDistiller *distiller;
+	int side;
+} SideLoop;
+
+/* No product of P and Q has a higher rank than this. */
+static int
+least_rated(const FmProblem *problem)
+{
+	int32_t users = problem->num_rated[FM_USERS], items = problem->num_rated[FM_ITEMS];
+
+	return users < items ? users : items;
+}
+
+static FmLowRankShape
+product_shape(const FmProblem *problem, int sample_rank, int num_factors)
+{
+	int most = least_rated(problem), between = SAMPLES_BETWEEN_CUTS * sample_rank;
+	FmLowRankShape shape;
+
+	for (int side = 0; side < 2; side++)
+	{
+		shape.rows[side] = fm_sums_rows(problem, side);
+		shape.fitted[side] = problem->side[side].count;
+	}
+	shape.kept = num_factors + OVERSAMPLING < most ? num_factors + OVERSAMPLING : most;
+	shape.capacity = shape.kept + (between > shape.kept / 2 ? between : shape.kept / 2);
+	return shape;
+}
+
+/* What is shared beside the product. */
+static double
+sums_size(const FmProblem *problem, int sample_rank)
+{
+	const int arrays = 4, alignment = 64;
+	double rows = (double) fm_sums_rows(problem, FM_USERS) + fm_sums_rows(problem, FM_ITEMS);
+
+	return arrays * alignment + (rows + 2.0 * SLICES * sample_rank) * sizeof(double);
+}
+
+double
+fm_distill_shared_size(const FmProblem *problem, int sample_rank, int num_factors)
+{
+	FmLowRankShape shape = product_shape(problem, sample_rank, num_factors);
+
+	return fm_low_rank_shared_size(&shape) + sums_size(problem, sample_rank);
+}
+
+double
+fm_distill_size(const FmProblem *problem, int sample_rank, int num_factors)
+{
+	FmLowRankShape shape = product_shape(problem, sample_rank, num_factors);
+
+	return fm_low_rank_size(&shape) + sums_size(problem, sample_rank);
+}
+
+/* How many ratings each level of the contexts has. */
+static void
+init_contexts(FmDistiller *d)
+{
+	const FmProblem *problem = d->problem;
+	const FmHost *host = problem->host;
+	const FmContexts *contexts = &problem->contexts;
+	const FmSide *users = &problem->side[FM_USERS];
+
+	d->context_share = host->alloc(host->ctx, contexts->num_levels, sizeof(double));
+	d->context_centre = host->alloc(host->ctx, contexts->num_columns,
+									(d->sample_rank + 1) * sizeof(double));
+	for (int64_t r = 0; r < problem->num_ratings; r++)
+	{
+		size_t combination = problem->context[FM_USERS][r];
+		const int32_t *level = contexts->level + combination * contexts->num_columns;
+
+		fm_problem_check(problem, r);
+		for (int c = 0; c < contexts->num_columns; c++)
+			d->context_share[level[c]] += (users->weight ? users->weight[r] : 1) /
+										  problem->total_weight;
+	}
+}
+
+FmDistiller *
+fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors)
+{
+	const FmHost *host = problem->host;
+	FmLowRankShape shape = product_shape(problem, sample_rank, num_factors);
+	FmDistiller *d = host->alloc(host->ctx, 1, sizeof(FmDistiller));
+
+	d->problem = problem;
+	d->sample_rank = sample_rank;
+	d->stride = fm_block_stride(problem->kernel, sample_rank);
+	d->num_factors = num_factors;
+	d->sums.product = fm_low_rank_create(host, &shape);
+	for (int side = 0; side < 2; side++)
+	{
+		d->sums.w[side] = fm_team_alloc(host, shape.rows[side], sizeof(double));
+		d->centre_sum[side] = fm_team_alloc(host, SLICES * sample_rank, sizeof(double));
+		d->centre[side] = host->alloc(host->ctx, sample_rank, sizeof(double));
+		d->other_centre[side] = host->alloc(host->ctx, sample_rank, sizeof(double));
+	}
+	if (problem->contexts.num_columns > 0)
+		init_contexts(d);
+	return d;
+}
+
+static void
+distill_release(FmDistiller *d)
+{
+	const FmHost *host = d->problem->host;
+
+	fm_low_rank_release(d->sums.product);
+	for (int side = 0; side < 2; side++)
+	{
+		fm_team_release(host, d->sums.w[side]);
+		fm_team_release(host, d->centre_sum[side]);
+		host->release(host->ctx, d->centre[side]);
+		host->release(host->ctx, d->other_centre[side]);
+	}
+	if (d->problem->contexts.num_columns > 0)
+	{
+		host->release(host->ctx, d->context_share);
+		host->release(host->ctx, d->context_centre);
+	}
+	host->release(host->ctx, d);
+}
+
+/* FmTeamSliceBody: the sum of v over the rated entities of a slice. */
+static void
+centre_slice(void *state, int32_t slice, int32_t begin, int32_t end)
+{
+	const SideLoop *loop = state;
+	const FmDistiller *d = loop->distiller;
+	const FmSide *ratings = &d->problem->side[loop->side];
+	double *centre = d->centre_sum[loop->side] + (size_t) slice * d->sample_rank;
+
+	memset(centre, 0, d->sample_rank * sizeof(double));
+	for (int32_t e = begin; e < end; e++)
+	{
+		const float *row = d->sample.rows[loop->side] + (size_t) e * d->stride;
+		double scale;
+
+		fm_problem_check(d->problem, e);
+		if (!fm_side_is_rated(ratings, e))
+			continue;
+		scale = 1.0 / row[d->sample_rank];
+		for (int f = 0; f < d->sample_rank; f++)
+			centre[f] += row[f] * scale;
+	}
+}
+
+/* The mean of v over the rated entities of a side, known to every member. */
+static void
+find_centre(FmDistiller *d, int side)
+{
+	SideLoop loop = {d, side};
+	const FmProblem *problem = d->problem;
+
+	fm_team_slices(problem->host, problem->side[side].count, SLICES, centre_slice, &loop);
+	for (int f = 0; f < d->sample_rank; f++)
+	{
+		double sum = 0;
+
+		for (int slice = 0; slice < SLICES; slice++)
+			sum += d->centre_sum[side][(size_t) slice * d->sample_rank + f];
+		d->centre[side][f] = sum / problem->num_rated[side];
+	}
+}
+
+/* FmTeamBody: append one side's centred v, and add up its w with what the centring moves there. */
+static void
+append_range(void *state, int32_t begin, int32_t end)
+{
+	const SideLoop *loop = state;
+	FmDistiller *d = loop->distiller;
+	FmLowRank *product = d->sums.product;
+	int side = loop->side;
+	const FmSide *ratings = &d->problem->side[side];
+	const double *centre = d->centre[side], *other_centre = d->other_centre[side];
+
+	for (int32_t e = begin; e < end; e++)
+	{
+		const float *row = d->sample.rows[side] + (size_t) e * d->stride;
+		float *to = fm_low_rank_row(product, side, e) + product->columns;
+		double scale, moved = 0;
+
+		fm_problem_check(d->problem, e);
+		/* The cells of entities without ratings may hold what a cut left behind. */
+		memset(to, 0, d->sample_rank * sizeof(float));
+		if (!fm_side_is_rated(ratings, e))
+			continue;
+		scale = 1.0 / row[d->sample_rank];
+		for (int f = 0; f < d->sample_rank; f++)
+		{
+			double v = row[f] * scale - centre[f];
+
+			to[f] = (float) v;
+			moved += v * other_centre[f];
+		}
+		d->sums.w[side][e] += moved - row[d->sample_rank + 1] * scale;
+	}
+}
+
+/* FmTeamBody: the same of levels. They are differences between entities, which the centre is not part of. */
+static void
+append_levels(void *state, int32_t begin, int32_t end)
+{
+	const SideLoop *loop = state;
+	FmDistiller *d = loop->distiller;
+	FmLowRank *product = d->sums.product;
+	int32_t first = d->problem->side[loop->side].count;
+	const double *other_centre = d->other_centre[loop->side];
+
+	for (int32_t j = begin; j < end; j++)
+	{
+		const float *effect = d->sample.effects[loop->side] + (size_t) j * d->stride;
+		float *to = fm_low_rank_row(product, loop->side, first + j) + product->columns;
+		double moved = 0;
+
+		fm_problem_check(d->problem, j);
+		for (int f = 0; f < d->sample_rank; f++)
+		{
+			to[f] = effect[f];
+			moved += effect[f] * other_centre[f];
+		}
+		d->sums.w[loop->side][first + j] += moved + effect[d->sample_rank];
+	}
+}
+
+/* The mean v and w of every column of contexts over the ratings, known to every member; the sum of w goes to b. */
+static void
+find_context_centres(FmDistiller *d)
+{
+	const FmContexts *contexts = &d->problem->contexts;
+	int k = d->sample_rank;
+
+	for (int c = 0; c < contexts->num_columns; c++)
+	{
+		double *centre = d->context_centre + (size_t) c * (k + 1);
+
+		memset(centre, 0, (k + 1) * sizeof(double));
+		for (int32_t l = contexts->first_level[c]; l < contexts->first_level[c + 1]; l++)
+		{
+			const float *row = d->sample.contexts + (size_t) l * d->stride;
+
+			for (int f = 0; f < k; f++)
+				centre[f] += d->context_share[l] * row[f];
+			centre[k] -= d->context_share[l] * row[k + 1];
+		}
+		d->sums.b += centre[k];
+	}
+}
+
+/* The centres of a sample, and what each side meets on average. */
+static void
+find_centres(FmDistiller *d)
+{
+	int k = d->sample_rank;
+
+	find_centre(d, FM_USERS);
+	find_centre(d, FM_ITEMS);
+	memcpy(d->other_centre[FM_USERS], d->centre[FM_ITEMS], k * sizeof(double));
+	memcpy(d->other_centre[FM_ITEMS], d->centre[FM_USERS], k * sizeof(double));
+	if (d->problem->contexts.num_columns == 0)
+		return;
+	find_context_centres(d);
+	for (int c = 0; c < d->problem->contexts.num_columns; c++)
+		for (int f = 0; f < k; f++)
+			d->other_centre[FM_ITEMS][f] += d->context_centre[(size_t) c * (k + 1) + f];
+}
+
+/* FmTeamBody: the levels of columns of contexts, centred over the ratings. */
+static void
+append_contexts(void *state, int32_t begin, int32_t end)
+{
+	FmDistiller *d = state;
+	FmLowRank *product = d->sums.product;
+	const FmContexts *contexts = &d->problem->contexts;
+	int32_t first = fm_sums_first_context(d->problem);
+	int k = d->sample_rank;
+
+	for (int32_t c = begin; c < end; c++)
+		for (int32_t l = contexts->first_level[c]; l < contexts->first_level[c + 1]; l++)
+		{
+			const float *row = d->sample.contexts + (size_t) l * d->stride;
+			const double *centre = d->context_centre + (size_t) c * (k + 1);
+			float *to = fm_low_rank_row(product, FM_USERS, first + l) + product->columns;
+			double moved = 0;
+
+			fm_problem_check(d->problem, l);
+			memset(to, 0, k * sizeof(float));
+			if (d->context_share[l] == 0)
+				continue;
+			for (int f = 0; f < k; f++)
+			{
+				double v = row[f] - centre[f];
+
+				to[f] = (float) v;
+				moved += v * d->other_centre[FM_USERS][f];
+			}
+			d->sums.w[FM_USERS][first + l] += moved - row[k + 1] - centre[k];
+		}
+}
+
+void
+fm_distill_add(void *distiller, const FmSample *sample)
+{
+	FmDistiller *d = distiller;
+	FmLowRank *product = d->sums.product;
+
+	d->sample = *sample;
+	if (product->columns + d->sample_rank > product->shape.capacity)
+		fm_low_rank_cut(product, product->shape.kept);
+	find_centres(d);
+	for (int side = 0; side < 2; side++)
+	{
+		SideLoop loop = {d, side};
+
+		fm_team_for(d->problem->host, d->problem->side[side].count, CHUNK, append_range, &loop);
+		fm_team_for(d->problem->host, d->problem->features[side].num_levels, CHUNK, append_levels,
+					&loop);
+	}
+	fm_team_for(d->problem->host, d->problem->contexts.num_columns, 1, append_contexts, d);
+	for (int f = 0; f < d->sample_rank; f++)
+		d->sums.b += d->other_centre[FM_ITEMS][f] * d->centre[FM_ITEMS][f];
+	product->columns += d->sample_rank;
+	d->sums.samples++;
+}
+
+void
+fm_distill_finish(FmDistiller *d, FmParameters *result)
+{
+	FmLowRank *product = d->sums.product;
+	int kept = product->shape.kept;
+
+	fm_low_rank_cut(product, d->num_factors < kept ? d->num_factors : kept);
+	if (result != NULL)
+		fm_model_of_sums(d->problem, &d->sums, result);
+	distill_release(d);
+}

@@ -1,0 +1,85 @@
+/*
+ * Yes/no ratings by data augmentation (Albert and Chib 1993).
+ *
+ * y = 1 with probability Φ(η) is the same as y = 1 where a latent y* = η + N(0, 1) is positive. Given y and
+ * η, y* is a normal cut off at 0; given y*, the model is a regression with noise precision 1, which
+ * block.c solves. So a half-step draws every y* anew while it packs the rows, and nothing is kept of it.
+ *
+ * With a = η for y = 1 and -η for y = 0, y* - η is ±t, where t is a standard normal above -a. It is drawn by
+ * inversion, t = -Φ⁻¹(u Φ(a)), in three steps that keep their relative accuracy in the tails:
+ *
+ * - b = |a|: Φ(-b) = exp(-b²/2) g(b), where g(b) = s P(s), s = 1 / (1 + 0.32 b), P a polynomial
+ * - p = u Φ(a) or 1 - u Φ(a), whichever is at most a half, as x = √(-2 ln p)
+ * - -Φ⁻¹(p) = x - N(x) / D(x), N and D polynomials
+ *
+ * The polynomials are our own minimax fits (iteratively reweighted least squares) to the functions in
+ * double precision: P to 1e-6 of g, N / D to 4.5e-7 for p down to 1e-347. All of it is without branches, so
+ * that several rows run side by side (probit_kernel.h).
+ *
+ * A weight stands for so many ratings, each with a y* of its own. Only their mean matters: it is drawn as
+ * E t + (t - E t) / √weight, which has the mean and the variance of that of `weight` independent draws.
+ */
+#include "core/train/probit.h"
+
+#include <math.h>
+#include <string.h>
+
+double
+fm_probit_draw(const FmProbit *probit, FmLatentKernel kernel, int32_t entity, int64_t first,
+			   const float *theta, const float *value, const float *weight, int count, int stride,
+			   int column, float *panel)
+{
+	FmLatentRows rows;
+	double loss = 0;
+
+	/* registers are filled up with rows of no meaning */
+	memset(rows.score, 0, sizeof(rows.score));
+	for (int r = 0; r < FM_PROBIT_ROWS; r++)
+	{
+		rows.sign[r] = r < count && value[r] > 0 ? 1 : -1;
+		rows.spread[r] = 1;
+	}
+	for (int r = 0; weight && r < count; r++)
+		rows.spread[r] = 1 / sqrtf(weight[r]);
+	kernel(probit, (uint32_t) entity, (uint32_t) (first / 4), panel, theta, count, stride, &rows);
+	for (int r = 0; r < count; r++)
+	{
+		panel[(size_t) r * stride + column] += rows.score[r] + rows.noise[r];
+		loss += (weight ? weight[r] : 1) * rows.loss[r];
+	}
+	return loss;
+}
+
+double
+fm_normal_cdf(double x)
+{
+	return 0.5 * erfc(-x * M_SQRT1_2);
+}
+
+double
+fm_normal_log_cdf(double x)
+{
+	const double asymptotic_below = -20; /* where the series below is good to 1e-7 */
+	double y = 1 / (x * x);
+
+	if (x > asymptotic_below)
+		return log(fm_normal_cdf(x));
+	return -0.5 * x * x - log(-x * sqrt(2 * M_PI)) + log1p(-y * (1 - 3 * y * (1 - 5 * y)));
+}
+
+double
+fm_normal_quantile(double p)
+{
+	double low = -40, high = 40;
+
+	for (int step = 0; step < 64; step++)
+	{
+		double middle = (low + high) / 2;
+
+		if (fm_normal_cdf(middle) < p)
+			low = middle;
+		else
+			high = middle;
+	}
+	return (low + high) / 2;
+}

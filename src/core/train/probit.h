@@ -1,0 +1,54 @@
+/*
+ * Yes/no ratings: P(y = 1) = Φ(η), where η is what a factorization machine says.
+ */
+#ifndef FMTOPX_CORE_PROBIT_H
+#define FMTOPX_CORE_PROBIT_H
+
+#include <stdint.h>
+
+#include "core/math/rng.h"
+
+/* How the latent targets of one half-step are drawn. */
+typedef struct FmProbit
+{
+	FmRandomKey key;
+	float offset; /* what η has beside the biases of the two sides */
+} FmProbit;
+
+/* Rows of a panel at a time. */
+#define FM_PROBIT_ROWS (4 * FM_RANDOM_LANES)
+
+/* The latent variables of some rows, y* = η + noise. */
+typedef struct FmLatentRows
+{
+	uint32_t word[FM_PROBIT_ROWS]; /* random */
+	float sign[FM_PROBIT_ROWS];	   /* in: 1 for y = 1, -1 for y = 0 */
+	float spread[FM_PROBIT_ROWS];  /* in: 1/√weight */
+	float score[FM_PROBIT_ROWS];   /* η without the offset */
+	float noise[FM_PROBIT_ROWS];   /* y* - η */
+	float loss[FM_PROBIT_ROWS];	   /* -ln P(y) */
+} __attribute__((aligned(64))) FmLatentRows;
+
+/*
+ * One implementation of the hot part (block_kernels.c): random words for an entity from a position on, the
+ * scores of the panel's rows, and from these noise and loss.
+ */
+typedef void (*FmLatentKernel)(const FmProbit *probit, uint32_t entity, uint32_t position,
+							   const float *panel, const float *theta, int count, int stride,
+							   FmLatentRows *rows);
+
+/*
+ * Draw the latent targets of an entity's ratings from number `first` (a multiple of FM_PROBIT_ROWS) on, for
+ * which the panel holds packed rows (block.h) with nothing of the ratings in them: (z, -w_other) of scale 1,
+ * `column` being where the targets go. theta is (v, w, -1, 0 ...) of the entity as it was drawn last,
+ * `stride` floats. Weights may be NULL. Returns the weighted sum of -ln P(y).
+ */
+extern double fm_probit_draw(const FmProbit *probit, FmLatentKernel kernel, int32_t entity,
+							 int64_t first, const float *theta, const float *value,
+							 const float *weight, int count, int stride, int column, float *panel);
+
+extern double fm_normal_cdf(double x);		/* Φ */
+extern double fm_normal_log_cdf(double x);	/* ln Φ, also where Φ underflows */
+extern double fm_normal_quantile(double p); /* Φ⁻¹, p in (0, 1) */
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * What both solvers do before and around their half-steps: the first rows, the common part of a
+ * half-step, sums in a fixed order.
+ */
+#include "core/train/problem.h"
+
+#include <string.h>
+
+#include "core/team.h"
+
+float *
+fm_problem_rows(const FmProblem *problem, int side, int rank)
+{
+	return fm_team_alloc(problem->host,
+						 (size_t) problem->side[side].count *
+							 fm_block_stride(problem->kernel, rank),
+						 sizeof(float));
+}
+
+float *
+fm_problem_init_rows(const FmProblem *problem, int side, int rank)
+{
+	const FmHost *host = problem->host;
+	const FmSide *ratings = &problem->side[side];
+	int stride = fm_block_stride(problem->kernel, rank);
+	float *rows = fm_problem_rows(problem, side, rank);
+	float *normals;
+	FmRandomKey key = {problem->seed, FM_STREAM_INIT + side, 0};
+
+	if (!fm_team_leads(host))
+		return rows;
+	normals = host->alloc(host->ctx, (size_t) (rank + 3) * FM_RANDOM_LANES, sizeof(float));
+	for (int32_t e = 0; e < ratings->count; e++)
+	{
+		int lane = e % FM_RANDOM_LANES;
+		float *row = rows + (size_t) e * stride;
+
+		fm_problem_check(problem, e);
+		if (lane == 0)
+		{
+			uint32_t entity[FM_RANDOM_LANES];
+
+			for (int l = 0; l < FM_RANDOM_LANES; l++)
+				entity[l] = (uint32_t) e + l;
+			fm_random_normals(&key, entity, rank, normals);
+		}
+		if (!fm_side_is_rated(ratings, e))
+			continue;
+		for (int f = 0; f < rank; f++)
+			row[f] = problem->init_stdev * normals[(size_t) f * FM_RANDOM_LANES + lane];
+		row[rank] = 1;
+	}
+	host->release(host->ctx, normals);
+	return rows;
+}
+
+FmHalfStep
+fm_problem_half_step(const FmProblem *problem, int side, int rank, const float *other_rows,
+					 double *error)
+{
+	FmHalfStep step = {0};
+
+	step.host = problem->host;
+	step.kernel = problem->kernel;
+	step.rank = rank;
+	step.side = &problem->side[side];
+	step.value_mean = problem->mean;
+	step.value_scale = 1 / problem->deviation;
+	step.other_rows = other_rows;
+	step.noise_precision = 1;
+	step.error = error;
+	return step;
+}
+
+double
+fm_problem_sum_error(const FmProblem *problem, int side, const double *error)
+{
+	double sum = 0;
+
+	for (int32_t e = 0; e < problem->side[side].count; e++)
+		sum += error[e];
+	return sum;
+}

@@ -1,0 +1,73 @@
+/*
+ * A training problem in the form the solvers share: two sides, targets without units, one seed.
+ *
+ * Targets are standardised, y' = (y - mean) / deviation, so that priors, regularisation and the
+ * first V mean the same for stars, percentages and revenue, and single precision is enough for
+ * residuals. The targets of a classification are latent (probit.c); their mean is the Φ⁻¹ of the share of
+ * ones, their deviation 1. Those of a ranking are 1, as they stand.
+ */
+#ifndef FMTOPX_CORE_PROBLEM_H
+#define FMTOPX_CORE_PROBLEM_H
+
+#include "core/train/block.h"
+#include "core/train/solver.h"
+
+/* What random numbers are for: no two uses may share a stream. */
+enum
+{
+	FM_STREAM_INIT,		 /* + side */
+	FM_STREAM_BLOCK = 2, /* + side */
+	FM_STREAM_PRIOR = 4, /* + side */
+	FM_STREAM_SHARE = 6, /* + side */
+	FM_STREAM_NOISE = 8,
+	FM_STREAM_LATENT = 9,		  /* + side */
+	FM_STREAM_CONTEXT = 19,		  /* ratios */
+	FM_STREAM_CONTEXT_LEVEL = 20, /* + 2 × column + (0 blocks, 1 latent targets) */
+	FM_STREAM_EFFECT = 11		  /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
+};
+
+typedef struct FmProblem
+{
+	const FmHost *host;
+	const FmBlockKernel *kernel;
+	FmTask task;
+	FmSide side[2];
+	FmFeatures features[2];
+	bool history;
+	FmContexts contexts;
+	const int32_t *context[2]; /* of the ratings in the side's order, or NULL */
+	int64_t num_ratings;
+	double total_weight;  /* of the ratings: their number, where they have no weights */
+	int32_t num_rated[2]; /* entities with ratings */
+	double mean;
+	double deviation;
+	int iterations;
+	float init_stdev;
+	float l2_reg_w;
+	float l2_reg_v;
+	float unobserved_weight; /* negative: the default */
+	uint64_t seed;
+} FmProblem;
+
+/* To be called for every element of a loop that does little for each: heeds interrupts now and then. */
+static inline void
+fm_problem_check(const FmProblem *problem, int64_t at)
+{
+	if (at % 1024 == 0)
+		problem->host->check_interrupts(problem->host->ctx);
+}
+
+/* Rows of one side, all zero. */
+extern float *fm_problem_rows(const FmProblem *problem, int side, int rank);
+
+/* Likewise, but entities with ratings have v from N(0, init_stdev²), w = 0 and scale 1. */
+extern float *fm_problem_init_rows(const FmProblem *problem, int side, int rank);
+
+/* The update of one side, ready but for its prior and its outputs. */
+extern FmHalfStep fm_problem_half_step(const FmProblem *problem, int side, int rank,
+									   const float *other_rows, double *error);
+
+/* The sum over the rated entities of a side, in index order. */
+extern double fm_problem_sum_error(const FmProblem *problem, int side, const double *error);
+
+#endif

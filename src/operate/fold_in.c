@@ -1,0 +1,526 @@
+/*
+ * fm_fold_in: what has been rated since a training, taken into the model without another.
+ *
+ * The version being served is read, and so are the ratings as they are now; the result is a new version. Three
+ * kinds of vectors are solved (core/model/fold.c), all others are copied:
+ *
+ * - users whose ratings are others than those the version has for them, as their digests tell
+ * - users and items that the version does not have
+ * - items that it has without ratings, from their features
+ *
+ * Items that it has with ratings stay: so many users lean on them. The vector of a user who has not changed stays,
+ * too, because a posterior mean, from samples of all items, is better than one solve against their mean: with all
+ * users of MovieLens 100k solved anew the test RMSE was 0.8899 in place of 0.8869 (of als, which has no such mean,
+ * 0.8986 in place of 0.9032). What the version has is never taken away, even if the ratings have gone.
+ *
+ * New items are solved against users, and these against items. So first come the users, against the items that the
+ * version has; then the new items, against all users; then those users again, against all items.
+ *
+ * Everything is in the caller's transaction. Locking: the model's training lock until its end. Memory: one
+ * context, with the ratings in both orders and w and v of everybody, as in a training.
+ */
+#include "pg/compat.h"
+
+#include <math.h>
+
+#include "source/budget.h"
+#include "catalog/pg_type.h"
+#include "core/model/fold.h"
+#include "pg/host_pg.h"
+#include "source/load_ratings.h"
+#include "train/progress.h"
+#include "pg/real_array.h"
+#include "serve/serving.h"
+#include "store/version_rows.h"
+#include "train/train.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(fm_fold_in);
+
+/* What the version has of one side, by index in the id map. */
+typedef struct Known
+{
+	const FmModel *model;
+	FmIdMap *ids;
+	int num_factors;
+	int32 count;
+	int32 capacity;
+	float *w;
+	float *v;
+	int64 *digest;
+} Known;
+
+/* One side on its way to the new version, by rank. */
+typedef struct Side
+{
+	int32 count;
+	float *w;
+	float *v;
+	int64 *digest;
+	bool *solvable; /* has ratings, and is to be solved */
+	bool *usable;	/* its w and v are there for the other side */
+	bool *given;	/* its w and v are what its features say, and where it starts from */
+	int32 num_added;
+	int32 num_updated;
+} Side;
+
+typedef struct Folding
+{
+	FmModel model;
+	FmDefinition definition; /* as the version was made */
+	FmTask task;
+	int version;
+	FmParameters parameters;
+	float rating_min;
+	float rating_max;
+	FmResult result;
+	FmLoad load;
+	FmRatings ratings;
+	Known known[2];
+	Side side[2];
+	float *features; /* num_factors + 1, for one */
+	const FmHost *host;
+} Folding;
+
+static void
+read_prior(int column, int num_factors, FmPrior *prior)
+{
+	int root_length = (int) fm_prior_root_length(num_factors);
+
+	prior->mean = palloc((num_factors + 1) * sizeof(float));
+	prior->root = palloc(root_length * sizeof(float));
+	fm_read_real_array(fm_spi_value_not_null(0, column), num_factors + 1, "a mean of the version",
+					   prior->mean);
+	fm_read_real_array(fm_spi_value_not_null(0, column + 1), root_length, "a root of the version",
+					   prior->root);
+}
+
+/* The row of the version table; what SPI allocates outlives nothing here. */
+static void
+read_version_row(Folding *folding)
+{
+	const FmModel *model = &folding->model;
+	FmResult *result = &folding->result;
+	const Oid columns[] = {TEXTOID,		   INT4OID,		   FLOAT8OID,	   FLOAT4OID,
+						   FLOAT4OID,	   FLOAT8OID,	   FLOAT8OID,	   FLOAT8OID,
+						   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
+						   FLOAT8OID};
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(folding->version)};
+	int k;
+
+	fm_spi_execute(psprintf("SELECT task, num_factors, b, rating_min, rating_max, rating_mean, "
+							"score_variance, noise_variance, user_mean, user_root, item_mean, "
+							"item_root, unobserved_weight FROM %s WHERE version = $1",
+							fm_relation_sql(model->version_table)),
+				   1, types, values, NULL, false);
+	fm_spi_expect(columns, lengthof(columns));
+	if (SPI_processed != 1)
+		fm_model_damaged(model, "its row in the version table is missing");
+	k = DatumGetInt32(fm_spi_value_not_null(0, 2));
+	folding->definition = model->definition;
+	folding->definition.num_context_columns = 0; /* to solve somebody, all contexts are alike */
+	folding->definition.task = TextDatumGetCString(fm_spi_value_not_null(0, 1));
+	folding->task = fm_is_ranking(folding->definition.task)			 ? FM_TASK_RANKING
+					: fm_is_classification(folding->definition.task) ? FM_TASK_CLASSIFICATION
+																	 : FM_TASK_REGRESSION;
+	folding->parameters.num_factors = k;
+	folding->parameters.b = DatumGetFloat8(fm_spi_value_not_null(0, 3));
+	folding->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 4));
+	folding->rating_max = DatumGetFloat4(fm_spi_value_not_null(0, 5));
+	result->rating_mean = DatumGetFloat8(fm_spi_value_not_null(0, 6));
+	folding->parameters.score_variance = DatumGetFloat8(fm_spi_value_not_null(0, 7));
+	result->noise_variance = DatumGetFloat8(fm_spi_value_not_null(0, 8));
+	if (k < FM_MIN_FACTORS || k > FM_MAX_FACTORS || !isfinite(folding->parameters.b) ||
+		!isfinite(result->noise_variance) || result->noise_variance <= 0)
+		fm_model_damaged(model, "its row in the version table is out of range");
+	read_prior(9, k, &result->user_prior);
+	read_prior(11, k, &result->item_prior);
+	result->item_pairs.weight = DatumGetFloat8(fm_spi_value_not_null(0, 13));
+	folding->features = palloc((k + 1) * sizeof(float));
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static void
+grow(Known *known)
+{
+	Size k = known->num_factors;
+
+	known->capacity = known->capacity > PG_INT32_MAX / 2 ? PG_INT32_MAX : 2 * known->capacity;
+	known->w = repalloc_huge(known->w, known->capacity * sizeof(float));
+	known->v = repalloc_huge(known->v, known->capacity * k * sizeof(float));
+	known->digest = repalloc_huge(known->digest, known->capacity * sizeof(int64));
+}
+
+/* FmRowCallback: (id, w, v, digest) of an entity. */
+static bool
+add_known(void *state, TupleTableSlot *row)
+{
+	Known *known = state;
+
+	for (int column = 0; column < 4; column++)
+		if (row->tts_isnull[column])
+			fm_model_damaged(known->model, "a row of a user or item contains NULL");
+	if (known->count == known->capacity)
+		grow(known);
+	if (fm_idmap_intern(known->ids, row->tts_values[0]) != known->count)
+		fm_model_damaged(known->model, "it has a user or item twice");
+	known->w[known->count] = DatumGetFloat4(row->tts_values[1]);
+	fm_read_real_array(row->tts_values[2], known->num_factors, "a v of the version",
+					   known->v + (Size) known->count * known->num_factors);
+	known->digest[known->count] = DatumGetInt64(row->tts_values[3]);
+	known->count++;
+	CHECK_FOR_INTERRUPTS();
+	return true;
+}
+
+/* Read what the version has of one side, its ids becoming the first of the map. */
+static void
+read_known(Folding *folding, int side)
+{
+	const FmModel *model = &folding->model;
+	Known *known = &folding->known[side];
+	Oid types[] = {INT4OID};
+	Datum values[] = {Int32GetDatum(folding->version)};
+	Oid columns[] = {InvalidOid, FLOAT4OID, FLOAT4ARRAYOID, INT8OID};
+
+	known->model = model;
+	known->ids = side == FM_USERS ? folding->load.reading->users : folding->load.reading->items;
+	known->num_factors = folding->parameters.num_factors;
+	known->capacity = 1024;
+	known->w = palloc(known->capacity * sizeof(float));
+	known->v = palloc((Size) known->capacity * known->num_factors * sizeof(float));
+	known->digest = palloc(known->capacity * sizeof(int64));
+	columns[0] = fm_idmap_type(known->ids)->type;
+	fm_spi_scan(psprintf("SELECT %s, w, v, digest FROM %s WHERE version = $1 ORDER BY idx",
+						 side == FM_USERS ? "user_id" : "item_id",
+						 fm_relation_sql(side == FM_USERS ? model->user_table : model->item_table)),
+				1, types, values, false, columns, lengthof(columns), add_known, known);
+}
+
+/* The ratings as they are now, behind what the version has. */
+static void
+read_all(Folding *folding)
+{
+	FmDefinition *definition = &folding->definition;
+	FmLoad *load = &folding->load;
+	FmIdType user_type;
+	FmIdType item_type;
+
+	fm_check_ratings_relation(definition, &user_type, &item_type);
+	fm_store_check_id_types(&folding->model, &user_type, &item_type);
+	fm_check_budget_to_read(definition);
+	load->reading = fm_reading_create(&user_type, &item_type, definition);
+	load->reading->is_training = true;
+	for (int side = 0; side < 2; side++)
+		read_known(folding, side);
+	fm_read_ratings(definition, false, load->reading);
+	if (folding->task == FM_TASK_CLASSIFICATION)
+		fm_label_ratings(definition, load->reading, folding->rating_min, folding->rating_max);
+	load->reading->min = Min(load->reading->min, folding->rating_min);
+	load->reading->max = Max(load->reading->max, folding->rating_max);
+	fm_load_in_order(load);
+}
+
+/* Lay one side out by rank: what the version has, and what is to be solved. */
+static void
+prepare_side(Folding *folding, int side)
+{
+	const Known *known = &folding->known[side];
+	Side *out = &folding->side[side];
+	const int32 *order = side == FM_USERS ? folding->load.user_order : folding->load.item_order;
+	const FmHost *host = folding->host;
+	Size k = known->num_factors;
+
+	out->count = fm_idmap_count(known->ids);
+	out->w = host->alloc(host->ctx, out->count, sizeof(float));
+	out->v = host->alloc(host->ctx, out->count * k, sizeof(float));
+	out->solvable = host->alloc(host->ctx, out->count, sizeof(bool));
+	out->usable = host->alloc(host->ctx, out->count, sizeof(bool));
+	out->given = host->alloc(host->ctx, out->count, sizeof(bool));
+	out->digest = fm_digest_ratings(&folding->load, side);
+	for (int32 rank = 0; rank < out->count; rank++)
+	{
+		int32 index = order[rank];
+		int64 now = out->digest[rank];
+		int64 then;
+
+		if (index >= known->count)
+		{
+			out->solvable[rank] = true;
+			out->num_added++;
+			continue;
+		}
+		out->w[rank] = known->w[index];
+		memcpy(out->v + rank * k, known->v + index * k, k * sizeof(float));
+		out->usable[rank] = true;
+		then = known->digest[index];
+		out->given[rank] = then == 0;
+		if (now != 0 && now != then && (then == 0 || side == FM_USERS))
+		{
+			out->solvable[rank] = true;
+			out->num_updated++;
+		}
+		else
+			out->digest[rank] = then;
+	}
+}
+
+/* Solve one entity from those of its ratings that are of usable things; false if it has none. */
+static bool
+solve(Folding *folding, int side, int32 e, const FmAllPairs *all_pairs, FmFoldRow *rows,
+	  float *theta)
+{
+	const FmRatings *ratings = &folding->ratings;
+	const int64 *start = side == FM_USERS ? ratings->user_start : ratings->item_start;
+	const int32 *other = side == FM_USERS ? ratings->user_item : ratings->item_user;
+	const float *value = side == FM_USERS ? ratings->user_value : ratings->item_value;
+	const float *weight = side == FM_USERS ? ratings->user_weight : ratings->item_weight;
+	const Side *others = &folding->side[1 - side];
+	const Side *own = &folding->side[side];
+	FmPrior prior = side == FM_USERS ? folding->result.user_prior : folding->result.item_prior;
+	int k = folding->parameters.num_factors;
+	int64 count = 0;
+
+	for (int64 r = start[e]; r < start[e + 1]; r++)
+		if (others->usable[other[r]])
+			rows[count++] = (FmFoldRow){others->v + (Size) other[r] * k,
+										folding->parameters.b + others->w[other[r]], value[r],
+										weight == NULL ? 1 : weight[r]};
+	if (count == 0)
+		return false;
+	if (own->given[e])
+	{
+		/* what its features say is the mean */
+		memcpy(folding->features, own->v + (Size) e * k, k * sizeof(float));
+		folding->features[k] = own->w[e];
+		prior.mean = folding->features;
+	}
+	fm_fold(&prior, k, folding->task, folding->result.noise_variance, all_pairs, rows, count,
+			folding->host, theta);
+	return true;
+}
+
+/* The most ratings that an entity of a side has. */
+static int64
+most_ratings(const int64 *start, int32 count)
+{
+	int64 most = 0;
+
+	for (int32 e = 0; e < count; e++)
+		most = Max(most, start[e + 1] - start[e]);
+	return most;
+}
+
+/* Of a ranking, what all pairs with a side owe to it. Who cannot be used yet is zero but for its bias. */
+static void
+sum_all_pairs(const Folding *folding, int side, float *gram)
+{
+	const Side *others = &folding->side[side];
+
+	fm_gram_of_side(folding->parameters.b, others->w, others->v, NULL, others->count,
+					folding->parameters.num_factors, folding->host, gram);
+}
+
+/*
+ * Solve what is to be solved of one side. What an entity's features say is where each round of it starts, so
+ * it is overwritten in the last only.
+ */
+static void
+solve_side(Folding *folding, int side, bool last)
+{
+	Side *own = &folding->side[side];
+	const int64 *start = side == FM_USERS ? folding->ratings.user_start
+										  : folding->ratings.item_start;
+	int k = folding->parameters.num_factors;
+	FmFoldRow *rows = MemoryContextAllocHuge(CurrentMemoryContext,
+											 (most_ratings(start, own->count) + 1) *
+												 sizeof(FmFoldRow));
+	float *theta = palloc((k + 1) * sizeof(float));
+	FmAllPairs all_pairs = {folding->result.item_pairs.weight};
+
+	if (folding->task == FM_TASK_RANKING)
+	{
+		all_pairs.gram = folding->host->alloc(folding->host->ctx, fm_all_pairs_length(k),
+											  sizeof(float));
+		sum_all_pairs(folding, 1 - side, all_pairs.gram);
+	}
+	for (int32 e = 0; e < own->count; e++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!own->solvable[e] || (own->given[e] && !last) ||
+			!solve(folding, side, e, all_pairs.gram == NULL ? NULL : &all_pairs, rows, theta))
+			continue;
+		memcpy(own->v + (Size) e * k, theta, k * sizeof(float));
+		own->w[e] = theta[k];
+		own->usable[e] = true;
+	}
+	pfree(theta);
+	pfree(rows);
+	folding->host->release(folding->host->ctx, all_pairs.gram);
+}
+
+static void
+solve_all(Folding *folding)
+{
+	FmTriples *triples = &folding->load.reading->triples;
+
+	fm_ratings_by_user(triples, folding->side[FM_USERS].count, folding->side[FM_ITEMS].count,
+					   folding->host, &folding->ratings);
+	fm_ratings_complete(&folding->ratings, folding->host);
+	if (folding->side[FM_ITEMS].num_added + folding->side[FM_ITEMS].num_updated > 0)
+	{
+		solve_side(folding, FM_USERS, false);
+		solve_side(folding, FM_ITEMS, true);
+	}
+	solve_side(folding, FM_USERS, true);
+}
+
+/* Whether there is anything to solve. */
+static bool
+has_changed(const Folding *folding)
+{
+	return folding->side[FM_USERS].num_added + folding->side[FM_USERS].num_updated +
+			   folding->side[FM_ITEMS].num_added + folding->side[FM_ITEMS].num_updated >
+		   0;
+}
+
+static void
+fill_run(const Folding *folding, FmRun *run)
+{
+	const Side *users = &folding->side[FM_USERS];
+	const Side *items = &folding->side[FM_ITEMS];
+
+	run->users = users->count;
+	run->items = items->count;
+	run->features = run->users + run->items;
+	if (folding->definition.history)
+		run->features *= 2;
+	run->ratings = folding->load.reading->triples.count;
+	run->skipped = folding->load.reading->skipped;
+	snprintf(run->message, sizeof(run->message),
+			 "folded into version %d: %d users added, %d updated; %d items added, %d updated",
+			 folding->version, users->num_added, users->num_updated, items->num_added,
+			 items->num_updated);
+}
+
+static void
+write_version(Folding *folding, Oid schema, FmRun *run)
+{
+	FmModel *model = &folding->model;
+	FmResult *result = &folding->result;
+	FmRoleSwitch previous = fm_act_as(model->owner);
+
+	folding->parameters.user_w = folding->side[FM_USERS].w;
+	folding->parameters.user_v = folding->side[FM_USERS].v;
+	folding->parameters.item_w = folding->side[FM_ITEMS].w;
+	folding->parameters.item_v = folding->side[FM_ITEMS].v;
+	result->parameters = &folding->parameters;
+	result->load = &folding->load;
+	if (folding->task == FM_TASK_RANKING)
+	{
+		result->item_pairs.gram =
+			folding->host->alloc(folding->host->ctx,
+								 fm_all_pairs_length(folding->parameters.num_factors),
+								 sizeof(float));
+		sum_all_pairs(folding, FM_ITEMS, result->item_pairs.gram);
+	}
+	for (int side = 0; side < 2; side++)
+		result->digest[side] = folding->side[side].digest;
+	fm_store_version(model, schema, run->version, result);
+	run->features += fm_store_copy_levels(model, run->version, folding->version);
+	fm_restore_role(&previous);
+	fm_publish(schema, model, run, result);
+}
+
+/* The model, locked, with a version to fold into. */
+static void
+open_model(Folding *folding, Oid schema, const char *name)
+{
+	FmModel *model = &folding->model;
+
+	if (!fm_model_lock(schema, name, CurrentMemoryContext, model))
+		fm_model_missing(name);
+	fm_model_check_not_attached(model);
+	fm_model_check_tables(model);
+	folding->version = model->version;
+}
+
+/* The version that is being served must be one of the model as it is defined. */
+static void
+check_definition(const Folding *folding)
+{
+	const FmModel *model = &folding->model;
+
+	if (strcmp(folding->definition.task, model->definition.task) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("version %d of model \"%s\" is a %s, but the model is defined as a %s now",
+						folding->version, model->name, folding->definition.task,
+						model->definition.task),
+				 errhint("Train the model again.")));
+}
+
+/* False if there is nothing to do. */
+static bool
+fold_in(Folding *folding)
+{
+	FmRoleSwitch previous = fm_act_as(folding->model.owner);
+	bool changed;
+
+	fm_progress_phase(folding->model.name, FM_PHASE_LOADING);
+	read_version_row(folding);
+	check_definition(folding);
+	read_all(folding);
+	fm_progress_phase(folding->model.name, FM_PHASE_TRAINING);
+	for (int side = 0; side < 2; side++)
+		prepare_side(folding, side);
+	changed = has_changed(folding);
+	if (changed)
+		solve_all(folding);
+	fm_restore_role(&previous);
+	return changed;
+}
+
+Datum
+fm_fold_in(PG_FUNCTION_ARGS)
+{
+	Oid schema = fm_extension_schema(fcinfo);
+	FmRun run = {.started_at = GetCurrentTimestamp()};
+	Folding *folding = palloc0(sizeof(Folding));
+	MemoryContext context;
+	MemoryContext previous;
+	FmDefinition definition;
+	int version;
+
+	fm_require_argument(fcinfo, 0, "model");
+	run.model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	fm_spi_connect();
+	open_model(folding, schema, run.model);
+	context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx folding in",
+									ALLOCSET_DEFAULT_SIZES);
+	previous = MemoryContextSwitchTo(context);
+	folding->host = fm_pg_host(context);
+	version = folding->version;
+	if (!fold_in(folding))
+		ereport(NOTICE, (errmsg("nothing to fold in: model \"%s\" has all ratings", run.model)));
+	else
+	{
+		fm_registry_number_run(schema, &run);
+		version = run.version;
+		fm_progress_phase(run.model, FM_PHASE_WRITING);
+		fill_run(folding, &run);
+		write_version(folding, schema, &run);
+		fm_prune(&folding->model);
+		definition = folding->definition;
+		definition.solver = "fold-in";
+		definition.num_factors = folding->parameters.num_factors;
+		fm_registry_start_run(schema, &run, &definition);
+		fm_registry_finish_run(schema, &run);
+	}
+	fm_progress_end();
+	MemoryContextSwitchTo(previous);
+	MemoryContextDelete(context);
+	return fm_finish_with_run(schema, run.model, version);
+}

@@ -1,0 +1,388 @@
+/*
+ * CALL fm_refresh: retrain a model as it was defined, publish, rewrite the tables of lists.
+ *
+ * Called at the top level it commits as it goes: the started run (so that others see it), the published
+ * version, some deleted rows of old versions at a time, each rewritten table. A failure rolls back to the
+ * last of these and is written into the run before it is raised, so the last good version and tables
+ * keep serving. Between reading the ratings and publishing it commits, too, and computes in a transaction without
+ * a snapshot, which holds back no vacuum; so before it writes it has the tables vacuumed (vacuum.h), and looks whether
+ * the model is still what it was. Inside a transaction block it is one with that transaction.
+ *
+ * Locking: the model's training lock (model.h) until old versions are deleted, for the session when
+ * committing on the way, since it must outlive the commits; an error releases it, as it does any lock.
+ * Memory: what must outlive the commits is in a context below PortalContext.
+ */
+#include "pg/compat.h"
+
+#include "catalog/pg_inherits.h"
+#include "registry/registry_models.h"
+#include "pg/sql.h"
+#include "pg/steps.h"
+#include "store/version_rows.h"
+#include "targets/target.h"
+#include "train/train.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "operate/vacuum.h"
+
+PG_FUNCTION_INFO_V1(fm_refresh);
+
+typedef struct Refresh
+{
+	FunctionCallInfo fcinfo;
+	Oid schema;
+	bool commits; /* called where it may commit */
+	FmModel model;
+	Oid locked; /* the version table whose training lock is held */
+	FmRun run;
+	FmTraining *training;
+	Oid *tables; /* to be vacuumed */
+	int num_tables;
+	FmPruning pruning;
+	bool pruning_left;
+	StringInfoData failures; /* after publishing */
+	MemoryContext context;
+} Refresh;
+
+/* While we waited, or computed, somebody may have published, or replaced the model by his own. */
+static void
+resolve_again(Refresh *refresh)
+{
+	fm_model_resolve(refresh->schema, cstring_to_text(refresh->model.name), false, refresh->context,
+					 &refresh->model);
+	fm_model_check_owner(&refresh->model);
+	if (refresh->model.version_table != refresh->locked)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has been replaced meanwhile", refresh->model.name)));
+}
+
+/* Whether a table of lists is the business of the model's owner. */
+static bool
+is_own_target(const Refresh *refresh, const FmTarget *target)
+{
+	return is_member_of_role_nosuper(refresh->model.owner, fm_relation_owner(target->table));
+}
+
+/* To the tables to be vacuumed, add one with its partitions, as far as the role owns them. */
+static void
+add_table(Refresh *refresh, Oid table, Oid owner)
+{
+	List *tables;
+	ListCell *cell;
+
+	if (fm_relation_owner(table) != owner)
+		return;
+	tables = find_all_inheritors(table, NoLock, NULL);
+	refresh->tables = repalloc(refresh->tables,
+							   (refresh->num_tables + list_length(tables)) * sizeof(Oid));
+	foreach (cell, tables)
+		if (fm_relation_owner(lfirst_oid(cell)) == owner)
+			refresh->tables[refresh->num_tables++] = lfirst_oid(cell);
+	list_free(tables);
+}
+
+/*
+ * The tables that the refresh writes to: the model's, the registry's, those of lists; but none of other roles, which
+ * may keep us waiting.
+ */
+static void
+find_tables(Refresh *refresh)
+{
+	const FmModel *model = &refresh->model;
+	const Oid own[] = {model->version_table, model->user_table, model->item_table,
+					   model->matrix_table, model->level_table};
+	const char *const registry[] = {"fm_model", "fm_run"};
+	int num_targets;
+	FmTarget *targets = fm_registry_targets(refresh->schema, model->name, refresh->context,
+											&num_targets);
+
+	refresh->tables = MemoryContextAlloc(refresh->context, sizeof(Oid));
+	for (int i = 0; i < lengthof(own); i++)
+		add_table(refresh, own[i], model->owner);
+	for (int i = 0; i < lengthof(registry); i++)
+		add_table(refresh, get_relname_relid(registry[i], refresh->schema),
+				  fm_registry_owner(refresh->schema));
+	for (int i = 0; i < num_targets; i++)
+		if (is_own_target(refresh, &targets[i]))
+			add_table(refresh, targets[i].table, fm_relation_owner(targets[i].table));
+}
+
+/* Steps: the phases of a training. */
+static void
+read_step(void *state, const void *argument)
+{
+	Refresh *refresh = state;
+
+	fm_training_read(refresh->training);
+	find_tables(refresh);
+}
+
+static void
+compute_step(void *state, const void *argument)
+{
+	Refresh *refresh = state;
+
+	fm_training_compute(refresh->training);
+}
+
+/* Make room: what the last refresh deleted or replaced, nobody sees any more by now. */
+static void
+vacuum_step(void *state, const void *argument)
+{
+	Refresh *refresh = state;
+
+	fm_vacuum(refresh->tables, refresh->num_tables);
+}
+
+static void
+write_step(void *state, const void *argument)
+{
+	Refresh *refresh = state;
+	Oid owner = refresh->model.owner;
+
+	resolve_again(refresh);
+	if (refresh->model.owner != owner)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has been given to another owner meanwhile",
+							   refresh->model.name),
+						errdetail("What was read for role \"%s\" is not written for role \"%s\".",
+								  GetUserNameFromId(owner, true),
+								  GetUserNameFromId(refresh->model.owner, true)),
+						errhint("Refresh it again.")));
+	fm_training_write(refresh->training);
+	fm_registry_finish_run(refresh->schema, &refresh->run);
+}
+
+/* Step: rewrite one table of lists. */
+static void
+target_step(void *state, const void *argument)
+{
+	Refresh *refresh = state;
+	const FmTarget *target = argument;
+
+	/* serving reads under the active snapshot, and that of the CALL is older than this version */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	fm_rewrite_target(refresh->fcinfo, refresh->model.name, target->table, target->x,
+					  target->exclude_seen);
+	PopActiveSnapshot();
+}
+
+/* Step: delete some rows of versions that are not kept any more. */
+static void
+prune_step(void *state, const void *argument)
+{
+	Refresh *refresh = state;
+	FmRoleSwitch previous = fm_act_as(refresh->model.owner);
+
+	refresh->pruning_left = fm_store_prune_step(&refresh->model, &refresh->pruning);
+	fm_restore_role(&previous);
+}
+
+static ErrorData *
+prune(Refresh *refresh)
+{
+	ErrorData *error;
+
+	do
+	{
+		error = fm_attempt(prune_step, refresh, NULL, refresh->context);
+		fm_steps_commit(refresh->commits);
+	} while (error == NULL && refresh->pruning_left);
+	return error;
+}
+
+/* Add to what went wrong after publishing. */
+static void
+note_failure(Refresh *refresh, const char *what, const ErrorData *error)
+{
+	if (refresh->failures.data == NULL)
+	{
+		MemoryContext previous = MemoryContextSwitchTo(refresh->context);
+
+		initStringInfo(&refresh->failures);
+		MemoryContextSwitchTo(previous);
+	}
+	appendStringInfo(&refresh->failures, "%s%s: %s", refresh->failures.len > 0 ? "; " : "", what,
+					 error->message);
+	fm_registry_note_run(refresh->schema, &refresh->run, refresh->failures.data);
+}
+
+/*
+ * Rewrite one table. The error, if it is one for the model's owner: what others have made of their tables is
+ * worth a warning.
+ */
+static ErrorData *
+rewrite_target(Refresh *refresh, const FmTarget *target)
+{
+	bool own = is_own_target(refresh, target);
+	char *table = fm_relation_sql(target->table);
+	ErrorData *error = fm_attempt(target_step, refresh, target, refresh->context);
+
+	if (error == NULL)
+		return NULL;
+	note_failure(refresh, psprintf("table %s was not written", table), error);
+	if (own || error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		return error;
+	ereport(WARNING, (errcode(error->sqlerrcode),
+					  errmsg("table %s of another role was not written: %s", table, error->message),
+					  errhint("Its owner, or that of the model, ends this with "
+							  "fm_forget_target('%s').",
+							  table)));
+	return NULL;
+}
+
+/*
+ * Rewrite every table, whatever becomes of the others, unless cancelled; the first error, if any. Those of
+ * other roles, which may keep us waiting, come last.
+ */
+static ErrorData *
+rewrite_targets(Refresh *refresh)
+{
+	ErrorData *first_error = NULL;
+	int num_targets;
+	FmTarget *targets = fm_registry_targets(refresh->schema, refresh->model.name, refresh->context,
+											&num_targets);
+
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < num_targets; i++)
+		{
+			ErrorData *error = NULL;
+
+			if (!OidIsValid(fm_relation_owner(targets[i].table)))
+				fm_registry_delete_target(refresh->schema, refresh->model.name, targets[i].table);
+			else if (is_own_target(refresh, &targets[i]) == (pass == 0))
+				error = rewrite_target(refresh, &targets[i]);
+			if (first_error == NULL)
+				first_error = error;
+			fm_steps_commit(refresh->commits);
+			if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+				return error; /* not only for this table */
+		}
+	return first_error;
+}
+
+typedef enum OnConflict
+{
+	CONFLICT_SKIP,
+	CONFLICT_WAIT,
+	CONFLICT_ERROR
+} OnConflict;
+
+static OnConflict
+conflict_argument(FunctionCallInfo fcinfo)
+{
+	char *given;
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("on_conflict must not be NULL")));
+	given = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (strcmp(given, "skip") == 0)
+		return CONFLICT_SKIP;
+	if (strcmp(given, "wait") == 0)
+		return CONFLICT_WAIT;
+	if (strcmp(given, "error") == 0)
+		return CONFLICT_ERROR;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("on_conflict must be skip, wait or error, not \"%s\"", given)));
+}
+
+/* False when somebody else is training the model and we are to leave it at that. */
+static bool
+lock_model(Refresh *refresh, OnConflict on_conflict)
+{
+	refresh->locked = refresh->model.version_table;
+	if (fm_training_lock(refresh->locked, refresh->commits, on_conflict == CONFLICT_WAIT))
+		return true;
+	ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("model \"%s\" is being trained already", refresh->model.name)));
+	return false;
+}
+
+static ErrorData *
+train(Refresh *refresh)
+{
+	MemoryContext previous = MemoryContextSwitchTo(refresh->context);
+	ErrorData *error;
+
+	refresh->training = fm_training_begin(refresh->schema, &refresh->model, InvalidOid,
+										  &refresh->run);
+	MemoryContextSwitchTo(previous);
+	error = fm_attempt(read_step, refresh, NULL, refresh->context);
+	if (error == NULL)
+	{
+		fm_steps_commit_to_compute(refresh->commits);
+		error = fm_attempt(compute_step, refresh, NULL, refresh->context);
+		if (error == NULL && refresh->commits)
+			error = fm_attempt(vacuum_step, refresh, NULL, refresh->context);
+		fm_steps_commit(refresh->commits);
+	}
+	if (error == NULL)
+		error = fm_attempt(write_step, refresh, NULL, refresh->context);
+	fm_training_end(refresh->training);
+	return error;
+}
+
+static void
+refresh_model(Refresh *refresh)
+{
+	ErrorData *error;
+	bool published;
+
+	fm_registry_number_run(refresh->schema, &refresh->run);
+	fm_registry_start_run(refresh->schema, &refresh->run, &refresh->model.definition);
+	fm_steps_commit(refresh->commits);
+
+	error = train(refresh);
+	if (error != NULL)
+		fm_registry_fail_run(refresh->schema, &refresh->run, error->message);
+	fm_steps_commit(refresh->commits);
+	published = error == NULL && !refresh->run.refused;
+	if (published)
+	{
+		error = prune(refresh);
+		if (error != NULL)
+			note_failure(refresh, "old versions were not deleted", error);
+	}
+	/* tables of lists may keep us waiting, but not the next training */
+	if (refresh->commits)
+		fm_training_unlock(refresh->locked, true);
+	if (published && (error == NULL || error->sqlerrcode != ERRCODE_QUERY_CANCELED))
+	{
+		ErrorData *target_error = rewrite_targets(refresh);
+
+		if (error == NULL)
+			error = target_error;
+	}
+	fm_steps_commit(refresh->commits);
+	if (error != NULL)
+		ReThrowError(error);
+}
+
+Datum
+fm_refresh(PG_FUNCTION_ARGS)
+{
+	Refresh refresh = {.fcinfo = fcinfo, .schema = fm_extension_schema(fcinfo)};
+	OnConflict on_conflict = conflict_argument(fcinfo);
+
+	refresh.run.started_at = GetCurrentTimestamp();
+	refresh.commits = fm_steps_begin(fcinfo);
+	refresh.context = AllocSetContextCreate(fm_steps_parent(refresh.commits), "fmtopx refresh",
+											ALLOCSET_DEFAULT_SIZES);
+	fm_model_resolve(refresh.schema, PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0), false,
+					 refresh.context, &refresh.model);
+	fm_model_check_owner(&refresh.model);
+	fm_model_check_not_attached(&refresh.model);
+	if (lock_model(&refresh, on_conflict))
+	{
+		resolve_again(&refresh);
+		refresh.run.model = refresh.model.name;
+		refresh_model(&refresh);
+	}
+	MemoryContextDelete(refresh.context);
+	fm_spi_finish();
+	PG_RETURN_VOID();
+}

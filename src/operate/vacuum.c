@@ -1,0 +1,167 @@
+/*
+ * Vacuuming tables before they are written to, so that rows deleted by the last refresh make room for this one's
+ * without waiting for autovacuum.
+ *
+ * VACUUM commits as it likes, which no procedure may have done to it, so a background worker does it. It connects as an
+ * autovacuum worker does, as the bootstrap superuser: the tables' owner may be a role that must not log in. The
+ * command itself then acts as the owner of each table under a security-restricted operation. Nobody can make
+ * the worker do anything else: what it gets is the OIDs of tables, from the backend that has checked them.
+ *
+ * Locking: ShareUpdateExclusiveLock on one table at a time, which no reader or writer meets. Autovacuum yields when it
+ * has been waited for (deadlock_timeout), others need not: then the table is left to autovacuum. The tables' last
+ * pages are not given back, for which readers would be locked out. Memory: the worker's own.
+ */
+#include "operate/vacuum.h"
+
+#include "access/xact.h"
+#include "commands/vacuum.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_node.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+/* The tables that the worker's entry has room for. */
+#define TABLES_A_WORKER ((int) (BGW_EXTRALEN / sizeof(Oid)))
+
+/* More than the default of deadlock_timeout, after which autovacuum yields. */
+#define PATIENCE "2s"
+
+bool fm_vacuum_enabled = true;
+
+static void
+terminate_worker(int code, Datum handle)
+{
+	TerminateBackgroundWorker((BackgroundWorkerHandle *) DatumGetPointer(handle));
+}
+
+/* Let a worker vacuum some tables, and wait for its end; false if there is none to be had. */
+static bool
+run_worker(const Oid *tables, int num_tables)
+{
+	BackgroundWorker worker = {.bgw_name = "fmtopx vacuum",
+							   .bgw_type = "fmtopx vacuum",
+							   .bgw_flags = BGWORKER_SHMEM_ACCESS |
+											BGWORKER_BACKEND_DATABASE_CONNECTION,
+							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
+							   .bgw_restart_time = BGW_NEVER_RESTART,
+							   .bgw_library_name = "$libdir/fmtopx",
+							   .bgw_function_name = "fm_vacuum_worker",
+							   .bgw_main_arg = ObjectIdGetDatum(MyDatabaseId),
+							   .bgw_notify_pid = MyProcPid};
+	BackgroundWorkerHandle *handle;
+
+	memcpy(worker.bgw_extra, tables, num_tables * sizeof(Oid));
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		return false;
+	PG_ENSURE_ERROR_CLEANUP(terminate_worker, PointerGetDatum(handle));
+	{
+		(void) WaitForBackgroundWorkerShutdown(handle);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(terminate_worker, PointerGetDatum(handle));
+	pfree(handle);
+	return true;
+}
+
+void
+fm_vacuum(const Oid *tables, int num_tables)
+{
+	if (!fm_vacuum_enabled)
+		return;
+	for (int first = 0; first < num_tables; first += TABLES_A_WORKER)
+		if (!run_worker(tables + first, Min(num_tables - first, TABLES_A_WORKER)))
+		{
+			ereport(DEBUG1,
+					(errmsg_internal("no background worker to vacuum: left to autovacuum")));
+			return;
+		}
+}
+
+static DefElem *
+option(const char *name, const char *value)
+{
+	return makeDefElem(pstrdup(name), (Node *) makeString(pstrdup(value)), -1);
+}
+
+/*
+ * In a transaction, of which nothing is left but an empty one. By OID, so it is silent about a table that is gone. With
+ * few dead rows VACUUM would leave their entries in the indexes, which then grow.
+ */
+static void
+vacuum_table(Oid table)
+{
+	VacuumStmt *statement = makeNode(VacuumStmt);
+
+	statement->is_vacuumcmd = true;
+	statement->options = list_make3(option("truncate", "off"), option("index_cleanup", "on"),
+									makeDefElem("parallel", (Node *) makeInteger(0), -1));
+	statement->rels = list_make1(makeVacuumRelation(NULL, table, NIL));
+	ExecVacuum(make_parsestate(NULL), statement, true);
+}
+
+/* What became of a table that could not be vacuumed is a line in the server's log, and none if it was locked. */
+static void
+log_failure(const char *name)
+{
+	ErrorData *error;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(PortalContext);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	MemoryContextSwitchTo(PortalContext);
+	RESUME_INTERRUPTS();
+	error->elevel = error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? DEBUG1 : LOG;
+	error->message = psprintf("table \"%s\" was not vacuumed: %s", name, error->message);
+	ThrowErrorData(error);
+}
+
+static void
+try_table(Oid table)
+{
+	char *name;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	/* where the command looks for a context that outlives its commits */
+	MemoryContextSwitchTo(PortalContext);
+	name = get_rel_name(table);
+	if (name != NULL)
+		pgstat_report_activity(STATE_RUNNING, psprintf("VACUUM %s", name));
+	PG_TRY();
+	{
+		if (name != NULL)
+			vacuum_table(table);
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		log_failure(name);
+	}
+	PG_END_TRY();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	MemoryContextReset(PortalContext);
+}
+
+extern PGDLLEXPORT void fm_vacuum_worker(Datum database);
+
+/* The main function of the worker. */
+void
+fm_vacuum_worker(Datum database)
+{
+	Oid tables[TABLES_A_WORKER];
+
+	memcpy(tables, MyBgworkerEntry->bgw_extra, sizeof(tables));
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+	SetConfigOption("lock_timeout", PATIENCE, PGC_SUSET, PGC_S_OVERRIDE);
+	PortalContext = AllocSetContextCreate(TopMemoryContext, "fmtopx vacuum",
+										  ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < TABLES_A_WORKER && OidIsValid(tables[i]); i++)
+		try_table(tables[i]);
+}

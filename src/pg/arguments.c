@@ -1,0 +1,34 @@
+/*
+ * Arguments that several SQL functions have. What is null, or out of range, is an error that names it.
+ */
+#include "pg/arguments.h"
+
+#include "utils/builtins.h"
+
+void
+fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be NULL", name)));
+}
+
+int32
+fm_x_argument(FunctionCallInfo fcinfo, int argument)
+{
+	int32 x;
+
+	fm_require_argument(fcinfo, argument, "x");
+	x = PG_GETARG_INT32(argument);
+	if (x < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("x must not be negative, but is %d", x)));
+	return x;
+}
+
+char *
+fm_model_name_argument(FunctionCallInfo fcinfo, int argument)
+{
+	fm_require_argument(fcinfo, argument, "the name of the model");
+	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}

@@ -1,0 +1,270 @@
+/*
+ * Rows of a plain table, read by its access method rather than by a query.
+ *
+ * As an index build reads its table: for the reads of millions of rows of which a few columns of fixed width
+ * are wanted, where the executor would take most of the time, or which several processes share. Tuples of a
+ * heap are not even deformed: where all columns up to the last one wanted have a fixed width, its values
+ * stand at offsets that are the same for all tuples without NULL. Locking: the caller's, of the relation; a
+ * page is pinned while its rows are read, as in any scan.
+ */
+#include "pg/plain_scan.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/tupmacs.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_inherits.h"
+#include "storage/bufmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+
+static bool
+is_stored(Relation relation, const char *column)
+{
+	AttrNumber number = get_attnum(RelationGetRelid(relation), column);
+	char generated;
+
+	if (number <= 0)
+		return false;
+	generated = TupleDescAttr(RelationGetDescr(relation), number - 1)->attgenerated;
+	return generated == '\0' || generated == ATTRIBUTE_GENERATED_STORED;
+}
+
+bool
+fm_plain_scan_possible(Relation relation, const char *const *columns, int num_columns)
+{
+	char kind = relation->rd_rel->relkind;
+
+	for (int i = 0; i < num_columns; i++)
+		if (!is_stored(relation, columns[i]))
+			return false;
+	return (kind == RELKIND_RELATION || kind == RELKIND_MATVIEW) && RelationIsPopulated(relation) &&
+		   !has_subclass(RelationGetRelid(relation)) &&
+		   pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
+		   check_enable_rls(RelationGetRelid(relation), InvalidOid, true) == RLS_NONE;
+}
+
+bool
+fm_plain_scan_is_heap(Relation relation)
+{
+	return relation->rd_tableam == GetHeapamTableAmRoutine();
+}
+
+/* Find out where columns stand in a tuple without NULL; false if that depends on the tuple. */
+static bool
+find_offsets(FmPlainScan *plain)
+{
+	TupleDesc desc = RelationGetDescr(plain->relation);
+	int32 offset = 0;
+
+	for (AttrNumber number = 1; number <= plain->last_column; number++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, number - 1);
+
+		if (attribute->attlen < 0)
+			return false;
+		offset = att_align_nominal(offset, attribute->attalign);
+		for (int i = 0; i < plain->num_columns; i++)
+			if (plain->columns[i].number == number)
+				plain->columns[i].offset = offset;
+		offset += attribute->attlen;
+	}
+	return true;
+}
+
+void
+fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScanDesc scan,
+					const AttrNumber *columns, int num_columns)
+{
+	memset(plain, 0, sizeof(FmPlainScan));
+	plain->relation = relation;
+	plain->scan = scan;
+	plain->num_columns = num_columns;
+	for (int i = 0; i < num_columns; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation), columns[i] - 1);
+
+		plain->columns[i] = (FmPlainColumn){columns[i], attribute->attlen, attribute->attbyval, 0};
+		plain->last_column = Max(plain->last_column, columns[i]);
+	}
+	if (fm_plain_scan_is_heap(relation))
+		plain->fixed = find_offsets(plain);
+	else
+		plain->slot = table_slot_create(relation, NULL);
+}
+
+/* A tuple of a heap that the offsets do not fit. */
+static void
+deform(const FmPlainScan *plain, ItemId item, Datum *values, bool *nulls)
+{
+	HeapTupleData tuple;
+
+	tuple.t_len = ItemIdGetLength(item);
+	tuple.t_data = (HeapTupleHeader) PageGetItem(plain->page, item);
+	tuple.t_tableOid = RelationGetRelid(plain->relation);
+	ItemPointerSetInvalid(&tuple.t_self);
+	for (int i = 0; i < plain->num_columns; i++)
+		values[i] = heap_getattr(&tuple, plain->columns[i].number,
+								 RelationGetDescr(plain->relation), &nulls[i]);
+}
+
+/*
+ * Go to the next page of a heap that has visible tuples. The scan finds them all when it comes to a page
+ * (heapam.h: rs_vistuples), and is told that the last of them was the one asked for.
+ */
+static bool
+next_page(FmPlainScan *plain)
+{
+	HeapScanDesc heap = (HeapScanDesc) plain->scan;
+
+	CHECK_FOR_INTERRUPTS();
+	if (heap_getnext(plain->scan, ForwardScanDirection) == NULL)
+		return false;
+	plain->page = BufferGetPage(heap->rs_cbuf);
+	plain->next = 0;
+	plain->count = heap->rs_ntuples;
+	heap->rs_cindex = heap->rs_ntuples - 1;
+	return true;
+}
+
+static ItemId
+item_at(const FmPlainScan *plain, int number)
+{
+	return PageGetItemId(plain->page, ((HeapScanDesc) plain->scan)->rs_vistuples[number]);
+}
+
+static inline HeapTupleHeader
+header_of(const FmPlainScan *plain, ItemId item)
+{
+	return (HeapTupleHeader) PageGetItem(plain->page, item);
+}
+
+/* Where the columns of a tuple stand at their offsets; NULL if it has to be deformed. */
+static inline const char *
+data_of(const FmPlainScan *plain, ItemId item)
+{
+	HeapTupleHeader header = header_of(plain, item);
+
+	if (!plain->fixed || (header->t_infomask & HEAP_HASNULL) != 0 ||
+		HeapTupleHeaderGetNatts(header) < plain->last_column)
+		return NULL;
+	return (const char *) header + header->t_hoff;
+}
+
+static bool
+next_of_heap(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	ItemId item;
+	const char *data;
+
+	if (plain->next == plain->count && !next_page(plain))
+		return false;
+	item = item_at(plain, plain->next++);
+	data = data_of(plain, item);
+	if (data == NULL)
+		deform(plain, item, values, nulls);
+	for (int i = 0; i < plain->num_columns && data != NULL; i++)
+	{
+		const FmPlainColumn *column = &plain->columns[i];
+
+		values[i] = fetch_att(data + column->offset, column->by_value, column->length);
+		nulls[i] = false;
+	}
+	return true;
+}
+
+static bool
+next_of_slot(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!table_scan_getnextslot(plain->scan, ForwardScanDirection, plain->slot))
+		return false;
+	slot_getsomeattrs(plain->slot, plain->last_column);
+	for (int i = 0; i < plain->num_columns; i++)
+	{
+		values[i] = plain->slot->tts_values[plain->columns[i].number - 1];
+		nulls[i] = plain->slot->tts_isnull[plain->columns[i].number - 1];
+	}
+	return true;
+}
+
+bool
+fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls)
+{
+	return plain->slot == NULL ? next_of_heap(plain, values, nulls)
+							   : next_of_slot(plain, values, nulls);
+}
+
+TransactionId
+fm_plain_scan_xmin(const FmPlainScan *plain)
+{
+	return HeapTupleHeaderGetRawXmin(header_of(plain, item_at(plain, plain->next - 1)));
+}
+
+/* Integers of one column of tuples of a heap. */
+static void
+copy_integers(const char *const *data, int count, const FmPlainColumn *column, int64 *values)
+{
+	if (column->length == 4)
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int32 *) (data[i] + column->offset);
+	else if (column->length == 2)
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int16 *) (data[i] + column->offset);
+	else
+		for (int i = 0; i < count; i++)
+			values[i] = *(const int64 *) (data[i] + column->offset);
+}
+
+/* The next tuples of the page at hand, as long as none has to be deformed. */
+static int
+integers_of_page(FmPlainScan *plain, int max, int64 *const *columns, TransactionId *xmins)
+{
+	const char *data[MaxHeapTuplesPerPage];
+	int count = 0;
+
+	max = Min(max, plain->count - plain->next);
+	while (count < max &&
+		   (data[count] = data_of(plain, item_at(plain, plain->next + count))) != NULL)
+		count++;
+	for (int i = 0; i < plain->num_columns; i++)
+		copy_integers(data, count, &plain->columns[i], columns[i]);
+	for (int i = 0; xmins != NULL && i < count; i++)
+		xmins[i] = HeapTupleHeaderGetRawXmin(header_of(plain, item_at(plain, plain->next + i)));
+	plain->next += count;
+	return count;
+}
+
+int
+fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns, TransactionId *xmins)
+{
+	Datum values[FM_PLAIN_MAX_COLUMNS];
+	bool nulls[FM_PLAIN_MAX_COLUMNS];
+	bool any_null;
+	int count = integers_of_page(plain, max, columns, xmins);
+
+	if (count > 0)
+		return count;
+	do
+	{
+		if (!fm_plain_scan_next(plain, values, nulls))
+			return 0;
+		any_null = false;
+		for (int i = 0; i < plain->num_columns; i++)
+			any_null = any_null || nulls[i];
+	} while (any_null);
+	for (int i = 0; i < plain->num_columns; i++)
+		columns[i][0] = fm_plain_integer(values[i], plain->columns[i].length);
+	if (xmins != NULL)
+		xmins[0] = fm_plain_scan_xmin(plain);
+	return 1;
+}
+
+void
+fm_plain_scan_end(FmPlainScan *plain)
+{
+	if (plain->slot != NULL)
+		ExecDropSingleTupleTableSlot(plain->slot);
+	table_endscan(plain->scan);
+}

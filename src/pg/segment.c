@@ -1,0 +1,92 @@
+/*
+ * Segments of dynamic shared memory, asked for without an error where the system has none to give.
+ *
+ * PostgreSQL reports a system without shared memory by an error. Catching it takes no subtransaction,
+ * which parallel mode would forbid: all that the calls below leave behind then is an entry of a resource
+ * owner, so they get one of their own, which is released. They hold no lock when they fail.
+ */
+#include "pg/segment.h"
+
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+typedef struct Request
+{
+	dsm_handle handle; /* to attach to; else of this size, to create */
+	bool attach;
+	Size size;
+} Request;
+
+static void
+release_owner(ResourceOwner owner)
+{
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+	ResourceOwnerDelete(owner);
+}
+
+/* The message of the error being caught; what is no lack of memory is raised again. */
+static const char *
+caught_problem(MemoryContext context)
+{
+	ErrorData *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN || error->sqlerrcode == ERRCODE_CRASH_SHUTDOWN)
+		ReThrowError(error);
+	return error->message;
+}
+
+static dsm_segment *
+get_segment(const Request *request, const char **problem)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner previous = CurrentResourceOwner;
+	ResourceOwner owner = ResourceOwnerCreate(previous, "fmtopx segment");
+	dsm_segment *volatile segment = NULL;
+
+	*problem = NULL;
+	CurrentResourceOwner = owner;
+	PG_TRY();
+	{
+		segment = request->attach ? dsm_attach(request->handle)
+								  : dsm_create(request->size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+		if (segment != NULL)
+			dsm_pin_mapping(segment);
+	}
+	PG_CATCH();
+	{
+		CurrentResourceOwner = previous;
+		*problem = caught_problem(context);
+		segment = NULL;
+	}
+	PG_END_TRY();
+	CurrentResourceOwner = previous;
+	release_owner(owner);
+	if (segment != NULL)
+		dsm_unpin_mapping(segment); /* now the caller's owner's */
+	return segment;
+}
+
+dsm_segment *
+fm_segment_create(Size size, const char **problem)
+{
+	Request request = {.size = size};
+	dsm_segment *segment = get_segment(&request, problem);
+
+	if (segment == NULL && *problem == NULL)
+		*problem = "too many dynamic shared memory segments";
+	return segment;
+}
+
+dsm_segment *
+fm_segment_attach(dsm_handle handle, const char **problem)
+{
+	Request request = {.handle = handle, .attach = true};
+
+	return get_segment(&request, problem);
+}

@@ -1,0 +1,305 @@
+/*
+ * Running SQL from C: roles, SPI, names.
+ *
+ * Everything that reads or writes a user's relation goes through here, so this is the place to look
+ * for who runs what. Registry statements run as the owner of the extension's tables; a model's tables
+ * and its stored relations are read as the model's owner; a relation that the caller names in the call
+ * itself is read as the caller. Memory: results belong to SPI until fm_spi_finish.
+ */
+#include "pg/sql.h"
+
+#include "catalog/pg_operator.h"
+#include "tcop/pquery.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/queryenvironment.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+FmRoleSwitch
+fm_act_as(Oid role)
+{
+	FmRoleSwitch previous;
+
+	GetUserIdAndSecContext(&previous.role, &previous.security_context);
+	SetUserIdAndSecContext(role, previous.security_context | SECURITY_RESTRICTED_OPERATION);
+	previous.guc_nest_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	return previous;
+}
+
+void
+fm_restore_role(const FmRoleSwitch *previous)
+{
+	AtEOXact_GUC(false, previous->guc_nest_level);
+	SetUserIdAndSecContext(previous->role, previous->security_context);
+}
+
+int
+fm_sort_like_maintenance(void)
+{
+	int guc_nest_level = NewGUCNestLevel();
+
+	if (maintenance_work_mem > work_mem)
+		(void) set_config_option("work_mem", psprintf("%d", maintenance_work_mem), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return guc_nest_level;
+}
+
+void
+fm_spi_connect(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+fm_spi_finish(void)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+}
+
+void
+fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values, const char *nulls,
+			   bool read_only)
+{
+	int result = SPI_execute_with_args(sql, num_args, types, values, nulls, read_only, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+}
+
+void
+fm_plan_free(FmPlan *plan)
+{
+	/* a plan that is running is not freed but forgotten: some kilobytes, in a case that is rare */
+	if (plan->plan != NULL && plan->running == 0)
+		SPI_freeplan(plan->plan);
+	if (plan->sql != NULL)
+		pfree(plan->sql);
+	plan->plan = NULL;
+	plan->sql = NULL;
+}
+
+static void
+prepare(FmPlan *plan, const char *sql, int num_args, Oid *types)
+{
+	SPIPlanPtr prepared = SPI_prepare(sql, num_args, types);
+
+	if (prepared == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	fm_plan_free(plan);
+	plan->sql = MemoryContextStrdup(TopMemoryContext, sql);
+	if (SPI_keepplan(prepared) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	plan->plan = prepared;
+}
+
+void
+fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
+				bool read_only)
+{
+	volatile int result = 0;
+
+	if (plan->plan == NULL || strcmp(plan->sql, sql) != 0)
+		prepare(plan, sql, num_args, types);
+	plan->running++;
+	PG_TRY();
+	{
+		result = SPI_execute_plan(plan->plan, values, NULL, read_only, 0);
+	}
+	PG_FINALLY();
+	{
+		plan->running--;
+	}
+	PG_END_TRY();
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
+}
+
+static void
+expect_columns(TupleDesc desc, const Oid *types, int num_columns)
+{
+	for (int i = 0; i < num_columns; i++)
+		if (SPI_gettypeid(desc, i + 1) != types[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("column \"%s\" that fmtopx reads is of type %s, not %s any more",
+							NameStr(TupleDescAttr(desc, i)->attname),
+							format_type_be(SPI_gettypeid(desc, i + 1)), format_type_be(types[i])),
+					 errhint("Give it back its type, or drop the model and train it again.")));
+}
+
+void
+fm_spi_expect(const Oid *types, int num_columns)
+{
+	expect_columns(SPI_tuptable->tupdesc, types, num_columns);
+}
+
+/* A destination of rows that is a callback. */
+typedef struct RowReceiver
+{
+	DestReceiver receiver;
+	FmRowCallback callback;
+	void *state;
+	MemoryContext row_context;
+} RowReceiver;
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	RowReceiver *rows = (RowReceiver *) self;
+	MemoryContext previous = MemoryContextSwitchTo(rows->row_context);
+	bool more;
+
+	slot_getallattrs(slot);
+	more = rows->callback(rows->state, slot);
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(rows->row_context);
+	return more;
+}
+
+static void
+start_receiver(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+end_receiver(DestReceiver *self)
+{
+}
+
+void
+fm_spi_scan(const char *sql, int num_args, Oid *types, Datum *values, bool read_only,
+			const Oid *columns, int num_columns, FmRowCallback callback, void *state)
+{
+	Portal portal = SPI_cursor_open_with_args(NULL, sql, num_args, types, values, NULL, read_only,
+											  0);
+	RowReceiver rows = {{receive_row, start_receiver, end_receiver, end_receiver, DestNone},
+						callback,
+						state,
+						AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
+											  ALLOCSET_SMALL_SIZES)};
+
+	expect_columns(portal->tupDesc, columns, num_columns);
+	PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
+	SPI_cursor_close(portal);
+	MemoryContextDelete(rows.row_context);
+}
+
+Datum
+fm_spi_value(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+Datum
+fm_spi_value_not_null(uint64 row, int column)
+{
+	bool isnull;
+	Datum value = fm_spi_value(row, column, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("unexpected NULL in column \"%s\" of a table of fmtopx",
+						NameStr(TupleDescAttr(SPI_tuptable->tupdesc, column - 1)->attname))));
+	return value;
+}
+
+void
+fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store, double num_rows)
+{
+	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));
+
+	rows->md.name = pstrdup(name);
+	rows->md.reliddesc = InvalidOid;
+	rows->md.tupdesc = desc;
+	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
+	rows->md.enrtuples = num_rows;
+	rows->reldata = store;
+	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register relation \"%s\"", name);
+}
+
+Oid
+fm_relation_owner(Oid relation)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+char *
+fm_relation_sql(Oid relation)
+{
+	char *name = get_rel_name(relation);
+
+	if (name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relation)));
+	return fm_qualified_sql(get_rel_namespace(relation), name);
+}
+
+char *
+fm_qualified_sql(Oid schema, const char *name)
+{
+	char *schema_name = get_namespace_name(schema);
+
+	if (schema_name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
+						errmsg("schema with OID %u does not exist", schema)));
+	return quote_qualified_identifier(schema_name, name);
+}
+
+AttrNumber
+fm_column_number(Oid relation, const char *column, const char *option)
+{
+	AttrNumber number = get_attnum(relation, column);
+
+	if (number <= 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("column \"%s\" of relation \"%s\" does not exist", column,
+							   get_rel_name(relation)),
+						errhint("Name the column with %s => '...'.", option)));
+	return number;
+}
+
+void
+fm_append_equality(StringInfo sql, const char *left, Oid type, const char *right)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
+	HeapTuple tuple;
+	Form_pg_operator operator;
+
+	if (!OidIsValid(entry->eq_opr))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+						errmsg("could not identify an equality operator for type %s",
+							   format_type_be(type))));
+	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", entry->eq_opr);
+	operator=(Form_pg_operator) GETSTRUCT(tuple);
+	appendStringInfo(sql, "%s OPERATOR(%s.%s) %s", left,
+					 quote_identifier(get_namespace_name(operator->oprnamespace)),
+					 NameStr(operator->oprname), right);
+	ReleaseSysCache(tuple);
+}
+
+void
+fm_check_select(Oid relation, Oid role)
+{
+	AclResult result = pg_class_aclcheck(relation, role, ACL_SELECT);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relation)),
+					   get_rel_name(relation));
+}

@@ -1,0 +1,78 @@
+/*
+ * Steps of a procedure: commits in between, and subtransactions from which an error comes back.
+ *
+ * A procedure that was called inside a transaction block, a function or an exception block may not commit; its steps
+ * are then part of that transaction. Memory: see steps.h.
+ */
+#include "pg/steps.h"
+
+#include "access/xact.h"
+#include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+bool
+fm_steps_begin(FunctionCallInfo fcinfo)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+	/* Early minor releases call atomic code non-atomic inside an exception block. */
+	bool commits = call != NULL && IsA(call, CallContext) && !call->atomic && !IsSubTransaction();
+
+	if (SPI_connect_ext(commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	return commits;
+}
+
+MemoryContext
+fm_steps_parent(bool commits)
+{
+	return commits ? PortalContext : CurrentMemoryContext;
+}
+
+void
+fm_steps_commit(bool commits)
+{
+	if (!commits)
+		return;
+	SPI_commit();
+	SPI_start_transaction();
+	EnsurePortalSnapshotExists();
+}
+
+void
+fm_steps_commit_to_compute(bool commits)
+{
+	if (!commits)
+		return;
+	SPI_commit();
+	SPI_start_transaction();
+	XactIsoLevel = XACT_READ_COMMITTED;
+}
+
+ErrorData *
+fm_attempt(FmStep step, void *state, const void *argument, MemoryContext error_context)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext context = CurrentMemoryContext;
+	ErrorData *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		step(state, argument);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(error_context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}

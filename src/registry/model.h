@@ -1,0 +1,129 @@
+/*
+ * A model as the registry knows it: definition, tables, active version, owner.
+ */
+#ifndef FMTOPX_MODEL_H
+#define FMTOPX_MODEL_H
+
+#include "pg/compat.h"
+
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+
+/* What fm_train was told, or was told last time. Strings are palloc'd. */
+typedef struct FmDefinition
+{
+	Oid ratings; /* InvalidOid: of an attached model, none */
+	char *user_column;
+	char *item_column;
+	char *rating_column;
+	char *weight_column; /* NULL: every rating counts once */
+	Oid features[2];	 /* relations of user and item features, InvalidOid: none */
+	bool history;
+	int num_context_columns;
+	char **context_columns;
+	char *task;
+	char *solver; /* "auto" is resolved before it is stored */
+	int num_factors;
+	int iterations; /* 0: the solver's default */
+	float l2_reg_w; /* NaN: the solver's default; so for the next two */
+	float l2_reg_v;
+	float unobserved_weight;
+	float init_stdev;
+	float test_size;
+	char *time_column; /* hold out the latest by this column, not some at random; NULL: at random */
+	int64 seed;
+	int workers; /* -1: as the server allows */
+} FmDefinition;
+
+/* Whether there are no ratings, only rows that are there. */
+static inline bool
+fm_is_ranking(const char *task)
+{
+	return strcmp(task, "ranking") == 0;
+}
+
+/* Whether ratings mean yes or no. */
+static inline bool
+fm_is_classification(const char *task)
+{
+	return strcmp(task, "classification") == 0;
+}
+
+typedef struct FmModel
+{
+	char *name;
+	Oid extension_schema;
+	Oid owner; /* of the tables */
+	Oid version_table;
+	Oid user_table;
+	Oid item_table;
+	Oid matrix_table;
+	Oid level_table;  /* InvalidOid until the model is first trained with features */
+	bool attached;	  /* its tables are filled from elsewhere, and say what is active */
+	int version;	  /* the active one; 0: none has arrived yet */
+	int64 stamp;	  /* random: identifies its contents everywhere, for ever */
+	bool uncommitted; /* published by the current transaction */
+	int keep_versions;
+	float max_worse; /* infinity: no training is refused */
+	FmDefinition definition;
+} FmModel;
+
+/* The names in an array, an error for NULL; in the current context. */
+extern char **fm_name_array(ArrayType *array, int *count);
+
+/* The schema that the extension lives in, given one of its functions. */
+#define fm_extension_schema(fcinfo) get_func_namespace((fcinfo)->flinfo->fn_oid)
+
+/* The owner of the registry, in whose name it is read and written. */
+extern Oid fm_registry_owner(Oid schema);
+
+/*
+ * Find a model by name; false if there is none (or only a dead row). SPI must be connected. Reads
+ * under the active snapshot when read_only, else under a fresh one. Results are in the current
+ * context, which must not be SPI's own if they are to live on.
+ */
+extern bool fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context,
+							FmModel *model);
+
+/*
+ * The model that a call means: the one named; else the setting fmtopx.model; else the only one that
+ * the caller may read. An error if there is none, it is ambiguous, or its tables are gone.
+ */
+extern void fm_model_resolve(Oid schema, text *name, bool read_only, MemoryContext context,
+							 FmModel *model);
+
+/* Errors if a table of the model has been dropped. */
+extern void fm_model_check_tables(const FmModel *model);
+
+/*
+ * The training lock of a model: who holds it trains, drops or replaces it; readers never ask for it. For
+ * the session it outlives commits, though not an error. Without `wait`, false if somebody else holds it.
+ */
+extern bool fm_training_lock(Oid version_table, bool for_session, bool wait);
+extern void fm_training_unlock(Oid version_table, bool for_session);
+
+/*
+ * Find a model by name and take its training lock until the end of the transaction; false if there is
+ * none. An error unless the current user owns it. What is returned holds after any waiting.
+ */
+extern bool fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model);
+
+/* An error that says there is no model of this name. */
+pg_noreturn extern void fm_model_missing(const char *name);
+
+/* An error that says the version being served is not what was stored: "its ..." what. */
+pg_noreturn extern void fm_model_damaged(const FmModel *model, const char *problem);
+
+/* Errors unless the current user owns the model (or is a member of the owner). */
+extern void fm_model_check_owner(const FmModel *model);
+
+/* Errors if the model's versions come from elsewhere. */
+extern void fm_model_check_not_attached(const FmModel *model);
+
+/* Errors unless the role may read every table of the model, rows unrestricted. */
+extern void fm_model_check_readable(const FmModel *model, Oid role);
+
+/* The setting fmtopx.model. */
+extern char *fm_default_model;
+
+#endif

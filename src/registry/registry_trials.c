@@ -1,0 +1,115 @@
+/*
+ * The registry's trials, written: what fm_tune has tried, by all that a trial depends on. The rules of registry_sql.c
+ * hold; numbers of trials are drawn while the model's pointer is locked.
+ */
+#include "registry/registry_models.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "core/train/ials.h"
+#include "registry/registry_sql.h"
+#include "pg/sql.h"
+#include "utils/timestamp.h"
+
+const char *
+fm_metric_name(const char *task)
+{
+	return fm_is_ranking(task) ? "ndcg_at_10" : fm_is_classification(task) ? "log_loss" : "rmse";
+}
+
+static double
+metric_value(const FmRun *run, const char *task)
+{
+	if (fm_is_ranking(task))
+		return run->test_ranking.ndcg / (double) run->test_ranking.users;
+	return fm_is_classification(task) ? fm_log_loss(run->test_labels) : fm_rmse(&run->test);
+}
+
+/* All that a trial depends on, but for the rows of the relations. */
+static char *
+trial_key(const FmDefinition *d)
+{
+	StringInfoData contexts;
+
+	initStringInfo(&contexts);
+	for (int c = 0; c < d->num_context_columns; c++)
+		appendStringInfo(&contexts, " %s", d->context_columns[c]);
+	return psprintf("%u %u %u %d, %s %s %s %s%s, %s %s %d %d, %g %g %g %g, %g %s %lld", d->ratings,
+					d->features[FM_USERS], d->features[FM_ITEMS], d->history, d->user_column,
+					d->item_column, d->rating_column, d->weight_column ? d->weight_column : "",
+					contexts.data, d->task, d->solver, d->num_factors, d->iterations, d->l2_reg_w,
+					d->l2_reg_v, d->unobserved_weight, d->init_stdev, d->test_size,
+					d->time_column ? d->time_column : "", (long long) d->seed);
+}
+
+bool
+fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial)
+{
+	FmArguments arguments = {0};
+	bool failed;
+
+	fm_add_text(&arguments, model->name);
+	fm_add_text(&arguments, trial_key(&model->definition));
+	fm_registry_execute(schema, "fm_trial",
+						"SELECT value, ratings::float8, users::float8, items::float8 FROM %s "
+						"WHERE model = $1 AND key = $2 ORDER BY trial DESC LIMIT 1",
+						&arguments);
+	if (SPI_processed == 0)
+		return false;
+	trial->value = DatumGetFloat8(fm_spi_value(0, 1, &failed));
+	if (failed)
+		trial->value = NAN;
+	else
+		trial->default_unobserved_weight =
+			fm_ials_unobserved_weight(-1, DatumGetFloat8(fm_spi_value_not_null(0, 2)),
+									  DatumGetFloat8(fm_spi_value_not_null(0, 3)) *
+										  DatumGetFloat8(fm_spi_value_not_null(0, 4)));
+	return true;
+}
+
+void
+fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const char *failure)
+{
+	const FmDefinition *definition = &model->definition;
+	const char *metric = fm_metric_name(definition->task);
+	FmArguments arguments = {0};
+
+	(void) fm_registry_lock_pointer(schema, model->name); /* the number is ours */
+	fm_add_text(&arguments, model->name);
+	fm_add_text(&arguments, trial_key(definition));
+	fm_add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
+	fm_add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	fm_add_text(&arguments, definition->task);
+	fm_add_text(&arguments, definition->solver);
+	fm_add_integer(&arguments, definition->num_factors, false);
+	fm_add_real(&arguments, definition->l2_reg_w);
+	fm_add_real(&arguments, definition->l2_reg_v);
+	fm_add_real(&arguments, definition->unobserved_weight);
+	fm_add_real(&arguments, definition->test_size);
+	fm_add_text(&arguments, definition->time_column);
+	fm_add_text(&arguments, metric);
+	fm_add_double(&arguments, failure == NULL ? metric_value(run, definition->task) : NAN);
+	fm_add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
+	fm_add_bigint(&arguments, run->users);
+	fm_add_bigint(&arguments, run->items);
+	fm_add_bigint(&arguments, run->ratings);
+	fm_add_text(&arguments, failure);
+	fm_registry_execute(
+		schema, "fm_trial",
+		"INSERT INTO %1$s (trial, model, key, started_at, finished_at, task, solver, num_factors, "
+		"l2_reg_w, l2_reg_v, unobserved_weight, validation_size, time_column, metric, value, "
+		"metrics, users, items, ratings, message) "
+		"SELECT (SELECT coalesce(max(trial), 0) + 1 FROM %1$s WHERE model = $1), $1, $2, $3, $4, "
+		"$5, $6, $7, $8, $9, $10, $11, $12::text::name, $13, $14, $15::jsonb, $16, $17, $18, $19",
+		&arguments);
+}
+
+void
+fm_registry_delete_trials(Oid schema, const char *model)
+{
+	FmArguments arguments = {0};
+
+	fm_add_text(&arguments, model);
+	fm_registry_execute(schema, "fm_trial", "DELETE FROM %s WHERE model = $1", &arguments);
+}

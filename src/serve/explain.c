@@ -1,0 +1,117 @@
+/*
+ * fm_explain: the terms of a score.
+ *
+ * They are those of the model's formula, each of w and v taken apart by the features of the user and of the item
+ * (explain_parts.c), and sum to the score of fm_top_x. In a classification, where that
+ * is Φ of a sum over the root of 1 + s² (core/train/solver.h), they are divided by the same root and sum to what Φ
+ * is taken of. Memory: the context of the call.
+ */
+#include "core/data/ratings.h"
+#include "serve/explain_parts.h"
+
+#include <math.h>
+
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(fm_explain_bigint);
+PG_FUNCTION_INFO_V1(fm_explain_text);
+
+enum
+{
+	ARG_USER_ID,
+	ARG_ITEM_ID,
+	ARG_MODEL
+};
+
+typedef struct Explanation
+{
+	ReturnSetInfo *result;
+	double scale;
+} Explanation;
+
+static void
+put_term(const Explanation *explanation, const char *term, double contribution)
+{
+	Datum values[] = {CStringGetTextDatum(term), Float8GetDatum(contribution * explanation->scale)};
+	bool nulls[2] = {false};
+
+	tuplestore_putvalues(explanation->result->setResult, explanation->result->setDesc, values,
+						 nulls);
+}
+
+static double
+multiply(const double *a, const double *b, int count)
+{
+	double sum = 0;
+
+	for (int f = 0; f < count; f++)
+		sum += a[f] * b[f];
+	return sum;
+}
+
+/* An item that the model does not know has no parts. */
+static void
+put_terms(const FmServing *serving, const FmUserVector *user, Datum user_id, bool user_possible,
+		  int32 item, const Explanation *explanation)
+{
+	const FmLoaded *loaded = serving->loaded;
+	int k = loaded->num_factors;
+	const float *vector = item < 0 ? palloc0((k + 1) * sizeof(float))
+								   : fm_scan_vector(loaded->matrix, item);
+	FmPart *of_user;
+	FmPart *of_item;
+	int num_of_user;
+	int num_of_item;
+
+	of_user = fm_entity_parts(serving, FM_USERS, user_possible, user_id, user->base - loaded->b,
+							  user->query, &num_of_user);
+	of_item = fm_entity_parts(serving, FM_ITEMS, item >= 0,
+							  item < 0 ? (Datum) 0 : fm_loaded_item_id(loaded, item), vector[k],
+							  vector, &num_of_item);
+	put_term(explanation, "bias", loaded->b);
+	for (int u = 0; u < num_of_user; u++)
+		put_term(explanation, of_user[u].name, of_user[u].w);
+	for (int i = 0; i < num_of_item; i++)
+		put_term(explanation, of_item[i].name, of_item[i].w);
+	for (int u = 0; u < num_of_user; u++)
+		for (int i = 0; i < num_of_item; i++)
+			put_term(explanation, psprintf("%s x %s", of_user[u].name, of_item[i].name),
+					 multiply(of_user[u].v, of_item[i].v, k));
+}
+
+static Datum
+explain(FunctionCallInfo fcinfo, FmIdForm form)
+{
+	Explanation explanation = {(ReturnSetInfo *) fcinfo->resultinfo, 1};
+	FmServing serving;
+	FmUserVector user;
+	Datum user_id;
+	bool possible;
+
+	fm_init_materialized_srf(fcinfo);
+	if (PG_ARGISNULL(ARG_USER_ID) || PG_ARGISNULL(ARG_ITEM_ID))
+		return (Datum) 0;
+	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
+				   form, CurrentMemoryContext);
+	if (serving.loaded->is_classification)
+		explanation.scale = 1 / sqrt(1 + serving.loaded->score_variance);
+	possible = fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID),
+							  &user_id);
+	user = fm_serve_user(&serving, possible, user_id);
+	put_terms(&serving, &user, user_id, possible,
+			  fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID)), &explanation);
+	fm_serve_end(&serving);
+	return (Datum) 0;
+}
+
+Datum
+fm_explain_bigint(PG_FUNCTION_ARGS)
+{
+	return explain(fcinfo, FM_IDS_BIGINT);
+}
+
+Datum
+fm_explain_text(PG_FUNCTION_ARGS)
+{
+	return explain(fcinfo, FM_IDS_TEXT);
+}

@@ -1,0 +1,69 @@
+/*
+ * fm_predict: what the model expects one user to say of one item; in a classification, how probable a yes is.
+ *
+ * A part that the model does not know (a user, an item, or both) contributes nothing, so the answer
+ * falls back to the biases of what is known.
+ */
+#include "serve/serving.h"
+
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(fm_predict_bigint);
+PG_FUNCTION_INFO_V1(fm_predict_text);
+
+enum
+{
+	ARG_USER_ID,
+	ARG_ITEM_ID,
+	ARG_MODEL,
+	ARG_CONTEXT
+};
+
+/* A probability, a preference, or a rating within the range of those that were learnt from. */
+static double
+clip(double value, const FmLoaded *loaded)
+{
+	if (loaded->is_classification || loaded->is_ranking)
+		return value;
+	return Max(loaded->rating_min, Min(loaded->rating_max, value));
+}
+
+static Datum
+predict(FunctionCallInfo fcinfo, FmIdForm form)
+{
+	FmServing serving;
+	FmUserVector user;
+	Datum user_id;
+	bool possible;
+	int32 item;
+	double score;
+
+	fm_check_context(fcinfo, ARG_CONTEXT);
+	if (PG_ARGISNULL(ARG_USER_ID) || PG_ARGISNULL(ARG_ITEM_ID))
+		PG_RETURN_NULL();
+	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
+				   form, CurrentMemoryContext);
+	possible = fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID),
+							  &user_id);
+	user = fm_serve_user(&serving, possible, user_id);
+	fm_add_context(&serving, fcinfo, ARG_CONTEXT, &user);
+	item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
+	score = user.base;
+	if (item >= 0)
+		score += fm_scan_score(serving.loaded->matrix, user.query, item);
+	score = clip(fm_serve_score(serving.loaded, score), serving.loaded);
+	fm_serve_end(&serving);
+	PG_RETURN_FLOAT8(score);
+}
+
+Datum
+fm_predict_bigint(PG_FUNCTION_ARGS)
+{
+	return predict(fcinfo, FM_IDS_BIGINT);
+}
+
+Datum
+fm_predict_text(PG_FUNCTION_ARGS)
+{
+	return predict(fcinfo, FM_IDS_TEXT);
+}

@@ -1,0 +1,130 @@
+/*
+ * The context of a question: {"device": "phone"} as part of the user.
+ *
+ * What a level of a context adds to a user stands in the table of levels, which is read by its index, as the model's
+ * owner. Memory: what a call leaves behind goes with it.
+ */
+#include "serve/serving.h"
+
+#include "catalog/pg_type.h"
+#include "pg/real_array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+void
+fm_check_context(FunctionCallInfo fcinfo, int argument)
+{
+	if (!PG_ARGISNULL(argument) && !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(argument)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("context must be a JSON object, not %s",
+						JB_ROOT_IS_SCALAR(PG_GETARG_JSONB_P(argument)) ? "a scalar" : "an array"),
+				 errhint("Give it the form {\"column\": \"value\"}.")));
+}
+
+bool
+fm_add_context_level(const FmServing *serving, const char *column, const char *level,
+					 FmUserVector *user)
+{
+	const Oid columns[] = {BOOLOID, FLOAT4OID, FLOAT4ARRAYOID};
+	FmLoaded *loaded = serving->loaded;
+	/* the level asked for, if it is there, or any: then the column at least is known */
+	Oid types[] = {INT4OID, TEXTOID, TEXTOID, BOOLOID};
+	Datum values[] = {Int32GetDatum(loaded->version), CStringGetTextDatum(column),
+					  CStringGetTextDatum(level == NULL ? "" : level), BoolGetDatum(level == NULL)};
+	bool known = false;
+
+	if (!OidIsValid(serving->model.level_table))
+		return false;
+	fm_plan_execute(&loaded->context_plan,
+					psprintf("SELECT CASE WHEN $4 THEN level IS NULL "
+							 "ELSE coalesce(level = $3, false) END, w, v FROM %s "
+							 "WHERE version = $1 AND side = 'context' AND feature = $2 "
+							 "ORDER BY 1 DESC LIMIT 1",
+							 fm_relation_sql(serving->model.level_table)),
+					lengthof(types), types, values, serving->read_only);
+	fm_spi_expect(columns, lengthof(columns));
+	if (SPI_processed > 0)
+	{
+		known = true;
+		if (DatumGetBool(fm_spi_value_not_null(0, 1)))
+		{
+			float *v = palloc(loaded->num_factors * sizeof(float));
+
+			fm_read_real_array(fm_spi_value_not_null(0, 3), loaded->num_factors, "a context's v",
+							   v);
+			user->base += DatumGetFloat4(fm_spi_value_not_null(0, 2));
+			for (int f = 0; f < loaded->num_factors; f++)
+				user->query[f] += v[f];
+		}
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return known;
+}
+
+/* A value as SQL would write it as text; NULL for null. */
+static char *
+level_text(const char *column, const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			return NULL;
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(
+				DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return value->val.boolean ? "true" : "false";
+		default:
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("context has an object or array as \"%s\"", column),
+							errhint("Give a string, a number, true, false or null.")));
+	}
+	return NULL;
+}
+
+static void
+unknown_column(const FmServing *serving, const char *column)
+{
+	const FmDefinition *definition = &serving->model.definition;
+	StringInfoData known;
+
+	if (definition->num_context_columns == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("context names \"%s\", but model \"%s\" has no context columns",
+							   column, serving->model.name)));
+	initStringInfo(&known);
+	for (int c = 0; c < definition->num_context_columns; c++)
+		appendStringInfo(&known, "%s\"%s\"", c > 0 ? ", " : "", definition->context_columns[c]);
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+					errmsg("context names \"%s\", which is no context column of model \"%s\"",
+						   column, serving->model.name),
+					errdetail("It is defined with %s.", known.data)));
+}
+
+void
+fm_add_context(const FmServing *serving, FunctionCallInfo fcinfo, int argument, FmUserVector *user)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue key;
+	JsonbValue value;
+
+	if (PG_ARGISNULL(argument))
+		return;
+	iterator = JsonbIteratorInit(&PG_GETARG_JSONB_P(argument)->root);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		char *column;
+
+		if (token != WJB_KEY)
+			continue;
+		column = pnstrdup(key.val.string.val, key.val.string.len);
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		if (!fm_add_context_level(serving, column, level_text(column, &value), user))
+			unknown_column(serving, column);
+	}
+}

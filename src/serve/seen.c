@@ -1,0 +1,160 @@
+/*
+ * What one user has rated, read live from the ratings relation.
+ *
+ * The statement is `WHERE user = $1`, so an index on the relation's user column serves it, and it runs
+ * as the model's owner, who may be allowed to read what the caller may not. Where items are integers
+ * the relation alone is read and the ids are looked up in memory; other types are joined to the item
+ * table, so that what counts as the same item is what SQL calls equal.
+ */
+#include "serve/serving.h"
+
+#include "catalog/pg_type.h"
+#include "source/load_ratings.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+void
+fm_check_ratings(const FmServing *serving)
+{
+	const FmDefinition *definition = &serving->model.definition;
+	const char *columns[] = {definition->user_column, definition->item_column};
+	Oid types[] = {serving->loaded->user_type.type, serving->loaded->item_type.type};
+	char *relation = get_rel_name(definition->ratings);
+
+	if (relation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the ratings relation of model \"%s\" (OID %u) does not exist any more",
+						serving->model.name, definition->ratings),
+				 errhint("Train the model from another with ratings => '...', or ask with "
+						 "exclude_seen => false.")));
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		AttrNumber number = get_attnum(definition->ratings, columns[i]);
+
+		if (number == InvalidAttrNumber)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" of relation \"%s\" does not exist any more",
+								   columns[i], relation),
+							errdetail("Model \"%s\" was trained from it.", serving->model.name),
+							errhint("Train the model again, or ask with exclude_seen => false.")));
+		if (get_atttype(definition->ratings, number) != types[i])
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s now, but model \"%s\" was "
+						"trained on type %s",
+						columns[i], relation,
+						format_type_be(get_atttype(definition->ratings, number)),
+						serving->model.name, format_type_be(types[i])),
+				 errhint("Train it under another name, or ask with exclude_seen => false.")));
+	}
+}
+
+/* The items of a user's rows; with their ratings and weights, if there is a definition of these. */
+static char *
+seen_query(const FmServing *serving, const FmDefinition *values)
+{
+	const FmLoaded *loaded = serving->loaded;
+	const FmModel *model = &serving->model;
+	char *ratings = fm_relation_sql(model->definition.ratings);
+	char *user = psprintf("r.%s", quote_identifier(model->definition.user_column));
+	char *item = psprintf("r.%s", quote_identifier(model->definition.item_column));
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT %s", loaded->item_type.is_integer ? item : "i.idx");
+	if (values != NULL)
+		fm_append_values(&sql, values);
+	appendStringInfo(&sql, " FROM %s r ", ratings);
+	if (loaded->item_type.is_integer)
+		appendStringInfo(&sql, "WHERE %s IS NOT NULL AND ", item);
+	else
+	{
+		appendStringInfo(&sql, "JOIN %s i ON i.version = $2 AND ",
+						 fm_relation_sql(model->item_table));
+		fm_append_equality(&sql, "i.item_id", loaded->item_type.type, item);
+		appendStringInfoString(&sql, " WHERE ");
+	}
+	fm_append_equality(&sql, user, loaded->user_type.type, "$1");
+	return sql.data;
+}
+
+/* What stands in the item column of the statements here. */
+static Oid
+seen_item_type(const FmLoaded *loaded)
+{
+	return loaded->item_type.is_integer ? loaded->item_type.type : INT4OID;
+}
+
+/* The item of a row of the last result, or -1. */
+static inline int32
+seen_item(const FmLoaded *loaded, Datum value)
+{
+	if (!loaded->item_type.is_integer)
+		return fm_loaded_check_idx(loaded, DatumGetInt32(value));
+	return fm_image_find_integer(loaded->image, fm_id_as_int64(&loaded->item_type, value));
+}
+
+void
+fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
+{
+	FmLoaded *loaded = serving->loaded;
+	const Oid columns[] = {seen_item_type(loaded)};
+	Oid types[] = {loaded->user_type.type, INT4OID};
+	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+
+	if (!fm_knows_seen(serving))
+		return;
+	fm_check_ratings(serving);
+	fm_plan_execute(&loaded->seen_plan, seen_query(serving, NULL),
+					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
+	fm_spi_expect(columns, 1);
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		int32 item = seen_item(loaded, fm_spi_value_not_null(r, 1));
+
+		if (item >= 0)
+			fm_add_items(set, &item, 1);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+FmOwnRating *
+fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
+{
+	FmLoaded *loaded = serving->loaded;
+	FmDefinition definition = serving->model.definition;
+	const Oid columns[] = {seen_item_type(loaded), FLOAT8OID, FLOAT8OID};
+	Oid types[] = {loaded->user_type.type, INT4OID};
+	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+	FmOwnRating *ratings;
+
+	*count = 0;
+	/* of the version, not of what the model was defined as later, or elsewhere */
+	definition.task = loaded->is_ranking		  ? "ranking"
+					  : loaded->is_classification ? "classification"
+												  : "regression";
+	if (!fm_ratings_are_readable(&definition, loaded->user_type.type, loaded->item_type.type))
+		return NULL;
+	fm_plan_execute(&loaded->own_plan, seen_query(serving, &definition),
+					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
+	fm_spi_expect(columns, definition.weight_column == NULL ? 2 : 3);
+	ratings = MemoryContextAllocHuge(CurrentMemoryContext,
+									 (SPI_processed + 1) * sizeof(FmOwnRating));
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		Datum row[3];
+		bool nulls[3];
+		double rating;
+		double weight;
+		int32 item;
+
+		heap_deform_tuple(SPI_tuptable->vals[r], SPI_tuptable->tupdesc, row, nulls);
+		item = nulls[0] ? -1 : seen_item(loaded, row[0]);
+		if (fm_take_values(&definition, row + 1, nulls + 1, &rating, &weight) && item >= 0)
+			ratings[(*count)++] = (FmOwnRating){item, (float) rating, (float) weight};
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return ratings;
+}

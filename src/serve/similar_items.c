@@ -1,0 +1,73 @@
+/*
+ * fm_similar_items: the items whose vectors point the same way.
+ *
+ * Memory: the context of the call. The rows are handed over in a tuplestore.
+ */
+#include "serve/serving.h"
+
+#include "core/scan/similar.h"
+#include "pg/host_pg.h"
+
+PG_FUNCTION_INFO_V1(fm_similar_items_bigint);
+PG_FUNCTION_INFO_V1(fm_similar_items_text);
+
+enum
+{
+	ARG_ITEM_ID,
+	ARG_X,
+	ARG_MODEL
+};
+
+static void
+put_rows(const FmServing *serving, const FmHit *hits, int32 count, ReturnSetInfo *result)
+{
+	bool nulls[3] = {false};
+
+	for (int32 r = 0; r < count; r++)
+	{
+		Datum values[] = {Int32GetDatum(r + 1), fm_serve_item_out(serving, hits[r].item),
+						  Float4GetDatum((float) hits[r].score)};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+static Datum
+similar_items(FunctionCallInfo fcinfo, FmIdForm form)
+{
+	FmServing serving;
+	FmHit *hits;
+	int32 item;
+	int32 x;
+
+	fm_init_materialized_srf(fcinfo);
+	if (PG_ARGISNULL(ARG_ITEM_ID))
+		return (Datum) 0;
+	x = fm_x_argument(fcinfo, ARG_X);
+	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
+				   form, CurrentMemoryContext);
+	item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
+	if (item >= 0)
+	{
+		x = Min(x, serving.loaded->num_items);
+		hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) x + 1) * sizeof(FmHit));
+		put_rows(&serving, hits,
+				 fm_similar(serving.loaded->matrix, item, x, fm_pg_host(CurrentMemoryContext),
+							hits),
+				 (ReturnSetInfo *) fcinfo->resultinfo);
+	}
+	fm_serve_end(&serving);
+	return (Datum) 0;
+}
+
+Datum
+fm_similar_items_bigint(PG_FUNCTION_ARGS)
+{
+	return similar_items(fcinfo, FM_IDS_BIGINT);
+}
+
+Datum
+fm_similar_items_text(PG_FUNCTION_ARGS)
+{
+	return similar_items(fcinfo, FM_IDS_TEXT);
+}

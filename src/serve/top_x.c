@@ -1,0 +1,316 @@
+/*
+ * fm_top_x and fm_top_x_for: the best x items for one user, or for somebody with these items in his basket, exactly.
+ *
+ * Filters are applied before the scan, as a set of items that are not eligible; a short list of candidates is
+ * scored by itself, without looking at the rest. The rows are handed over in a tuplestore.
+ */
+#include "serve/serving.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "pg/host_pg.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/supportnodes.h"
+#include "optimizer/optimizer.h"
+
+PG_FUNCTION_INFO_V1(fm_top_x_bigint);
+PG_FUNCTION_INFO_V1(fm_top_x_text);
+PG_FUNCTION_INFO_V1(fm_top_x_for_bigint);
+PG_FUNCTION_INFO_V1(fm_top_x_for_text);
+PG_FUNCTION_INFO_V1(fm_top_x_support);
+
+/* The arguments of fm_top_x, in the order of its declaration. */
+enum
+{
+	ARG_USER_ID,
+	ARG_X
+};
+
+/* Those of fm_top_x_for. */
+enum
+{
+	ARG_FOR_ITEMS,
+	ARG_FOR_RATINGS,
+	ARG_FOR_X
+};
+
+/* From x on both have the same. */
+enum
+{
+	REST_X,
+	REST_MODEL,
+	REST_EXCLUDE_SEEN,
+	REST_CANDIDATES,
+	REST_EXCLUDE,
+	REST_CONTEXT
+};
+
+/* A call of either; `first` is where x stands among its arguments. */
+typedef struct Call
+{
+	FunctionCallInfo fcinfo;
+	int first;
+	int32 x;
+	FmServing serving;
+	FmUserVector user;
+	uint64 *excluded;
+} Call;
+
+static void
+begin(Call *call, FunctionCallInfo fcinfo, int first, FmIdForm form)
+{
+	call->fcinfo = fcinfo;
+	call->first = first;
+	call->x = fm_x_argument(fcinfo, first + REST_X);
+	fm_require_argument(fcinfo, first + REST_EXCLUDE_SEEN, "exclude_seen");
+	fm_check_context(fcinfo, first + REST_CONTEXT);
+	fm_serve_begin(&call->serving, fcinfo,
+				   PG_ARGISNULL(first + REST_MODEL) ? NULL : PG_GETARG_TEXT_PP(first + REST_MODEL),
+				   form, CurrentMemoryContext);
+	call->excluded = fm_new_item_set(call->serving.loaded);
+}
+
+/* An array among the arguments after x, or NULL. */
+static ArrayType *
+array_argument(const Call *call, int argument)
+{
+	FunctionCallInfo fcinfo = call->fcinfo;
+
+	return PG_ARGISNULL(call->first + argument) ? NULL
+												: PG_GETARG_ARRAYTYPE_P(call->first + argument);
+}
+
+/* Scan the eligible items for the best x; returns how many there are. */
+static int32
+find_best(Call *call, FmHit *hits)
+{
+	const FmServing *serving = &call->serving;
+	const FmLoaded *loaded = serving->loaded;
+	ArrayType *candidates = array_argument(call, REST_CANDIDATES);
+	ArrayType *exclude = array_argument(call, REST_EXCLUDE);
+	int32 *eligible;
+	int32 count;
+
+	if (exclude != NULL)
+		(void) fm_add_given_items(serving, exclude, call->excluded, &count);
+	if (candidates != NULL)
+	{
+		eligible = fm_add_given_items(serving, candidates, call->excluded, &count);
+		if (fm_scan_list_pays(loaded->matrix, count))
+			return fm_scan_list_top_x(loaded->matrix, call->user.query, call->x, eligible, count,
+									  hits);
+		fm_set_all_but(loaded, call->excluded, eligible, count);
+	}
+	return fm_scan_top_x(loaded->matrix, call->user.query, call->x, call->excluded,
+						 fm_pg_host(CurrentMemoryContext), hits);
+}
+
+/* Put the list into the result, and end the call. */
+static void
+finish(Call *call)
+{
+	const FmServing *serving = &call->serving;
+	ReturnSetInfo *result = (ReturnSetInfo *) call->fcinfo->resultinfo;
+	const bool nulls[3] = {false};
+	FmHit *hits;
+	int32 count;
+
+	fm_add_context(serving, call->fcinfo, call->first + REST_CONTEXT, &call->user);
+	call->x = Min(call->x, serving->loaded->num_items);
+	hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) call->x + 1) * sizeof(FmHit));
+	count = find_best(call, hits);
+	for (int32 r = 0; r < count; r++)
+	{
+		double score = fm_serve_score(serving->loaded, call->user.base + hits[r].score);
+		Datum values[] = {Int32GetDatum(r + 1), fm_serve_item_out(serving, hits[r].item),
+						  Float4GetDatum((float) score)};
+
+		if (!isfinite((float) score))
+			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+							errmsg("a score of %g does not fit the type real", score)));
+		tuplestore_putvalues(result->setResult, result->setDesc, values, (bool *) nulls);
+	}
+	fm_serve_end(&call->serving);
+}
+
+static Datum
+top_x(FunctionCallInfo fcinfo, FmIdForm form)
+{
+	Call call;
+	Datum user_id;
+	bool possible;
+
+	fm_init_materialized_srf(fcinfo);
+	if (PG_ARGISNULL(ARG_USER_ID)) /* for nobody there is nothing */
+		return (Datum) 0;
+	begin(&call, fcinfo, ARG_X, form);
+	possible = fm_serve_id_in(&call.serving, &call.serving.loaded->user_type,
+							  PG_GETARG_DATUM(ARG_USER_ID), &user_id);
+	call.user = fm_serve_user(&call.serving, possible, user_id);
+	if (PG_GETARG_BOOL(ARG_X + REST_EXCLUDE_SEEN) && possible)
+		fm_add_seen_items(&call.serving, user_id, call.excluded);
+	finish(&call);
+	return (Datum) 0;
+}
+
+/* An array without NULL, in elements; none where the argument is NULL. */
+static Datum *
+elements(FunctionCallInfo fcinfo, int argument, const char *name, int *count)
+{
+	ArrayType *array;
+	Datum *values;
+	bool *nulls;
+	int16 length;
+	bool by_value;
+	char alignment;
+
+	*count = 0;
+	if (PG_ARGISNULL(argument))
+		return NULL;
+	array = PG_GETARG_ARRAYTYPE_P(argument);
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &by_value, &alignment);
+	deconstruct_array(array, ARR_ELEMTYPE(array), length, by_value, alignment, &values, &nulls,
+					  count);
+	for (int i = 0; i < *count; i++)
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("%s must not contain NULL, but element %d is", name, i + 1)));
+	return values;
+}
+
+/* A rating in a basket: one that could stand in the model's ratings relation. */
+static float
+basket_rating(const FmLoaded *loaded, Datum given)
+{
+	float rating = DatumGetFloat4(given);
+
+	if (!isfinite(rating))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("ratings must be finite, but one is %g", rating)));
+	if (loaded->is_classification && rating != loaded->rating_min && rating != loaded->rating_max)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("ratings must be %g (no) or %g (yes), but one is %g",
+							   loaded->rating_min, loaded->rating_max, rating)));
+	return rating;
+}
+
+/* Ratings of as many items, or NULL for a yes to each of them. */
+static void
+check_basket(const Call *call, int num_items, int num_ratings)
+{
+	FunctionCallInfo fcinfo = call->fcinfo;
+	const FmLoaded *loaded = call->serving.loaded;
+
+	if (loaded->is_ranking && !PG_ARGISNULL(ARG_FOR_RATINGS))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("model \"%s\" is a ranking, which knows no ratings",
+							   call->serving.model.name),
+						errhint("Leave ratings out: what is in the basket is liked.")));
+	if (!PG_ARGISNULL(ARG_FOR_RATINGS) && num_items != num_ratings)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("there are %d items but %d ratings", num_items, num_ratings),
+						errhint("Give a rating for each item, in their order.")));
+	if (PG_ARGISNULL(ARG_FOR_RATINGS) && num_items > 0 && !loaded->is_classification &&
+		!loaded->is_ranking)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("model \"%s\" predicts ratings, so it has to know those of the items",
+						call->serving.model.name),
+				 errhint("Give one for each item with ratings => ARRAY[...], between %g and %g; "
+						 "where something was only bought or clicked, the one that this is worth.",
+						 loaded->rating_min, loaded->rating_max)));
+}
+
+/* The known items of the basket with their ratings; returns how many they are. */
+static int64
+read_basket(Call *call, FmOwnRating **basket)
+{
+	FunctionCallInfo fcinfo = call->fcinfo;
+	const FmLoaded *loaded = call->serving.loaded;
+	int num_items;
+	int num_ratings;
+	Datum *items = elements(fcinfo, ARG_FOR_ITEMS, "items", &num_items);
+	Datum *ratings = elements(fcinfo, ARG_FOR_RATINGS, "ratings", &num_ratings);
+	int64 count = 0;
+
+	check_basket(call, num_items, num_ratings);
+	*basket = MemoryContextAllocHuge(CurrentMemoryContext,
+									 ((Size) num_items + 1) * sizeof(FmOwnRating));
+	for (int i = 0; i < num_items; i++)
+	{
+		float rating = ratings == NULL ? loaded->rating_max : basket_rating(loaded, ratings[i]);
+		int32 item = fm_serve_item(&call->serving, items[i]);
+
+		if (item >= 0)
+			(*basket)[count++] = (FmOwnRating){item, rating, 1};
+	}
+	return count;
+}
+
+static Datum
+top_x_for(FunctionCallInfo fcinfo, FmIdForm form)
+{
+	Call call;
+	FmOwnRating *basket;
+	int64 count;
+
+	fm_init_materialized_srf(fcinfo);
+	begin(&call, fcinfo, ARG_FOR_X, form);
+	count = read_basket(&call, &basket);
+	call.user = fm_serve_fold(&call.serving, NULL, basket, count);
+	if (PG_GETARG_BOOL(ARG_FOR_X + REST_EXCLUDE_SEEN))
+		for (int64 i = 0; i < count; i++)
+			fm_add_items(call.excluded, &basket[i].item, 1);
+	finish(&call);
+	return (Datum) 0;
+}
+
+Datum
+fm_top_x_bigint(PG_FUNCTION_ARGS)
+{
+	return top_x(fcinfo, FM_IDS_BIGINT);
+}
+
+Datum
+fm_top_x_text(PG_FUNCTION_ARGS)
+{
+	return top_x(fcinfo, FM_IDS_TEXT);
+}
+
+Datum
+fm_top_x_for_bigint(PG_FUNCTION_ARGS)
+{
+	return top_x_for(fcinfo, FM_IDS_BIGINT);
+}
+
+Datum
+fm_top_x_for_text(PG_FUNCTION_ARGS)
+{
+	return top_x_for(fcinfo, FM_IDS_TEXT);
+}
+
+/* Planner support: x rows, where x is known, of this function or fm_matrix_top_x. */
+Datum
+fm_top_x_support(PG_FUNCTION_ARGS)
+{
+	Node *request = (Node *) PG_GETARG_POINTER(0);
+	SupportRequestRows *rows;
+	ListCell *cell;
+
+	if (!IsA(request, SupportRequestRows) || !is_funcclause(((SupportRequestRows *) request)->node))
+		PG_RETURN_POINTER(NULL);
+	rows = (SupportRequestRows *) request;
+	foreach (cell, ((FuncExpr *) rows->node)->args)
+	{
+		Node *argument = estimate_expression_value(rows->root, lfirst(cell));
+
+		/* x is the only integer among the arguments */
+		if (!IsA(argument, Const) || ((Const *) argument)->consttype != INT4OID ||
+			((Const *) argument)->constisnull)
+			continue;
+		rows->rows = Max(DatumGetInt32(((Const *) argument)->constvalue), 0);
+		PG_RETURN_POINTER(request);
+	}
+	PG_RETURN_POINTER(NULL);
+}

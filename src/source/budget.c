@@ -1,0 +1,143 @@
+/*
+ * How much memory a training may take, and whether it will do with that.
+ *
+ * The need is known once the ratings have been counted: so many bytes a rating (core/data/ratings.h), and what
+ * the solver says it takes for so many users, items and factors. Before the ratings are read the planner's
+ * estimate of their number serves as a warning, and a count decides; what neither can know, the number of
+ * users and items, is looked at before the solver starts.
+ */
+#include "source/budget.h"
+
+#include "core/train/solver.h"
+#include "registry/definition.h"
+#include "executor/spi.h"
+#include "nodes/plannodes.h"
+#include "pg/sql.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+
+#define BYTES_PER_RATING 20
+#define BYTES_PER_WEIGHTED_RATING 28
+#define BYTES_PER_CONTEXT 8 /* of a rating */
+#define BYTES_PER_ID 64 /* of a user or item: its entry in a hash table, its place in two orders */
+
+int fm_training_memory = FM_DEFAULT_TRAINING_MEMORY;
+
+static double
+bytes_of_ratings(const FmDefinition *definition, double num_ratings)
+{
+	int bytes = definition->weight_column == NULL ? BYTES_PER_RATING : BYTES_PER_WEIGHTED_RATING;
+
+	if (definition->num_context_columns > 0)
+		bytes += BYTES_PER_CONTEXT;
+	return num_ratings * bytes;
+}
+
+static char *
+pretty_size(double bytes)
+{
+	Datum size = Int64GetDatum((int64) Min(bytes, (double) PG_INT64_MAX / 2));
+
+	return TextDatumGetCString(DirectFunctionCall1(pg_size_pretty, size));
+}
+
+static void
+check(const FmDefinition *definition, double bytes, const char *qualifier, int64 num_ratings)
+{
+	double limit = fm_training_memory * 1024.0;
+
+	if (bytes <= limit)
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+		 errmsg("training on relation \"%s\" needs %s %s of memory, but fmtopx.training_memory is "
+				"%s",
+				get_rel_name(definition->ratings), qualifier, pretty_size(bytes),
+				pretty_size(limit)),
+		 errdetail("It has %s%lld ratings; num_factors is %d.",
+				   strcmp(qualifier, "about") == 0 ? "" : "at least ", (long long) num_ratings,
+				   definition->num_factors),
+		 errhint("Raise fmtopx.training_memory, train on a view with fewer ratings, or lower "
+				 "num_factors.")));
+}
+
+/* The number of rows the planner expects of a relation. */
+static double
+estimate_rows(const char *relation)
+{
+	SPIPlanPtr plan = SPI_prepare(psprintf("SELECT FROM %s", relation), 0, NULL);
+	CachedPlan *cached = plan == NULL ? NULL : SPI_plan_get_cached_plan(plan);
+	double rows = 0;
+
+	if (cached != NULL)
+	{
+		rows = linitial_node(PlannedStmt, cached->stmt_list)->planTree->plan_rows;
+		fm_release_unowned_plan(cached);
+	}
+	if (plan != NULL)
+		SPI_freeplan(plan);
+	return rows;
+}
+
+void
+fm_check_budget_to_read(const FmDefinition *definition)
+{
+	char *relation = fm_relation_sql(definition->ratings);
+	int64 rows;
+
+	if (bytes_of_ratings(definition, estimate_rows(relation)) <= fm_training_memory * 1024.0)
+		return;
+	fm_spi_execute(psprintf("SELECT count(*) FROM %s WHERE %s IS NOT NULL", relation,
+							quote_identifier(definition->user_column)),
+				   0, NULL, NULL, NULL, false);
+	rows = DatumGetInt64(fm_spi_value_not_null(0, 1));
+	check(definition, bytes_of_ratings(definition, rows), "at least", rows);
+}
+
+void
+fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings,
+							  double context_bytes)
+{
+	check(definition, bytes_of_ratings(definition, num_ratings) + context_bytes, "at least",
+		  num_ratings);
+}
+
+void
+fm_check_budget_of_features(const FmDefinition *definition, Oid relation, double bytes)
+{
+	double limit = fm_training_memory * 1024.0;
+
+	if (bytes > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("training on relation \"%s\" with the features of \"%s\" needs at "
+						"least %s of memory, but fmtopx.training_memory is %s",
+						get_rel_name(definition->ratings), get_rel_name(relation),
+						pretty_size(bytes), pretty_size(limit)),
+				 errhint("Raise fmtopx.training_memory, or give a view with fewer columns or "
+						 "values.")));
+}
+
+double
+fm_ratings_in_memory(const FmDefinition *definition, int64 num_ratings, int32 num_users,
+					 int32 num_items)
+{
+	return bytes_of_ratings(definition, num_ratings) +
+		   ((double) num_users + num_items) * BYTES_PER_ID;
+}
+
+void
+fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings, int32 num_users,
+						 int32 num_items, const int32 num_levels[2], double known_bytes,
+						 const FmContexts *contexts)
+{
+	FmSolverOptions options = fm_solver_options(definition);
+	double need = fm_ratings_in_memory(definition, num_ratings, num_users, num_items) +
+				  known_bytes +
+				  fm_solve_size(num_ratings, num_users, num_items, num_levels, contexts, &options);
+
+	check(definition, need, "about", num_ratings);
+}

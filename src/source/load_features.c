@@ -1,0 +1,421 @@
+/*
+ * Reading a relation of features into memory: one pass by cursor; ids and levels to indices on the way.
+ *
+ * Numbers are read as float8, everything else as text, so a level is what its text form says and can be read in
+ * the model's tables. Memory: the result is in the context that is current on entry; each batch of rows has one
+ * of its own. Locking: AccessShareLock by the query.
+ */
+#include "source/load_features.h"
+
+#include <math.h>
+
+#include "access/table.h"
+#include "source/budget.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "pg/sql.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#define ROWS_PER_FETCH 10000
+
+/* Memory: an entry as it is read, twice sorted and in its place; a level's tables and, about, its text. */
+#define BYTES_PER_ENTRY 48
+#define BYTES_PER_LEVEL 128
+
+/* A reading under way. */
+typedef struct Reading
+{
+	FmFeatureReading *result;
+	FmIdMap *ids;
+	int64 capacity; /* of the entries */
+	int32 *column;	/* of an entry, whose level is an index of the column's own */
+} Reading;
+
+/* The type that decides of what kind a column is: that of its elements for an array. */
+static FmFeatureKind
+classify(Oid type, Oid *element)
+{
+	Oid base = getBaseType(type);
+
+	*element = get_base_element_type(type);
+	if (OidIsValid(*element))
+		return FM_FEATURE_BAG;
+	*element = base;
+	if (base == FLOAT4OID || base == FLOAT8OID || base == NUMERICOID)
+		return FM_FEATURE_NUMBER;
+	return FM_FEATURE_CATEGORY;
+}
+
+FmFeatureKind
+fm_feature_kind(Oid type)
+{
+	Oid element;
+
+	return classify(type, &element);
+}
+
+static void
+check_feature_column(Oid relation, const Form_pg_attribute attribute)
+{
+	Oid element;
+
+	(void) classify(attribute->atttypid, &element);
+	if (!OidIsValid(lookup_type_cache(element, TYPECACHE_EQ_OPR)->eq_opr))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" cannot be a feature: type %s has no "
+						"equality operator",
+						NameStr(attribute->attname), get_rel_name(relation),
+						format_type_be(attribute->atttypid)),
+				 errhint("Make a view of the relation that casts the column to text, or leaves it "
+						 "out.")));
+}
+
+/* The relation's columns but for the key, in their order; none of their levels yet. */
+static FmFeatureColumn *
+list_columns(Oid relation, AttrNumber key, int *num_columns)
+{
+	Relation rel = table_open(relation, AccessShareLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	FmFeatureColumn *columns = palloc0(desc->natts * sizeof(FmFeatureColumn));
+
+	*num_columns = 0;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		FmFeatureColumn *column = &columns[*num_columns];
+		Oid element;
+
+		if (attribute->attisdropped || attribute->attnum == key)
+			continue;
+		check_feature_column(relation, attribute);
+		column->name = pstrdup(NameStr(attribute->attname));
+		column->kind = classify(attribute->atttypid, &element);
+		(*num_columns)++;
+	}
+	table_close(rel, NoLock);
+	return columns;
+}
+
+static void
+check_kind(Oid relation, const char *option)
+{
+	char kind = get_rel_relkind(relation);
+
+	if (kind == '\0')
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the relation of %s (OID %u) does not exist", option, relation),
+						errhint("Name another with %s => '...'.", option)));
+	if (get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("a model cannot be trained with the features of temporary relation \"%s\"",
+						get_rel_name(relation)),
+				 errdetail("It is read again whenever the model is trained, in any session."),
+				 errhint("Copy it into a table that stays.")));
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
+		kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a table or view", get_rel_name(relation))));
+}
+
+/* Ids of another integer type are read as the ratings'. */
+static bool
+is_key_usable(Oid type, const FmIdType *id_type)
+{
+	Oid base = getBaseType(type);
+
+	return type == id_type->type ||
+		   (id_type->is_integer && (base == INT2OID || base == INT4OID || base == INT8OID));
+}
+
+void
+fm_check_features_relation(Oid relation, const char *option, const char *key_column,
+						   const char *key_option, const FmIdType *id_type)
+{
+	AttrNumber key;
+	Oid type;
+	int num_columns;
+
+	check_kind(relation, option);
+	key = fm_column_number(relation, key_column, key_option);
+	type = get_atttype(relation, key);
+	if (!is_key_usable(type, id_type))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of relation \"%s\" is of type %s, but the ratings "
+							   "have ids of type %s",
+							   key_column, get_rel_name(relation), format_type_be(type),
+							   format_type_be(id_type->type)),
+						errhint("Make a view of the relation that casts the column.")));
+	pfree(list_columns(relation, key, &num_columns));
+	if (num_columns == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("relation \"%s\" has no column but \"%s\"", get_rel_name(relation),
+						key_column),
+				 errdetail("Every other column of the relation of %s is a feature.", option)));
+}
+
+static char *
+features_query(const FmFeatureReading *reading, const char *key_column, const FmIdType *id_type)
+{
+	static const char *const casts[] = {"float8", "text", "text[]"};
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT %s", quote_identifier(key_column));
+	if (id_type->is_integer)
+		appendStringInfo(&sql, "::%s", fm_id_type_sql(id_type));
+	for (int c = 0; c < reading->num_columns; c++)
+		appendStringInfo(&sql, ", %s::pg_catalog.%s", quote_identifier(reading->columns[c].name),
+						 casts[reading->columns[c].kind]);
+	appendStringInfo(&sql, " FROM %s", fm_relation_sql(reading->relation));
+	return sql.data;
+}
+
+static void
+add_entry(Reading *reading, int32 entity, int column, int32 level, float value)
+{
+	FmFeatureEntries *entries = &reading->result->entries;
+
+	if (entries->count == reading->capacity)
+	{
+		reading->capacity *= 2;
+		entries->entity = repalloc_huge(entries->entity, reading->capacity * sizeof(int32));
+		entries->level = repalloc_huge(entries->level, reading->capacity * sizeof(int32));
+		entries->value = repalloc_huge(entries->value, reading->capacity * sizeof(float));
+		reading->column = repalloc_huge(reading->column, reading->capacity * sizeof(int32));
+	}
+	entries->entity[entries->count] = entity;
+	entries->level[entries->count] = level;
+	entries->value[entries->count] = value;
+	reading->column[entries->count++] = column;
+}
+
+static void
+add_number(Reading *reading, int32 entity, int column, double value)
+{
+	const FmFeatureReading *result = reading->result;
+
+	if (!isfinite((float) value))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("column \"%s\" of relation \"%s\" holds the number %s",
+						result->columns[column].name, result->relation_name,
+						DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value)))),
+				 errdetail("Features must be finite and fit the type real."),
+				 errhint("Make a view of the relation that has NULL instead.")));
+	add_entry(reading, entity, column, 0, (float) value);
+}
+
+static void
+add_bag(Reading *reading, int32 entity, int column, ArrayType *array)
+{
+	FmIdMap *levels = reading->result->columns[column].levels;
+	Datum *elements;
+	bool *nulls;
+	int length;
+	int present = 0;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &length);
+	for (int i = 0; i < length; i++)
+		present += !nulls[i];
+	for (int i = 0; i < length; i++)
+		if (!nulls[i])
+			add_entry(reading, entity, column, fm_idmap_intern(levels, elements[i]),
+					  (float) (1 / sqrt(present)));
+}
+
+static void
+read_row(Reading *reading, const Datum *values, const bool *nulls)
+{
+	const FmFeatureReading *result = reading->result;
+	int32 entity;
+
+	if (nulls[0])
+		return;
+	entity = fm_idmap_intern(reading->ids, values[0]);
+	for (int c = 0; c < result->num_columns; c++)
+	{
+		Datum value = values[c + 1];
+
+		if (nulls[c + 1])
+			continue;
+		if (result->columns[c].kind == FM_FEATURE_NUMBER)
+			add_number(reading, entity, c, DatumGetFloat8(value));
+		else if (result->columns[c].kind == FM_FEATURE_BAG)
+			add_bag(reading, entity, c, DatumGetArrayTypeP(value));
+		else
+			add_entry(reading, entity, c, fm_idmap_intern(result->columns[c].levels, value), 1);
+	}
+}
+
+/* Fetch and take in the next rows; false if there are none. */
+static bool
+read_batch(Reading *reading, Portal cursor)
+{
+	static const Oid types[] = {FLOAT8OID, TEXTOID, TEXTARRAYOID};
+	const FmFeatureReading *result = reading->result;
+	int num_values = result->num_columns + 1;
+	Oid *columns = palloc(num_values * sizeof(Oid));
+	Datum *values = palloc(num_values * sizeof(Datum));
+	bool *nulls = palloc(num_values * sizeof(bool));
+	SPITupleTable *rows;
+	uint64 num_rows;
+
+	columns[0] = fm_idmap_type(reading->ids)->type;
+	for (int c = 0; c < result->num_columns; c++)
+		columns[c + 1] = types[result->columns[c].kind];
+	SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
+	fm_spi_expect(columns, num_values);
+	rows = SPI_tuptable;
+	num_rows = SPI_processed;
+	for (uint64 r = 0; r < num_rows; r++)
+	{
+		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
+		read_row(reading, values, nulls);
+	}
+	SPI_freetuptable(rows);
+	return num_rows > 0;
+}
+
+static void
+create_level_maps(FmFeatureReading *result)
+{
+	FmIdType text;
+
+	fm_id_type_of_text(&text);
+	for (int c = 0; c < result->num_columns; c++)
+		if (result->columns[c].kind != FM_FEATURE_NUMBER)
+			result->columns[c].levels = fm_idmap_create(&text, CurrentMemoryContext);
+}
+
+/* Number the levels of all columns, each column's in the order of their text, and the entries' with them. */
+static void
+number_levels(Reading *reading)
+{
+	FmFeatureReading *result = reading->result;
+	FmFeatureEntries *entries = &result->entries;
+	int64 total = 0;
+	int32 **rank = palloc(result->num_columns * sizeof(int32 *));
+
+	for (int c = 0; c < result->num_columns; c++)
+	{
+		FmFeatureColumn *column = &result->columns[c];
+
+		column->first_level = (int32) total;
+		column->num_levels = column->levels ? fm_idmap_count(column->levels) : 1;
+		total += column->num_levels;
+		if (total > PG_INT32_MAX)
+			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							errmsg("relation \"%s\" has more than %d different values",
+								   result->relation_name, PG_INT32_MAX)));
+		rank[c] = MemoryContextAllocHuge(CurrentMemoryContext,
+										 Max(column->num_levels, 1) * sizeof(int32));
+		rank[c][0] = 0;
+		if (column->levels)
+		{
+			column->order = fm_idmap_order(column->levels);
+			for (int32 r = 0; r < column->num_levels; r++)
+				rank[c][column->order[r]] = r;
+		}
+	}
+	for (int64 i = 0; i < entries->count; i++)
+		entries->level[i] = result->columns[reading->column[i]].first_level +
+							rank[reading->column[i]][entries->level[i]];
+	entries->num_levels = (int32) total;
+	entries->num_groups = result->num_columns;
+	entries->group = MemoryContextAllocHuge(CurrentMemoryContext, (total + 1) * sizeof(int32));
+	entries->is_numeric = MemoryContextAllocHuge(CurrentMemoryContext, total + 1);
+	for (int c = 0; c < result->num_columns; c++)
+		for (int32 l = 0; l < result->columns[c].num_levels; l++)
+		{
+			entries->group[result->columns[c].first_level + l] = c;
+			entries->is_numeric[result->columns[c].first_level + l] = result->columns[c].kind ==
+																	  FM_FEATURE_NUMBER;
+		}
+	for (int c = 0; c < result->num_columns; c++)
+		pfree(rank[c]);
+}
+
+double
+fm_features_reading_size(const FmFeatureReading *reading)
+{
+	double levels = 0;
+
+	for (int c = 0; c < reading->num_columns; c++)
+		levels += reading->columns[c].levels ? fm_idmap_count(reading->columns[c].levels) : 1;
+	return (double) reading->entries.count * BYTES_PER_ENTRY + levels * BYTES_PER_LEVEL;
+}
+
+FmFeatureReading *
+fm_read_features(const FmDefinition *definition, Oid relation, const char *key_column, FmIdMap *ids,
+				 double bytes)
+{
+	FmFeatureReading *result = palloc0(sizeof(FmFeatureReading));
+	Reading reading = {result, ids, 1024};
+	MemoryContext batch;
+	MemoryContext previous;
+	Portal cursor;
+
+	result->relation = relation;
+	result->relation_name = get_rel_name(relation);
+	result->columns = list_columns(relation, get_attnum(relation, key_column),
+								   &result->num_columns);
+	create_level_maps(result);
+	result->entries.entity = palloc(reading.capacity * sizeof(int32));
+	result->entries.level = palloc(reading.capacity * sizeof(int32));
+	result->entries.value = palloc(reading.capacity * sizeof(float));
+	reading.column = palloc(reading.capacity * sizeof(int32));
+	batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx features batch",
+								  ALLOCSET_DEFAULT_SIZES);
+	cursor = SPI_cursor_open_with_args(NULL, features_query(result, key_column, fm_idmap_type(ids)),
+									   0, NULL, NULL, NULL, false, 0);
+	previous = MemoryContextSwitchTo(batch);
+	while (read_batch(&reading, cursor))
+	{
+		fm_check_budget_of_features(definition, relation, bytes + fm_features_reading_size(result));
+		MemoryContextReset(batch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_cursor_close(cursor);
+	MemoryContextSwitchTo(previous);
+	MemoryContextDelete(batch);
+	number_levels(&reading);
+	pfree(reading.column);
+	return result;
+}
+
+void
+fm_report_idle_columns(const FmFeatureReading *reading)
+{
+	for (int c = 0; c < reading->num_columns; c++)
+	{
+		const FmFeatureColumn *column = &reading->columns[c];
+		bool idle = true;
+
+		for (int32 l = 0; l < column->num_levels && idle; l++)
+			idle = reading->entries.place[column->first_level + l] < 0;
+		if (idle)
+			ereport(NOTICE,
+					(errmsg("column \"%s\" of relation \"%s\" has no part in the model",
+							column->name, reading->relation_name),
+					 column->kind == FM_FEATURE_NUMBER
+						 ? errdetail("It holds no two different numbers.")
+						 : errdetail("It holds no value twice, among %d.", column->num_levels)));
+	}
+}
+
+char *
+fm_feature_level_name(const FmFeatureColumn *column, int32 level)
+{
+	if (column->levels == NULL)
+		return NULL;
+	return TextDatumGetCString(
+		fm_idmap_id(column->levels, column->order[level - column->first_level]));
+}

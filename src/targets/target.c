@@ -1,0 +1,277 @@
+/*
+ * fm_write_top_x: every user's list in a table, created or rewritten in place.
+ *
+ * The lists are computed first (lists.c). A new table is filled in bulk before its primary key is built
+ * (target_fill.c); in an existing one only what differs is touched (target_diff.c). All of it is the
+ * caller's transaction, so a reader sees either the old lists or the new ones.
+ *
+ * Locking: ShareUpdateExclusiveLock on the target until the end of the transaction, so that two rewrites
+ * of it come one after the other; no reader waits. The statements run as the table's owner under a
+ * security-restricted operation, since the table may carry triggers.
+ */
+#include "targets/target.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
+#include "registry/registry_models.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
+
+PG_FUNCTION_INFO_V1(fm_write_top_x);
+
+/* What is to be written to a table: a difference, else lists. */
+typedef struct Rows
+{
+	FmDiff *diff;
+	FmLists *lists;
+	const char *sql_name;
+	Oid new_table; /* or InvalidOid */
+} Rows;
+
+/* FmStep */
+static void
+write_rows(void *state, const void *argument)
+{
+	Rows *rows = state;
+
+	if (rows->diff != NULL)
+		fm_diff_apply(rows->diff, rows->sql_name);
+	else if (!OidIsValid(rows->new_table) || !fm_target_fill(rows->new_table, rows->lists))
+		fm_target_update(rows->sql_name, rows->lists);
+}
+
+/*
+ * A tenth of a page stays free, so that a few rows can be replaced there without new entries in the key's index. The end
+ * of the table is not given back, for which readers would have to wait.
+ */
+static void
+create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
+{
+	char *qualified = fm_qualified_sql(namespace, name);
+	Rows rows = {.lists = lists, .sql_name = qualified};
+
+	fm_spi_execute(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
+							"item_id %s NOT NULL, score real NOT NULL) "
+							"WITH (fillfactor = 90, vacuum_truncate = false)",
+							qualified, fm_id_type_sql(&lists->user_type),
+							fm_id_type_sql(&lists->item_type)),
+				   0, NULL, NULL, NULL, false);
+	rows.new_table = get_relname_relid(name, namespace);
+	fm_proof_write(proof, write_rows, &rows);
+	fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), 0, NULL,
+				   NULL, NULL, false);
+}
+
+static void
+check_target_column(Oid target, const char *column, Oid type)
+{
+	AttrNumber number = get_attnum(target, column);
+
+	if (number == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
+				 errhint("A table that fm_write_top_x writes needs user_id, rank, item_id and "
+						 "score; name one that does not exist yet and it is created.")));
+	if (get_atttype(target, number) != type)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of table \"%s\" is of type %s, but the lists have %s",
+							   column, get_rel_name(target),
+							   format_type_be(get_atttype(target, number)), format_type_be(type))));
+}
+
+static void
+check_target(const FmLoaded *loaded, Oid target)
+{
+	char kind = get_rel_relkind(target);
+
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a table", get_rel_name(target))));
+	check_target_column(target, "user_id", loaded->user_type.type);
+	check_target_column(target, "rank", INT4OID);
+	check_target_column(target, "item_id", loaded->item_type.type);
+	check_target_column(target, "score", FLOAT4OID);
+}
+
+/* What one call writes: as the current user what is computed, as the table's owner what is written. */
+typedef struct Writing
+{
+	FmServing serving;
+	int32 x;
+	bool exclude_seen;
+	Oid owner;
+	int64 num_rows; /* of all lists */
+	FmProof proof;
+} Writing;
+
+static FmDiff *
+open_diff(Writing *writing, Oid target)
+{
+	FmRoleSwitch previous = fm_act_as(writing->owner);
+	FmDiff *diff;
+
+	check_target(writing->serving.loaded, target);
+	diff = fm_diff_open(writing->serving.loaded, target, writing->x, &writing->proof);
+	fm_restore_role(&previous);
+	return diff;
+}
+
+/* Bring an existing target up to date. */
+static void
+update_target(Writing *writing, Oid schema, Oid target)
+{
+	Rows rows = {.sql_name = fm_relation_sql(target)};
+	FmRoleSwitch previous;
+
+	fm_proof_open(&writing->proof, schema, &writing->serving, target, writing->x,
+				  writing->exclude_seen);
+	rows.diff = open_diff(writing, target);
+	if (rows.diff != NULL)
+	{
+		FmListReceiver receiver = fm_diff_receiver(rows.diff);
+
+		if (fm_batch_top_x(&writing->serving, writing->x, writing->exclude_seen, &receiver))
+			writing->num_rows = fm_diff_num_rows(rows.diff);
+		else
+		{
+			fm_diff_free(rows.diff);
+			rows.diff = NULL;
+		}
+	}
+	if (rows.diff == NULL)
+	{
+		rows.lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
+									  fm_proof_check(&writing->proof));
+		writing->num_rows = rows.lists->num_rows;
+	}
+	previous = fm_act_as(writing->owner);
+	fm_proof_write(&writing->proof, write_rows, &rows);
+	fm_restore_role(&previous);
+	if (rows.lists != NULL)
+		fm_lists_free(rows.lists);
+}
+
+/* Create a target in a schema. */
+static void
+new_target(Writing *writing, Oid namespace, const char *name)
+{
+	FmRoleSwitch previous;
+	FmLists *lists;
+
+	fm_proof_open(&writing->proof, InvalidOid, &writing->serving, InvalidOid, writing->x,
+				  writing->exclude_seen);
+	lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
+							 fm_proof_check(&writing->proof));
+	previous = fm_act_as(writing->owner);
+	create_target(lists, namespace, name, &writing->proof);
+	fm_restore_role(&previous);
+	fm_proof_describe(&writing->proof, &writing->serving, get_relname_relid(name, namespace),
+					  writing->x);
+	writing->num_rows = lists->num_rows;
+	fm_lists_free(lists);
+}
+
+/* ErrorContextCallback: among several targets, which one. */
+static void
+name_target(void *relation)
+{
+	errcontext("writing the lists of table %s", (char *) relation);
+}
+
+static void
+save_proof(const Writing *writing, Oid schema, const char *model, Oid target)
+{
+	fm_spi_connect();
+	fm_proof_save(&writing->proof, schema, model, target);
+	fm_spi_finish();
+}
+
+int64
+fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 x,
+				  bool exclude_seen)
+{
+	FmRoleSwitch previous;
+	ErrorContextCallback context = {error_context_stack, name_target, fm_relation_sql(target)};
+	Writing writing = {.x = x, .exclude_seen = exclude_seen};
+
+	error_context_stack = &context;
+	LockRelationOid(target, ShareUpdateExclusiveLock);
+	writing.owner = fm_relation_owner(target);
+	if (!OidIsValid(writing.owner))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the target with OID %u has been dropped meanwhile", target)));
+	previous = fm_act_as(writing.owner);
+	fm_serve_begin(&writing.serving, fcinfo, cstring_to_text(model), FM_IDS_TEXT,
+				   CurrentMemoryContext);
+	update_target(&writing, fm_extension_schema(fcinfo), target);
+	fm_serve_end(&writing.serving);
+	fm_restore_role(&previous);
+	save_proof(&writing, fm_extension_schema(fcinfo), model, target);
+	error_context_stack = context.previous;
+	return writing.num_rows;
+}
+
+/* Remember the target, in the registry's name. */
+static void
+register_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 x, bool exclude_seen)
+{
+	fm_spi_connect();
+	fm_registry_save_target(fm_extension_schema(fcinfo), model, target, x, exclude_seen);
+	fm_spi_finish();
+}
+
+/* Where a new target is to be created. */
+static Oid
+creation_namespace(RangeVar *name)
+{
+	Oid namespace = RangeVarGetCreationNamespace(name);
+
+	if (isAnyTempNamespace(namespace))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+						errmsg("a table of lists cannot be created as a temporary table"),
+						errhint("Use CREATE TEMP TABLE ... AS SELECT * FROM fm_top_x_all(...).")));
+	return namespace;
+}
+
+Datum
+fm_write_top_x(PG_FUNCTION_ARGS)
+{
+	RangeVar *name;
+	Writing writing = {.x = fm_x_argument(fcinfo, 1)};
+	char *model;
+	Oid namespace = InvalidOid;
+	Oid target;
+
+	fm_require_argument(fcinfo, 0, "target");
+	fm_require_argument(fcinfo, 3, "exclude_seen");
+	writing.exclude_seen = PG_GETARG_BOOL(3);
+	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
+	/* whose table it is must be known before it is locked */
+	target = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock, RVR_MISSING_OK,
+									  RangeVarCallbackOwnsRelation, NULL);
+	if (!OidIsValid(target))
+	namespace = creation_namespace(name);
+	writing.owner = OidIsValid(target) ? fm_relation_owner(target) : GetUserId();
+
+	fm_serve_begin(&writing.serving, fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
+				   FM_IDS_TEXT, CurrentMemoryContext);
+	if (OidIsValid(target))
+		update_target(&writing, fm_extension_schema(fcinfo), target);
+	else
+		new_target(&writing, namespace, name->relname);
+	model = writing.serving.model.name;
+	fm_serve_end(&writing.serving);
+	if (!OidIsValid(target))
+		target = get_relname_relid(name->relname, namespace);
+	if (get_rel_persistence(target) !=
+		RELPERSISTENCE_TEMP) /* which no other session could refresh */
+	{
+		register_target(fcinfo, model, target, writing.x, writing.exclude_seen);
+		save_proof(&writing, fm_extension_schema(fcinfo), model, target);
+	}
+	PG_RETURN_INT64(writing.num_rows);
+}

@@ -1,0 +1,122 @@
+/*
+ * The rows of a table of lists that was just created.
+ *
+ * They go in as those of COPY do, many to a page at a time and past the buffer pool's hot part; where the
+ * server's wal_level allows, they are not logged, since the table is new in this transaction. Locking: the
+ * creator's lock. Memory: a batch of rows.
+ */
+#include "targets/target.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "executor/tuptable.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#define BATCH_ROWS 1000
+
+typedef struct Fill
+{
+	Relation relation;
+	BulkInsertState bulk;
+	TupleTableSlot *slots[BATCH_ROWS];
+	int count;
+	MemoryContext batch;
+} Fill;
+
+static void
+flush(Fill *fill)
+{
+	MemoryContext previous = MemoryContextSwitchTo(fill->batch);
+
+	CHECK_FOR_INTERRUPTS();
+	table_multi_insert(fill->relation, fill->slots, fill->count, GetCurrentCommandId(true),
+					   TABLE_INSERT_SKIP_FSM, fill->bulk);
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(fill->batch);
+	for (int i = 0; i < fill->count; i++)
+		ExecClearTuple(fill->slots[i]);
+	fill->count = 0;
+}
+
+static TupleTableSlot *
+next_slot(Fill *fill)
+{
+	TupleTableSlot *slot;
+
+	if (fill->count == BATCH_ROWS)
+		flush(fill);
+	slot = fill->slots[fill->count];
+	if (slot == NULL)
+		slot = fill->slots[fill->count] = table_slot_create(fill->relation, NULL);
+	fill->count++;
+	return slot;
+}
+
+static void
+put_from_memory(Fill *fill, const FmLists *lists)
+{
+	for (int32 user = 0; user < fm_idmap_count(lists->users); user++)
+		for (int32 rank = 1; rank <= fm_lists_length(lists, user); rank++)
+		{
+			TupleTableSlot *slot = next_slot(fill);
+
+			fm_lists_row(lists, user, rank, slot->tts_values);
+			memset(slot->tts_isnull, 0, 4 * sizeof(bool));
+			ExecStoreVirtualTuple(slot);
+		}
+}
+
+static void
+put_from_store(Fill *fill, const FmLists *lists)
+{
+	TupleTableSlot *row = MakeSingleTupleTableSlot(lists->desc, &TTSOpsMinimalTuple);
+
+	while (tuplestore_gettupleslot(lists->store, true, false, row))
+		ExecCopySlot(next_slot(fill), row);
+	ExecDropSingleTupleTableSlot(row);
+}
+
+/* Nothing of what a DDL trigger may have added, all of which wants to see rows one by one. */
+static bool
+is_plain(Relation relation)
+{
+	return RelationGetNumberOfAttributes(relation) == 4 && relation->trigdesc == NULL &&
+		   relation->rd_rules == NULL && !relation->rd_rel->relrowsecurity &&
+		   !relation->rd_rel->relhasindex && RelationGetDescr(relation)->constr != NULL &&
+		   RelationGetDescr(relation)->constr->num_check == 0;
+}
+
+bool
+fm_target_fill(Oid table, const FmLists *lists)
+{
+	Relation relation = table_open(table, RowExclusiveLock);
+	Fill *fill;
+
+	if (!is_plain(relation))
+	{
+		table_close(relation, NoLock);
+		return false;
+	}
+	fill = palloc0(sizeof(Fill));
+	fill->relation = relation;
+	fill->bulk = GetBulkInsertState();
+	fill->batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx batch of rows",
+										ALLOCSET_DEFAULT_SIZES);
+	if (lists->store != NULL)
+		put_from_store(fill, lists);
+	else
+		put_from_memory(fill, lists);
+	flush(fill);
+	for (int i = 0; i < BATCH_ROWS && fill->slots[i] != NULL; i++)
+		ExecDropSingleTupleTableSlot(fill->slots[i]);
+	FreeBulkInsertState(fill->bulk);
+	table_finish_bulk_insert(relation, TABLE_INSERT_SKIP_FSM);
+	MemoryContextDelete(fill->batch);
+	pfree(fill);
+	table_close(relation, NoLock);
+	CommandCounterIncrement();
+	return true;
+}

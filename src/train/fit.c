@@ -1,0 +1,348 @@
+/*
+ * The second phase of a training: from what was read to V, w and b, their metrics, and what folding in needs to know
+ * beside them.
+ *
+ * It looks nothing up and writes nothing, so it needs no snapshot but while workers start (train_workers.c). Memory: the
+ * current context; what workers share is given back before the end.
+ */
+#include "train/fit.h"
+
+#include <math.h>
+
+#include "source/budget.h"
+#include "core/train/ials.h"
+#include "core/model/ranking.h"
+#include "core/train/solver.h"
+#include "registry/definition.h"
+#include "pg/host_pg.h"
+#include "train/progress.h"
+#include "train/train_workers.h"
+
+/* A worker is not worth its start for fewer. */
+#define RATINGS_PER_WORKER 10000
+
+/* The least that ratings are taken to vary around their scores, as a share of the square of their range. */
+#define LEAST_NOISE 1e-6
+
+/* Of the lists that ratings held out are looked for in. */
+#define TEST_LIST_LENGTH 10
+
+/* What the core made of the load. */
+typedef struct Fit
+{
+	FmSharedRatings *shared;
+	FmRatings *ratings; /* trained on */
+	FmTriples held_out;
+	int32_t *user_canonical;
+	int32_t *item_canonical;
+	FmFeatures features[2];
+	FmParameters parameters;
+} Fit;
+
+static void
+canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *item_canonical)
+{
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		triples->user[r] = user_canonical[triples->user[r]];
+		triples->item[r] = item_canonical[triples->item[r]];
+	}
+}
+
+/* Move the late rows out of the triples, within their arrays, into ones of their own. */
+static void
+take_late(FmReading *reading, FmTriples *late)
+{
+	FmTriples *triples = &reading->triples;
+	MemoryContext context = CurrentMemoryContext;
+	Size size = triples->count * sizeof(int32);
+	int64 kept = 0;
+
+	late->user = MemoryContextAllocHuge(context, size);
+	late->item = MemoryContextAllocHuge(context, size);
+	late->value = MemoryContextAllocHuge(context, size);
+	late->weight = triples->weight == NULL ? NULL : MemoryContextAllocHuge(context, size);
+	late->context = triples->context == NULL ? NULL : MemoryContextAllocHuge(context, size);
+	for (int64 r = 0; r < triples->count; r++)
+	{
+		FmTriples *to = reading->is_late[r] ? late : triples;
+		int64 at = reading->is_late[r] ? late->count++ : kept++;
+
+		to->user[at] = triples->user[r];
+		to->item[at] = triples->item[r];
+		to->value[at] = triples->value[r];
+		if (to->weight != NULL)
+			to->weight[at] = triples->weight[r];
+		if (to->context != NULL)
+			to->context[at] = triples->context[r];
+	}
+	triples->count = kept;
+}
+
+static void
+hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
+{
+	if (definition->test_size <= 0)
+		return;
+	if (definition->time_column == NULL)
+		fm_ratings_hold_out(fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
+							&fit->held_out);
+	if (fit->ratings->num_ratings == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("test_size => %g leaves none of the %lld ratings to train on",
+							   definition->test_size, (long long) fit->held_out.count),
+						errhint("Lower test_size.")));
+}
+
+/* As many workers as were asked for, or as the server allows to a maintenance command; fewer for little. */
+static int
+choose_workers(const FmDefinition *definition, int64 num_ratings)
+{
+	int allowed = definition->workers >= 0 ? definition->workers : max_parallel_maintenance_workers;
+
+	return (int) Min(allowed, num_ratings / RATINGS_PER_WORKER);
+}
+
+/* Features of canonical entities, from what has been read of a side; what was read is released. */
+static FmFeatures
+build_features(FmFeatureReading *reading, const int32_t *canonical, const FmHost *host)
+{
+	FmFeatures features = {0};
+	FmFeatureEntries *entries;
+
+	if (reading == NULL)
+		return features;
+	entries = &reading->entries;
+	for (int64 i = 0; i < entries->count; i++)
+		entries->entity[i] = canonical[entries->entity[i]];
+	fm_features_build(entries, host, &features);
+	fm_report_idle_columns(reading);
+	return features;
+}
+
+static double
+features_reading_size(const FmLoad *load)
+{
+	double bytes = 0;
+
+	for (int side = 0; side < 2; side++)
+		if (load->features[side] != NULL)
+			bytes += fm_features_reading_size(load->features[side]);
+	return bytes;
+}
+
+static void
+fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
+{
+	FmSolverOptions options = fm_solver_options(definition);
+	FmTriples *triples = &load->reading->triples;
+	int32 num_users = fm_idmap_count(load->reading->users);
+	int32 num_items = fm_idmap_count(load->reading->items);
+	int workers = choose_workers(definition, triples->count);
+	const FmContexts none = {0};
+	const FmContexts *contexts = load->reading->contexts ? &load->reading->contexts->contexts
+														 : &none;
+
+	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
+					   &fit->item_canonical);
+	canonicalise(triples, fit->user_canonical, fit->item_canonical);
+	if (definition->time_column != NULL)
+		take_late(load->reading, &fit->held_out);
+	fit->features[FM_USERS] = build_features(load->features[FM_USERS], fit->user_canonical, host);
+	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
+	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
+							 (int32[]){fit->features[0].num_levels, fit->features[1].num_levels},
+							 features_reading_size(load) +
+								 fm_context_reading_size(load->reading->contexts),
+							 contexts);
+	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, contexts, workers,
+								   host);
+	fit->ratings = fm_shared_ratings(fit->shared);
+	hold_out(definition, host, fit);
+	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
+}
+
+/* How well the model says a rating, added to the errors or, in a classification, to the labels. */
+static void
+score_rating(const Fit *fit, int32 user, int32 item, const int32 *context, double value,
+			 double weight, FmErrorSums *errors, FmLabelSums *labels)
+{
+	const FmParameters *parameters = &fit->parameters;
+	double score = context == NULL ? fm_score(parameters, user, item)
+								   : fm_score_in_context(parameters, &fit->ratings->contexts,
+														 *context, user, item);
+
+	if (labels != NULL)
+		fm_add_label(labels, score, parameters->score_variance, value > 0, weight);
+	else
+		fm_add_error(errors, score, value, weight);
+}
+
+/* Score all ratings, those trained on and those held out; returns the mean of the former. */
+static double
+score_ratings(const Fit *fit, FmRun *run)
+{
+	const FmRatings *ratings = fit->ratings;
+	const FmTriples *held_out = &fit->held_out;
+	double sum = 0;
+	double total = 0;
+
+	for (int32 user = 0; user < ratings->num_users; user++)
+		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
+		{
+			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
+
+			score_rating(fit, user, ratings->user_item[r],
+						 ratings->user_context != NULL ? &ratings->user_context[r] : NULL,
+						 ratings->user_value[r], weight, &run->train, run->train_labels);
+			sum += weight * ratings->user_value[r];
+			total += weight;
+			if (r % 65536 == 0)
+				CHECK_FOR_INTERRUPTS();
+		}
+	for (int64 r = 0; r < held_out->count; r++)
+		score_rating(fit, held_out->user[r], held_out->item[r],
+					 held_out->context != NULL ? &held_out->context[r] : NULL, held_out->value[r],
+					 held_out->weight != NULL ? held_out->weight[r] : 1, &run->test,
+					 run->test_labels);
+	return sum / total;
+}
+
+static void
+fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const Fit *fit)
+{
+	FmSolverOptions options = fm_solver_options(definition);
+
+	run->iterations = options.iterations > 0 ? options.iterations
+											 : fm_default_iterations(options.task, options.solver);
+	run->users = fm_idmap_count(load->reading->users);
+	run->items = fm_idmap_count(load->reading->items);
+	run->features = run->users + run->items;
+	if (definition->history)
+		run->features *= 2;
+	for (int side = 0; side < 2; side++)
+		run->features += fit->features[side].num_levels;
+	run->features += fit->ratings->contexts.num_levels;
+	run->ratings = fit->ratings->num_ratings;
+	run->skipped = load->reading->skipped;
+}
+
+/* Score all ratings into the run, with memory of its host; returns the mean of those trained on, in their unit. */
+static double
+score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, const Fit *fit,
+		  const FmHost *host)
+{
+	if (fm_is_ranking(definition->task))
+	{
+		run->test.count = fit->held_out.count;
+		if (run->test.count > 0)
+			fm_rank_held_out(&fit->parameters, fit->ratings, &fit->held_out, TEST_LIST_LENGTH, host,
+							 &run->test_ranking);
+		return 1;
+	}
+	if (!fm_is_classification(definition->task))
+		return score_ratings(fit, run);
+	run->train_labels = fm_label_sums_create(host);
+	run->test_labels = fm_label_sums_create(host);
+	return reading->min + score_ratings(fit, run) * ((double) reading->max - reading->min);
+}
+
+static int32
+count_rated(const int64 *start, int32 count)
+{
+	int32 rated = 0;
+
+	for (int32 e = 0; e < count; e++)
+		rated += start[e] < start[e + 1];
+	return rated;
+}
+
+/* The weighted sum of (1 - score)² over the ratings trained on; and their total weight. */
+static double
+squared_distance(const Fit *fit, double *total)
+{
+	const FmRatings *ratings = fit->ratings;
+	double sum = 0;
+
+	*total = 0;
+	for (int32 user = 0; user < ratings->num_users; user++)
+		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
+		{
+			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
+			double rest = 1 - fm_score(&fit->parameters, user, ratings->user_item[r]);
+
+			sum += weight * rest * rest;
+			*total += weight;
+			if (r % 65536 == 0)
+				CHECK_FOR_INTERRUPTS();
+		}
+	return sum;
+}
+
+/* The same of a ranking. */
+static void
+describe_all_pairs(const Fit *fit, float given_weight, const FmHost *host, FmResult *result)
+{
+	const FmRatings *ratings = fit->ratings;
+	const FmParameters *parameters = &fit->parameters;
+	int k = parameters->num_factors;
+	size_t length = fm_all_pairs_length(k);
+	double pairs = (double) count_rated(ratings->user_start, ratings->num_users) *
+				   count_rated(ratings->item_start, ratings->num_items);
+	double total;
+	double squared = squared_distance(fit, &total);
+	float *users = host->alloc(host->ctx, length, sizeof(float));
+	FmAllPairs *items = &result->item_pairs;
+
+	items->weight = fm_ials_unobserved_weight(isnan(given_weight) ? -1 : given_weight, total,
+											  pairs);
+	items->gram = host->alloc(host->ctx, length, sizeof(float));
+	fm_gram_of_side(parameters->b, parameters->item_w, parameters->item_v, ratings->item_start,
+					ratings->num_items, k, host, items->gram);
+	fm_gram_of_side(0, parameters->user_w, parameters->user_v, ratings->user_start,
+					ratings->num_users, k, host, users);
+	result->noise_variance = Max(fm_ranking_noise(items, users, k, squared, total, pairs),
+								 LEAST_NOISE);
+}
+
+/* What folding in needs to know, beside V, w and b. */
+static void
+describe_sides(const FmDefinition *definition, const Fit *fit, const FmRun *run, const FmHost *host,
+			   FmResult *result)
+{
+	const FmRatings *ratings = fit->ratings;
+	const FmParameters *parameters = &fit->parameters;
+	double range = (double) result->load->reading->max - result->load->reading->min;
+
+	/* ratings that are fitted exactly still do not tell everything */
+	result->noise_variance = 1;
+	if (fm_is_ranking(definition->task))
+		describe_all_pairs(fit, definition->unobserved_weight, host, result);
+	else if (run->train.count > 0)
+		result->noise_variance = Max(fm_rmse(&run->train) * fm_rmse(&run->train),
+									 LEAST_NOISE * range * range);
+	fm_prior_of_side(parameters->user_w, parameters->user_v, ratings->user_start,
+					 ratings->num_users, parameters->num_factors, host, &result->user_prior);
+	fm_prior_of_side(parameters->item_w, parameters->item_v, ratings->item_start,
+					 ratings->num_items, parameters->num_factors, host, &result->item_prior);
+}
+
+void
+fm_fit(const FmDefinition *definition, FmLoad *load, FmRun *run, FmResult *result)
+{
+	const FmHost *host = fm_pg_host(CurrentMemoryContext);
+	FmHost solver_host = *host;
+	Fit *fit = palloc0(sizeof(Fit));
+
+	solver_host.progress = fm_progress_iteration;
+	fit_model(definition, load, &solver_host, fit);
+	fill_run(run, definition, load, fit);
+	result->load = load;
+	result->parameters = &fit->parameters;
+	result->user_canonical = fit->user_canonical;
+	result->item_canonical = fit->item_canonical;
+	result->features = fit->features;
+	result->rating_mean = score_run(run, definition, load->reading, fit, host);
+	describe_sides(definition, fit, run, host, result);
+	fm_release_ratings(fit->shared);
+}

@@ -1,0 +1,153 @@
+/*
+ * How far a training is, for other connections to see: the view fm_progress.
+ *
+ * The figures stand in the backend's own entry of PostgreSQL's activity array, in the slots that VACUUM
+ * and CREATE INDEX use for theirs, under a command number that the server does not give out. So they
+ * need no shared memory of ours and no preloading, are read without a lock, and are gone when the
+ * training ends, however it ends. Commands that report their own progress (CREATE INDEX, COPY) take
+ * the slots over while they run; each phase claims them again.
+ */
+#include "train/progress.h"
+
+#include <math.h>
+
+#include "catalog/pg_authid.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(fm_progress_rows);
+
+/* "FM": far from any that the server will number. */
+#define PROGRESS_COMMAND_FMTOPX ((ProgressCommandType) 0x464D)
+
+/* The slots, each an int64. The name takes the rest: 64 bytes, NUL-padded. */
+enum
+{
+	SLOT_PHASE,
+	SLOT_STARTED_AT,
+	SLOT_ITERATION,
+	SLOT_ITERATIONS,
+	SLOT_ITERATING_SINCE,
+	SLOT_METRIC, /* the bits of a double */
+	SLOT_NAME,
+	NAME_SLOTS = NAMEDATALEN / sizeof(int64)
+};
+
+static const char *const phase_names[] = {"loading ratings", "training", "writing version"};
+
+static TimestampTz started_at = 0;
+
+void
+fm_progress_phase(const char *model, FmPhase phase)
+{
+	int64 name[NAME_SLOTS] = {0};
+
+	if (phase == FM_PHASE_LOADING)
+		started_at = GetCurrentTimestamp();
+	pgstat_progress_start_command(PROGRESS_COMMAND_FMTOPX, InvalidOid);
+	memcpy(name, model, Min(strlen(model), sizeof(name) - 1));
+	for (int i = 0; i < NAME_SLOTS; i++)
+		pgstat_progress_update_param(SLOT_NAME + i, name[i]);
+	pgstat_progress_update_param(SLOT_STARTED_AT, started_at);
+	pgstat_progress_update_param(SLOT_ITERATING_SINCE, GetCurrentTimestamp());
+	pgstat_progress_update_param(SLOT_PHASE, phase);
+}
+
+void
+fm_progress_end(void)
+{
+	pgstat_progress_end_command();
+}
+
+void
+fm_progress_iteration(void *ctx, const char *solver, int iteration, int iterations, double metric)
+{
+	const int slots[] = {SLOT_ITERATION, SLOT_ITERATIONS, SLOT_METRIC};
+	int64 values[] = {iteration, iterations, 0};
+
+	memcpy(&values[2], &metric, sizeof(metric));
+	pgstat_progress_update_multi_param(lengthof(slots), slots, values);
+}
+
+static bool
+may_see(const PgBackendStatus *entry)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
+		   has_privs_of_role(GetUserId(), entry->st_userid);
+}
+
+static Datum
+interval_of(TimestampTz from, TimestampTz to)
+{
+	return DirectFunctionCall2(timestamp_mi, TimestampTzGetDatum(to), TimestampTzGetDatum(from));
+}
+
+enum
+{
+	COL_PID,
+	COL_MODEL,
+	COL_PHASE,
+	COL_ITERATION,
+	COL_ITERATIONS,
+	COL_METRIC,
+	COL_STARTED_AT,
+	COL_ELAPSED,
+	COL_TIME_LEFT,
+	NUM_COLS
+};
+
+static void
+put_row(ReturnSetInfo *result, const PgBackendStatus *entry)
+{
+	const int64 *slots = entry->st_progress_param;
+	TimestampTz now = GetCurrentTimestamp();
+	char name[NAMEDATALEN];
+	Datum values[NUM_COLS];
+	bool nulls[NUM_COLS] = {false};
+	int64 iteration = slots[SLOT_ITERATION];
+	bool iterating = iteration > 0;
+	double metric;
+	TimestampTz expected = now;
+
+	memcpy(name, &slots[SLOT_NAME], sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	memcpy(&metric, &slots[SLOT_METRIC], sizeof(metric));
+	if (iterating)
+		expected += (now - slots[SLOT_ITERATING_SINCE]) *
+					(double) (slots[SLOT_ITERATIONS] - iteration) / (double) iteration;
+
+	values[COL_PID] = Int32GetDatum(entry->st_procpid);
+	values[COL_MODEL] = CStringGetTextDatum(name);
+	values[COL_PHASE] = CStringGetTextDatum(slots[SLOT_PHASE] >= 0 &&
+													slots[SLOT_PHASE] < lengthof(phase_names)
+												? phase_names[slots[SLOT_PHASE]]
+												: "unknown");
+	values[COL_ITERATION] = Int32GetDatum((int32) iteration);
+	values[COL_ITERATIONS] = Int32GetDatum((int32) slots[SLOT_ITERATIONS]);
+	values[COL_METRIC] = Float8GetDatum(metric);
+	values[COL_STARTED_AT] = TimestampTzGetDatum(slots[SLOT_STARTED_AT]);
+	values[COL_ELAPSED] = interval_of(slots[SLOT_STARTED_AT], now);
+	values[COL_TIME_LEFT] = interval_of(now, expected);
+	nulls[COL_ITERATION] = nulls[COL_ITERATIONS] = nulls[COL_METRIC] = !iterating;
+	nulls[COL_TIME_LEFT] = !iterating;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+fm_progress_rows(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int num_backends = pgstat_fetch_stat_numbackends();
+
+	fm_init_materialized_srf(fcinfo);
+	for (int i = 1; i <= num_backends; i++)
+	{
+		const PgBackendStatus *entry = &fm_local_backend_entry(i)->backendStatus;
+
+		if (entry->st_progress_command == PROGRESS_COMMAND_FMTOPX &&
+			entry->st_databaseid == MyDatabaseId && may_see(entry))
+			put_row(result, entry);
+	}
+	return (Datum) 0;
+}
