@@ -19,7 +19,7 @@ REGRESS = $(filter-out fmtopx--%,$(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.
 REGRESS_OPTS = --inputdir=.
 
 PG_CPPFLAGS = -I$(srcdir)/src -DFM_OPENBLAS='"$(or $(BLAS_NAME),libopenblas.so.0)"'
-PG_CFLAGS = -std=gnu11 -O3 -Wextra -Wno-unused-parameter -Wno-sign-compare \
+PG_CFLAGS = -MMD -MP -std=gnu11 -O3 -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-declaration-after-statement
 SHLIB_LINK = -lm -ldl $(BLAS_RPATH)
 
@@ -31,7 +31,7 @@ BLAS_LIBS = $(if $(BLAS_DIR),-L$(BLAS_DIR)) $(BLAS_RPATH) -lopenblas
 BLAS_NAME := $(shell objdump -p $(BLAS_DIR)/libopenblas.so 2>/dev/null | sed -n 's/^ *SONAME *//p')
 comma := ,
 
-EXTRA_CLEAN = build results
+EXTRA_CLEAN = build results $(OBJS:.o=.d)
 
 PG_CONFIG ?= pg_config
 export PG_CONFIG
@@ -40,7 +40,6 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 override with_llvm = no
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
-$(OBJS): $(wildcard src/*/*.h src/core/*/*.h)
 else
 all install installcheck clean:
 	@echo "$(PG_CONFIG) names no PostgreSQL to build against; 'make setup' installs one" >&2; exit 1
@@ -68,8 +67,7 @@ setup:
 CORE_TESTS = $(patsubst test/core/%.c,build/core/%,$(sort $(wildcard test/core/test_*.c)))
 CORE_OBJS = $(patsubst src/core/%.c,build/core/%.o,$(sort $(wildcard src/core/*.c src/core/*/*.c)))
 CORE_TEST_OBJS = $(patsubst test/core/%.c,build/core/%.o,$(sort $(wildcard test/core/*_test.c)))
-CORE_HEADERS = $(wildcard src/core/*.h src/core/*/*.h test/core/*.h)
-CORE_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+CORE_CFLAGS = -MMD -MP -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Isrc -Itest
 
 core-test: core-build
@@ -77,19 +75,22 @@ core-test: core-build
 
 core-build: $(CORE_TESTS)
 
-build/core/%.o: src/core/%.c $(CORE_HEADERS)
+build/core/%.o: src/core/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CORE_CFLAGS) -c -o $@ $<
 
-build/core/%_test.o: test/core/%_test.c $(CORE_HEADERS)
+build/core/%_test.o: test/core/%_test.c
 	@mkdir -p $(@D)
 	$(CC) $(CORE_CFLAGS) -c -o $@ $<
 
-build/core/test_%: test/core/test_%.c $(CORE_OBJS) $(CORE_TEST_OBJS) $(CORE_HEADERS)
+build/core/test_%: test/core/test_%.c $(CORE_OBJS) $(CORE_TEST_OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) $(CORE_TEST_OBJS) -lm -lpthread $(BLAS_LIBS)
 
 .SECONDARY: $(CORE_OBJS) $(CORE_TEST_OBJS)
+
+# Which headers each object was made from, as the compiler wrote it down.
+-include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(CORE_TEST_OBJS:.o=.d) $(CORE_TESTS:=.d)
 
 lint:
 	@scripts/setup.sh lint
