@@ -15,6 +15,7 @@
 #include "registry/registry_models.h"
 #include "serve/serving.h"
 #include "pg/sql.h"
+#include "store/tables.h"
 #include "store/version_rows.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"

@@ -31,6 +31,8 @@
 #include "train/progress.h"
 #include "pg/real_array.h"
 #include "serve/serving.h"
+#include "store/levels.h"
+#include "store/tables.h"
 #include "store/version_rows.h"
 #include "train/train.h"
 #include "utils/builtins.h"

@@ -15,6 +15,7 @@
 #include "serve/serving.h"
 #include "cache/shared_cache.h"
 #include "pg/sql.h"
+#include "store/tables.h"
 #include "store/version_rows.h"
 #include "utils/builtins.h"
 

@@ -18,7 +18,7 @@
 #include "registry/registry_models.h"
 #include "pg/sql.h"
 #include "pg/steps.h"
-#include "store/version_rows.h"
+#include "store/prune.h"
 #include "targets/target.h"
 #include "train/train.h"
 #include "utils/builtins.h"

@@ -6,7 +6,7 @@
 
 #include "source/load_ratings.h"
 #include "registry/registry_models.h"
-#include "store/version_rows.h"
+#include "store/result.h"
 
 /*
  * Train what was read, as it is defined. Fills in the run's figures, and the result but for the digests; both point to

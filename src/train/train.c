@@ -20,6 +20,8 @@
 #include "source/load_ratings.h"
 #include "train/progress.h"
 #include "pg/sql.h"
+#include "store/prune.h"
+#include "store/tables.h"
 #include "store/version_rows.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"

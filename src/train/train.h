@@ -6,7 +6,7 @@
 
 #include "registry/model.h"
 #include "registry/registry_models.h"
-#include "store/version_rows.h"
+#include "store/result.h"
 
 /*
  * Train the model as *model defines it and publish the result: the rows of the new version, the

@@ -1,0 +1,89 @@
+/*
+ * Deleting old versions: their row in the version table first, then the rows of the other tables, at once or
+ * a range of blocks at a time.
+ *
+ * Locking: the statements' own. Memory: the current context.
+ */
+#include "store/prune.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "pg/sql.h"
+#include "storage/bufmgr.h"
+#include "storage/itemptr.h"
+#include "utils/rel.h"
+
+#define PRUNE_BLOCKS 1024 /* of a table, in one step */
+
+void
+fm_store_keep(const FmModel *model, int version, int previous_version, int keep_versions)
+{
+	char *table = fm_relation_sql(model->version_table);
+	Oid types[] = {INT4OID, INT4OID, INT4OID};
+	Datum values[] = {Int32GetDatum(version), Int32GetDatum(previous_version),
+					  Int32GetDatum(keep_versions)};
+
+	fm_spi_execute(psprintf("DELETE FROM %s WHERE version NOT IN (SELECT version FROM %s "
+							"ORDER BY version = $1 DESC, version = $2 DESC, version DESC LIMIT $3)",
+							table, table),
+				   3, types, values, NULL, false);
+}
+
+/* The part of a statement that deletes what fm_store_keep has left over. */
+static char *
+delete_unknown(const FmModel *model, Oid table)
+{
+	return psprintf("DELETE FROM %s WHERE version NOT IN (SELECT version FROM %s)",
+					fm_relation_sql(table), fm_relation_sql(model->version_table));
+}
+
+void
+fm_store_prune(const FmModel *model)
+{
+	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
+						  model->level_table};
+
+	for (int i = 0; i < lengthof(tables) && OidIsValid(tables[i]); i++)
+		fm_spi_execute(delete_unknown(model, tables[i]), 0, NULL, NULL, NULL, false);
+}
+
+/* How many blocks a table has; 0 for what is not a plain table. */
+static BlockNumber
+count_blocks(Oid table)
+{
+	Relation relation = table_open(table, AccessShareLock);
+	BlockNumber count = relation->rd_rel->relkind == RELKIND_RELATION
+							? RelationGetNumberOfBlocks(relation)
+							: 0;
+
+	table_close(relation, NoLock);
+	return count;
+}
+
+bool
+fm_store_prune_step(const FmModel *model, FmPruning *position)
+{
+	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
+						  model->level_table, InvalidOid};
+	Oid types[] = {TIDOID, TIDOID};
+	ItemPointerData from;
+	ItemPointerData to;
+	Datum values[] = {PointerGetDatum(&from), PointerGetDatum(&to)};
+	Oid table = tables[position->table];
+
+	if (position->block == 0)
+		position->num_blocks = count_blocks(table);
+	if (position->num_blocks == 0)
+		fm_spi_execute(delete_unknown(model, table), 0, NULL, NULL, NULL, false);
+	else
+	{
+		ItemPointerSet(&from, position->block, 0);
+		position->block += Min(PRUNE_BLOCKS, position->num_blocks - position->block);
+		ItemPointerSet(&to, position->block, 0);
+		fm_spi_execute(psprintf("%s AND ctid >= $1 AND ctid < $2", delete_unknown(model, table)), 2,
+					   types, values, NULL, false);
+	}
+	if (position->block == position->num_blocks)
+		*position = (FmPruning){.table = position->table + 1};
+	return OidIsValid(tables[position->table]);
+}

@@ -1,0 +1,168 @@
+/*
+ * A model's tables: their creation, what is checked of them, and their removal.
+ *
+ * Locking: the statements' own. Memory: the current context.
+ */
+#include "store/tables.h"
+
+#include "pg/sql.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+#define LONGEST_TABLE_NAME "fm__version"
+
+void
+fm_check_model_name(const char *name)
+{
+	const int longest = NAMEDATALEN - 1 - (int) strlen(LONGEST_TABLE_NAME);
+
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME), errmsg("the name of a model must not be empty")));
+	if (strlen(name) > longest)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG), errmsg("the model name \"%s\" is too long", name),
+				 errdetail("Its tables are named after it; it may have %d bytes.", longest)));
+}
+
+static Oid
+create_table(const FmModel *model, Oid schema, const char *suffix, const char *columns,
+			 const char *comment)
+{
+	char *name = psprintf("fm_%s_%s", model->name, suffix);
+	char *qualified = fm_qualified_sql(schema, name);
+
+	/* to give back a table's last pages, VACUUM would lock readers out, here and on standbys */
+	fm_spi_execute(psprintf("CREATE TABLE %s (%s) WITH (vacuum_truncate = false, "
+							"toast.vacuum_truncate = false)",
+							qualified, columns),
+				   0, NULL, NULL, NULL, false);
+	fm_spi_execute(psprintf("COMMENT ON TABLE %s IS %s", qualified,
+							quote_literal_cstr(
+								psprintf("fmtopx model \"%s\": %s", model->name, comment))),
+				   0, NULL, NULL, NULL, false);
+	return get_relname_relid(name, schema);
+}
+
+/* Look rows up by id: a primary key where the type has an order, else a hash index. */
+static void
+create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
+{
+	char *relation = fm_relation_sql(table);
+	TypeCacheEntry *entry = lookup_type_cache(id_type->type, TYPECACHE_BTREE_OPFAMILY);
+
+	if (OidIsValid(entry->btree_opf))
+		fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s, version)", relation,
+								id_column),
+					   0, NULL, NULL, NULL, false);
+	else
+	{
+		fm_spi_execute(psprintf("CREATE INDEX ON %s USING hash (%s)", relation, id_column), 0, NULL,
+					   NULL, NULL, false);
+		/* or nothing could be deleted while it is published to a subscriber */
+		fm_spi_execute(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", relation), 0, NULL, NULL,
+					   NULL, false);
+	}
+}
+
+static Oid
+create_entity_table(const FmModel *model, Oid schema, const char *entity, const FmIdType *id_type)
+{
+	char *id_column = psprintf("%s_id", entity);
+	char *columns = psprintf("version integer NOT NULL, idx integer NOT NULL, %s %s NOT NULL, "
+							 "w real NOT NULL, v real[] NOT NULL, digest bigint NOT NULL",
+							 id_column, fm_id_type_sql(id_type));
+	char *comment = psprintf("bias w and factors v of each %s, a row a version", entity);
+	Oid table = create_table(model, schema, entity, columns, comment);
+
+	create_id_index(table, id_column, id_type);
+	return table;
+}
+
+void
+fm_store_create_tables(FmModel *model, Oid schema, Oid extension_schema, const FmIdType *user_type,
+					   const FmIdType *item_type)
+{
+	model->version_table = create_table(
+		model, schema, "version",
+		"version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
+		"b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
+		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL, "
+		"users integer NOT NULL, items integer NOT NULL, stamp bigint NOT NULL, "
+		"activation bigint NOT NULL, "
+		"noise_variance double precision NOT NULL, user_mean real[] NOT NULL, "
+		"user_root real[] NOT NULL, item_mean real[] NOT NULL, item_root real[] NOT NULL, "
+		"unobserved_weight double precision NOT NULL, item_gram real[]",
+		"global bias b, the range of the ratings and what folding in needs, a row a version");
+	model->user_table = create_entity_table(model, schema, "user", user_type);
+	model->item_table = create_entity_table(model, schema, "item", item_type);
+	model->matrix_table = create_table(
+		model, schema, "matrix",
+		psprintf("version integer NOT NULL, block integer NOT NULL, matrix %s NOT NULL, "
+				 "PRIMARY KEY (version, block)",
+				 fm_qualified_sql(extension_schema, "fm_matrix")),
+		"the augmented item matrix (v, w) by item idx, in blocks");
+}
+
+static void
+check_id_type(const FmModel *model, Oid table, const char *id_column, const char *source_column,
+			  const FmIdType *id_type)
+{
+	Oid stored;
+	int32 typmod;
+	Oid collation;
+
+	get_atttypetypmodcoll(table, fm_column_number(table, id_column, "model"), &stored, &typmod,
+						  &collation);
+	if (stored != id_type->type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, but model \"%s\" was "
+						"made for ids of type %s",
+						source_column, get_rel_name(model->definition.ratings),
+						format_type_be(id_type->type), model->name, format_type_be(stored)),
+				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
+	if (collation != id_type->collation)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_COLLATION_MISMATCH),
+			 errmsg("column \"%s\" of relation \"%s\" has another collation than model \"%s\" was "
+					"made for",
+					source_column, get_rel_name(model->definition.ratings), model->name),
+			 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
+}
+
+void
+fm_store_check_id_types(const FmModel *model, const FmIdType *user_type, const FmIdType *item_type)
+{
+	check_id_type(model, model->user_table, "user_id", model->definition.user_column, user_type);
+	check_id_type(model, model->item_table, "item_id", model->definition.item_column, item_type);
+}
+
+void
+fm_store_create_level_table(FmModel *model)
+{
+	model->level_table = create_table(
+		model, get_rel_namespace(model->version_table), "level",
+		"version integer NOT NULL, idx integer NOT NULL, name text NOT NULL, side text NOT NULL, "
+		"feature text, level text, mean double precision NOT NULL, w real NOT NULL, "
+		"v real[] NOT NULL, PRIMARY KEY (version, idx)",
+		"what each level of a feature, or of a context, adds to w and v of its users or items");
+	fm_spi_execute(psprintf("CREATE INDEX ON %s (version, side, feature)",
+							fm_relation_sql(model->level_table)),
+				   0, NULL, NULL, NULL, false);
+}
+
+void
+fm_store_drop_tables(const FmModel *model)
+{
+	/* in the order in which readers lock them */
+	const Oid tables[] = {model->version_table, model->item_table, model->matrix_table,
+						  model->user_table, model->level_table};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		if (get_rel_name(tables[i]) != NULL)
+			fm_spi_execute(psprintf("DROP TABLE %s", fm_relation_sql(tables[i])), 0, NULL, NULL,
+						   NULL, false);
+}

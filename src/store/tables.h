@@ -1,0 +1,38 @@
+/*
+ * A model's tables: their names, their creation, and their removal.
+ *
+ *   fm_<model>_version  one row for each version: version.h
+ *   fm_<model>_user     w and v of each user
+ *   fm_<model>_item     w and v of each item
+ *   fm_<model>_level    w and v of each level of the features and contexts; created when there are any
+ *   fm_<model>_matrix   the augmented item matrix in blocks of items, as fm_matrix
+ *
+ * In each version, `idx` numbers the users and the items from 0 in the order of their ids (pg/id_map.h).
+ * The ids inside an fm_matrix are the idx of the items.
+ *
+ * All functions below, except for the first, need SPI connected.
+ */
+#ifndef FMTOPX_TABLES_H
+#define FMTOPX_TABLES_H
+
+#include "pg/id_map.h"
+#include "registry/model.h"
+
+/* Raise an error unless tables can be named after a model of this name. */
+extern void fm_check_model_name(const char *name);
+
+/* Create the tables in a schema, as the current user, and set their OIDs in *model. */
+extern void fm_store_create_tables(FmModel *model, Oid schema, Oid extension_schema,
+								   const FmIdType *user_type, const FmIdType *item_type);
+
+/* Create the table of levels beside the others, and set its OID in *model. */
+extern void fm_store_create_level_table(FmModel *model);
+
+/* Raise an error if the ids of the ratings relation have another type than those in the tables. */
+extern void fm_store_check_id_types(const FmModel *model, const FmIdType *user_type,
+									const FmIdType *item_type);
+
+/* Drop the tables that still exist, as the current user. */
+extern void fm_store_drop_tables(const FmModel *model);
+
+#endif
