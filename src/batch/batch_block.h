@@ -6,6 +6,7 @@
 
 #include "pg/compat.h"
 
+#include "batch/seen_all.h"
 #include "serve/serving.h"
 
 /* What all blocks of a batch have in common. */

@@ -15,19 +15,20 @@
  */
 #include "batch/batch_team.h"
 
+#include "batch/batch_block.h"
+#include "batch/ring.h"
+#include "batch/seen_all.h"
+#include "batch/seen_scan.h"
+#include "batch/users.h"
 #include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "optimizer/paths.h"
 #include "pgstat.h"
 #include "pg/segment.h"
-#include "batch/seen_all.h"
-#include "batch/seen_scan.h"
 #include "storage/barrier.h"
 #include "storage/bufmgr.h"
-#include "storage/condition_variable.h"
 #include "storage/shm_toc.h"
-#include "storage/spin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -39,27 +40,15 @@
 /* Scores that are worth a worker: some tens of milliseconds. */
 #define SCORES_PER_WORKER INT64CONST(20000000)
 
-#define BLOCKS_PER_MEMBER 3
-#define MAX_BLOCKS 64
-
 /* What all members see. */
 typedef struct TeamState
 {
 	dsm_handle image_handle;
 	dsm_handle segment_handle;
-	FmBlockShape shape;
-	Size pairs; /* in the segment; 0: nothing is excluded */
-	Size scan;	/* of the ratings, in the segment; 0: the pairs are there */
-	Size ring;
-	int num_blocks;
-	Barrier read;
-
-	slock_t mutex;
-	ConditionVariable changed;
-	uint64 filled; /* blocks so far; block n is in the ring at n modulo num_blocks */
-	uint64 taken;
-	bool closed;		   /* no more will come */
-	bool done[MAX_BLOCKS]; /* in the ring */
+	Size pairs;	  /* where they are in the segment; 0: nothing is excluded */
+	Size scan;	  /* likewise, the scan of the ratings; 0: the pairs are complete */
+	Barrier read; /* between reading the ratings and asking for pairs */
+	FmRing ring;
 } TeamState;
 
 /* A member's own view. */
@@ -89,54 +78,10 @@ typedef struct BatchPlan
 	FmPairs *pairs;
 } BatchPlan;
 
-static int
-ring_length(int members)
-{
-	return Min(BLOCKS_PER_MEMBER * members, MAX_BLOCKS);
-}
-
 static char *
 segment_address(dsm_segment *segment)
 {
 	return (char *) TYPEALIGN(ALIGNMENT, dsm_segment_address(segment));
-}
-
-static FmBlock
-block_in_ring(const Member *member, uint64 number)
-{
-	const TeamState *state = member->state;
-	Size at = mul_size(number % state->num_blocks, fm_block_size(&state->shape));
-
-	return fm_block_at(&state->shape, member->segment + state->ring + at);
-}
-
-/* Take a block that is filled; false if there is none. */
-static bool
-take_block(TeamState *state, uint64 *number)
-{
-	bool taken = false;
-
-	SpinLockAcquire(&state->mutex);
-	if (state->taken < state->filled)
-	{
-		*number = state->taken++;
-		taken = true;
-	}
-	SpinLockRelease(&state->mutex);
-	return taken;
-}
-
-static void
-scan_block(Member *member, uint64 number)
-{
-	TeamState *state = member->state;
-	FmBlock block = block_in_ring(member, number);
-
-	fm_scanner_run(member->scanner, &block);
-	SpinLockAcquire(&state->mutex);
-	state->done[number % state->num_blocks] = true;
-	SpinLockRelease(&state->mutex);
-	ConditionVariableBroadcast(&state->changed);
 }
 
 static void
@@ -144,7 +89,7 @@ create_scanner(Member *member)
 {
 	FmSeenStream *seen = member->pairs == NULL ? NULL : fm_seen_of_pairs(member->pairs);
 
-	member->scanner = fm_scanner_create(&member->state->shape,
+	member->scanner = fm_scanner_create(&member->state->ring.shape,
 										fm_image_at(member->image, member->image->matrix), seen,
 										CurrentMemoryContext);
 }
@@ -164,118 +109,6 @@ read_ratings(Member *member, shm_toc *toc)
 	BarrierDetach(&state->read);
 }
 
-/* Hand over the next block's lists if they are there. */
-static bool
-hand_over(TeamState *state, uint64 number)
-{
-	bool done;
-
-	SpinLockAcquire(&state->mutex);
-	done = state->done[number % state->num_blocks];
-	state->done[number % state->num_blocks] = false;
-	SpinLockRelease(&state->mutex);
-	return done;
-}
-
-static void
-add_filled(TeamState *state)
-{
-	SpinLockAcquire(&state->mutex);
-	state->filled++;
-	SpinLockRelease(&state->mutex);
-	ConditionVariableBroadcast(&state->changed);
-}
-
-static void
-close_ring(TeamState *state)
-{
-	SpinLockAcquire(&state->mutex);
-	state->closed = true;
-	SpinLockRelease(&state->mutex);
-	ConditionVariableBroadcast(&state->changed);
-}
-
-/* Wait until somebody has finished a block or filled one; the caller has looked, and looks again. */
-static void
-wait_for_change(TeamState *state)
-{
-	ConditionVariableSleep(&state->changed, PG_WAIT_EXTENSION);
-}
-
-/* The leader's part of the ring. */
-static void
-run_ring(Member *leader, const FmServing *serving, FmUserWalk *walk, const FmListReceiver *receiver)
-{
-	TeamState *state = leader->state;
-	MemoryContext per_user = AllocSetContextCreate(CurrentMemoryContext, "fmtopx list of one user",
-												   ALLOCSET_DEFAULT_SIZES);
-	FmBlockUsers *users[MAX_BLOCKS];
-	bool more = true;
-	uint64 filled = 0; /* as in the state, which nobody else changes */
-	uint64 handed = 0;
-
-	for (int i = 0; i < state->num_blocks; i++)
-		users[i] = fm_block_users_create(serving, &state->shape, CurrentMemoryContext);
-	ConditionVariablePrepareToSleep(&state->changed);
-	while (more || handed < filled)
-	{
-		uint64 number;
-
-		if (handed < filled && hand_over(state, handed))
-		{
-			FmBlock block = block_in_ring(leader, handed);
-
-			fm_block_hand_over(&block, &state->shape, users[handed % state->num_blocks], receiver,
-							   per_user);
-			handed++;
-		}
-		else if (more && filled - handed < (uint64) state->num_blocks)
-		{
-			FmBlock block = block_in_ring(leader, filled);
-
-			more = fm_block_fill(&block, &state->shape, users[filled % state->num_blocks], walk,
-								 receiver);
-			if (more)
-			{
-				filled++;
-				add_filled(state);
-			}
-		}
-		else if (take_block(state, &number))
-			scan_block(leader, number);
-		else
-			wait_for_change(state);
-	}
-	ConditionVariableCancelSleep();
-}
-
-/* A worker's part of it. */
-static void
-serve_ring(Member *member)
-{
-	TeamState *state = member->state;
-
-	ConditionVariablePrepareToSleep(&state->changed);
-	for (;;)
-	{
-		uint64 number;
-		bool closed;
-
-		if (take_block(state, &number))
-		{
-			scan_block(member, number);
-			continue;
-		}
-		SpinLockAcquire(&state->mutex);
-		closed = state->closed;
-		SpinLockRelease(&state->mutex);
-		if (closed)
-			break;
-		wait_for_change(state);
-	}
-	ConditionVariableCancelSleep();
-}
-
 static Relation
 open_ratings(const BatchPlan *plan)
 {
@@ -288,17 +121,10 @@ init_state(TeamState *state, const BatchPlan *plan)
 {
 	state->image_handle = dsm_segment_handle(plan->serving->loaded->shared.segment);
 	state->segment_handle = dsm_segment_handle(plan->segment);
-	state->shape = plan->shape;
-	state->ring = 0;
 	state->pairs = plan->exclude_seen ? plan->ring_size : 0;
 	state->scan = plan->ids != NULL ? plan->ring_size + plan->pairs_size : 0;
-	state->num_blocks = ring_length(plan->members);
 	BarrierInit(&state->read, 0);
-	SpinLockInit(&state->mutex);
-	ConditionVariableInit(&state->changed);
-	state->filled = state->taken = 0;
-	state->closed = false;
-	memset(state->done, 0, sizeof(state->done));
+	fm_ring_init(&state->ring, &plan->shape, plan->members);
 }
 
 /*
@@ -311,7 +137,7 @@ take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListRecei
 	FmUserWalk *walk;
 	bool complete;
 
-	if (receiver->begin != NULL && !receiver->begin(receiver->state))
+	if (!fm_receiver_begin(receiver))
 		return false;
 	walk = fm_users_open(plan->serving, receiver->current != NULL);
 	if (plan->ids != NULL)
@@ -323,7 +149,8 @@ take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListRecei
 	if (complete)
 	{
 		create_scanner(leader);
-		run_ring(leader, plan->serving, walk, receiver);
+		fm_ring_lead(&leader->state->ring, leader->segment, leader->scanner, plan->serving, walk,
+					 receiver);
 	}
 	fm_users_close(walk);
 	return complete;
@@ -365,7 +192,7 @@ lead(const BatchPlan *plan, const FmListReceiver *receiver)
 	}
 	LaunchParallelWorkers(context);
 	complete = take_part(&leader, plan, context->toc, receiver);
-	close_ring(leader.state);
+	fm_ring_close(&leader.state->ring);
 	WaitForParallelWorkersToFinish(context);
 	DestroyParallelContext(context);
 	ExitParallelMode();
@@ -394,7 +221,7 @@ fm_batch_worker(dsm_segment *segment, shm_toc *toc)
 	if (state->scan != 0)
 		read_ratings(&member, toc);
 	create_scanner(&member);
-	serve_ring(&member);
+	fm_ring_work(&state->ring, member.segment, member.scanner);
 	dsm_detach(shared);
 	dsm_detach(image.segment);
 }
@@ -506,7 +333,7 @@ fm_batch_in_parallel(const FmServing *serving, int workers, int32 x, bool exclud
 	bool done;
 
 	plan.shape = fm_block_shape(serving->loaded, x);
-	plan.ring_size = mul_size(ring_length(plan.members), fm_block_size(&plan.shape));
+	plan.ring_size = fm_ring_size(&plan.shape, plan.members);
 	done = exclude_seen ? prepare_pairs(&plan) : create_segment(&plan);
 	if (done)
 		done = lead(&plan, receiver);

@@ -6,8 +6,8 @@
 
 #include "pg/compat.h"
 
-#include "batch/batch.h"
-#include "batch/batch_block.h"
+#include "batch/receiver.h"
+#include "serve/serving.h"
 
 /* How many workers a batch should have: none where they cannot help, or help little. */
 extern int fm_batch_workers(const FmServing *serving, bool exclude_seen);

@@ -8,10 +8,11 @@
  * fm_top_x with what the user has rated left out, except that the rows being evaluated stay eligible:
  * they are what a good list should contain. Memory: the evaluated rows, in the context of the call.
  */
-#include "batch/batch.h"
+#include "batch/users.h"
 
 #include <math.h>
 
+#include "batch/seen_all.h"
 #include "core/model/metrics.h"
 #include "core/model/ranking.h"
 #include "pg/host_pg.h"

@@ -6,6 +6,7 @@
  */
 #include "batch/lists.h"
 
+#include "batch/batch.h"
 #include "catalog/pg_type.h"
 #include "utils/memutils.h"
 

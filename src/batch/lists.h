@@ -6,7 +6,8 @@
 
 #include "pg/compat.h"
 
-#include "batch/batch.h"
+#include "batch/receiver.h"
+#include "serve/serving.h"
 
 typedef struct FmListItem
 {

@@ -8,6 +8,7 @@
  */
 #include "batch/seen_all.h"
 
+#include "batch/users.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -51,15 +52,9 @@ add_user(void *state, TupleTableSlot *row)
 
 	if (row->tts_isnull[0] || row->tts_isnull[1] || DatumGetInt32(row->tts_values[0]) != idx ||
 		fm_idmap_intern(reading->users, row->tts_values[1]) != idx)
-		fm_seen_damaged(reading->serving);
+		fm_users_damaged(reading->serving);
 	reading->too_large = idx % FM_PAIR_BUCKET_USERS == 0 && !has_room(reading->context);
 	return !reading->too_large;
-}
-
-void
-fm_seen_damaged(const FmServing *serving)
-{
-	fm_model_damaged(&serving->model, "the idx of its users do not run from 0");
 }
 
 /* FmRowCallback: a rating; of users and items that the model does not know there is nothing to say. */
@@ -75,20 +70,6 @@ add_pair(void *state, TupleTableSlot *row)
 	user = fm_idmap_find(reading->users, row->tts_values[0]);
 	item = fm_idmap_find(reading->items, row->tts_values[1]);
 	return user < 0 || item < 0 || fm_pairs_add(reading->pairs, user, item);
-}
-
-void
-fm_seen_read_users(const FmServing *serving, FmRowCallback callback, void *state)
-{
-	const Oid columns[] = {INT4OID, serving->loaded->user_type.type};
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version)};
-	int guc_nest_level = fm_sort_like_maintenance();
-
-	fm_spi_scan(psprintf("SELECT idx, user_id FROM %s WHERE version = $1 ORDER BY idx",
-						 fm_relation_sql(serving->model.user_table)),
-				1, types, values, serving->read_only, columns, 2, callback, state);
-	AtEOXact_GUC(false, guc_nest_level);
 }
 
 static void
@@ -128,7 +109,7 @@ fm_seen_read(const FmServing *serving, MemoryContext context, FmPairsMaker make,
 	reading.items = fm_idmap_create(&loaded->item_type, context);
 	read_items(&reading);
 	if (!reading.too_large)
-		fm_seen_read_users(serving, add_user, &reading);
+		fm_users_scan(serving, add_user, &reading);
 	if (reading.too_large)
 		return NULL;
 	fm_idmap_seal(reading.users);

@@ -9,10 +9,10 @@
  */
 #include "batch/seen_scan.h"
 
+#include "batch/users.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "pg/plain_scan.h"
-#include "batch/seen_all.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -84,11 +84,11 @@ static bool
 add_user(Users *users, int64 idx, int64 id)
 {
 	if (idx < 0 || idx > PG_INT32_MAX)
-		fm_seen_damaged(users->serving);
+		fm_users_damaged(users->serving);
 	if (idx >= users->capacity && !grow_users(users, idx))
 		return false;
 	if (users->known[idx])
-		fm_seen_damaged(users->serving);
+		fm_users_damaged(users->serving);
 	users->known[idx] = true;
 	users->ids[idx] = id;
 	users->count++;
@@ -102,7 +102,7 @@ receive_user(void *state, TupleTableSlot *row)
 	Users *users = state;
 
 	if (row->tts_isnull[0] || row->tts_isnull[1])
-		fm_seen_damaged(users->serving);
+		fm_users_damaged(users->serving);
 	return add_user(users, DatumGetInt32(row->tts_values[0]),
 					fm_id_as_int64(&users->serving->loaded->user_type, row->tts_values[1]));
 }
@@ -147,12 +147,12 @@ fm_seen_scan_users(const FmServing *serving, MemoryContext context, int32 *num_u
 	users.ids = MemoryContextAlloc(context, users.capacity * sizeof(int64));
 	users.known = MemoryContextAllocZero(context, users.capacity * sizeof(bool));
 	if (!scan_users(&users))
-		fm_seen_read_users(serving, receive_user, &users);
+		fm_users_scan(serving, receive_user, &users);
 	if (users.too_large)
 		return NULL;
 	for (int32 idx = 0; idx < users.count; idx++)
 		if (!users.known[idx])
-			fm_seen_damaged(serving);
+			fm_users_damaged(serving);
 	pfree(users.known);
 	*num_users = users.count;
 	return users.ids;

@@ -7,8 +7,8 @@
 #include "pg/compat.h"
 
 #include "access/tableam.h"
-#include "batch/batch.h"
 #include "batch/pairs.h"
+#include "batch/receiver.h"
 #include "serve/serving.h"
 
 /* What each process has to know; in shared memory, followed by the users' ids. */

@@ -4,7 +4,7 @@
  * Users are not kept in memory, so each call goes through the user table, once for the scores and once more for
  * the ids of those who are listed. Memory: a block of users, eight bytes for each row of the list, and its ids.
  */
-#include "batch/batch.h"
+#include "batch/users.h"
 
 #include "catalog/pg_type.h"
 #include "core/scan/best.h"

@@ -4,7 +4,7 @@
  *
  * Both are filled into a tuplestore row by row.
  */
-#include "batch/batch.h"
+#include "batch/users.h"
 
 #include "pg/real_array.h"
 #include "utils/builtins.h"

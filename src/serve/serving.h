@@ -134,20 +134,6 @@ extern void fm_check_ratings(const FmServing *serving);
 /* Add the items that the ratings relation holds for the user now (seen.c). */
 extern void fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set);
 
-/*
- * The same for every user of the model in turn (seen_all.c). Ask for ascending idx. The relation is read
- * once, and memory beyond maintenance_work_mem is not used, however large it is.
- */
-typedef struct FmSeenStream FmSeenStream;
-
-extern FmSeenStream *fm_seen_open(const FmServing *serving);
-extern void fm_seen_add_next(FmSeenStream *stream, int32 user_idx, uint64 *set);
-
-/* For `count` users from idx `first` on, whose sets have set_words words each. */
-extern void fm_seen_add_users(FmSeenStream *stream, int32 first, int32 count, uint64 *sets,
-							  Size set_words);
-extern void fm_seen_close(FmSeenStream *stream);
-
 /* Errors unless the context is NULL or an object (question_context.c). */
 extern void fm_check_context(FunctionCallInfo fcinfo, int argument);
 

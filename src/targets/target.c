@@ -11,6 +11,7 @@
  */
 #include "targets/target.h"
 
+#include "batch/batch.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"

@@ -6,7 +6,7 @@
 
 #include "pg/compat.h"
 
-#include "batch/batch.h"
+#include "batch/receiver.h"
 #include "pg/plain_scan.h"
 #include "registry/registry_models.h"
 #include "pg/steps.h"

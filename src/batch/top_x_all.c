@@ -1,0 +1,59 @@
+/*
+ * fm_top_x_all: the list of every user, as a set of rows.
+ *
+ * Memory: the text forms of all item ids, in the context of the call. Rows go into a tuplestore.
+ */
+#include "batch/batch.h"
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(fm_top_x_all);
+
+typedef struct AllRows
+{
+	FmServing *serving;
+	Datum *item_texts; /* by idx */
+	ReturnSetInfo *result;
+} AllRows;
+
+/* FmListCallback: one row of fm_top_x_all an item. */
+static void
+put_text_rows(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
+{
+	AllRows *rows = state;
+	FmLoaded *loaded = rows->serving->loaded;
+	bool nulls[4] = {false};
+	Datum user_id = CStringGetTextDatum(fm_id_text(&loaded->user_type, user->id));
+
+	for (int32 r = 0; r < count; r++)
+	{
+		Datum values[] = {user_id, Int32GetDatum(r + 1), rows->item_texts[hits[r].item],
+						  Float4GetDatum(
+							  (float) fm_serve_score(loaded, user->vector.base + hits[r].score))};
+
+		tuplestore_putvalues(rows->result->setResult, rows->result->setDesc, values, nulls);
+	}
+}
+
+Datum
+fm_top_x_all(PG_FUNCTION_ARGS)
+{
+	FmServing serving;
+	AllRows rows = {&serving, NULL, (ReturnSetInfo *) fcinfo->resultinfo};
+	MemoryContext context = CurrentMemoryContext;
+	int32 x = fm_x_argument(fcinfo, 0);
+	int32 num_items;
+
+	fm_require_argument(fcinfo, 2, "exclude_seen");
+	fm_init_materialized_srf(fcinfo);
+	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), FM_IDS_TEXT,
+				   context);
+	num_items = serving.loaded->num_items;
+	rows.item_texts = MemoryContextAllocHuge(CurrentMemoryContext, num_items * sizeof(Datum));
+	for (int32 item = 0; item < num_items; item++)
+		rows.item_texts[item] = fm_serve_item_out(&serving, item);
+	(void) fm_batch_top_x(&serving, x, PG_GETARG_BOOL(2), &(FmListReceiver){&rows, put_text_rows});
+	fm_serve_end(&serving);
+	return (Datum) 0;
+}

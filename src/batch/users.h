@@ -1,0 +1,37 @@
+/*
+ * The users of a model, read from its user table.
+ */
+#ifndef FMTOPX_USERS_H
+#define FMTOPX_USERS_H
+
+#include "pg/compat.h"
+
+#include "serve/serving.h"
+
+/* One user of the model, as a walk meets them. */
+typedef struct FmBatchUser
+{
+	int32 idx;
+	Datum id;
+	FmUserVector vector;
+	TransactionId xmin; /* of the user's row of the user table, if the walk was asked for it */
+} FmBatchUser;
+
+/*
+ * A walk over the users in ascending order of idx. Its memory does not grow with the number of users. It
+ * needs a serving that has begun (serving.h). A user is valid until the next call. With `xmins` the user
+ * table must be a heap.
+ */
+typedef struct FmUserWalk FmUserWalk;
+
+extern FmUserWalk *fm_users_open(const FmServing *serving, bool xmins);
+extern const FmBatchUser *fm_users_next(FmUserWalk *walk); /* NULL at the end */
+extern void fm_users_close(FmUserWalk *walk);
+
+/* Call `callback` with (idx, id) of each user, in ascending order of idx. */
+extern void fm_users_scan(const FmServing *serving, FmRowCallback callback, void *state);
+
+/* Report that the users' idx do not run from 0 without gaps. */
+pg_noreturn extern void fm_users_damaged(const FmServing *serving);
+
+#endif
