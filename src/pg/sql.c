@@ -72,6 +72,27 @@ fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values, const c
 		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
 }
 
+static const FmSqlParameters no_parameters;
+
+void
+fm_sql_run(const char *sql, const FmSqlParameters *parameters, bool read_only)
+{
+	FmSqlParameters *p = unconstify(FmSqlParameters *,
+									parameters == NULL ? &no_parameters : parameters);
+
+	fm_spi_execute(sql, p->count, p->types, p->values, p->nulls, read_only);
+}
+
+Portal
+fm_sql_open(const char *sql, const FmSqlParameters *parameters, bool read_only)
+{
+	FmSqlParameters *p = unconstify(FmSqlParameters *,
+									parameters == NULL ? &no_parameters : parameters);
+
+	return SPI_cursor_open_with_args(NULL, sql, p->count, p->types, p->values, p->nulls, read_only,
+									 0);
+}
+
 void
 fm_plan_free(FmPlan *plan)
 {
@@ -98,9 +119,9 @@ prepare(FmPlan *plan, const char *sql, int num_args, Oid *types)
 	plan->plan = prepared;
 }
 
-void
-fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
-				bool read_only)
+static void
+run_plan(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values, const char *nulls,
+		 bool read_only)
 {
 	volatile int result = 0;
 
@@ -109,7 +130,7 @@ fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *
 	plan->running++;
 	PG_TRY();
 	{
-		result = SPI_execute_plan(plan->plan, values, NULL, read_only, 0);
+		result = SPI_execute_plan(plan->plan, values, nulls, read_only, 0);
 	}
 	PG_FINALLY();
 	{
@@ -118,6 +139,22 @@ fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *
 	PG_END_TRY();
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
+}
+
+void
+fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
+				bool read_only)
+{
+	run_plan(plan, sql, num_args, types, values, NULL, read_only);
+}
+
+void
+fm_plan_run(FmPlan *plan, const char *sql, const FmSqlParameters *parameters, bool read_only)
+{
+	FmSqlParameters *p = unconstify(FmSqlParameters *,
+									parameters == NULL ? &no_parameters : parameters);
+
+	run_plan(plan, sql, p->count, p->types, p->values, p->nulls, read_only);
 }
 
 static void
@@ -143,9 +180,11 @@ fm_spi_expect(const Oid *types, int num_columns)
 typedef struct RowReceiver
 {
 	DestReceiver receiver;
-	FmRowCallback callback;
+	FmRowCallback callback; /* or a reader */
 	void *state;
 	MemoryContext row_context;
+	FmRowReader reader;
+	const FmColumn *columns;
 } RowReceiver;
 
 static bool
@@ -156,7 +195,11 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	bool more;
 
 	slot_getallattrs(slot);
-	more = rows->callback(rows->state, slot);
+	if (rows->reader != NULL)
+		more = rows->reader(rows->state,
+							&(FmRow){slot->tts_values, slot->tts_isnull, rows->columns});
+	else
+		more = rows->callback(rows->state, slot);
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(rows->row_context);
 	return more;
@@ -185,6 +228,25 @@ fm_spi_scan(const char *sql, int num_args, Oid *types, Datum *values, bool read_
 											  ALLOCSET_SMALL_SIZES)};
 
 	expect_columns(portal->tupDesc, columns, num_columns);
+	PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
+	SPI_cursor_close(portal);
+	MemoryContextDelete(rows.row_context);
+}
+
+void
+fm_sql_scan(const char *sql, const FmSqlParameters *parameters, bool read_only,
+			const FmColumn *columns, int num_columns, FmRowReader reader, void *state)
+{
+	Portal portal = fm_sql_open(sql, parameters, read_only);
+	RowReceiver rows = {{receive_row, start_receiver, end_receiver, end_receiver, DestNone},
+						NULL,
+						state,
+						AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
+											  ALLOCSET_SMALL_SIZES),
+						reader,
+						columns};
+
+	fm_check_columns(portal->tupDesc, columns, num_columns);
 	PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
 	SPI_cursor_close(portal);
 	MemoryContextDelete(rows.row_context);

@@ -8,6 +8,8 @@
 
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "pg/sql_parameters.h"
+#include "pg/sql_rows.h"
 
 /*
  * Act as another role until fm_restore_role, under a security-restricted operation and with
@@ -34,6 +36,14 @@ extern int fm_sort_like_maintenance(void);
 extern void fm_spi_connect(void);
 extern void fm_spi_finish(void);
 
+/*
+ * Run a statement; parameters may be NULL: none. The result is in SPI_tuptable and SPI_processed; sql_rows.h reads it.
+ */
+extern void fm_sql_run(const char *sql, const FmSqlParameters *parameters, bool read_only);
+
+/* The same by a cursor. */
+extern Portal fm_sql_open(const char *sql, const FmSqlParameters *parameters, bool read_only);
+
 /* Run; every argument not null unless nulls says 'n'. Results are in SPI_tuptable, SPI_processed. */
 extern void fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values,
 						   const char *nulls, bool read_only);
@@ -48,6 +58,10 @@ typedef struct FmPlan
 	char *sql;
 	int running; /* executions under way: the statement may call us again */
 } FmPlan;
+
+/* fm_sql_run for a kept statement. */
+extern void fm_plan_run(FmPlan *plan, const char *sql, const FmSqlParameters *parameters,
+						bool read_only);
 
 /* The same, for a kept statement; no argument is null. */
 extern void fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
@@ -67,6 +81,15 @@ typedef bool (*FmRowCallback)(void *state, TupleTableSlot *row);
 
 extern void fm_spi_scan(const char *sql, int num_args, Oid *types, Datum *values, bool read_only,
 						const Oid *columns, int num_columns, FmRowCallback callback, void *state);
+
+/*
+ * Run a query and pass each row to a callback as the executor produces it, without a copy. The callback runs in a
+ * memory context that is reset after each row, and returns whether it wants more rows.
+ */
+typedef bool (*FmRowReader)(void *state, const FmRow *row);
+
+extern void fm_sql_scan(const char *sql, const FmSqlParameters *parameters, bool read_only,
+						const FmColumn *columns, int num_columns, FmRowReader reader, void *state);
 
 /* A column (from 1) of a row of the last result. */
 extern Datum fm_spi_value(uint64 row, int column, bool *isnull);

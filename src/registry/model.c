@@ -26,9 +26,10 @@ char *fm_default_model = NULL;
 
 static FmPlan lookup_plan;
 
+/* What is read of a model's row. */
 enum
 {
-	COL_VERSION_TABLE = 1,
+	COL_VERSION_TABLE,
 	COL_USER_TABLE,
 	COL_ITEM_TABLE,
 	COL_MATRIX_TABLE,
@@ -59,6 +60,40 @@ enum
 	COL_UNOBSERVED_WEIGHT,
 	COL_ATTACHED,
 	COL_CONTEXT_COLUMNS
+};
+
+static const FmColumn model_columns[] = {
+	[COL_VERSION_TABLE] = {"version_table", REGCLASSOID},
+	[COL_USER_TABLE] = {"user_table", REGCLASSOID},
+	[COL_ITEM_TABLE] = {"item_table", REGCLASSOID},
+	[COL_MATRIX_TABLE] = {"matrix_table", REGCLASSOID},
+	[COL_ACTIVE_VERSION] = {"active_version", INT4OID},
+	[COL_STAMP] = {"stamp", INT8OID},
+	[COL_RATINGS] = {"ratings", REGCLASSOID},
+	[COL_USER_COLUMN] = {"user_column", NAMEOID},
+	[COL_ITEM_COLUMN] = {"item_column", NAMEOID},
+	[COL_RATING_COLUMN] = {"rating_column", NAMEOID},
+	[COL_WEIGHT_COLUMN] = {"weight_column", NAMEOID},
+	[COL_TASK] = {"task", TEXTOID},
+	[COL_SOLVER] = {"solver", TEXTOID},
+	[COL_NUM_FACTORS] = {"num_factors", INT4OID},
+	[COL_ITERATIONS] = {"iterations", INT4OID},
+	[COL_L2_REG_W] = {"l2_reg_w", FLOAT4OID},
+	[COL_L2_REG_V] = {"l2_reg_v", FLOAT4OID},
+	[COL_INIT_STDEV] = {"init_stdev", FLOAT4OID},
+	[COL_TEST_SIZE] = {"test_size", FLOAT4OID},
+	[COL_SEED] = {"seed", INT8OID},
+	[COL_WORKERS] = {"workers", INT4OID},
+	[COL_XMIN] = {"xmin", XIDOID},
+	[COL_KEEP_VERSIONS] = {"keep_versions", INT4OID},
+	[COL_MAX_WORSE] = {"max_worse", FLOAT4OID},
+	[COL_LEVEL_TABLE] = {"level_table", REGCLASSOID},
+	[COL_USER_FEATURES] = {"user_features", REGCLASSOID},
+	[COL_ITEM_FEATURES] = {"item_features", REGCLASSOID},
+	[COL_HISTORY] = {"history", BOOLOID},
+	[COL_UNOBSERVED_WEIGHT] = {"unobserved_weight", FLOAT4OID},
+	[COL_ATTACHED] = {"attached", BOOLOID},
+	[COL_CONTEXT_COLUMNS] = {"context_columns", NAMEARRAYOID},
 };
 
 char **
@@ -95,110 +130,45 @@ fm_registry_owner(Oid schema)
 static char *
 lookup_query(Oid schema)
 {
-	return psprintf(
-		"SELECT version_table, user_table, item_table, matrix_table, active_version, stamp, "
-		"ratings, user_column, item_column, rating_column, weight_column, task, solver, "
-		"num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, workers, "
-		"xmin, keep_versions, max_worse, level_table, user_features, item_features, history, "
-		"unobserved_weight, attached, context_columns "
-		"FROM %s WHERE model = $1",
-		fm_qualified_sql(schema, "fm_model"));
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	fm_append_select_list(&sql, model_columns, lengthof(model_columns));
+	appendStringInfo(&sql, " FROM %s WHERE model = $1", fm_qualified_sql(schema, "fm_model"));
+	return sql.data;
 }
 
-static char *
-string_column(int column, MemoryContext context)
-{
-	char *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
-
-	return value == NULL ? NULL : MemoryContextStrdup(context, value);
-}
-
-static float
-real_column(int column)
-{
-	bool isnull;
-	Datum value = fm_spi_value(0, column, &isnull);
-
-	return isnull ? NAN : DatumGetFloat4(value);
-}
-
-static int64
-bigint_column(int column)
-{
-	bool isnull;
-	Datum value = fm_spi_value(0, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
-static bool
-boolean_column(int column)
-{
-	bool isnull;
-	Datum value = fm_spi_value(0, column, &isnull);
-
-	return !isnull && DatumGetBool(value);
-}
-
-static Oid
-relation_column(int column)
-{
-	bool isnull;
-	Datum value = fm_spi_value(0, column, &isnull);
-
-	return isnull ? InvalidOid : DatumGetObjectId(value);
-}
-
-static int
-integer_column(int column, int if_null)
-{
-	bool isnull;
-	Datum value = fm_spi_value(0, column, &isnull);
-
-	return isnull ? if_null : DatumGetInt32(value);
-}
-
+/* Read a row of the registry; strings go to the current context. */
 static void
-read_context_columns(FmDefinition *definition, MemoryContext context)
+read_definition(const FmRow *row, FmDefinition *definition)
 {
-	bool isnull;
-	Datum value = fm_spi_value(0, COL_CONTEXT_COLUMNS, &isnull);
-	MemoryContext previous;
-
+	definition->ratings = fm_row_relation_or_invalid(row, COL_RATINGS);
+	definition->user_column = fm_row_name_or_null(row, COL_USER_COLUMN);
+	definition->item_column = fm_row_name_or_null(row, COL_ITEM_COLUMN);
+	definition->rating_column = fm_row_name_or_null(row, COL_RATING_COLUMN);
+	definition->weight_column = fm_row_name_or_null(row, COL_WEIGHT_COLUMN);
+	definition->features[FM_USERS] = fm_row_relation_or_invalid(row, COL_USER_FEATURES);
+	definition->features[FM_ITEMS] = fm_row_relation_or_invalid(row, COL_ITEM_FEATURES);
+	definition->history = fm_row_boolean_or(row, COL_HISTORY, false);
 	definition->num_context_columns = 0;
 	definition->context_columns = NULL;
-	if (isnull)
-		return;
-	previous = MemoryContextSwitchTo(context);
-	definition->context_columns = fm_name_array(DatumGetArrayTypeP(value),
-												&definition->num_context_columns);
-	MemoryContextSwitchTo(previous);
-}
-
-static void
-read_definition(FmDefinition *definition, MemoryContext context)
-{
-	definition->ratings = relation_column(COL_RATINGS);
-	definition->user_column = string_column(COL_USER_COLUMN, context);
-	definition->item_column = string_column(COL_ITEM_COLUMN, context);
-	definition->rating_column = string_column(COL_RATING_COLUMN, context);
-	definition->weight_column = string_column(COL_WEIGHT_COLUMN, context);
-	definition->features[FM_USERS] = relation_column(COL_USER_FEATURES);
-	definition->features[FM_ITEMS] = relation_column(COL_ITEM_FEATURES);
-	definition->history = boolean_column(COL_HISTORY);
-	read_context_columns(definition, context);
-	definition->task = string_column(COL_TASK, context);
-	definition->solver = string_column(COL_SOLVER, context);
-	definition->num_factors = integer_column(COL_NUM_FACTORS, 0);
-	definition->iterations = integer_column(COL_ITERATIONS, 0);
-	definition->l2_reg_w = real_column(COL_L2_REG_W);
-	definition->l2_reg_v = real_column(COL_L2_REG_V);
-	definition->unobserved_weight = real_column(COL_UNOBSERVED_WEIGHT);
-	definition->init_stdev = real_column(COL_INIT_STDEV);
+	if (!fm_row_is_null(row, COL_CONTEXT_COLUMNS))
+		definition->context_columns =
+			fm_name_array(DatumGetArrayTypeP(fm_row_value(row, COL_CONTEXT_COLUMNS)),
+						  &definition->num_context_columns);
+	definition->task = fm_row_text_or_null(row, COL_TASK);
+	definition->solver = fm_row_text_or_null(row, COL_SOLVER);
+	definition->num_factors = fm_row_integer_or(row, COL_NUM_FACTORS, 0);
+	definition->iterations = fm_row_integer_or(row, COL_ITERATIONS, 0);
+	definition->l2_reg_w = fm_row_real_or(row, COL_L2_REG_W, NAN);
+	definition->l2_reg_v = fm_row_real_or(row, COL_L2_REG_V, NAN);
+	definition->unobserved_weight = fm_row_real_or(row, COL_UNOBSERVED_WEIGHT, NAN);
+	definition->init_stdev = fm_row_real_or(row, COL_INIT_STDEV, NAN);
 	definition->time_column = NULL;
-	definition->test_size = real_column(COL_TEST_SIZE);
-	definition->seed = bigint_column(COL_SEED);
-	definition->workers = integer_column(COL_WORKERS, -1);
+	definition->test_size = fm_row_real_or(row, COL_TEST_SIZE, NAN);
+	definition->seed = fm_row_bigint_or(row, COL_SEED, 0);
+	definition->workers = fm_row_integer_or(row, COL_WORKERS, -1);
 }
 
 /* The owner of the first table that is left: they were made by one role. */
@@ -214,38 +184,48 @@ tables_owner(const FmModel *model)
 	return owner;
 }
 
+static void
+read_model(const FmRow *row, FmModel *model)
+{
+	model->version_table = fm_row_relation(row, COL_VERSION_TABLE);
+	model->user_table = fm_row_relation(row, COL_USER_TABLE);
+	model->item_table = fm_row_relation(row, COL_ITEM_TABLE);
+	model->matrix_table = fm_row_relation(row, COL_MATRIX_TABLE);
+	model->level_table = fm_row_relation_or_invalid(row, COL_LEVEL_TABLE);
+	model->version = fm_row_integer_or(row, COL_ACTIVE_VERSION, 0);
+	model->stamp = fm_row_bigint_or(row, COL_STAMP, 0);
+	model->attached = fm_row_boolean(row, COL_ATTACHED);
+	model->uncommitted = TransactionIdIsCurrentTransactionId(fm_row_xid(row, COL_XMIN));
+	model->keep_versions = fm_row_integer(row, COL_KEEP_VERSIONS);
+	model->max_worse = fm_row_real(row, COL_MAX_WORSE);
+	model->owner = tables_owner(model);
+	read_definition(row, &model->definition);
+}
+
 bool
 fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context, FmModel *model)
 {
-	Oid types[] = {TEXTOID};
-	Datum values[] = {CStringGetTextDatum(name)};
 	FmRoleSwitch previous = fm_act_as(fm_registry_owner(schema));
+	FmSqlParameters parameters = {0};
+	FmRows rows;
 	bool found;
 
-	fm_plan_execute(&lookup_plan, lookup_query(schema), 1, types, values, read_only);
+	fm_add_text(&parameters, name);
+	fm_plan_run(&lookup_plan, lookup_query(schema), &parameters, read_only);
 	fm_restore_role(&previous);
 
-	found = SPI_processed == 1;
+	fm_rows_begin(&rows, model_columns, lengthof(model_columns));
+	found = fm_rows_next(&rows);
 	if (found)
 	{
-		model->name = MemoryContextStrdup(context, name);
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
+		model->name = pstrdup(name);
 		model->extension_schema = schema;
-		model->version_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_VERSION_TABLE));
-		model->user_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_USER_TABLE));
-		model->item_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_ITEM_TABLE));
-		model->matrix_table = DatumGetObjectId(fm_spi_value_not_null(0, COL_MATRIX_TABLE));
-		model->level_table = relation_column(COL_LEVEL_TABLE);
-		model->version = integer_column(COL_ACTIVE_VERSION, 0);
-		model->stamp = bigint_column(COL_STAMP);
-		model->attached = boolean_column(COL_ATTACHED);
-		model->uncommitted = TransactionIdIsCurrentTransactionId(
-			DatumGetTransactionId(fm_spi_value_not_null(0, COL_XMIN)));
-		model->keep_versions = integer_column(COL_KEEP_VERSIONS, 0);
-		model->max_worse = real_column(COL_MAX_WORSE);
-		model->owner = tables_owner(model);
-		read_definition(&model->definition, context);
+		read_model(&rows.row, model);
+		MemoryContextSwitchTo(caller);
 	}
-	SPI_freetuptable(SPI_tuptable);
+	fm_rows_end(&rows);
 	if (found && model->attached)
 		fm_store_read_pointer(model);
 	return found && OidIsValid(model->owner);
@@ -255,8 +235,8 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 static char *
 only_model(Oid schema, bool read_only, MemoryContext context)
 {
-	Oid types[] = {OIDOID};
-	Datum values[] = {ObjectIdGetDatum(GetUserId())};
+	Oid caller = GetUserId();
+	FmSqlParameters parameters = {0};
 	FmRoleSwitch previous = fm_act_as(fm_registry_owner(schema));
 	char *sql =
 		psprintf("SELECT model FROM %s WHERE "
@@ -265,7 +245,8 @@ only_model(Oid schema, bool read_only, MemoryContext context)
 				 fm_qualified_sql(schema, "fm_model"));
 	char *name;
 
-	fm_spi_execute(sql, 1, types, values, NULL, read_only);
+	fm_add_parameter(&parameters, OIDOID, ObjectIdGetDatum(caller), false);
+	fm_sql_run(sql, &parameters, read_only);
 	fm_restore_role(&previous);
 	if (SPI_processed == 0)
 		ereport(ERROR,
@@ -278,7 +259,7 @@ only_model(Oid schema, bool read_only, MemoryContext context)
 						errmsg("there are %llu models and none was named",
 							   (unsigned long long) SPI_processed),
 						errhint("Give model => '...', or SET fmtopx.model.")));
-	name = string_column(1, context);
+	name = MemoryContextStrdup(context, fm_sql_text());
 	SPI_freetuptable(SPI_tuptable);
 	return name;
 }

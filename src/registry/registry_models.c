@@ -27,13 +27,13 @@ fm_registry_lock_name(Oid schema, const char *name)
 int
 fm_registry_lock_pointer(Oid schema, const char *name)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, name);
+	fm_add_text(&parameters, name);
 	fm_registry_execute(schema, "fm_model",
 						"SELECT active_version FROM %s WHERE model = $1 FOR NO KEY UPDATE",
-						&arguments);
-	return SPI_processed == 0 ? 0 : DatumGetInt32(fm_spi_value_not_null(0, 1));
+						&parameters);
+	return SPI_processed == 0 ? 0 : DatumGetInt32(fm_sql_value(INT4OID));
 }
 
 int64
@@ -62,15 +62,15 @@ fm_registry_notify(const char *name, int version)
 int64
 fm_registry_activate(Oid schema, const char *name, int version)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 	int64 stamp = fm_registry_next_stamp();
 
-	fm_add_text(&arguments, name);
-	fm_add_integer(&arguments, version, false);
-	fm_add_bigint(&arguments, stamp);
+	fm_add_text(&parameters, name);
+	fm_add_integer(&parameters, version);
+	fm_add_bigint(&parameters, stamp);
 	fm_registry_execute(schema, "fm_model",
 						"UPDATE %s SET active_version = $2, stamp = $3 WHERE model = $1",
-						&arguments);
+						&parameters);
 	fm_registry_notify(name, version);
 	return stamp;
 }
@@ -78,89 +78,89 @@ fm_registry_activate(Oid schema, const char *name, int version)
 void
 fm_registry_set_options(Oid schema, const char *name, int keep_versions, float max_worse)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, name);
-	fm_add_integer(&arguments, keep_versions, keep_versions == 0);
-	fm_add_real(&arguments, max_worse);
+	fm_add_text(&parameters, name);
+	fm_add_integer_or_null(&parameters, keep_versions, keep_versions == 0);
+	fm_add_real(&parameters, max_worse);
 	fm_registry_execute(schema, "fm_model",
 						"UPDATE %s SET keep_versions = coalesce($2, keep_versions), "
 						"max_worse = coalesce($3, max_worse) WHERE model = $1",
-						&arguments);
+						&parameters);
 }
 
 static void
-add_tables(FmArguments *arguments, const FmModel *model)
+add_tables(FmSqlParameters *parameters, const FmModel *model)
 {
-	fm_add_relation(arguments, model->version_table);
-	fm_add_relation(arguments, model->user_table);
-	fm_add_relation(arguments, model->item_table);
-	fm_add_relation(arguments, model->matrix_table);
+	fm_add_relation(parameters, model->version_table);
+	fm_add_relation(parameters, model->user_table);
+	fm_add_relation(parameters, model->item_table);
+	fm_add_relation(parameters, model->matrix_table);
 }
 
 void
 fm_registry_attach_model(Oid schema, const FmModel *model)
 {
 	const FmDefinition *definition = &model->definition;
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, model->name);
-	add_tables(&arguments, model);
-	fm_add_relation(&arguments, definition->ratings);
-	fm_add_text(&arguments, definition->user_column);
-	fm_add_text(&arguments, definition->item_column);
-	fm_add_text(&arguments, definition->rating_column);
+	fm_add_text(&parameters, model->name);
+	add_tables(&parameters, model);
+	fm_add_relation(&parameters, definition->ratings);
+	fm_add_text(&parameters, definition->user_column);
+	fm_add_text(&parameters, definition->item_column);
+	fm_add_text(&parameters, definition->rating_column);
 	fm_registry_execute(schema, "fm_model",
 						"INSERT INTO %s (model, version_table, user_table, item_table, "
 						"matrix_table, ratings, user_column, item_column, rating_column, "
 						"attached) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, true)",
-						&arguments);
+						&parameters);
 }
 
 char *
 fm_registry_tables_model(Oid schema, const FmModel *model)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	add_tables(&arguments, model);
+	add_tables(&parameters, model);
 	fm_registry_execute(schema, "fm_model",
 						"SELECT model FROM %s WHERE ARRAY[$1, $2, $3, $4]::oid[] && "
 						"ARRAY[version_table, user_table, item_table, matrix_table]::oid[]",
-						&arguments);
-	return fm_registry_text();
+						&parameters);
+	return fm_sql_text();
 }
 
 void
 fm_registry_save_model(Oid schema, const FmModel *model)
 {
 	const FmDefinition *definition = &model->definition;
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, model->name);
-	add_tables(&arguments, model);
-	fm_add_integer(&arguments, model->version, false);
-	fm_add_bigint(&arguments, model->stamp);
-	fm_add_relation(&arguments, definition->ratings);
-	fm_add_text(&arguments, definition->user_column);
-	fm_add_text(&arguments, definition->item_column);
-	fm_add_text(&arguments, definition->rating_column);
-	fm_add_text(&arguments, definition->weight_column);
-	fm_add_text(&arguments, definition->task);
-	fm_add_text(&arguments, definition->solver);
-	fm_add_integer(&arguments, definition->num_factors, false);
-	fm_add_integer(&arguments, definition->iterations, definition->iterations == 0);
-	fm_add_real(&arguments, definition->l2_reg_w);
-	fm_add_real(&arguments, definition->l2_reg_v);
-	fm_add_real(&arguments, definition->init_stdev);
-	fm_add_real(&arguments, definition->test_size);
-	fm_add_bigint(&arguments, definition->seed);
-	fm_add_integer(&arguments, definition->workers, definition->workers < 0);
-	fm_add_relation(&arguments, definition->features[FM_USERS]);
-	fm_add_relation(&arguments, definition->features[FM_ITEMS]);
-	fm_add_argument(&arguments, BOOLOID, BoolGetDatum(definition->history), false);
-	fm_add_relation(&arguments, model->level_table);
-	fm_add_names(&arguments, definition->context_columns, definition->num_context_columns);
-	fm_add_real(&arguments, definition->unobserved_weight);
+	fm_add_text(&parameters, model->name);
+	add_tables(&parameters, model);
+	fm_add_integer(&parameters, model->version);
+	fm_add_bigint(&parameters, model->stamp);
+	fm_add_relation(&parameters, definition->ratings);
+	fm_add_text(&parameters, definition->user_column);
+	fm_add_text(&parameters, definition->item_column);
+	fm_add_text(&parameters, definition->rating_column);
+	fm_add_text(&parameters, definition->weight_column);
+	fm_add_text(&parameters, definition->task);
+	fm_add_text(&parameters, definition->solver);
+	fm_add_integer(&parameters, definition->num_factors);
+	fm_add_integer_or_null(&parameters, definition->iterations, definition->iterations == 0);
+	fm_add_real(&parameters, definition->l2_reg_w);
+	fm_add_real(&parameters, definition->l2_reg_v);
+	fm_add_real(&parameters, definition->init_stdev);
+	fm_add_real(&parameters, definition->test_size);
+	fm_add_bigint(&parameters, definition->seed);
+	fm_add_integer_or_null(&parameters, definition->workers, definition->workers < 0);
+	fm_add_relation(&parameters, definition->features[FM_USERS]);
+	fm_add_relation(&parameters, definition->features[FM_ITEMS]);
+	fm_add_boolean(&parameters, definition->history);
+	fm_add_relation(&parameters, model->level_table);
+	fm_add_names(&parameters, definition->context_columns, definition->num_context_columns);
+	fm_add_real(&parameters, definition->unobserved_weight);
 	fm_registry_execute(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
@@ -177,7 +177,7 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 		"unobserved_weight) = "
 		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
 		"$19, $20, $21, $22, $23, $24, $25, $26, $27, $28) WHERE m.version_table = $2",
-		&arguments);
+		&parameters);
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -188,8 +188,8 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 void
 fm_registry_delete_model(Oid schema, const char *name)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, name);
-	fm_registry_execute(schema, "fm_model", "DELETE FROM %s WHERE model = $1", &arguments);
+	fm_add_text(&parameters, name);
+	fm_registry_execute(schema, "fm_model", "DELETE FROM %s WHERE model = $1", &parameters);
 }

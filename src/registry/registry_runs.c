@@ -18,39 +18,39 @@
 void
 fm_registry_number_run(Oid schema, FmRun *run)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
 	/* a snapshot older than the last training fails here, as a serialization failure */
 	(void) fm_registry_lock_pointer(schema, run->model);
-	fm_add_text(&arguments, run->model);
+	fm_add_text(&parameters, run->model);
 	/* the training lock is ours, so whoever was running has died without a word */
 	fm_registry_execute(schema, "fm_run",
 						"UPDATE %s SET status = 'failed', message = 'the connection was lost' "
 						"WHERE model = $1 AND status = 'running'",
-						&arguments);
+						&parameters);
 	fm_registry_execute(schema, "fm_run",
 						"SELECT coalesce(max(version), 0) + 1 FROM %s WHERE model = $1",
-						&arguments);
-	run->version = DatumGetInt32(fm_spi_value_not_null(0, 1));
+						&parameters);
+	run->version = DatumGetInt32(fm_sql_value(INT4OID));
 	run->stamp = fm_registry_next_stamp();
 }
 
 void
 fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definition)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, run->model);
-	fm_add_integer(&arguments, run->version, false);
-	fm_add_bigint(&arguments, run->stamp);
-	fm_add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
-	fm_add_text(&arguments, definition->task);
-	fm_add_text(&arguments, definition->solver);
-	fm_add_integer(&arguments, definition->num_factors, false);
+	fm_add_text(&parameters, run->model);
+	fm_add_integer(&parameters, run->version);
+	fm_add_bigint(&parameters, run->stamp);
+	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
+	fm_add_text(&parameters, definition->task);
+	fm_add_text(&parameters, definition->solver);
+	fm_add_integer(&parameters, definition->num_factors);
 	fm_registry_execute(schema, "fm_run",
 						"INSERT INTO %s (model, version, stamp, status, started_at, task, "
 						"solver, num_factors) VALUES ($1, $2, $3, 'running', $4, $5, $6, $7)",
-						&arguments);
+						&parameters);
 }
 
 /* A number in JSON, which has no NaN. */
@@ -75,37 +75,37 @@ ranking_metrics(const FmRankingSums *sums, int64 ratings)
 }
 
 void
-fm_add_metrics(FmArguments *arguments, const FmErrorSums *sums, const FmLabelSums *labels,
+fm_add_metrics(FmSqlParameters *parameters, const FmErrorSums *sums, const FmLabelSums *labels,
 			   const FmRankingSums *ranking)
 {
 	if (ranking != NULL && ranking->users > 0)
-		fm_add_text(arguments, ranking_metrics(ranking, sums->count));
+		fm_add_text(parameters, ranking_metrics(ranking, sums->count));
 	else if (labels != NULL && labels->count > 0)
-		fm_add_text(arguments,
+		fm_add_text(parameters,
 					psprintf("{\"log_loss\": %s, \"accuracy\": %s, \"f1\": %s, \"auc\": %s, "
 							 "\"ratings\": %lld}",
 							 json_number(fm_log_loss(labels)), json_number(fm_accuracy(labels)),
 							 json_number(fm_f1(labels)), json_number(fm_auc(labels)),
 							 (long long) labels->count));
 	else if (sums->count == 0)
-		fm_add_text(arguments, NULL);
+		fm_add_text(parameters, NULL);
 	else
-		fm_add_text(arguments, psprintf("{\"rmse\": %.6g, \"mae\": %.6g, \"ratings\": %lld}",
-										fm_rmse(sums), fm_mae(sums), (long long) sums->count));
+		fm_add_text(parameters, psprintf("{\"rmse\": %.6g, \"mae\": %.6g, \"ratings\": %lld}",
+										 fm_rmse(sums), fm_mae(sums), (long long) sums->count));
 }
 
 bool
 fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, float max_worse)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
 	run->refused = false;
 	if (isinf(max_worse))
 		return false;
-	fm_add_text(&arguments, run->model);
-	fm_add_text(&arguments, definition->task);
-	fm_add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
-	fm_add_real(&arguments, max_worse);
+	fm_add_text(&parameters, run->model);
+	fm_add_text(&parameters, definition->task);
+	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
+	fm_add_real(&parameters, max_worse);
 	/* Folding in has no metrics: what it was made from has. A metric a task, of which less is better, or, of
 	 * ndcg_at_10, more. */
 	fm_registry_execute(
@@ -121,11 +121,10 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 		"AND CASE WHEN n.key = 'ndcg_at_10' "
 		"THEN n.value::float8 * (1 + $4::float8) < (r.test_metrics ->> n.key)::float8 "
 		"ELSE n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) END LIMIT 1",
-		&arguments);
+		&parameters);
 	run->refused = SPI_processed > 0;
 	if (run->refused)
-		strlcpy(run->message, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
-				sizeof(run->message));
+		strlcpy(run->message, fm_sql_text(), sizeof(run->message));
 	return run->refused;
 }
 
@@ -133,66 +132,69 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 static void
 delete_old_runs(Oid schema, const FmRun *run)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, run->model);
-	fm_add_integer(&arguments, run->version - KEPT_RUNS, false);
+	fm_add_text(&parameters, run->model);
+	fm_add_integer(&parameters, run->version - KEPT_RUNS);
 	fm_registry_execute(schema, "fm_run",
 						"DELETE FROM %s WHERE model = $1 AND version <= $2 AND version <> "
 						"(SELECT active_version FROM %s WHERE model = $1)",
-						&arguments);
+						&parameters);
 }
 
 void
 fm_registry_finish_run(Oid schema, const FmRun *run)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, run->model);
-	fm_add_integer(&arguments, run->version, false);
-	fm_add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	fm_add_integer(&arguments, run->iterations, run->iterations == 0);
-	fm_add_bigint(&arguments, run->users);
-	fm_add_bigint(&arguments, run->items);
-	fm_add_bigint(&arguments, run->ratings);
-	fm_add_bigint(&arguments, run->skipped);
-	fm_add_metrics(&arguments, &run->train, run->train_labels, NULL);
-	fm_add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
-	fm_add_text(&arguments, run->refused ? "refused" : "succeeded");
-	fm_add_text(&arguments, run->message[0] != '\0' ? run->message : NULL);
-	fm_add_bigint(&arguments, run->features);
+	fm_add_text(&parameters, run->model);
+	fm_add_integer(&parameters, run->version);
+	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()),
+					 false);
+	fm_add_integer_or_null(&parameters, run->iterations, run->iterations == 0);
+	fm_add_bigint(&parameters, run->users);
+	fm_add_bigint(&parameters, run->items);
+	fm_add_bigint(&parameters, run->ratings);
+	fm_add_bigint(&parameters, run->skipped);
+	fm_add_metrics(&parameters, &run->train, run->train_labels, NULL);
+	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
+	fm_add_text(&parameters, run->refused ? "refused" : "succeeded");
+	fm_add_text(&parameters, run->message[0] != '\0' ? run->message : NULL);
+	fm_add_bigint(&parameters, run->features);
 	fm_registry_execute(
 		schema, "fm_run",
 		"UPDATE %s SET status = $11, message = $12, finished_at = $3, iterations = $4, "
 		"users = $5, items = $6, features = $13, ratings = $7, skipped = $8, "
 		"train_metrics = $9::jsonb, test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
-		&arguments);
+		&parameters);
 	delete_old_runs(schema, run);
 }
 
 void
 fm_registry_fail_run(Oid schema, const FmRun *run, const char *message)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, run->model);
-	fm_add_integer(&arguments, run->version, false);
-	fm_add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	fm_add_text(&arguments, message);
+	fm_add_text(&parameters, run->model);
+	fm_add_integer(&parameters, run->version);
+	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()),
+					 false);
+	fm_add_text(&parameters, message);
 	fm_registry_execute(schema, "fm_run",
 						"UPDATE %s SET status = 'failed', finished_at = $3, message = $4 "
 						"WHERE model = $1 AND version = $2",
-						&arguments);
+						&parameters);
 }
 
 void
 fm_registry_note_run(Oid schema, const FmRun *run, const char *message)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, run->model);
-	fm_add_integer(&arguments, run->version, false);
-	fm_add_text(&arguments, message);
+	fm_add_text(&parameters, run->model);
+	fm_add_integer(&parameters, run->version);
+	fm_add_text(&parameters, message);
 	fm_registry_execute(schema, "fm_run",
-						"UPDATE %s SET message = $3 WHERE model = $1 AND version = $2", &arguments);
+						"UPDATE %s SET message = $3 WHERE model = $1 AND version = $2",
+						&parameters);
 }

@@ -11,75 +11,85 @@
 void
 fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x, bool exclude_seen)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, model);
-	fm_add_relation(&arguments, target);
-	fm_add_integer(&arguments, x, false);
-	fm_add_argument(&arguments, BOOLOID, BoolGetDatum(exclude_seen), false);
+	fm_add_text(&parameters, model);
+	fm_add_relation(&parameters, target);
+	fm_add_integer(&parameters, x);
+	fm_add_boolean(&parameters, exclude_seen);
 	/* what another model wrote there is gone */
 	fm_registry_execute(schema, "fm_target", "DELETE FROM %s WHERE target = $2 AND model <> $1",
-						&arguments);
+						&parameters);
 	fm_registry_execute(schema, "fm_target",
 						"INSERT INTO %s VALUES ($1, $2, $3, $4) ON CONFLICT (model, target) "
 						"DO UPDATE SET x = excluded.x, exclude_seen = excluded.exclude_seen",
-						&arguments);
+						&parameters);
 }
 
 void
 fm_registry_delete_target(Oid schema, const char *model, Oid target)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, model);
-	fm_add_relation(&arguments, target);
+	fm_add_text(&parameters, model);
+	fm_add_relation(&parameters, target);
 	fm_registry_execute(schema, "fm_target", "DELETE FROM %s WHERE model = $1 AND target = $2",
-						&arguments);
+						&parameters);
 }
 
 char *
 fm_registry_target_model(Oid schema, Oid target)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_relation(&arguments, target);
-	fm_registry_execute(schema, "fm_target", "SELECT model FROM %s WHERE target = $1", &arguments);
-	return fm_registry_text();
+	fm_add_relation(&parameters, target);
+	fm_registry_execute(schema, "fm_target", "SELECT model FROM %s WHERE target = $1", &parameters);
+	return fm_sql_text();
 }
 
 FmTarget *
 fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *num_targets)
 {
-	FmArguments arguments = {0};
-	FmTarget *targets;
-
-	fm_add_text(&arguments, model);
-	fm_registry_execute(
-		schema, "fm_target",
-		"SELECT target, x, exclude_seen FROM %s WHERE model = $1 ORDER BY target::oid", &arguments);
-	*num_targets = (int) SPI_processed;
-	targets = MemoryContextAllocZero(context, (SPI_processed + 1) * sizeof(FmTarget));
-	for (uint64 r = 0; r < SPI_processed; r++)
+	enum
 	{
-		targets[r].table = DatumGetObjectId(fm_spi_value_not_null(r, 1));
-		targets[r].x = DatumGetInt32(fm_spi_value_not_null(r, 2));
-		targets[r].exclude_seen = DatumGetBool(fm_spi_value_not_null(r, 3));
-	}
+		TARGET,
+		X,
+		EXCLUDE_SEEN
+	};
+	static const FmColumn columns[] = {[TARGET] = {"target", REGCLASSOID},
+									   [X] = {"x", INT4OID},
+									   [EXCLUDE_SEEN] = {"exclude_seen", BOOLOID}};
+	FmSqlParameters parameters = {0};
+	FmTarget *targets;
+	FmRows rows;
+
+	fm_add_text(&parameters, model);
+	fm_registry_execute(schema, "fm_target",
+						psprintf("SELECT %s FROM %%s WHERE model = $1 ORDER BY target::oid",
+								 fm_select_list(columns, lengthof(columns))),
+						&parameters);
+	fm_rows_begin(&rows, columns, lengthof(columns));
+	targets = MemoryContextAllocZero(context, (rows.count + 1) * sizeof(FmTarget));
+	for (*num_targets = 0; fm_rows_next(&rows); (*num_targets)++)
+		targets[*num_targets] = (FmTarget){.table = fm_row_relation(&rows.row, TARGET),
+										   .x = fm_row_integer(&rows.row, X),
+										   .exclude_seen = fm_row_boolean(&rows.row, EXCLUDE_SEEN)};
+	fm_rows_end(&rows);
 	return targets;
 }
 
 void
 fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsProof *proof)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, model);
-	fm_add_relation(&arguments, target);
-	fm_add_text(&arguments, proof->made_from);
-	fm_add_bigint(&arguments, proof->before);
-	fm_add_bigint(&arguments, proof->written_by);
-	fm_add_bigint(&arguments, proof->seen_rows);
-	fm_add_integers(&arguments, proof->recent, proof->num_recent);
+	fm_add_text(&parameters, model);
+	fm_add_relation(&parameters, target);
+	fm_add_text(&parameters, proof->made_from);
+	fm_add_bigint(&parameters, proof->before);
+	fm_add_bigint(&parameters, proof->written_by);
+	fm_add_bigint(&parameters, proof->seen_rows);
+	fm_add_integers(&parameters, proof->recent, proof->num_recent);
 	/* of a target that has been forgotten meanwhile there is nothing to remember */
 	fm_registry_execute(
 		schema, "fm_target_proof",
@@ -89,7 +99,7 @@ fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsP
 				 "before = excluded.before, written_by = excluded.written_by, "
 				 "seen_rows = excluded.seen_rows, recent = excluded.recent",
 				 fm_qualified_sql(schema, "fm_target")),
-		&arguments);
+		&parameters);
 }
 
 /* An integer[] without NULL, in a context. */
@@ -109,20 +119,40 @@ bool
 fm_registry_find_proof(Oid schema, const char *model, Oid target, MemoryContext context,
 					   FmListsProof *proof)
 {
-	FmArguments arguments = {0};
+	enum
+	{
+		MADE_FROM,
+		BEFORE,
+		WRITTEN_BY,
+		SEEN_ROWS,
+		RECENT
+	};
+	static const FmColumn columns[] = {[MADE_FROM] = {"made_from", TEXTOID},
+									   [BEFORE] = {"before", INT8OID},
+									   [WRITTEN_BY] = {"written_by", INT8OID},
+									   [SEEN_ROWS] = {"seen_rows", INT8OID},
+									   [RECENT] = {"recent", INT4ARRAYOID}};
+	FmSqlParameters parameters = {0};
+	FmRows rows;
+	bool found;
 
-	fm_add_text(&arguments, model);
-	fm_add_relation(&arguments, target);
-	fm_registry_execute(schema, "fm_target_proof",
-						"SELECT made_from, before, written_by, seen_rows, recent FROM %s "
-						"WHERE model = $1 AND target = $2 AND made_from <> ''",
-						&arguments);
-	if (SPI_processed == 0)
-		return false;
-	strlcpy(proof->made_from, fm_registry_text(), sizeof(proof->made_from));
-	proof->before = DatumGetInt64(fm_spi_value_not_null(0, 2));
-	proof->written_by = DatumGetInt64(fm_spi_value_not_null(0, 3));
-	proof->seen_rows = DatumGetInt64(fm_spi_value_not_null(0, 4));
-	proof->recent = copy_integers(fm_spi_value_not_null(0, 5), context, &proof->num_recent);
-	return true;
+	fm_add_text(&parameters, model);
+	fm_add_relation(&parameters, target);
+	fm_registry_execute(
+		schema, "fm_target_proof",
+		psprintf("SELECT %s FROM %%s WHERE model = $1 AND target = $2 AND made_from <> ''",
+				 fm_select_list(columns, lengthof(columns))),
+		&parameters);
+	fm_rows_begin(&rows, columns, lengthof(columns));
+	found = fm_rows_next(&rows);
+	if (found)
+	{
+		strlcpy(proof->made_from, fm_row_text(&rows.row, MADE_FROM), sizeof(proof->made_from));
+		proof->before = fm_row_bigint(&rows.row, BEFORE);
+		proof->written_by = fm_row_bigint(&rows.row, WRITTEN_BY);
+		proof->seen_rows = fm_row_bigint(&rows.row, SEEN_ROWS);
+		proof->recent = copy_integers(fm_row_value(&rows.row, RECENT), context, &proof->num_recent);
+	}
+	fm_rows_end(&rows);
+	return found;
 }

@@ -46,26 +46,41 @@ trial_key(const FmDefinition *d)
 bool
 fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial)
 {
-	FmArguments arguments = {0};
-	bool failed;
+	enum
+	{
+		VALUE,
+		RATINGS,
+		USERS,
+		ITEMS
+	};
+	static const FmColumn columns[] = {[VALUE] = {"value", FLOAT8OID},
+									   [RATINGS] = {"ratings::float8", FLOAT8OID},
+									   [USERS] = {"users::float8", FLOAT8OID},
+									   [ITEMS] = {"items::float8", FLOAT8OID}};
+	FmSqlParameters parameters = {0};
+	FmRows rows;
+	bool found;
 
-	fm_add_text(&arguments, model->name);
-	fm_add_text(&arguments, trial_key(&model->definition));
+	fm_add_text(&parameters, model->name);
+	fm_add_text(&parameters, trial_key(&model->definition));
 	fm_registry_execute(schema, "fm_trial",
-						"SELECT value, ratings::float8, users::float8, items::float8 FROM %s "
-						"WHERE model = $1 AND key = $2 ORDER BY trial DESC LIMIT 1",
-						&arguments);
-	if (SPI_processed == 0)
-		return false;
-	trial->value = DatumGetFloat8(fm_spi_value(0, 1, &failed));
-	if (failed)
-		trial->value = NAN;
-	else
-		trial->default_unobserved_weight =
-			fm_ials_unobserved_weight(-1, DatumGetFloat8(fm_spi_value_not_null(0, 2)),
-									  DatumGetFloat8(fm_spi_value_not_null(0, 3)) *
-										  DatumGetFloat8(fm_spi_value_not_null(0, 4)));
-	return true;
+						psprintf("SELECT %s FROM %%s WHERE model = $1 AND key = $2 "
+								 "ORDER BY trial DESC LIMIT 1",
+								 fm_select_list(columns, lengthof(columns))),
+						&parameters);
+	fm_rows_begin(&rows, columns, lengthof(columns));
+	found = fm_rows_next(&rows);
+	if (found)
+	{
+		trial->value = fm_row_double_or(&rows.row, VALUE, NAN);
+		if (!fm_row_is_null(&rows.row, VALUE))
+			trial->default_unobserved_weight =
+				fm_ials_unobserved_weight(-1, fm_row_double(&rows.row, RATINGS),
+										  fm_row_double(&rows.row, USERS) *
+											  fm_row_double(&rows.row, ITEMS));
+	}
+	fm_rows_end(&rows);
+	return found;
 }
 
 void
@@ -73,28 +88,29 @@ fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const
 {
 	const FmDefinition *definition = &model->definition;
 	const char *metric = fm_metric_name(definition->task);
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
 	(void) fm_registry_lock_pointer(schema, model->name); /* the number is ours */
-	fm_add_text(&arguments, model->name);
-	fm_add_text(&arguments, trial_key(definition));
-	fm_add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
-	fm_add_argument(&arguments, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	fm_add_text(&arguments, definition->task);
-	fm_add_text(&arguments, definition->solver);
-	fm_add_integer(&arguments, definition->num_factors, false);
-	fm_add_real(&arguments, definition->l2_reg_w);
-	fm_add_real(&arguments, definition->l2_reg_v);
-	fm_add_real(&arguments, definition->unobserved_weight);
-	fm_add_real(&arguments, definition->test_size);
-	fm_add_text(&arguments, definition->time_column);
-	fm_add_text(&arguments, metric);
-	fm_add_double(&arguments, failure == NULL ? metric_value(run, definition->task) : NAN);
-	fm_add_metrics(&arguments, &run->test, run->test_labels, &run->test_ranking);
-	fm_add_bigint(&arguments, run->users);
-	fm_add_bigint(&arguments, run->items);
-	fm_add_bigint(&arguments, run->ratings);
-	fm_add_text(&arguments, failure);
+	fm_add_text(&parameters, model->name);
+	fm_add_text(&parameters, trial_key(definition));
+	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
+	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()),
+					 false);
+	fm_add_text(&parameters, definition->task);
+	fm_add_text(&parameters, definition->solver);
+	fm_add_integer(&parameters, definition->num_factors);
+	fm_add_real(&parameters, definition->l2_reg_w);
+	fm_add_real(&parameters, definition->l2_reg_v);
+	fm_add_real(&parameters, definition->unobserved_weight);
+	fm_add_real(&parameters, definition->test_size);
+	fm_add_text(&parameters, definition->time_column);
+	fm_add_text(&parameters, metric);
+	fm_add_double(&parameters, failure == NULL ? metric_value(run, definition->task) : NAN);
+	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
+	fm_add_bigint(&parameters, run->users);
+	fm_add_bigint(&parameters, run->items);
+	fm_add_bigint(&parameters, run->ratings);
+	fm_add_text(&parameters, failure);
 	fm_registry_execute(
 		schema, "fm_trial",
 		"INSERT INTO %1$s (trial, model, key, started_at, finished_at, task, solver, num_factors, "
@@ -102,14 +118,14 @@ fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const
 		"metrics, users, items, ratings, message) "
 		"SELECT (SELECT coalesce(max(trial), 0) + 1 FROM %1$s WHERE model = $1), $1, $2, $3, $4, "
 		"$5, $6, $7, $8, $9, $10, $11, $12::text::name, $13, $14, $15::jsonb, $16, $17, $18, $19",
-		&arguments);
+		&parameters);
 }
 
 void
 fm_registry_delete_trials(Oid schema, const char *model)
 {
-	FmArguments arguments = {0};
+	FmSqlParameters parameters = {0};
 
-	fm_add_text(&arguments, model);
-	fm_registry_execute(schema, "fm_trial", "DELETE FROM %s WHERE model = $1", &arguments);
+	fm_add_text(&parameters, model);
+	fm_registry_execute(schema, "fm_trial", "DELETE FROM %s WHERE model = $1", &parameters);
 }
