@@ -1,9 +1,10 @@
 /*
  * The best x items for every user of a model.
  *
- * Users are read in ascending order of idx and scanned in blocks, without the items that they have seen:
- * either by this process alone, or by this process and parallel workers (batch_team.c). Memory: a few
- * blocks, the seen items (seen_all.c), and one context that is reset after each user's list.
+ * Users are read in ascending order of idx and scanned in blocks, without the items that they have
+ * seen: either by this process alone, or by this process and parallel workers (batch_team.c).
+ * Memory: a few blocks, the seen items (seen_all.c), and one context that is reset after each
+ * user's list.
  */
 #include "batch/batch.h"
 

@@ -10,8 +10,8 @@
 #include "serve/serving.h"
 
 /*
- * Compute the list of every user, in ascending order of idx, and hand each to the receiver. Return false if
- * the receiver refused.
+ * Compute the list of every user, in ascending order of idx, and hand each to the receiver. Return
+ * false if the receiver refused.
  */
 extern bool fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen,
 						   const FmListReceiver *receiver);

@@ -2,8 +2,8 @@
  * A block of users on its way through the scan.
  *
  * Who fills a block, who scans it, and who takes the hits may be different processes (batch.c,
- * batch_team.c): a block is memory without pointers, and this file knows nothing of either. Memory: a
- * scanner has one bitmap over the items a user, and what the scan itself needs.
+ * batch_team.c): a block is memory without pointers, and this file knows nothing of either.
+ * Memory: a scanner has one bitmap over the items a user, and what the scan itself needs.
  */
 #include "batch/batch_block.h"
 

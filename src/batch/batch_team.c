@@ -1,17 +1,19 @@
 /*
  * The lists of all users computed by several processes.
  *
- * Workers come from PostgreSQL's parallel infrastructure, as those of a training (train_workers.c). All members read
- * the ratings, each its share of the pages, and deal them into pairs in shared memory; where only SQL can
- * read them, the leader does it before (seen_scan.c, seen_all.c). Meanwhile the leader begins what he alone can
- * read: his receiver's table, and the users. After a barrier blocks of users go round a
- * ring: the leader fills them with users' vectors, whoever is free scans the next one, and the leader hands
- * the lists over in the order of the users. He scans too when he has nothing else to do.
+ * Workers come from PostgreSQL's parallel infrastructure, as those of a training
+ * (train_workers.c). All members read the ratings, each its share of the pages, and deal them into
+ * pairs in shared memory; where only SQL can read them, the leader does it before (seen_scan.c,
+ * seen_all.c). Meanwhile the leader begins what he alone can read: his receiver's table, and the
+ * users. After a barrier blocks of users go round a ring: the leader fills them with users'
+ * vectors, whoever is free scans the next one, and the leader hands the lists over in the order of
+ * the users. He scans too when he has nothing else to do.
  *
- * Locking: a barrier between reading and asking; a spinlock over the ring's numbers, with a condition
- * variable. Whoever takes a block owns it until it is done, and a done block is the leader's. In parallel
- * mode nothing may be written to the database; the callback writes to memory. Memory: the workers attach to
- * the model's shared image and to one segment with ring and pairs, which keep to maintenance_work_mem.
+ * Locking: a barrier between reading and asking; a spinlock over the ring's numbers, with a
+ * condition variable. Whoever takes a block owns it until it is done, and a done block is the
+ * leader's. In parallel mode nothing may be written to the database; the callback writes to
+ * memory. Memory: the workers attach to the model's shared image and to one segment with ring and
+ * pairs, which keep to maintenance_work_mem.
  */
 #include "batch/batch_team.h"
 
@@ -128,8 +130,9 @@ init_state(TeamState *state, const BatchPlan *plan)
 }
 
 /*
- * The leader's part of the whole: what he alone can read he reads while the workers are at the ratings. False
- * if the receiver did not begin or the ratings were too many for memory, and no list has been handed over.
+ * The leader's part of the whole: what he alone can read he reads while the workers are at the
+ * ratings. False if the receiver did not begin or the ratings were too many for memory, and no
+ * list has been handed over.
  */
 static bool
 take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListReceiver *receiver)
@@ -260,7 +263,10 @@ fm_batch_workers(const FmServing *serving, bool exclude_seen)
 	return max_parallel_maintenance_workers;
 }
 
-/* Memory for ring, pairs and what a scan of the ratings needs; false, with a notice, if there is none. */
+/*
+ * Memory for ring, pairs and what a scan of the ratings needs; false, with a notice, if there is
+ * none.
+ */
 static bool
 create_segment(BatchPlan *plan)
 {

@@ -1,9 +1,9 @@
 /*
  * The users of a block, as the process sees them that fills blocks and hands over their lists.
  *
- * The block itself holds only what the scan needs (batch_block.h), in memory that may be shared; ids stay
- * here, in local memory. A query vector is stored in the block alone. Memory: the context given at creation,
- * and one below it for ids, which is reset each time the block is filled.
+ * The block itself holds only what the scan needs (batch_block.h), in memory that may be shared;
+ * ids stay here, in local memory. A query vector is stored in the block alone. Memory: the context
+ * given at creation, and one below it for ids, which is reset each time the block is filled.
  */
 #include "batch/batch_users.h"
 

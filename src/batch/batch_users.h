@@ -21,13 +21,15 @@ extern FmBlockUsers *fm_block_users_create(const FmServing *serving, const FmBlo
 										   MemoryContext context);
 
 /*
- * Fill a block with the next users of the walk, passing over those whose list the receiver knows to be
- * right. Return false if no user is left.
+ * Fill a block with the next users of the walk, passing over those whose list the receiver knows
+ * to be right. Return false if no user is left.
  */
 extern bool fm_block_fill(const FmBlock *block, const FmBlockShape *shape, FmBlockUsers *users,
 						  FmUserWalk *walk, const FmListReceiver *receiver);
 
-/* Give the receiver the lists of a block that has been scanned. Resets `per_user` after each list. */
+/*
+ * Give the receiver the lists of a block that has been scanned. Resets `per_user` after each list.
+ */
 extern void fm_block_hand_over(const FmBlock *block, const FmBlockShape *shape,
 							   const FmBlockUsers *users, const FmListReceiver *receiver,
 							   MemoryContext per_user);

@@ -1,12 +1,13 @@
 /*
  * fm_evaluate: how well a model does on ratings that it is shown for the purpose.
  *
- * The relation is named in the call, so it is read as the caller; everything else as the model's owner.
- * Where it has all of the model's context columns, each row is scored in its context; the lists are not.
- * Where it has the model's weight column, the errors are weighted; where not, every row counts once.
- * A rating at or above the mean rating of the training counts as relevant, in a classification a yes. The lists are those of
- * fm_top_x with what the user has rated left out, except that the rows being evaluated stay eligible:
- * they are what a good list should contain. Memory: the evaluated rows, in the context of the call.
+ * The relation is named in the call, so it is read as the caller; everything else as the model's
+ * owner. Where it has all of the model's context columns, each row is scored in its context; the
+ * lists are not. Where it has the model's weight column, the errors are weighted; where not, every
+ * row counts once. A rating at or above the mean rating of the training counts as relevant, in a
+ * classification a yes. The lists are those of fm_top_x with what the user has rated left out,
+ * except that the rows being evaluated stay eligible: they are what a good list should contain.
+ * Memory: the evaluated rows, in the context of the call.
  */
 #include "batch/users.h"
 
@@ -313,8 +314,8 @@ score_known_users(Evaluation *evaluation, const FmHost *host)
 }
 
 /*
- * Users the model has not met are folded in as fm_top_x and fm_predict do, but not from the rows being evaluated,
- * which would tell what is to be guessed.
+ * Users the model has not met are folded in as fm_top_x and fm_predict do, but not from the rows
+ * being evaluated, which would tell what is to be guessed.
  */
 static void
 score_unknown_users(Evaluation *evaluation, const FmHost *host)

@@ -1,8 +1,8 @@
 /*
  * Every user's list, on its way from the scan to a table.
  *
- * Eight bytes a row in memory, as long as they fit into maintenance_work_mem; else rows in a tuplestore,
- * which spills to disk.
+ * Eight bytes a row in memory, as long as they fit into maintenance_work_mem; else rows in a
+ * tuplestore, which spills to disk.
  */
 #include "batch/lists.h"
 

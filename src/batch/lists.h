@@ -34,7 +34,10 @@ typedef struct FmLists
 	Tuplestorestate *store; /* all rows, best first, once they are too large for that; else NULL */
 } FmLists;
 
-/* Every user's list, in a context below the current one. While serving; its model must stay pinned. */
+/*
+ * Every user's list, in a context below the current one. While serving; its model must stay
+ * pinned.
+ */
 extern FmLists *fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen,
 								 FmSeenCheck *check);
 

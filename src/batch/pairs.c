@@ -1,10 +1,11 @@
 /*
  * (user, item) pairs, dealt into buckets of users as they come, and told user by user.
  *
- * Four bytes a pair, no sort and no join: a bucket is put in order when the first of its users is asked
- * for. Memory is local (chunks of a context), or one piece that is shared: then chunks are cut from it by
- * an atomic counter, each process fills its own, and a barrier of the caller's stands between adding and
- * asking. A chunk is referred to by its distance from the header, or by its address where it is local.
+ * Four bytes a pair, no sort and no join: a bucket is put in order when the first of its users is
+ * asked for. Memory is local (chunks of a context), or one piece that is shared: then chunks are
+ * cut from it by an atomic counter, each process fills its own, and a barrier of the caller's
+ * stands between adding and asking. A chunk is referred to by its distance from the header, or by
+ * its address where it is local.
  */
 #include "batch/pairs.h"
 

@@ -58,7 +58,9 @@ typedef struct FmPairs
 /* Pairs in local memory, for as long as all of the context fits into maintenance_work_mem. */
 extern FmPairs *fm_pairs_create(int32 num_users, MemoryContext context);
 
-/* The same in shared memory that has room for `room` bytes of pairs, added by num_lists processes. */
+/*
+ * The same in shared memory that has room for `room` bytes of pairs, added by num_lists processes.
+ */
 extern Size fm_pairs_size(int32 num_users, int num_lists, Size room);
 extern FmPairs *fm_pairs_create_shared(void *memory, Size size, int32 num_users, int num_lists,
 									   MemoryContext context);

@@ -8,8 +8,8 @@
  *   seeds     for each user that `current` did not skip
  *   put       for each of these users, in the same order, with the list
  *
- * `current` and `seeds` run ahead of `put` by a few blocks of users. Only `put` is required; the others may
- * be NULL.
+ * `current` and `seeds` run ahead of `put` by a few blocks of users. Only `put` is required; the
+ * others may be NULL.
  */
 #ifndef FMTOPX_RECEIVER_H
 #define FMTOPX_RECEIVER_H
@@ -25,22 +25,24 @@ typedef void (*FmListCallback)(void *state, const FmBatchUser *user, const FmHit
 /*
  * Prepare to receive. Return false to refuse: the batch then ends without a list.
  *
- * In a batch with workers the workers are reading the ratings by now, so reading something large here costs
- * little time. The process may be in parallel mode: do nothing that could run user-defined code or write to
- * the database. If the batch then has to start again without workers, it calls this again.
+ * In a batch with workers the workers are reading the ratings by now, so reading something large
+ * here costs little time. The process may be in parallel mode: do nothing that could run
+ * user-defined code or write to the database. If the batch then has to start again without
+ * workers, it calls this again.
  */
 typedef bool (*FmBeginCallback)(void *state);
 
 /*
- * Return whether the receiver knows that the list it already has of this user is right. The batch then
- * computes none and does not call `seeds` and `put` for the user. user->xmin is set, so the user table must
- * be a heap.
+ * Return whether the receiver knows that the list it already has of this user is right. The batch
+ * then computes none and does not call `seeds` and `put` for the user. user->xmin is set, so the
+ * user table must be a heap.
  */
 typedef bool (*FmCurrentCallback)(void *state, const FmBatchUser *user);
 
 /*
- * Return *count items that are likely to be in the user's list. They only make the scan faster: the list is
- * right whatever they are. The array must stay valid until the next call; negative entries are ignored.
+ * Return *count items that are likely to be in the user's list. They only make the scan faster:
+ * the list is right whatever they are. The array must stay valid until the next call; negative
+ * entries are ignored.
  */
 typedef const int32 *(*FmSeedCallback)(void *state, const FmBatchUser *user, int32 *count);
 
@@ -48,12 +50,13 @@ typedef const int32 *(*FmSeedCallback)(void *state, const FmBatchUser *user, int
 #define FM_SEEN_MAX_RECENT 16384
 
 /*
- * A question about the ratings: which users have rated since a given moment? A receiver may ask it of a
- * batch that excludes what users have rated. The batch sets `counted` and the fields after it before it
- * first calls `current`, but only if it reads the ratings by fm_seen_scan_run; otherwise `counted` stays
- * false.
+ * A question about the ratings: which users have rated since a given moment? A receiver may ask it
+ * of a batch that excludes what users have rated. The batch sets `counted` and the fields after it
+ * before it first calls `current`, but only if it reads the ratings by fm_seen_scan_run; otherwise
+ * `counted` stays false.
  *
- * A row is old if its xmin precedes `old_before`, and recent if its xmin does not precede `new_before`.
+ * A row is old if its xmin precedes `old_before`, and recent if its xmin does not precede
+ * `new_before`.
  */
 typedef struct FmSeenCheck
 {

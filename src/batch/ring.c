@@ -1,10 +1,11 @@
 /*
- * A ring of blocks: the leader fills them, any member scans them, the leader hands over their lists.
+ * A ring of blocks: the leader fills them, any member scans them, the leader hands over their
+ * lists.
  *
- * Locking: a spinlock guards the ring's numbers, and a condition variable says that they have changed. A
- * block belongs to the leader until it is filled, then to the member that takes it, and to the leader again
- * once it is done. Memory: the caller's for ring and blocks; the users of the blocks and a context for one
- * list in the leader's current context.
+ * Locking: a spinlock guards the ring's numbers, and a condition variable says that they have
+ * changed. A block belongs to the leader until it is filled, then to the member that takes it, and
+ * to the leader again once it is done. Memory: the caller's for ring and blocks; the users of the
+ * blocks and a context for one list in the leader's current context.
  */
 #include "batch/ring.h"
 

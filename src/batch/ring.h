@@ -1,5 +1,6 @@
 /*
- * A ring of blocks: the leader fills them, any member scans them, the leader hands over their lists.
+ * A ring of blocks: the leader fills them, any member scans them, the leader hands over their
+ * lists.
  */
 #ifndef FMTOPX_RING_H
 #define FMTOPX_RING_H
@@ -34,8 +35,8 @@ extern Size fm_ring_size(const FmBlockShape *shape, int members);
 extern void fm_ring_init(FmRing *ring, const FmBlockShape *shape, int members);
 
 /*
- * Do the leader's part: give all users of the walk to the ring and their lists to the receiver, in the same
- * order. The leader scans blocks too while it has nothing else to do.
+ * Do the leader's part: give all users of the walk to the ring and their lists to the receiver, in
+ * the same order. The leader scans blocks too while it has nothing else to do.
  */
 extern void fm_ring_lead(FmRing *ring, char *blocks, FmBlockScanner *scanner,
 						 const FmServing *serving, FmUserWalk *walk,

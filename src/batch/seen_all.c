@@ -1,10 +1,11 @@
 /*
  * What every user has rated, read live from the ratings relation, and told user by user.
  *
- * The relation is read once, as it comes, into buckets of users (pairs.c). That takes an entry in memory for
- * every user and every pair; when it would exceed maintenance_work_mem, they are dropped and the relation is
- * read again, joined with the users and sorted by the executor, which spills to disk as it sees fit. A batch
- * with workers has its own way to fill the buckets (seen_scan.c). Memory: a context of the stream.
+ * The relation is read once, as it comes, into buckets of users (pairs.c). That takes an entry in
+ * memory for every user and every pair; when it would exceed maintenance_work_mem, they are
+ * dropped and the relation is read again, joined with the users and sorted by the executor, which
+ * spills to disk as it sees fit. A batch with workers has its own way to fill the buckets
+ * (seen_scan.c). Memory: a context of the stream.
  */
 #include "batch/seen_all.h"
 
@@ -57,7 +58,10 @@ add_user(void *state, TupleTableSlot *row)
 	return !reading->too_large;
 }
 
-/* FmRowCallback: a rating; of users and items that the model does not know there is nothing to say. */
+/*
+ * FmRowCallback: a rating; of users and items that the model does not know there is nothing to
+ * say.
+ */
 static bool
 add_pair(void *state, TupleTableSlot *row)
 {

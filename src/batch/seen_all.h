@@ -10,8 +10,8 @@
 #include "serve/serving.h"
 
 /*
- * A stream of seen items, user by user in ascending order of idx. It reads the ratings relation once, and
- * keeps at most maintenance_work_mem of it in memory.
+ * A stream of seen items, user by user in ascending order of idx. It reads the ratings relation
+ * once, and keeps at most maintenance_work_mem of it in memory.
  */
 typedef struct FmSeenStream FmSeenStream;
 

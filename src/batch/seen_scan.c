@@ -1,11 +1,12 @@
 /*
  * What every user has rated, for batches: the ratings relation read by several processes at once.
  *
- * By the table's access method, as a parallel index build reads its table, since no query would hand over
- * rows to several processes. So this is for relations where that is all a query would do: a table or
- * materialised view without children, policies or other rights to consider; all else is read by SQL
- * (seen_all.c). Ids must be integers: then users are found in a table of shared memory, made here, and
- * items in the model's image. Locking: AccessShareLock on the relation until the end of the transaction.
+ * By the table's access method, as a parallel index build reads its table, since no query would
+ * hand over rows to several processes. So this is for relations where that is all a query would
+ * do: a table or materialised view without children, policies or other rights to consider; all
+ * else is read by SQL (seen_all.c). Ids must be integers: then users are found in a table of
+ * shared memory, made here, and items in the model's image. Locking: AccessShareLock on the
+ * relation until the end of the transaction.
  */
 #include "batch/seen_scan.h"
 

@@ -34,8 +34,8 @@ typedef struct FmSeenScan
 } FmSeenScan;
 
 /*
- * Whether several processes may read the model's ratings: a plain table that holds all rows itself, that its
- * reader may read all of, and with integer ids.
+ * Whether several processes may read the model's ratings: a plain table that holds all rows
+ * itself, that its reader may read all of, and with integer ids.
  */
 extern bool fm_seen_scan_possible(const FmServing *serving);
 

@@ -1,8 +1,9 @@
 /*
  * fm_top_users: who of the model's users would like an item best.
  *
- * Users are not kept in memory, so each call goes through the user table, once for the scores and once more for
- * the ids of those who are listed. Memory: a block of users, eight bytes for each row of the list, and its ids.
+ * Users are not kept in memory, so each call goes through the user table, once for the scores and
+ * once more for the ids of those who are listed. Memory: a block of users, eight bytes for each
+ * row of the list, and its ids.
  */
 #include "batch/users.h"
 

@@ -1,8 +1,8 @@
 /*
  * The users of a model, read from its user table.
  *
- * Rows come through a cursor, USERS_PER_FETCH at a time. Memory: one fetch of rows and one vector, in the
- * context that is current when the walk is opened. Locking: that of the query.
+ * Rows come through a cursor, USERS_PER_FETCH at a time. Memory: one fetch of rows and one vector,
+ * in the context that is current when the walk is opened. Locking: that of the query.
  */
 #include "batch/users.h"
 

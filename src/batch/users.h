@@ -18,9 +18,9 @@ typedef struct FmBatchUser
 } FmBatchUser;
 
 /*
- * A walk over the users in ascending order of idx. Its memory does not grow with the number of users. It
- * needs a serving that has begun (serving.h). A user is valid until the next call. With `xmins` the user
- * table must be a heap.
+ * A walk over the users in ascending order of idx. Its memory does not grow with the number of
+ * users. It needs a serving that has begun (serving.h). A user is valid until the next call. With
+ * `xmins` the user table must be a heap.
  */
 typedef struct FmUserWalk FmUserWalk;
 

@@ -1,13 +1,13 @@
 /*
  * fm_write_top_x: every user's list in a table, created or rewritten in place.
  *
- * The lists are computed first (lists.c). A new table is filled in bulk before its primary key is built
- * (target_fill.c); in an existing one only what differs is touched (target_diff.c). All of it is the
- * caller's transaction, so a reader sees either the old lists or the new ones.
+ * The lists are computed first (lists.c). A new table is filled in bulk before its primary key is
+ * built (target_fill.c); in an existing one only what differs is touched (target_diff.c). All of
+ * it is the caller's transaction, so a reader sees either the old lists or the new ones.
  *
- * Locking: ShareUpdateExclusiveLock on the target until the end of the transaction, so that two rewrites
- * of it come one after the other; no reader waits. The statements run as the table's owner under a
- * security-restricted operation, since the table may carry triggers.
+ * Locking: ShareUpdateExclusiveLock on the target until the end of the transaction, so that two
+ * rewrites of it come one after the other; no reader waits. The statements run as the table's
+ * owner under a security-restricted operation, since the table may carry triggers.
  */
 #include "targets/target.h"
 
@@ -17,6 +17,10 @@
 #include "commands/tablecmds.h"
 #include "registry/registry_models.h"
 #include "storage/lmgr.h"
+#include "targets/target_diff.h"
+#include "targets/target_fill.h"
+#include "targets/target_proof.h"
+#include "targets/target_statements.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
@@ -45,8 +49,8 @@ write_rows(void *state, const void *argument)
 }
 
 /*
- * A tenth of a page stays free, so that a few rows can be replaced there without new entries in the key's index. The end
- * of the table is not given back, for which readers would have to wait.
+ * A tenth of a page stays free, so that a few rows can be replaced there without new entries in
+ * the key's index. The end of the table is not given back, for which readers would have to wait.
  */
 static void
 create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
@@ -98,7 +102,10 @@ check_target(const FmLoaded *loaded, Oid target)
 	check_target_column(target, "score", FLOAT4OID);
 }
 
-/* What one call writes: as the current user what is computed, as the table's owner what is written. */
+/*
+ * What one call writes: as the current user what is computed, as the table's owner what is
+ * written.
+ */
 typedef struct Writing
 {
 	FmServing serving;

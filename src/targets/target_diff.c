@@ -1,136 +1,65 @@
 /*
- * Bringing a table of lists up to date: what differs is updated, deleted, inserted, and nothing else touched.
+ * Comparing a table of lists with new lists while these are computed.
  *
- * The table is read first, in whatever order it comes, into eight bytes a row: a plain one with integer ids
- * without a query, while the workers of the batch read the ratings. What stood in it is then where
- * the scan begins (core/scan/scan.h: seeds), and each new list is compared with it as it comes; the differences,
- * few as a rule, are put aside and applied by one statement a kind, in which they stand as relations (the
- * mechanism of transition tables). So triggers, defaults, partitions and policies of the table work as in any
- * statement. A table too large for maintenance_work_mem is compared by the statements themselves with lists
- * in a tuplestore. Locking: the statements' own. Memory: a context for the rows; differences spill to disk.
+ * The comparison takes these steps:
+ *
+ *   1. Read the rows of the table, in any order, into eight bytes each. A plain table with integer
+ *      ids is read without a query, and only when the batch begins: the workers of the batch read
+ *      the ratings meanwhile.
+ *   2. Give the scan the user's old list to start with (the seeds of core/scan/scan.h).
+ *   3. Skip lists that are known to be right (target_proof.c).
+ *   4. Compare each new list with the old one, and put the changes aside, usually few.
+ *   5. Delete the rows of users who have no list any more, and make the changes
+ *      (target_statements.c).
+ *
+ * A table that is too large for maintenance_work_mem is not compared here: the lists go to a
+ * tuplestore, and fm_target_update compares them by statements. Locking: that of the queries.
+ * Memory: one context for the rows; the changes spill to disk.
  */
-#include "targets/target.h"
+#include "targets/target_diff.h"
 
 #include <math.h>
 
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "optimizer/optimizer.h"
 #include "pg/plain_scan.h"
+#include "targets/target_statements.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* Instead of an item: the table has no such row; it has one that cannot be right. */
-#define NO_ROW (-2)
-#define WRONG_ROW (-1)
+/* Values of FmListItem.item besides items */
+#define NO_ROW (-2)	   /* the table has no such row */
+#define WRONG_ROW (-1) /* it has one that cannot be right */
 
-/* Instead of a number of rows, and more than there can be. */
+/* Value of `unproved` that never falls to 0 */
 #define UNKNOWN PG_INT32_MAX
-
-/* Rows of one kind of difference, typed as the lists are. */
-typedef struct Rows
-{
-	const char *name; /* of the relation in statements */
-	Tuplestorestate *store;
-	double count;
-} Rows;
 
 struct FmDiff
 {
 	MemoryContext context;
 	const FmLoaded *loaded;
 	FmProof *proof;
-	FmIdType user_type;
-	FmIdType item_type;
-	TupleDesc desc;
 	int64 num_rows;	   /* of the new lists */
-	int64 num_current; /* lists that were not computed */
+	int64 num_current; /* lists that did not have to be computed */
 
-	/* what stands in the table: user × length + rank - 1 */
+	/* the rows of the table, at user × length + rank - 1 */
 	int32 length;
-	FmIdMap *users; /* in the order in which they appeared */
-	FmIdMap *items; /* by idx; NULL: integers, which the image finds */
+	FmIdMap *users; /* in order of their first row */
+	FmIdMap *items; /* by idx; NULL: integer ids, which the image looks up */
 	FmListItem *rows;
 	bool *met;		 /* the user has a new list */
-	int32 *unproved; /* how many of his rows are not known to be as they were written */
+	int32 *unproved; /* number of ranks without a row known to be as written; or UNKNOWN */
 	int32 capacity;
-	int32 last_user;	/* rows of one user often stand together */
-	bool keyless;		/* the table has rows without user or rank */
-	FmPlainScan *plain; /* of what has still to be read; NULL: nothing */
+	int32 last_user;	/* rows of one user are often adjacent */
+	FmPlainScan *plain; /* reads the table in step 1; NULL: it has been read */
 	bool too_large;
 	int32 *seeds; /* of one user */
 
-	Rows changed;
-	Rows gone;
-	Rows missing;
+	FmChanges changes;
 };
-
-/* "t.rank = n.rank AND t.user_id = n.user_id" */
-static char *
-same_key(const FmIdType *user_type)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "t.rank = n.rank AND ");
-	fm_append_equality(&sql, "t.user_id", user_type->type, "n.user_id");
-	return sql.data;
-}
-
-static void
-execute(const char *sql)
-{
-	fm_spi_execute(sql, 0, NULL, NULL, NULL, false);
-}
-
-/* Update the rows of the table that differ from those of `rows` with the same key. */
-static void
-execute_update(const FmIdType *user_type, const FmIdType *item_type, const char *table,
-			   const char *rows)
-{
-	StringInfoData same_item;
-
-	initStringInfo(&same_item);
-	fm_append_equality(&same_item, "t.item_id", item_type->type, "n.item_id");
-	execute(psprintf("UPDATE %s t SET item_id = n.item_id, score = n.score FROM %s n "
-					 "WHERE %s AND NOT coalesce(%s AND t.score = n.score, false)",
-					 table, rows, same_key(user_type), same_item.data));
-}
-
-void
-fm_target_update(const char *table, FmLists *lists)
-{
-	char *key = same_key(&lists->user_type);
-
-	fm_lists_spill(lists);
-	fm_spi_register_rows("new_lists", lists->desc, lists->store, lists->num_rows);
-	execute_update(&lists->user_type, &lists->item_type, table, "new_lists");
-	execute(psprintf("DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM new_lists n WHERE %s)", table,
-					 key));
-	execute(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
-					 "SELECT user_id, rank, item_id, score FROM new_lists n "
-					 "WHERE NOT EXISTS (SELECT FROM %s t WHERE %s)",
-					 table, table, key));
-	SPI_unregister_relation("new_lists");
-}
-
-static void
-begin_rows(Rows *rows, const char *name)
-{
-	rows->name = name;
-	rows->store = tuplestore_begin_heap(true, false, work_mem);
-	rows->count = 0;
-}
-
-static void
-put_row(Rows *rows, TupleDesc desc, Datum *values, bool *nulls)
-{
-	tuplestore_putvalues(rows->store, desc, values, nulls);
-	rows->count++;
-}
 
 static bool
 has_room(const FmDiff *diff)
@@ -138,7 +67,7 @@ has_room(const FmDiff *diff)
 	return MemoryContextMemAllocated(diff->context, true) / 1024 < maintenance_work_mem;
 }
 
-/* Make room for the rows of a user that the table has not shown before. */
+/* Make room for the rows of a new user. */
 static void
 add_user(FmDiff *diff, int32 user)
 {
@@ -160,21 +89,21 @@ add_user(FmDiff *diff, int32 user)
 		rows[r] = (FmListItem){NO_ROW, 0};
 }
 
-/* The index of a user of the table, a new one where he has not appeared before. */
+/* Return the index of a user of the table, a new one if this is their first row. */
 static int32
 intern_user(FmDiff *diff, Datum id)
 {
 	int32 known = fm_idmap_count(diff->users);
 
 	if (diff->last_user < 0 ||
-		!fm_id_equal(&diff->user_type, fm_idmap_id(diff->users, diff->last_user), id))
+		!fm_id_equal(&diff->changes.user_type, fm_idmap_id(diff->users, diff->last_user), id))
 		diff->last_user = fm_idmap_intern(diff->users, id);
 	if (diff->last_user == known)
 		add_user(diff, known);
 	return diff->last_user;
 }
 
-/* What an item and a score in the table are; WRONG_ROW for what no list can have. */
+/* Return the item and score of a row; WRONG_ROW if no list can have them. */
 static FmListItem
 read_item(FmDiff *diff, const Datum *values, const bool *nulls)
 {
@@ -187,13 +116,13 @@ read_item(FmDiff *diff, const Datum *values, const bool *nulls)
 		row.item = fm_idmap_find(diff->items, values[2]);
 	else if (diff->loaded->num_items > 0)
 		row.item = fm_image_find_integer(diff->loaded->image,
-										 fm_id_as_int64(&diff->item_type, values[2]));
+										 fm_id_as_int64(&diff->loaded->item_type, values[2]));
 	return row;
 }
 
 /*
- * Note a row of the table: user_id, rank, item_id, score; `stands`: it is known to be as it was written. False if
- * there is no room for it.
+ * Take a row of the table: user_id, rank, item_id, score. `stands` says that it is known to be as
+ * it was written. Return false if there is no room for it.
  */
 static bool
 read_row(FmDiff *diff, Datum *values, bool *nulls, bool stands)
@@ -205,13 +134,13 @@ read_row(FmDiff *diff, Datum *values, bool *nulls, bool stands)
 
 	if (nulls[0] || nulls[1])
 	{
-		diff->keyless = true;
+		diff->changes.keyless = true;
 		return true;
 	}
 	rank = DatumGetInt32(values[1]);
 	if (rank < 1 || rank > diff->length)
 	{
-		put_row(&diff->gone, diff->desc, values, nulls);
+		fm_changes_put(&diff->changes, &diff->changes.gone, values, nulls);
 		return true;
 	}
 	row = read_item(diff, values, nulls);
@@ -223,20 +152,20 @@ read_row(FmDiff *diff, Datum *values, bool *nulls, bool stands)
 		diff->unproved[user]--;
 	else
 		diff->unproved[user] = UNKNOWN;
-	/* without a key there may be several rows, which are right if all are */
+	/* in a table without a key, rows with the same user and rank are right if all are the same */
 	if (place->item != NO_ROW && (place->item != row.item || place->score != row.score))
 		row.item = WRONG_ROW;
 	*place = row;
 	return true;
 }
 
-/* The map of all items where the image has none. */
+/* Make a map of all items if the image cannot look up their ids. */
 static void
 read_items(FmDiff *diff)
 {
-	if (diff->item_type.is_integer)
+	if (diff->loaded->item_type.is_integer)
 		return;
-	diff->items = fm_idmap_create(&diff->item_type, diff->context);
+	diff->items = fm_idmap_create(&diff->loaded->item_type, diff->context);
 	for (int32 item = 0; item < diff->loaded->num_items; item++)
 		fm_idmap_intern(diff->items, fm_loaded_item_id(diff->loaded, item));
 	fm_idmap_seal(diff->items);
@@ -254,11 +183,8 @@ create_diff(const FmLoaded *loaded, int32 x, FmProof *proof)
 	diff->context = context;
 	diff->loaded = loaded;
 	diff->proof = proof;
-	diff->user_type = loaded->user_type;
-	diff->item_type = loaded->item_type;
-	diff->desc = fm_lists_desc(&diff->user_type, &diff->item_type);
 	diff->length = Min(x, loaded->num_items);
-	diff->users = fm_idmap_create(&diff->user_type, context);
+	diff->users = fm_idmap_create(&diff->loaded->user_type, context);
 	diff->capacity = 64;
 	diff->rows = MemoryContextAllocHuge(context, Max(1, (Size) diff->capacity * diff->length) *
 													 sizeof(FmListItem));
@@ -266,9 +192,7 @@ create_diff(const FmLoaded *loaded, int32 x, FmProof *proof)
 	diff->unproved = palloc(diff->capacity * sizeof(int32));
 	diff->seeds = MemoryContextAllocHuge(context, Max(1, diff->length) * sizeof(int32));
 	diff->last_user = -1;
-	begin_rows(&diff->changed, "changed_rows");
-	begin_rows(&diff->gone, "gone_rows");
-	begin_rows(&diff->missing, "missing_rows");
+	fm_changes_init(&diff->changes, &loaded->user_type, &loaded->item_type);
 	MemoryContextSwitchTo(previous);
 	return diff;
 }
@@ -276,9 +200,7 @@ create_diff(const FmLoaded *loaded, int32 x, FmProof *proof)
 void
 fm_diff_free(FmDiff *diff)
 {
-	tuplestore_end(diff->changed.store);
-	tuplestore_end(diff->gone.store);
-	tuplestore_end(diff->missing.store);
+	fm_changes_free(&diff->changes);
 	MemoryContextDelete(diff->context);
 }
 
@@ -290,8 +212,8 @@ receive_row(void *state, TupleTableSlot *slot)
 }
 
 /*
- * Where a query of the table would do no more than hand over its rows, begin to read them without one; false
- * elsewhere. What a query would see is seen: the snapshot is as new as its would be.
+ * Begin to read the table without a query, with a snapshot as new as that of a query would be.
+ * Return false if a query could return other rows than those of the table itself.
  */
 static bool
 open_plain(FmDiff *diff, Oid target)
@@ -301,7 +223,7 @@ open_plain(FmDiff *diff, Oid target)
 	Relation relation;
 	Snapshot snapshot;
 
-	if (!diff->user_type.is_integer || !diff->item_type.is_integer)
+	if (!diff->loaded->user_type.is_integer || !diff->loaded->item_type.is_integer)
 		return false;
 	relation = table_open(target, AccessShareLock);
 	if (!fm_plain_scan_possible(relation, names, lengthof(names)))
@@ -331,7 +253,7 @@ close_plain(FmDiff *diff)
 	diff->plain = NULL;
 }
 
-/* FmBeginCallback: read what has still to be read. */
+/* FmBeginCallback: read the table unless a query has read it already. */
 static bool
 begin_lists(void *state)
 {
@@ -355,7 +277,8 @@ FmDiff *
 fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 {
 	FmDiff *diff = create_diff(loaded, x, proof);
-	const Oid columns[] = {diff->user_type.type, INT4OID, diff->item_type.type, FLOAT4OID};
+	const Oid columns[] = {diff->loaded->user_type.type, INT4OID, diff->loaded->item_type.type,
+						   FLOAT4OID};
 
 	read_items(diff);
 	if (!diff->too_large && !open_plain(diff, target))
@@ -371,7 +294,7 @@ fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 	return NULL;
 }
 
-/* FmSeedCallback: the list that stands in the table. */
+/* FmSeedCallback: return the old list. */
 static const int32 *
 old_list(void *state, const FmBatchUser *user, int32 *count)
 {
@@ -381,11 +304,15 @@ old_list(void *state, const FmBatchUser *user, int32 *count)
 
 	*count = index < 0 ? 0 : diff->length;
 	for (int32 r = 0; r < *count; r++)
-		diff->seeds[r] = rows[r].item; /* no item is below 0 */
+		diff->seeds[r] =
+			rows[r].item; /* negative for NO_ROW and WRONG_ROW, which the scan ignores */
 	return diff->seeds;
 }
 
-/* FmCurrentCallback: a complete list, all as it was written, of a user for whom nothing has changed since. */
+/*
+ * FmCurrentCallback: the list is complete, its rows are as they were written, and nothing that it
+ * depends on has changed since.
+ */
 static bool
 is_current(void *state, const FmBatchUser *user)
 {
@@ -404,15 +331,15 @@ is_current(void *state, const FmBatchUser *user)
 }
 
 static void
-put_key(Rows *rows, const FmDiff *diff, Datum user_id, int32 rank)
+put_gone(FmDiff *diff, Datum user_id, int32 rank)
 {
 	Datum values[] = {user_id, Int32GetDatum(rank), (Datum) 0, (Datum) 0};
 	bool nulls[] = {false, false, true, true};
 
-	put_row(rows, diff->desc, values, nulls);
+	fm_changes_put(&diff->changes, &diff->changes.gone, values, nulls);
 }
 
-/* FmListCallback: compare a new list with the old one. */
+/* FmListCallback: compare a new list with the old one and put the changes aside. */
 static void
 compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 {
@@ -433,12 +360,13 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 							  fm_loaded_item_id(diff->loaded, hits[r].item), Float4GetDatum(score)};
 			bool there = old != NULL && old[r].item != NO_ROW;
 
-			put_row(there ? &diff->changed : &diff->missing, diff->desc, values, nulls);
+			fm_changes_put(&diff->changes, there ? &diff->changes.changed : &diff->changes.missing,
+						   values, nulls);
 		}
 	}
 	for (int32 r = count; old != NULL && r < diff->length; r++)
 		if (old[r].item != NO_ROW)
-			put_key(&diff->gone, diff, user->id, r + 1);
+			put_gone(diff, user->id, r + 1);
 	diff->num_rows += count;
 }
 
@@ -459,44 +387,14 @@ fm_diff_num_rows(const FmDiff *diff)
 	return diff->num_rows;
 }
 
-/* The rows of users that have no list any more. */
+/* Put aside the rows of users who have no list any more. */
 static void
 find_gone(FmDiff *diff)
 {
 	for (int32 user = 0; user < fm_idmap_count(diff->users); user++)
 		for (int32 r = 0; r < diff->length && !diff->met[user]; r++)
 			if (diff->rows[(Size) user * diff->length + r].item != NO_ROW)
-				put_key(&diff->gone, diff, fm_idmap_id(diff->users, user), r + 1);
-}
-
-static void
-register_rows(const FmDiff *diff, const Rows *rows)
-{
-	fm_spi_register_rows(rows->name, diff->desc, rows->store, rows->count);
-}
-
-/*
- * In an order in which keys do not clash. The table has just been read, so that its pages are in memory as a
- * rule, and a page by an index costs no more than the next one of a scan; the planner takes it from there.
- * The setting lasts until the role is restored.
- */
-static void
-apply(const FmDiff *diff, const char *table)
-{
-	if (random_page_cost > seq_page_cost)
-		(void) set_config_option("random_page_cost", psprintf("%.17g", seq_page_cost), PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (diff->changed.count > 0)
-		execute_update(&diff->user_type, &diff->item_type, table, diff->changed.name);
-	if (diff->gone.count > 0)
-		execute(psprintf("DELETE FROM %s t USING %s n WHERE %s", table, diff->gone.name,
-						 same_key(&diff->user_type)));
-	if (diff->keyless)
-		execute(psprintf("DELETE FROM %s WHERE user_id IS NULL OR rank IS NULL", table));
-	if (diff->missing.count > 0)
-		execute(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
-						 "SELECT user_id, rank, item_id, score FROM %s",
-						 table, diff->missing.name));
+				put_gone(diff, fm_idmap_id(diff->users, user), r + 1);
 }
 
 void
@@ -505,12 +403,6 @@ fm_diff_apply(FmDiff *diff, const char *table)
 	ereport(DEBUG1, (errmsg_internal("%lld lists of table %s are known to be right still",
 									 (long long) diff->num_current, table)));
 	find_gone(diff);
-	register_rows(diff, &diff->changed);
-	register_rows(diff, &diff->gone);
-	register_rows(diff, &diff->missing);
-	apply(diff, table);
-	SPI_unregister_relation(diff->changed.name);
-	SPI_unregister_relation(diff->gone.name);
-	SPI_unregister_relation(diff->missing.name);
+	fm_changes_apply(&diff->changes, table);
 	fm_diff_free(diff);
 }

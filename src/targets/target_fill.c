@@ -1,11 +1,11 @@
 /*
  * The rows of a table of lists that was just created.
  *
- * They go in as those of COPY do, many to a page at a time and past the buffer pool's hot part; where the
- * server's wal_level allows, they are not logged, since the table is new in this transaction. Locking: the
- * creator's lock. Memory: a batch of rows.
+ * They go in as those of COPY do, many to a page at a time and past the buffer pool's hot part;
+ * where the server's wal_level allows, they are not logged, since the table is new in this
+ * transaction. Locking: the creator's lock. Memory: a batch of rows.
  */
-#include "targets/target.h"
+#include "targets/target_fill.h"
 
 #include "access/heapam.h"
 #include "access/table.h"

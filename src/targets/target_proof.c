@@ -1,21 +1,24 @@
 /*
  * Which lists of a table are known to be right still, from how they were written.
  *
- * A table of lists is often written again from the same version of the model, only because people have rated
- * or bought since. Most lists are then what they were, and which ones can be told for certain from the xmin of rows, by
- * which PostgreSQL itself tells what a snapshot sees. Noted at each writing is `before`, the xmin of its snapshot: what
- * older transactions wrote was complete by then. So a row of the ratings that is older and visible now was
- * visible then, and if as many are older as there were then, none has been deleted or changed, and who has only older
- * rows has rated what he had rated; if he had only older ones then, too: who had others, which may be gone without a
- * trace, is noted as `recent`. Likewise a row of the table itself that is older, or was written by the
- * last writing, is as that left it; a list of which all rows are is complete and right if its user has not rated since,
- * and his row of the user table is older, too. All this wants a snapshot that was taken after the last writing. Xmins are
- * compared as 32 bits, so after 2^30 transactions nothing is known any more.
+ * A table of lists is often written again from the same version of the model, only because people
+ * have rated or bought since. Most lists are then what they were, and which ones can be told for
+ * certain from the xmin of rows, by which PostgreSQL itself tells what a snapshot sees. Noted at
+ * each writing is `before`, the xmin of its snapshot: what older transactions wrote was complete
+ * by then. So a row of the ratings that is older and visible now was visible then, and if as many
+ * are older as there were then, none has been deleted or changed, and who has only older rows has
+ * rated what he had rated; if he had only older ones then, too: who had others, which may be gone
+ * without a trace, is noted as `recent`. Likewise a row of the table itself that is older, or was
+ * written by the last writing, is as that left it; a list of which all rows are is complete and
+ * right if its user has not rated since, and his row of the user table is older, too. All this
+ * wants a snapshot that was taken after the last writing. Xmins are compared as 32 bits, so after
+ * 2^30 transactions nothing is known any more.
  *
- * Only where rows have an xmin and nobody can come between them and us: heaps that are read without a query (plain_scan.h),
- * a target without rules and triggers (those of foreign keys delete whole rows). What the lists depend
- * on otherwise, from the version to the numbers of the columns, is noted as a text, and has to be the same. Locking: the
- * target's lock, which makes writings of it one after the other.
+ * Only where rows have an xmin and nobody can come between them and us: heaps that are read
+ * without a query (plain_scan.h), a target without rules and triggers (those of foreign keys
+ * delete whole rows). What the lists depend on otherwise, from the version to the numbers of the
+ * columns, is noted as a text, and has to be the same. Locking: the target's lock, which makes
+ * writings of it one after the other.
  */
 #include "targets/target_proof.h"
 
@@ -52,7 +55,9 @@ is_untouched(Relation target)
 	return true;
 }
 
-/* Append which relation and columns; false if its rows have no xmin or a query could show others. */
+/*
+ * Append which relation and columns; false if its rows have no xmin or a query could show others.
+ */
 static bool
 describe_relation(StringInfo text, Relation relation, const char *const *columns, int num_columns)
 {
@@ -134,7 +139,10 @@ can_check(const FmProof *proof, const FmServing *serving)
 	return proof->exclude_seen && describe_ratings(&text, serving, true);
 }
 
-/* Whether this is what was noted at a writing before the snapshot was taken, and not too long before. */
+/*
+ * Whether this is what was noted at a writing before the snapshot was taken, and not too long
+ * before.
+ */
 static bool
 is_valid(const FmListsProof *old, const FmListsProof *now, Snapshot snapshot)
 {

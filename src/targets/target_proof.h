@@ -22,8 +22,9 @@ typedef struct FmProof
 } FmProof;
 
 /*
- * Before anything is read. Of an existing table, which is locked, this finds out what was noted when it was last
- * written, if that was from the same version and by the same rules; of one that is to be created (InvalidOid), nothing.
+ * Before anything is read. Of an existing table, which is locked, this finds out what was noted
+ * when it was last written, if that was from the same version and by the same rules; of one that
+ * is to be created (InvalidOid), nothing.
  */
 extern void fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target, int32 x,
 						  bool exclude_seen);
@@ -44,12 +45,14 @@ fm_proof_check(FmProof *proof)
 }
 
 /*
- * Whether a user's vector and what he has rated are the same as at the last writing. Asked when the ratings have been
- * read.
+ * Whether a user's vector and what he has rated are the same as at the last writing. Asked when
+ * the ratings have been read.
  */
 extern bool fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user);
 
-/* Do what writes rows to the table, in a subtransaction: so they have an xmin that no others have. */
+/*
+ * Do what writes rows to the table, in a subtransaction: so they have an xmin that no others have.
+ */
 extern void fm_proof_write(FmProof *proof, FmStep write, void *state);
 
 /* By what rules a table that has just been created holds its lists. While serving. */

@@ -1,0 +1,53 @@
+/*
+ * The SQL statements that change the rows of a table of lists.
+ *
+ * All of them need SPI connected and act as the table's owner. A table is given by its quoted name.
+ */
+#ifndef FMTOPX_TARGET_STATEMENTS_H
+#define FMTOPX_TARGET_STATEMENTS_H
+
+#include "pg/compat.h"
+
+#include "batch/lists.h"
+
+/*
+ * Make the rows of a table those of the lists, by statements that compare the two. Only rows that
+ * differ are touched. Moves the lists to their tuplestore.
+ */
+extern void fm_target_update(const char *table, FmLists *lists);
+
+/* Rows of one kind of change: user_id, rank, item_id and score. */
+typedef struct FmChangedRows
+{
+	const char *name; /* as a relation in statements */
+	Tuplestorestate *store;
+	double count;
+} FmChangedRows;
+
+/* Changes to a table, collected before any of them is made. */
+typedef struct FmChanges
+{
+	FmIdType user_type;
+	FmIdType item_type;
+	TupleDesc desc;
+	FmChangedRows changed; /* rows with a new item or score */
+	FmChangedRows gone;	   /* keys of rows to delete */
+	FmChangedRows missing; /* rows to insert */
+	bool keyless;		   /* delete also rows without a user or a rank */
+} FmChanges;
+
+/* Begin with none, in the current context. */
+extern void fm_changes_init(FmChanges *changes, const FmIdType *user_type,
+							const FmIdType *item_type);
+
+/* Add a row to one of the three kinds. */
+extern void fm_changes_put(const FmChanges *changes, FmChangedRows *rows, Datum *values,
+						   bool *nulls);
+
+/* Make the changes, by at most one statement for each kind. */
+extern void fm_changes_apply(const FmChanges *changes, const char *table);
+
+/* Free the tuplestores. */
+extern void fm_changes_free(const FmChanges *changes);
+
+#endif
