@@ -17,7 +17,8 @@
 #include "core/model/metrics.h"
 #include "core/model/ranking.h"
 #include "pg/host_pg.h"
-#include "source/load_ratings.h"
+#include "source/ratings_columns.h"
+#include "source/read_ratings.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -27,7 +28,7 @@ typedef struct Evaluation
 {
 	FmServing serving;
 	int32 x;
-	FmReading *reading; /* its items: the model's by idx, then those it does not know */
+	FmRatingReading *reading; /* its items: the model's by idx, then those it does not know */
 	FmRatings by_user;
 	bool *done; /* users scored so far */
 
@@ -87,7 +88,7 @@ read_rows(Evaluation *evaluation, Oid relation)
 	fm_check_ratings_relation(&definition, &user_type, &item_type);
 	check_same_type(serving, relation, definition.user_column, &user_type, &loaded->user_type);
 	check_same_type(serving, relation, definition.item_column, &item_type, &loaded->item_type);
-	evaluation->reading = fm_reading_create(&user_type, &item_type, &definition);
+	evaluation->reading = fm_rating_reading_create(&user_type, &item_type, &definition);
 	for (int32 item = 0; item < loaded->num_items; item++)
 		if (fm_idmap_intern(evaluation->reading->items, fm_loaded_item_id(loaded, item)) != item)
 			fm_model_damaged(&serving->model, "it has an item twice");

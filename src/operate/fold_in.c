@@ -27,7 +27,8 @@
 #include "catalog/pg_type.h"
 #include "core/model/fold.h"
 #include "pg/host_pg.h"
-#include "source/load_ratings.h"
+#include "source/ratings_columns.h"
+#include "source/training_data.h"
 #include "train/progress.h"
 #include "pg/real_array.h"
 #include "serve/serving.h"
@@ -77,7 +78,7 @@ typedef struct Folding
 	float rating_min;
 	float rating_max;
 	FmResult result;
-	FmLoad load;
+	FmTrainingData data;
 	FmRatings ratings;
 	Known known[2];
 	Side side[2];
@@ -188,7 +189,7 @@ read_known(Folding *folding, int side)
 	Oid columns[] = {InvalidOid, FLOAT4OID, FLOAT4ARRAYOID, INT8OID};
 
 	known->model = model;
-	known->ids = side == FM_USERS ? folding->load.reading->users : folding->load.reading->items;
+	known->ids = side == FM_USERS ? folding->data.ratings->users : folding->data.ratings->items;
 	known->num_factors = folding->parameters.num_factors;
 	known->capacity = 1024;
 	known->w = palloc(known->capacity * sizeof(float));
@@ -206,23 +207,23 @@ static void
 read_all(Folding *folding)
 {
 	FmDefinition *definition = &folding->definition;
-	FmLoad *load = &folding->load;
+	FmTrainingData *data = &folding->data;
 	FmIdType user_type;
 	FmIdType item_type;
 
 	fm_check_ratings_relation(definition, &user_type, &item_type);
 	fm_store_check_id_types(&folding->model, &user_type, &item_type);
 	fm_check_budget_to_read(definition);
-	load->reading = fm_reading_create(&user_type, &item_type, definition);
-	load->reading->is_training = true;
+	data->ratings = fm_rating_reading_create(&user_type, &item_type, definition);
+	data->ratings->is_training = true;
 	for (int side = 0; side < 2; side++)
 		read_known(folding, side);
-	fm_read_ratings(definition, false, load->reading);
+	fm_read_ratings(definition, false, data->ratings);
 	if (folding->task == FM_TASK_CLASSIFICATION)
-		fm_label_ratings(definition, load->reading, folding->rating_min, folding->rating_max);
-	load->reading->min = Min(load->reading->min, folding->rating_min);
-	load->reading->max = Max(load->reading->max, folding->rating_max);
-	fm_load_in_order(load);
+		fm_label_ratings(definition, data->ratings, folding->rating_min, folding->rating_max);
+	data->ratings->min = Min(data->ratings->min, folding->rating_min);
+	data->ratings->max = Max(data->ratings->max, folding->rating_max);
+	fm_rank_ratings(data);
 }
 
 /* Lay one side out by rank: what the version has, and what is to be solved. */
@@ -231,7 +232,7 @@ prepare_side(Folding *folding, int side)
 {
 	const Known *known = &folding->known[side];
 	Side *out = &folding->side[side];
-	const int32 *order = side == FM_USERS ? folding->load.user_order : folding->load.item_order;
+	const int32 *order = side == FM_USERS ? folding->data.user_order : folding->data.item_order;
 	const FmHost *host = folding->host;
 	Size k = known->num_factors;
 
@@ -241,7 +242,7 @@ prepare_side(Folding *folding, int side)
 	out->solvable = host->alloc(host->ctx, out->count, sizeof(bool));
 	out->usable = host->alloc(host->ctx, out->count, sizeof(bool));
 	out->given = host->alloc(host->ctx, out->count, sizeof(bool));
-	out->digest = fm_digest_ratings(&folding->load, side);
+	out->digest = fm_digest_ratings(&folding->data, side);
 	for (int32 rank = 0; rank < out->count; rank++)
 	{
 		int32 index = order[rank];
@@ -366,7 +367,7 @@ solve_side(Folding *folding, int side, bool last)
 static void
 solve_all(Folding *folding)
 {
-	FmTriples *triples = &folding->load.reading->triples;
+	FmTriples *triples = &folding->data.ratings->triples;
 
 	fm_ratings_by_user(triples, folding->side[FM_USERS].count, folding->side[FM_ITEMS].count,
 					   folding->host, &folding->ratings);
@@ -399,8 +400,8 @@ fill_run(const Folding *folding, FmRun *run)
 	run->features = run->users + run->items;
 	if (folding->definition.history)
 		run->features *= 2;
-	run->ratings = folding->load.reading->triples.count;
-	run->skipped = folding->load.reading->skipped;
+	run->ratings = folding->data.ratings->triples.count;
+	run->skipped = folding->data.ratings->skipped;
 	snprintf(run->message, sizeof(run->message),
 			 "folded into version %d: %d users added, %d updated; %d items added, %d updated",
 			 folding->version, users->num_added, users->num_updated, items->num_added,
@@ -419,7 +420,7 @@ write_version(Folding *folding, Oid schema, FmRun *run)
 	folding->parameters.item_w = folding->side[FM_ITEMS].w;
 	folding->parameters.item_v = folding->side[FM_ITEMS].v;
 	result->parameters = &folding->parameters;
-	result->load = &folding->load;
+	result->data = &folding->data;
 	if (folding->task == FM_TASK_RANKING)
 	{
 		result->item_pairs.gram =

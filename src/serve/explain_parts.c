@@ -9,7 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/data/ratings.h"
-#include "source/load_features.h"
+#include "source/feature_columns.h"
 #include "pg/real_array.h"
 #include "utils/builtins.h"
 

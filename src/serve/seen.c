@@ -9,7 +9,7 @@
 #include "serve/serving.h"
 
 #include "catalog/pg_type.h"
-#include "source/load_ratings.h"
+#include "source/ratings_columns.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 

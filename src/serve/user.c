@@ -8,7 +8,7 @@
 #include "serve/serving.h"
 
 #include "pg/host_pg.h"
-#include "source/load_ratings.h"
+#include "source/ratings_columns.h"
 
 /* qsort: sums depend on the order of what is summed, if only in the last bit. */
 static int

@@ -1,18 +1,24 @@
 /*
- * How much memory a training may take, and whether it will do with that.
+ * The setting fmtopx.training_memory: how much memory a training needs, and whether it may have
+ * that much.
  *
- * The need is known once the ratings have been counted: so many bytes a rating (core/data/ratings.h), and what
- * the solver says it takes for so many users, items and factors. Before the ratings are read the planner's
- * estimate of their number serves as a warning, and a count decides; what neither can know, the number of
- * users and items, is looked at before the solver starts.
+ * The need is so many bytes for each rating, plus what the solver takes for the users, items,
+ * levels and factors. It is checked three times, as more becomes known:
+ *
+ * - Before the ratings are read. If the planner's estimate of their number would need too much, they are
+ *   counted, and the count decides.
+ * - While ratings and features are read.
+ * - Before the solver starts, when the numbers of users and items are known.
+ *
+ * Locking: AccessShareLock by the queries. Memory: the current context.
  */
 #include "source/budget.h"
 
 #include "core/train/solver.h"
-#include "registry/definition.h"
 #include "executor/spi.h"
 #include "nodes/plannodes.h"
 #include "pg/sql.h"
+#include "registry/definition.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -21,7 +27,7 @@
 #define BYTES_PER_RATING 20
 #define BYTES_PER_WEIGHTED_RATING 28
 #define BYTES_PER_CONTEXT 8 /* of a rating */
-#define BYTES_PER_ID 64 /* of a user or item: its entry in a hash table, its place in two orders */
+#define BYTES_PER_ID 64		/* of a user or item: a hash table entry, its place in two orders */
 
 int fm_training_memory = FM_DEFAULT_TRAINING_MEMORY;
 
@@ -43,6 +49,7 @@ pretty_size(double bytes)
 	return TextDatumGetCString(DirectFunctionCall1(pg_size_pretty, size));
 }
 
+/* Raise an error if a training needs more than the setting. qualifier: "about" or "at least". */
 static void
 check(const FmDefinition *definition, double bytes, const char *qualifier, int64 num_ratings)
 {
@@ -64,7 +71,7 @@ check(const FmDefinition *definition, double bytes, const char *qualifier, int64
 				 "num_factors.")));
 }
 
-/* The number of rows the planner expects of a relation. */
+/* Return how many rows the planner expects in a relation. */
 static double
 estimate_rows(const char *relation)
 {

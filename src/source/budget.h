@@ -1,5 +1,7 @@
 /*
- * How much memory a training may take: the setting fmtopx.training_memory.
+ * The setting fmtopx.training_memory, which bounds the memory of a training.
+ *
+ * All checks raise an error if the training would need more.
  */
 #ifndef FMTOPX_BUDGET_H
 #define FMTOPX_BUDGET_H
@@ -12,25 +14,26 @@
 #define FM_MIN_TRAINING_MEMORY 1024					 /* kB */
 #define FM_DEFAULT_TRAINING_MEMORY (4 * 1024 * 1024) /* kB */
 
+/* The setting, in kB. */
 extern int fm_training_memory;
 
-/* Refuse, before anything is read, what cannot fit. As the current user; SPI connected. */
+/* Check before anything is read. Reads as the current user; SPI must be connected. */
 extern void fm_check_budget_to_read(const FmDefinition *definition);
 
-/* Refuse to read on, when contexts take so many bytes. */
+/* Check while ratings are read. Contexts take context_bytes so far. */
 extern void fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings,
 										  double context_bytes);
 
-/* Bytes that ratings take once they have been read. */
+/* Return how many bytes ratings take once they have been read. */
 extern double fm_ratings_in_memory(const FmDefinition *definition, int64 num_ratings,
 								   int32 num_users, int32 num_items);
 
-/* Refuse to read on a relation of features, when so much is in memory. */
+/* Check while a relation of features is read. `bytes` are in memory so far, ratings included. */
 extern void fm_check_budget_of_features(const FmDefinition *definition, Oid relation, double bytes);
 
 /*
- * Refuse to solve what has been read: the levels of its features, the bytes that these and contexts take, and the
- * contexts.
+ * Check before the solver starts. num_levels is that of the features of both sides; known_bytes is
+ * what the features and contexts take that have been read.
  */
 extern void fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings,
 									 int32 num_users, int32 num_items, const int32 num_levels[2],

@@ -1,8 +1,9 @@
 /*
  * The table of levels: one row for each level of a feature or context in a version.
  *
- * Rows are collected in a tuplestore and inserted by one statement (version_rows.c). Memory: one row at a
- * time has a context of its own; the tuplestore spills to disk beyond work_mem. Locking: the statements' own.
+ * Rows are collected in a tuplestore and inserted by one statement (version_rows.c). Memory: one
+ * row at a time has a context of its own; the tuplestore spills to disk beyond work_mem. Locking:
+ * the statements' own.
  */
 #include "store/levels.h"
 
@@ -44,8 +45,8 @@ typedef struct LevelRows
 } LevelRows;
 
 /*
- * One level, or what is added to the sum of all (feature NULL). A number's w and v are for the number itself,
- * less its mean, not for the standardised one.
+ * One level, or what is added to the sum of all (feature NULL). A number's w and v are for the
+ * number itself, less its mean, not for the standardised one.
  */
 static void
 put_level(LevelRows *rows, const char *side, int32 row, const char *feature, const char *level,
@@ -123,7 +124,7 @@ fm_store_levels(FmModel *model, int version, const FmResult *result)
 {
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(version)};
-	const FmContextReading *contexts = result->load->reading->contexts;
+	const FmContextReading *contexts = result->data->ratings->contexts;
 	LevelRows rows = {.parameters = result->parameters};
 
 	if ((result->features == NULL || (result->features[FM_USERS].num_levels == 0 &&
@@ -140,7 +141,7 @@ fm_store_levels(FmModel *model, int version, const FmResult *result)
 	{
 		rows.w = result->parameters->level_w[side];
 		rows.v = result->parameters->level_v[side];
-		put_side_levels(&rows, side == FM_USERS ? "user" : "item", result->load->features[side],
+		put_side_levels(&rows, side == FM_USERS ? "user" : "item", result->data->features[side],
 						result->features[side].num_levels);
 	}
 	rows.w = result->parameters->context_w;

@@ -1,5 +1,6 @@
 /*
- * The table of levels: what each level of a feature or context adds to w and v of its users or items.
+ * The table of levels: what each level of a feature or context adds to w and v of its users or
+ * items.
  */
 #ifndef FMTOPX_LEVELS_H
 #define FMTOPX_LEVELS_H
@@ -8,8 +9,8 @@
 #include "store/result.h"
 
 /*
- * Insert the levels of a version, if it has any. Creates the table when the model has none yet, and sets
- * its OID in *model.
+ * Insert the levels of a version, if it has any. Creates the table when the model has none yet, and
+ * sets its OID in *model.
  */
 extern void fm_store_levels(FmModel *model, int version, const FmResult *result);
 

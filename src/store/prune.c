@@ -1,6 +1,6 @@
 /*
- * Deleting old versions: their row in the version table first, then the rows of the other tables, at once or
- * a range of blocks at a time.
+ * Deleting old versions: their row in the version table first, then the rows of the other tables,
+ * at once or a range of blocks at a time.
  *
  * Locking: the statements' own. Memory: the current context.
  */

@@ -8,8 +8,9 @@
 #include "storage/block.h"
 
 /*
- * Keep this many versions: the two given, then the latest. Deletes the rows of the others from the version
- * table, so that these versions are unknown. Their rows in the other tables are left to fm_store_prune.
+ * Keep this many versions: the two given, then the latest. Deletes the rows of the others from the
+ * version table, so that these versions are unknown. Their rows in the other tables are left to
+ * fm_store_prune.
  */
 extern void fm_store_keep(const FmModel *model, int version, int previous_version,
 						  int keep_versions);

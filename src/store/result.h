@@ -6,13 +6,13 @@
 
 #include "core/model/fold.h"
 #include "core/train/solver.h"
-#include "source/load_ratings.h"
+#include "source/training_data.h"
 
 /* A solver's result with the maps from its canonical indices back to the ids. */
 typedef struct FmResult
 {
 	const FmParameters *parameters;
-	const FmLoad *load;
+	const FmTrainingData *data;
 	const int32 *user_canonical; /* idx → canonical index; NULL: they are the same */
 	const int32 *item_canonical;
 	const int64 *digest[2];		/* by idx: of the ratings, see fm_digest_ratings */

@@ -7,8 +7,8 @@
  *   fm_<model>_level    w and v of each level of the features and contexts; created when there are any
  *   fm_<model>_matrix   the augmented item matrix in blocks of items, as fm_matrix
  *
- * In each version, `idx` numbers the users and the items from 0 in the order of their ids (pg/id_map.h).
- * The ids inside an fm_matrix are the idx of the items.
+ * In each version, `idx` numbers the users and the items from 0 in the order of their ids
+ * (pg/id_map.h). The ids inside an fm_matrix are the idx of the items.
  *
  * All functions below, except for the first, need SPI connected.
  */

@@ -25,7 +25,10 @@
 
 #define MATRIX_BLOCK_ITEMS 8192
 
-/* The rows of one entity table: idx, id as the ratings type it (the table may be narrower), w, v, digest. */
+/*
+ * The rows of one entity table: idx, id as the ratings type it (the table may be narrower), w, v,
+ * digest.
+ */
 static TupleDesc
 entity_row_desc(const FmIdType *id_type, const char *id_column)
 {
@@ -110,7 +113,7 @@ next_activation(const FmModel *model)
 void
 fm_store_version_row(const FmModel *model, int version, int64 stamp, const FmResult *result)
 {
-	const FmReading *reading = result->load->reading;
+	const FmRatingReading *reading = result->data->ratings;
 	const bool is_ranking = result->item_pairs.gram != NULL;
 	const int k = result->parameters->num_factors;
 	const int root_length = (int) fm_prior_root_length(k);
@@ -210,8 +213,8 @@ consider_row(TupleTableSlot *row, const PointerColumns *columns, FmModel *model,
 }
 
 /*
- * Without a query: that would cost more than all else of a question, and whatever the owner has made of his table
- * must neither run nor fail in the views, which are everybody's.
+ * Without a query: that would cost more than all else of a question, and whatever the owner has
+ * made of his table must neither run nor fail in the views, which are everybody's.
  */
 void
 fm_store_read_pointer(FmModel *model)
@@ -255,14 +258,14 @@ void
 fm_store_version(FmModel *model, Oid extension_schema, int version, const FmResult *result)
 {
 	const FmParameters *parameters = result->parameters;
-	const FmLoad *load = result->load;
+	const FmTrainingData *data = result->data;
 	EntityRows users = {model->user_table,		"user_id",
-						load->reading->users,	load->user_order,
+						data->ratings->users,	data->user_order,
 						result->user_canonical, parameters->user_w,
 						parameters->user_v,		result->digest[FM_USERS],
 						parameters->num_factors};
 	EntityRows items = {model->item_table,		"item_id",
-						load->reading->items,	load->item_order,
+						data->ratings->items,	data->item_order,
 						result->item_canonical, parameters->item_w,
 						parameters->item_v,		result->digest[FM_ITEMS],
 						parameters->num_factors};

@@ -10,15 +10,16 @@
 #include "store/result.h"
 
 /*
- * Insert the users, items, levels and matrix blocks of one version, as the current user. Creates the table
- * of levels, and sets its OID in *model, if there are levels and the model has no such table yet.
+ * Insert the users, items, levels and matrix blocks of one version, as the current user. Creates
+ * the table of levels, and sets its OID in *model, if there are levels and the model has no such
+ * table yet.
  */
 extern void fm_store_version(FmModel *model, Oid extension_schema, int version,
 							 const FmResult *result);
 
 /*
- * Insert the version's row into the version table, as the version activated last. The caller has locked the
- * model's pointer.
+ * Insert the version's row into the version table, as the version activated last. The caller has
+ * locked the model's pointer.
  */
 extern void fm_store_version_row(const FmModel *model, int version, int64 stamp,
 								 const FmResult *result);
@@ -26,7 +27,10 @@ extern void fm_store_version_row(const FmModel *model, int version, int64 stamp,
 /* Activate another version, under a new stamp. The caller has locked the model's pointer. */
 extern void fm_store_activate(const FmModel *model, int version, int64 stamp);
 
-/* Set which version the version table says is served under the active snapshot, to 0 if none; needs no SPI. */
+/*
+ * Set which version the version table says is served under the active snapshot, to 0 if none; needs
+ * no SPI.
+ */
 extern void fm_store_read_pointer(FmModel *model);
 
 /* Return whether a version is in the version table. */

@@ -27,7 +27,7 @@
 /* Of the lists that ratings held out are looked for in. */
 #define TEST_LIST_LENGTH 10
 
-/* What the core made of the load. */
+/* What the core made of the data. */
 typedef struct Fit
 {
 	FmSharedRatings *shared;
@@ -51,7 +51,7 @@ canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *i
 
 /* Move the late rows out of the triples, within their arrays, into ones of their own. */
 static void
-take_late(FmReading *reading, FmTriples *late)
+take_late(FmRatingReading *reading, FmTriples *late)
 {
 	FmTriples *triples = &reading->triples;
 	MemoryContext context = CurrentMemoryContext;
@@ -121,39 +121,39 @@ build_features(FmFeatureReading *reading, const int32_t *canonical, const FmHost
 }
 
 static double
-features_reading_size(const FmLoad *load)
+features_reading_size(const FmTrainingData *data)
 {
 	double bytes = 0;
 
 	for (int side = 0; side < 2; side++)
-		if (load->features[side] != NULL)
-			bytes += fm_features_reading_size(load->features[side]);
+		if (data->features[side] != NULL)
+			bytes += fm_features_reading_size(data->features[side]);
 	return bytes;
 }
 
 static void
-fit_model(const FmDefinition *definition, FmLoad *load, const FmHost *host, Fit *fit)
+fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *host, Fit *fit)
 {
 	FmSolverOptions options = fm_solver_options(definition);
-	FmTriples *triples = &load->reading->triples;
-	int32 num_users = fm_idmap_count(load->reading->users);
-	int32 num_items = fm_idmap_count(load->reading->items);
+	FmTriples *triples = &data->ratings->triples;
+	int32 num_users = fm_idmap_count(data->ratings->users);
+	int32 num_items = fm_idmap_count(data->ratings->items);
 	int workers = choose_workers(definition, triples->count);
 	const FmContexts none = {0};
-	const FmContexts *contexts = load->reading->contexts ? &load->reading->contexts->contexts
+	const FmContexts *contexts = data->ratings->contexts ? &data->ratings->contexts->contexts
 														 : &none;
 
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
 	if (definition->time_column != NULL)
-		take_late(load->reading, &fit->held_out);
-	fit->features[FM_USERS] = build_features(load->features[FM_USERS], fit->user_canonical, host);
-	fit->features[FM_ITEMS] = build_features(load->features[FM_ITEMS], fit->item_canonical, host);
+		take_late(data->ratings, &fit->held_out);
+	fit->features[FM_USERS] = build_features(data->features[FM_USERS], fit->user_canonical, host);
+	fit->features[FM_ITEMS] = build_features(data->features[FM_ITEMS], fit->item_canonical, host);
 	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
 							 (int32[]){fit->features[0].num_levels, fit->features[1].num_levels},
-							 features_reading_size(load) +
-								 fm_context_reading_size(load->reading->contexts),
+							 features_reading_size(data) +
+								 fm_context_reading_size(data->ratings->contexts),
 							 contexts);
 	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, contexts, workers,
 								   host);
@@ -209,14 +209,14 @@ score_ratings(const Fit *fit, FmRun *run)
 }
 
 static void
-fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const Fit *fit)
+fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data, const Fit *fit)
 {
 	FmSolverOptions options = fm_solver_options(definition);
 
 	run->iterations = options.iterations > 0 ? options.iterations
 											 : fm_default_iterations(options.task, options.solver);
-	run->users = fm_idmap_count(load->reading->users);
-	run->items = fm_idmap_count(load->reading->items);
+	run->users = fm_idmap_count(data->ratings->users);
+	run->items = fm_idmap_count(data->ratings->items);
 	run->features = run->users + run->items;
 	if (definition->history)
 		run->features *= 2;
@@ -224,13 +224,13 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmLoad *load, const F
 		run->features += fit->features[side].num_levels;
 	run->features += fit->ratings->contexts.num_levels;
 	run->ratings = fit->ratings->num_ratings;
-	run->skipped = load->reading->skipped;
+	run->skipped = data->ratings->skipped;
 }
 
 /* Score all ratings into the run, with memory of its host; returns the mean of those trained on, in their unit. */
 static double
-score_run(FmRun *run, const FmDefinition *definition, const FmReading *reading, const Fit *fit,
-		  const FmHost *host)
+score_run(FmRun *run, const FmDefinition *definition, const FmRatingReading *reading,
+		  const Fit *fit, const FmHost *host)
 {
 	if (fm_is_ranking(definition->task))
 	{
@@ -312,7 +312,7 @@ describe_sides(const FmDefinition *definition, const Fit *fit, const FmRun *run,
 {
 	const FmRatings *ratings = fit->ratings;
 	const FmParameters *parameters = &fit->parameters;
-	double range = (double) result->load->reading->max - result->load->reading->min;
+	double range = (double) result->data->ratings->max - result->data->ratings->min;
 
 	/* ratings that are fitted exactly still do not tell everything */
 	result->noise_variance = 1;
@@ -328,21 +328,21 @@ describe_sides(const FmDefinition *definition, const Fit *fit, const FmRun *run,
 }
 
 void
-fm_fit(const FmDefinition *definition, FmLoad *load, FmRun *run, FmResult *result)
+fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResult *result)
 {
 	const FmHost *host = fm_pg_host(CurrentMemoryContext);
 	FmHost solver_host = *host;
 	Fit *fit = palloc0(sizeof(Fit));
 
 	solver_host.progress = fm_progress_iteration;
-	fit_model(definition, load, &solver_host, fit);
-	fill_run(run, definition, load, fit);
-	result->load = load;
+	fit_model(definition, data, &solver_host, fit);
+	fill_run(run, definition, data, fit);
+	result->data = data;
 	result->parameters = &fit->parameters;
 	result->user_canonical = fit->user_canonical;
 	result->item_canonical = fit->item_canonical;
 	result->features = fit->features;
-	result->rating_mean = score_run(run, definition, load->reading, fit, host);
+	result->rating_mean = score_run(run, definition, data->ratings, fit, host);
 	describe_sides(definition, fit, run, host, result);
 	fm_release_ratings(fit->shared);
 }

@@ -4,7 +4,7 @@
 #ifndef FMTOPX_FIT_H
 #define FMTOPX_FIT_H
 
-#include "source/load_ratings.h"
+#include "source/training_data.h"
 #include "registry/registry_models.h"
 #include "store/result.h"
 
@@ -12,6 +12,7 @@
  * Train what was read, as it is defined. Fills in the run's figures, and the result but for the digests; both point to
  * memory of the current context. Needs no snapshot, and keeps none.
  */
-extern void fm_fit(const FmDefinition *definition, FmLoad *load, FmRun *run, FmResult *result);
+extern void fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run,
+				   FmResult *result);
 
 #endif

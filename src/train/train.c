@@ -17,7 +17,8 @@
 #include "catalog/pg_type.h"
 #include "registry/definition.h"
 #include "train/fit.h"
-#include "source/load_ratings.h"
+#include "source/ratings_columns.h"
+#include "source/training_data.h"
 #include "train/progress.h"
 #include "pg/sql.h"
 #include "store/prune.h"
@@ -36,7 +37,7 @@ struct FmTraining
 	FmModel *model;
 	Oid namespace; /* where to create the tables, or InvalidOid */
 	FmRun *run;
-	FmLoad load;
+	FmTrainingData data;
 	FmResult result;
 };
 
@@ -77,8 +78,8 @@ check_id_types(const FmTraining *training)
 
 	fm_check_ratings_relation(&training->model->definition, &user_type, &item_type);
 	fm_store_check_id_types(training->model, &user_type, &item_type);
-	fm_store_check_id_types(training->model, fm_idmap_type(training->load.reading->users),
-							fm_idmap_type(training->load.reading->items));
+	fm_store_check_id_types(training->model, fm_idmap_type(training->data.ratings->users),
+							fm_idmap_type(training->data.ratings->items));
 }
 
 /* The quality gate. */
@@ -133,9 +134,9 @@ fm_training_read(FmTraining *training)
 
 	prepare_tables(training);
 	fm_progress_phase(training->model->name, FM_PHASE_LOADING);
-	fm_load_ratings(&training->model->definition, &training->load);
+	fm_read_training_data(&training->model->definition, &training->data);
 	for (int side = 0; side < 2; side++)
-		training->result.digest[side] = fm_digest_ratings(&training->load, side);
+		training->result.digest[side] = fm_digest_ratings(&training->data, side);
 	fm_restore_role(&previous);
 	MemoryContextSwitchTo(previous_context);
 }
@@ -146,7 +147,7 @@ fm_training_compute(FmTraining *training)
 	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
 
 	fm_progress_phase(training->model->name, FM_PHASE_TRAINING);
-	fm_fit(&training->model->definition, &training->load, training->run, &training->result);
+	fm_fit(&training->model->definition, &training->data, training->run, &training->result);
 	MemoryContextSwitchTo(previous_context);
 }
 

@@ -1,165 +1,39 @@
 /*
- * Reading a relation of features into memory: one pass by cursor; ids and levels to indices on the way.
+ * Reading a relation of features into memory, in one pass by cursor. Ids and levels become indices
+ * on the way.
  *
- * Numbers are read as float8, everything else as text, so a level is what its text form says and can be read in
- * the model's tables. Memory: the result is in the context that is current on entry; each batch of rows has one
- * of its own. Locking: AccessShareLock by the query.
+ * Numbers are read as float8, everything else as text: the text form of a value is its level, and
+ * is stored readably in the model's tables. Memory: the result is in the context that is current on
+ * entry; each batch of rows has a context of its own. Locking: AccessShareLock by the query.
  */
-#include "source/load_features.h"
+#include "source/read_features.h"
 
 #include <math.h>
 
-#include "access/table.h"
-#include "source/budget.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "pg/sql.h"
+#include "source/budget.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/typcache.h"
 
 #define ROWS_PER_FETCH 10000
 
-/* Memory: an entry as it is read, twice sorted and in its place; a level's tables and, about, its text. */
+/* Memory: an entry as it is read, in two sorted orders, and in its final place. */
 #define BYTES_PER_ENTRY 48
+
+/* Memory: the entry of a level in its id map and, estimated, its text. */
 #define BYTES_PER_LEVEL 128
 
-/* A reading under way. */
+/* The state of fm_read_features. */
 typedef struct Reading
 {
 	FmFeatureReading *result;
 	FmIdMap *ids;
 	int64 capacity; /* of the entries */
-	int32 *column;	/* of an entry, whose level is an index of the column's own */
+	int32 *column;	/* of each entry, whose level is an index in the map of its column */
 } Reading;
-
-/* The type that decides of what kind a column is: that of its elements for an array. */
-static FmFeatureKind
-classify(Oid type, Oid *element)
-{
-	Oid base = getBaseType(type);
-
-	*element = get_base_element_type(type);
-	if (OidIsValid(*element))
-		return FM_FEATURE_BAG;
-	*element = base;
-	if (base == FLOAT4OID || base == FLOAT8OID || base == NUMERICOID)
-		return FM_FEATURE_NUMBER;
-	return FM_FEATURE_CATEGORY;
-}
-
-FmFeatureKind
-fm_feature_kind(Oid type)
-{
-	Oid element;
-
-	return classify(type, &element);
-}
-
-static void
-check_feature_column(Oid relation, const Form_pg_attribute attribute)
-{
-	Oid element;
-
-	(void) classify(attribute->atttypid, &element);
-	if (!OidIsValid(lookup_type_cache(element, TYPECACHE_EQ_OPR)->eq_opr))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of relation \"%s\" cannot be a feature: type %s has no "
-						"equality operator",
-						NameStr(attribute->attname), get_rel_name(relation),
-						format_type_be(attribute->atttypid)),
-				 errhint("Make a view of the relation that casts the column to text, or leaves it "
-						 "out.")));
-}
-
-/* The relation's columns but for the key, in their order; none of their levels yet. */
-static FmFeatureColumn *
-list_columns(Oid relation, AttrNumber key, int *num_columns)
-{
-	Relation rel = table_open(relation, AccessShareLock);
-	TupleDesc desc = RelationGetDescr(rel);
-	FmFeatureColumn *columns = palloc0(desc->natts * sizeof(FmFeatureColumn));
-
-	*num_columns = 0;
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		FmFeatureColumn *column = &columns[*num_columns];
-		Oid element;
-
-		if (attribute->attisdropped || attribute->attnum == key)
-			continue;
-		check_feature_column(relation, attribute);
-		column->name = pstrdup(NameStr(attribute->attname));
-		column->kind = classify(attribute->atttypid, &element);
-		(*num_columns)++;
-	}
-	table_close(rel, NoLock);
-	return columns;
-}
-
-static void
-check_kind(Oid relation, const char *option)
-{
-	char kind = get_rel_relkind(relation);
-
-	if (kind == '\0')
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the relation of %s (OID %u) does not exist", option, relation),
-						errhint("Name another with %s => '...'.", option)));
-	if (get_rel_persistence(relation) == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("a model cannot be trained with the features of temporary relation \"%s\"",
-						get_rel_name(relation)),
-				 errdetail("It is read again whenever the model is trained, in any session."),
-				 errhint("Copy it into a table that stays.")));
-	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
-		kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" is not a table or view", get_rel_name(relation))));
-}
-
-/* Ids of another integer type are read as the ratings'. */
-static bool
-is_key_usable(Oid type, const FmIdType *id_type)
-{
-	Oid base = getBaseType(type);
-
-	return type == id_type->type ||
-		   (id_type->is_integer && (base == INT2OID || base == INT4OID || base == INT8OID));
-}
-
-void
-fm_check_features_relation(Oid relation, const char *option, const char *key_column,
-						   const char *key_option, const FmIdType *id_type)
-{
-	AttrNumber key;
-	Oid type;
-	int num_columns;
-
-	check_kind(relation, option);
-	key = fm_column_number(relation, key_column, key_option);
-	type = get_atttype(relation, key);
-	if (!is_key_usable(type, id_type))
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of relation \"%s\" is of type %s, but the ratings "
-							   "have ids of type %s",
-							   key_column, get_rel_name(relation), format_type_be(type),
-							   format_type_be(id_type->type)),
-						errhint("Make a view of the relation that casts the column.")));
-	pfree(list_columns(relation, key, &num_columns));
-	if (num_columns == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("relation \"%s\" has no column but \"%s\"", get_rel_name(relation),
-						key_column),
-				 errdetail("Every other column of the relation of %s is a feature.", option)));
-}
 
 static char *
 features_query(const FmFeatureReading *reading, const char *key_column, const FmIdType *id_type)
@@ -255,7 +129,7 @@ read_row(Reading *reading, const Datum *values, const bool *nulls)
 	}
 }
 
-/* Fetch and take in the next rows; false if there are none. */
+/* Fetch the next rows and add their entries; returns false if there are none. */
 static bool
 read_batch(Reading *reading, Portal cursor)
 {
@@ -295,7 +169,7 @@ create_level_maps(FmFeatureReading *result)
 			result->columns[c].levels = fm_idmap_create(&text, CurrentMemoryContext);
 }
 
-/* Number the levels of all columns, each column's in the order of their text, and the entries' with them. */
+/* Number the levels over all columns, within a column in the order of their text. */
 static void
 number_levels(Reading *reading)
 {
@@ -365,8 +239,8 @@ fm_read_features(const FmDefinition *definition, Oid relation, const char *key_c
 
 	result->relation = relation;
 	result->relation_name = get_rel_name(relation);
-	result->columns = list_columns(relation, get_attnum(relation, key_column),
-								   &result->num_columns);
+	result->columns = fm_list_feature_columns(relation, get_attnum(relation, key_column),
+											  &result->num_columns);
 	create_level_maps(result);
 	result->entries.entity = palloc(reading.capacity * sizeof(int32));
 	result->entries.level = palloc(reading.capacity * sizeof(int32));

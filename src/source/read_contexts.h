@@ -1,53 +1,55 @@
 /*
  * Reading the context columns of a ratings relation.
  */
-#ifndef FMTOPX_LOAD_CONTEXTS_H
-#define FMTOPX_LOAD_CONTEXTS_H
+#ifndef FMTOPX_READ_CONTEXTS_H
+#define FMTOPX_READ_CONTEXTS_H
 
 #include "core/data/ratings.h"
 #include "pg/id_map.h"
 #include "registry/model.h"
 #include "utils/hsearch.h"
 
-/* A column and the values it has; NULL is a value, too. */
+/* A column and its values, the levels. NULL is a level, too. */
 typedef struct FmContextColumn
 {
 	char *name;
 	FmIdMap *levels; /* by their text */
-	bool has_null;	 /* one more level, the last */
+	bool has_null;	 /* then there is one more level, the last */
 	int32 *order;	 /* of the levels in the map: rank → index */
 } FmContextColumn;
 
-/* Combinations of values, in order of appearance until they are numbered for good. */
+/* The combinations of values, in order of appearance until fm_number_contexts. */
 typedef struct FmContextReading
 {
 	int num_columns;
 	FmContextColumn *columns;
-	HTAB *known;   /* of combinations */
+	HTAB *known;   /* the combinations so far */
 	int32 *levels; /* capacity × num_columns: indices in the maps, or -1 for NULL */
 	int32 capacity;
-	FmContexts contexts; /* filled in by fm_number_contexts */
+	FmContexts contexts; /* set by fm_number_contexts */
 } FmContextReading;
 
-/* Errors unless the columns are there and hold categories. */
-extern void fm_check_context_columns(const FmDefinition *definition);
-
-/* Nothing read yet; in the current context. NULL where the definition has no context columns. */
+/*
+ * Begin a reading, in the current context. Returns NULL if the definition has no context columns.
+ */
 extern FmContextReading *fm_context_reading_create(const FmDefinition *definition);
 
-/* Bytes, about, that it takes; 0 for NULL. */
+/* Estimate the size of a reading in bytes; 0 for NULL. */
 extern double fm_context_reading_size(const FmContextReading *reading);
 
-/* The number of a combination, of texts or NULLs. */
+/* Return the number of a combination, which is given as texts or NULLs. */
 extern int32 fm_intern_context(FmContextReading *reading, const Datum *values, const bool *nulls);
 
 /*
- * Number levels in the order of their text, combinations in that of their levels, and the combinations of the
- * ratings accordingly.
+ * Number the levels in the order of their text, and the combinations in the order of their levels.
+ * Replaces the numbers in the triples accordingly.
  */
 extern void fm_number_contexts(FmContextReading *reading, FmTriples *triples);
 
-/* The text of a level (of all columns'), or NULL; *column is its column. */
+/*
+ * Return the text of a level, or NULL, and in *column its column. Levels are numbered over all
+ * columns.
+ */
 extern char *fm_context_level_name(const FmContextReading *reading, int32 level, int *column);
 
 #endif

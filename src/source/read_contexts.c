@@ -1,10 +1,11 @@
 /*
  * Reading the context columns of a ratings relation.
  *
- * A rating's context is one number, that of its combination of values, for combinations are few beside the ratings.
- * Values are read as text, as features are (load_features.c). Memory: the context that is current on creation.
+ * The context of a rating is one number, which stands for a combination of values: there are few
+ * combinations compared to ratings. Values are read as text, as those of features are
+ * (read_features.c). Memory: the context that is current on creation.
  */
-#include "source/load_contexts.h"
+#include "source/read_contexts.h"
 
 #include "catalog/pg_type.h"
 #include "pg/sql.h"
@@ -13,49 +14,11 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
-/* Memory: a hash table's entry without its key, two orders; a level's tables and, about, its text. */
+/* Memory: the entry in a hash table without its key, and its place in two orders. */
 #define BYTES_PER_COMBINATION 48
+
+/* Memory: the entry of a level in its id map and, estimated, its text. */
 #define BYTES_PER_LEVEL 128
-
-static void
-check_context_column(const FmDefinition *definition, const char *column)
-{
-	Oid relation = definition->ratings;
-	Oid type = get_atttype(relation, fm_column_number(relation, column, "context_columns"));
-	Oid base = getBaseType(type);
-
-	if (strcmp(column, definition->user_column) == 0 ||
-		strcmp(column, definition->item_column) == 0 ||
-		strcmp(column, definition->rating_column) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("column \"%s\" is the user, the item or the rating, not a context", column),
-				 errhint("Leave it out of context_columns.")));
-	if (base == FLOAT4OID || base == FLOAT8OID || base == NUMERICOID ||
-		OidIsValid(get_base_element_type(type)) ||
-		!OidIsValid(lookup_type_cache(base, TYPECACHE_EQ_OPR)->eq_opr))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column \"%s\" of relation \"%s\" cannot be a context: type %s is not one of "
-					"categories",
-					column, get_rel_name(relation), format_type_be(type)),
-			 errhint("Make a view of the relation that casts the column to text or integer.")));
-}
-
-void
-fm_check_context_columns(const FmDefinition *definition)
-{
-	for (int c = 0; c < definition->num_context_columns; c++)
-	{
-		check_context_column(definition, definition->context_columns[c]);
-		for (int d = 0; d < c; d++)
-			if (strcmp(definition->context_columns[c], definition->context_columns[d]) == 0)
-				ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
-								errmsg("option context_columns names \"%s\" twice",
-									   definition->context_columns[c])));
-	}
-}
 
 FmContextReading *
 fm_context_reading_create(const FmDefinition *definition)
@@ -77,7 +40,7 @@ fm_context_reading_create(const FmDefinition *definition)
 	}
 	reading->capacity = 64;
 	reading->levels = palloc(reading->capacity * reading->num_columns * sizeof(int32));
-	/* the key, and behind it the number */
+	/* the key, followed by the number of the combination */
 	control.keysize = reading->num_columns * sizeof(int32);
 	control.entrysize = control.keysize + sizeof(int32);
 	control.hcxt = CurrentMemoryContext;
@@ -119,7 +82,7 @@ fm_intern_context(FmContextReading *reading, const Datum *values, const bool *nu
 		reading->levels = repalloc_huge(reading->levels,
 										(Size) reading->capacity * n * sizeof(int32));
 	}
-	/* in place, as if it were a new one */
+	/* build the key in place, as if the combination were new */
 	key = reading->levels + (Size) contexts->num_combinations * n;
 	for (int c = 0; c < n; c++)
 	{
@@ -148,7 +111,7 @@ compare_combinations(const void *a, const void *b, void *arg)
 	return 0;
 }
 
-/* From indices in the maps, in reading->levels, to numbers over all columns, in the contexts'. */
+/* Turn the indices in the maps (reading->levels) into level numbers over all columns. */
 static void
 number_levels(FmContextReading *reading)
 {

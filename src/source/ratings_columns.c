@@ -1,0 +1,235 @@
+/*
+ * The columns of a ratings relation: what they must be, and what their values mean.
+ *
+ * Locking: none; columns are looked up in the catalogue. Memory: the current context.
+ */
+#include "source/ratings_columns.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "parser/parse_type.h"
+#include "pg/sql.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+static void
+check_relation_kind(Oid relation)
+{
+	char kind = get_rel_relkind(relation);
+
+	if (kind == '\0')
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the ratings relation (OID %u) does not exist", relation),
+						errhint("Name another with ratings => '...'.")));
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
+		kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a table or view", get_rel_name(relation))));
+}
+
+static bool
+is_boolean_column(Oid relation, const char *column)
+{
+	return getBaseType(get_atttype(relation, get_attnum(relation, column))) == BOOLOID;
+}
+
+static bool
+is_number_type(Oid type)
+{
+	char category;
+	bool preferred;
+
+	get_type_category_preferred(getBaseType(type), &category, &preferred);
+	return category == TYPCATEGORY_NUMERIC && getBaseType(type) != OIDOID;
+}
+
+static void
+check_number_column(Oid relation, const char *column, const char *option)
+{
+	AttrNumber number = fm_column_number(relation, column, option);
+	Oid type = get_atttype(relation, number);
+
+	if (!is_number_type(type))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of relation \"%s\" is of type %s, not a number",
+							   column, get_rel_name(relation), format_type_be(type)),
+						errhint("Make a view of the relation that casts the column to real.")));
+}
+
+/* The rating must be a number; in a classification it may also be a boolean. */
+static void
+check_rating_column(const FmDefinition *definition)
+{
+	Oid relation = definition->ratings;
+	const char *column = definition->rating_column;
+
+	(void) fm_column_number(relation, column, "rating_column");
+	if (!is_boolean_column(relation, column))
+		check_number_column(relation, column, "rating_column");
+	else if (!fm_is_classification(definition->task))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("column \"%s\" of relation \"%s\" is of type boolean, not a number",
+							   column, get_rel_name(relation)),
+						errhint("Learn how probable a yes is with task => 'classification'.")));
+}
+
+static void
+check_context_column(const FmDefinition *definition, const char *column)
+{
+	Oid relation = definition->ratings;
+	Oid type = get_atttype(relation, fm_column_number(relation, column, "context_columns"));
+	Oid base = getBaseType(type);
+
+	if (strcmp(column, definition->user_column) == 0 ||
+		strcmp(column, definition->item_column) == 0 ||
+		strcmp(column, definition->rating_column) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column \"%s\" is the user, the item or the rating, not a context", column),
+				 errhint("Leave it out of context_columns.")));
+	if (base == FLOAT4OID || base == FLOAT8OID || base == NUMERICOID ||
+		OidIsValid(get_base_element_type(type)) ||
+		!OidIsValid(lookup_type_cache(base, TYPECACHE_EQ_OPR)->eq_opr))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of relation \"%s\" cannot be a context: type %s is not one of "
+					"categories",
+					column, get_rel_name(relation), format_type_be(type)),
+			 errhint("Make a view of the relation that casts the column to text or integer.")));
+}
+
+static void
+check_context_columns(const FmDefinition *definition)
+{
+	for (int c = 0; c < definition->num_context_columns; c++)
+	{
+		check_context_column(definition, definition->context_columns[c]);
+		for (int d = 0; d < c; d++)
+			if (strcmp(definition->context_columns[c], definition->context_columns[d]) == 0)
+				ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+								errmsg("option context_columns names \"%s\" twice",
+									   definition->context_columns[c])));
+	}
+}
+
+void
+fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, FmIdType *item_type)
+{
+	Oid relation = definition->ratings;
+
+	check_relation_kind(relation);
+	fm_id_type_of_column(relation,
+						 fm_column_number(relation, definition->user_column, "user_column"),
+						 user_type);
+	fm_id_type_of_column(relation,
+						 fm_column_number(relation, definition->item_column, "item_column"),
+						 item_type);
+	if (!fm_is_ranking(definition->task))
+		check_rating_column(definition);
+	if (definition->weight_column != NULL)
+		check_number_column(relation, definition->weight_column, "weight_column");
+	check_context_columns(definition);
+	if (definition->time_column != NULL)
+		(void) fm_column_number(relation, definition->time_column, "time_column");
+}
+
+/* Return whether the column exists and holds numbers or, if that is allowed, booleans. */
+static bool
+has_numbers(Oid relation, const char *column, bool or_booleans)
+{
+	Oid type = get_atttype(relation, get_attnum(relation, column));
+
+	return OidIsValid(type) &&
+		   (is_number_type(type) || (or_booleans && getBaseType(type) == BOOLOID));
+}
+
+bool
+fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type)
+{
+	Oid relation = definition->ratings;
+
+	return get_rel_name(relation) != NULL &&
+		   get_atttype(relation, get_attnum(relation, definition->user_column)) == user_type &&
+		   get_atttype(relation, get_attnum(relation, definition->item_column)) == item_type &&
+		   (fm_is_ranking(definition->task) ||
+			has_numbers(relation, definition->rating_column,
+						fm_is_classification(definition->task))) &&
+		   (definition->weight_column == NULL ||
+			has_numbers(relation, definition->weight_column, false));
+}
+
+void
+fm_append_values(StringInfo sql, const FmDefinition *definition)
+{
+	if (fm_is_ranking(definition->task))
+		appendStringInfoString(sql, ", 1::pg_catalog.float8");
+	else
+		appendStringInfo(sql, ", r.%s%s::pg_catalog.float8",
+						 quote_identifier(definition->rating_column),
+						 is_boolean_column(definition->ratings, definition->rating_column)
+							 ? "::pg_catalog.int4"
+							 : "");
+	if (definition->weight_column != NULL)
+		appendStringInfo(sql, ", r.%s::pg_catalog.float8",
+						 quote_identifier(definition->weight_column));
+}
+
+static void
+check_rating(const FmDefinition *definition, double rating)
+{
+	if (isfinite(rating) && isfinite((float) rating))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					errmsg("column \"%s\" of relation \"%s\" holds the rating %s",
+						   definition->rating_column, get_rel_name(definition->ratings),
+						   DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(rating)))),
+					errdetail("Ratings must be finite and fit the type real."),
+					errhint("Filter such rows out with a view.")));
+}
+
+static void
+check_weight(const FmDefinition *definition, double weight)
+{
+	if (isfinite((float) weight) && weight >= 0)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					errmsg("column \"%s\" of relation \"%s\" holds the weight %s",
+						   definition->weight_column, get_rel_name(definition->ratings),
+						   DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(weight)))),
+					errdetail("Weights must be finite, not negative, and fit the type real."),
+					errhint("Filter such rows out with a view.")));
+}
+
+bool
+fm_take_values(const FmDefinition *definition, const Datum *values, const bool *nulls,
+			   double *rating, double *weight)
+{
+	*weight = 1;
+	if (definition->weight_column != NULL && !nulls[1])
+	{
+		*weight = DatumGetFloat8(values[1]);
+		check_weight(definition, *weight);
+	}
+	/* a weight that rounds to 0 as a real counts as 0 */
+	if (nulls[0] || (definition->weight_column != NULL && nulls[1]) || (float) *weight == 0)
+		return false;
+	*rating = DatumGetFloat8(values[0]);
+	check_rating(definition, *rating);
+	return true;
+}
+
+float
+fm_label(const FmDefinition *definition, float no, float yes, float rating)
+{
+	if (rating != no && rating != yes)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("column \"%s\" of relation \"%s\" holds the rating %g",
+						definition->rating_column, get_rel_name(definition->ratings), rating),
+				 errdetail("The model was trained on %g (no) and %g (yes).", no, yes),
+				 errhint("Make a view of the relation that has no others.")));
+	return rating == yes ? 1 : 0;
+}

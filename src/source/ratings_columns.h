@@ -1,0 +1,46 @@
+/*
+ * The columns of a ratings relation: what they must be, and what their values mean.
+ *
+ * Both the training, which reads the whole relation, and serving, which reads the rows of one user,
+ * go by this.
+ */
+#ifndef FMTOPX_RATINGS_COLUMNS_H
+#define FMTOPX_RATINGS_COLUMNS_H
+
+#include "pg/compat.h"
+
+#include "lib/stringinfo.h"
+#include "pg/id_map.h"
+#include "registry/model.h"
+
+/*
+ * Raise an error unless rows can be selected from the relation and it has the columns of the
+ * definition, of usable types. Returns the types of the ids.
+ */
+extern void fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type,
+									  FmIdType *item_type);
+
+/*
+ * Return whether the relation still has its columns for users, items, ratings and weights, with ids
+ * of the given types.
+ */
+extern bool fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type);
+
+/*
+ * Append ", rating" and, if the definition has a weight column, ", weight" to a SELECT list, as
+ * float8. The relation has the alias r.
+ */
+extern void fm_append_values(StringInfo sql, const FmDefinition *definition);
+
+/*
+ * Take the rating and the weight (1 without a weight column) from the columns that fm_append_values
+ * selected. Returns false if the row does not count, because of a NULL or a weight of 0. A value
+ * that cannot be learnt from is an error.
+ */
+extern bool fm_take_values(const FmDefinition *definition, const Datum *values, const bool *nulls,
+						   double *rating, double *weight);
+
+/* Turn a rating of a classification into 1 (yes) or 0 (no). Any other value is an error. */
+extern float fm_label(const FmDefinition *definition, float no, float yes, float rating);
+
+#endif
