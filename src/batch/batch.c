@@ -12,6 +12,7 @@
 #include "batch/batch_team.h"
 #include "batch/batch_users.h"
 #include "batch/seen_all.h"
+#include "serve/seen.h"
 #include "utils/memutils.h"
 
 /* Compute all lists in this process, one block after the other. */

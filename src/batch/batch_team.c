@@ -26,6 +26,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "optimizer/paths.h"
+#include "serve/seen.h"
 #include "pgstat.h"
 #include "pg/segment.h"
 #include "storage/barrier.h"

@@ -17,6 +17,8 @@
 #include "core/model/metrics.h"
 #include "core/model/ranking.h"
 #include "pg/host_pg.h"
+#include "serve/items.h"
+#include "serve/question_context.h"
 #include "source/ratings_columns.h"
 #include "source/read_ratings.h"
 #include "utils/builtins.h"

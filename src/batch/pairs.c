@@ -9,7 +9,7 @@
  */
 #include "batch/pairs.h"
 
-#include "serve/serving.h"
+#include "serve/items.h"
 #include "utils/memutils.h"
 
 #define NUM_ITEMS_MASK ((UINT32_C(1) << FM_PAIR_ITEM_BITS) - 1)

@@ -11,6 +11,8 @@
 
 #include "batch/users.h"
 #include "catalog/pg_type.h"
+#include "serve/items.h"
+#include "serve/seen.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 

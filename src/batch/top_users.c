@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/scan/best.h"
+#include "serve/items.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(fm_top_users_bigint);

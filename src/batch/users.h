@@ -6,7 +6,7 @@
 
 #include "pg/compat.h"
 
-#include "serve/serving.h"
+#include "serve/user.h"
 
 /* One user of the model, as a walk meets them. */
 typedef struct FmBatchUser

@@ -13,7 +13,7 @@
 #include "fmgr.h"
 #include "pg/id_map.h"
 #include "registry/registry_models.h"
-#include "serve/serving.h"
+#include "pg/arguments.h"
 #include "pg/sql.h"
 #include "store/tables.h"
 #include "store/version_rows.h"

@@ -12,7 +12,7 @@
 
 #include "fmgr.h"
 #include "registry/registry_models.h"
-#include "serve/serving.h"
+#include "pg/arguments.h"
 #include "cache/shared_cache.h"
 #include "pg/sql.h"
 #include "store/tables.h"

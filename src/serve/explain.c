@@ -8,6 +8,8 @@
  */
 #include "core/data/ratings.h"
 #include "serve/explain_parts.h"
+#include "serve/items.h"
+#include "serve/user.h"
 
 #include <math.h>
 

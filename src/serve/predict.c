@@ -4,7 +4,8 @@
  * A part that the model does not know (a user, an item, or both) contributes nothing, so the answer
  * falls back to the biases of what is known.
  */
-#include "serve/serving.h"
+#include "serve/items.h"
+#include "serve/question_context.h"
 
 #include "utils/builtins.h"
 

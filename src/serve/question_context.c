@@ -1,10 +1,10 @@
 /*
- * The context of a question: {"device": "phone"} as part of the user.
+ * Context columns in questions: {"device": "phone"} is added to the user.
  *
- * What a level of a context adds to a user stands in the table of levels, which is read by its index, as the model's
- * owner. Memory: what a call leaves behind goes with it.
+ * The w and v of a level of a context column are in the table of levels, which is read through its index,
+ * as the model's owner. Memory: the context of the call. Locking: that of the queries.
  */
-#include "serve/serving.h"
+#include "serve/question_context.h"
 
 #include "catalog/pg_type.h"
 #include "pg/real_array.h"
@@ -29,7 +29,7 @@ fm_add_context_level(const FmServing *serving, const char *column, const char *l
 {
 	const Oid columns[] = {BOOLOID, FLOAT4OID, FLOAT4ARRAYOID};
 	FmLoaded *loaded = serving->loaded;
-	/* the level asked for, if it is there, or any: then the column at least is known */
+	/* the level asked for, or else any level, which tells that the column is known */
 	Oid types[] = {INT4OID, TEXTOID, TEXTOID, BOOLOID};
 	Datum values[] = {Int32GetDatum(loaded->version), CStringGetTextDatum(column),
 					  CStringGetTextDatum(level == NULL ? "" : level), BoolGetDatum(level == NULL)};
@@ -63,7 +63,7 @@ fm_add_context_level(const FmServing *serving, const char *column, const char *l
 	return known;
 }
 
-/* A value as SQL would write it as text; NULL for null. */
+/* Return a JSON value as text, as SQL casts it; NULL for null. */
 static char *
 level_text(const char *column, const JsonbValue *value)
 {
@@ -86,6 +86,7 @@ level_text(const char *column, const JsonbValue *value)
 	return NULL;
 }
 
+/* Raise the error that the model has no such context column. */
 static void
 unknown_column(const FmServing *serving, const char *column)
 {

@@ -1,14 +1,16 @@
 /*
  * What one user has rated, read live from the ratings relation.
  *
- * The statement is `WHERE user = $1`, so an index on the relation's user column serves it, and it runs
- * as the model's owner, who may be allowed to read what the caller may not. Where items are integers
- * the relation alone is read and the ids are looked up in memory; other types are joined to the item
- * table, so that what counts as the same item is what SQL calls equal.
+ * The statement is `WHERE user = $1`, so that an index on the relation's user column serves it. It runs
+ * as the model's owner, who may be allowed to read what the caller may not. If item ids are integers,
+ * only the ratings relation is read, and the ids are looked up in memory. Other ids are joined to the item
+ * table, so that items are the same exactly when SQL calls their ids equal. Memory: the context of the
+ * call. Locking: that of the queries.
  */
-#include "serve/serving.h"
+#include "serve/seen.h"
 
 #include "catalog/pg_type.h"
+#include "serve/items.h"
 #include "source/ratings_columns.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -51,7 +53,7 @@ fm_check_ratings(const FmServing *serving)
 	}
 }
 
-/* The items of a user's rows; with their ratings and weights, if there is a definition of these. */
+/* Return the query for the items of a user's rows; with ratings and weights, if `values` is given. */
 static char *
 seen_query(const FmServing *serving, const FmDefinition *values)
 {
@@ -80,14 +82,14 @@ seen_query(const FmServing *serving, const FmDefinition *values)
 	return sql.data;
 }
 
-/* What stands in the item column of the statements here. */
+/* Return the type of the item column of these queries: ids, or idx after the join. */
 static Oid
 seen_item_type(const FmLoaded *loaded)
 {
 	return loaded->item_type.is_integer ? loaded->item_type.type : INT4OID;
 }
 
-/* The item of a row of the last result, or -1. */
+/* Return the idx of an item in a row of the last result, or -1. */
 static inline int32
 seen_item(const FmLoaded *loaded, Datum value)
 {
@@ -131,7 +133,7 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 	FmOwnRating *ratings;
 
 	*count = 0;
-	/* of the version, not of what the model was defined as later, or elsewhere */
+	/* the task of the version, not that of a later definition */
 	definition.task = loaded->is_ranking		  ? "ranking"
 					  : loaded->is_classification ? "classification"
 												  : "regression";

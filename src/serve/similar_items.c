@@ -1,12 +1,11 @@
 /*
- * fm_similar_items: the items whose vectors point the same way.
+ * fm_similar_items: the items whose vectors have the largest cosine with an item's.
  *
- * Memory: the context of the call. The rows are handed over in a tuplestore.
+ * Memory: the context of the call. Rows are returned in a tuplestore. Locking: that of serving.c.
  */
-#include "serve/serving.h"
-
 #include "core/scan/similar.h"
 #include "pg/host_pg.h"
+#include "serve/items.h"
 
 PG_FUNCTION_INFO_V1(fm_similar_items_bigint);
 PG_FUNCTION_INFO_V1(fm_similar_items_text);

@@ -4,7 +4,8 @@
  * Filters are applied before the scan, as a set of items that are not eligible; a short list of candidates is
  * scored by itself, without looking at the rest. The rows are handed over in a tuplestore.
  */
-#include "serve/serving.h"
+#include "serve/items.h"
+#include "serve/question_context.h"
 
 #include <math.h>
 

@@ -1,16 +1,20 @@
 /*
- * People whose ratings the model has not met: their vectors, solved from these against its items. Where the model
- * knows somebody by features alone, the solve starts from what they say.
+ * Users' vectors. A user whom the model was trained with has a row in the user table. A user without
+ * ratings in the training is folded in: their vector is solved from their ratings, with the items' vectors
+ * fixed (core/model/fold.c). If the model knows their features, the solve starts from these.
  *
- * Nothing is kept: the solve (core/model/fold.c) takes less than the reading of the ratings. Memory: the context
- * of the call. Locking: that of the query.
+ * Solved vectors are not stored: the solve takes less time than reading the ratings. Memory: the context
+ * of the call. Locking: that of the queries.
  */
-#include "serve/serving.h"
+#include "serve/user.h"
 
+#include "catalog/pg_type.h"
 #include "pg/host_pg.h"
+#include "pg/real_array.h"
+#include "serve/items.h"
 #include "source/ratings_columns.h"
 
-/* qsort: sums depend on the order of what is summed, if only in the last bit. */
+/* qsort comparator. A fixed order makes the last bit of sums reproducible. */
 static int
 compare_ratings(const void *a, const void *b)
 {
@@ -24,7 +28,7 @@ compare_ratings(const void *a, const void *b)
 	return (left->weight > right->weight) - (left->weight < right->weight);
 }
 
-/* The ratings as the core wants them. */
+/* Return the ratings in the form that the core wants. */
 static FmFoldRow *
 fold_rows(const FmServing *serving, const FmOwnRating *ratings, int64 count)
 {
@@ -85,4 +89,44 @@ fm_serve_new_user(const FmServing *serving, const FmUserVector *expected, Datum 
 		if (ignored == NULL || !fm_item_is_in(ignored, ratings[r].item))
 			ratings[num_used++] = ratings[r];
 	return fm_serve_fold(serving, expected, ratings, num_used);
+}
+
+static char *
+user_query(const FmServing *serving)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT w, v, digest FROM %s WHERE version = $2 AND ",
+					 fm_relation_sql(serving->model.user_table));
+	fm_append_equality(&sql, "user_id", serving->loaded->user_type.type, "$1");
+	return sql.data;
+}
+
+FmUserVector
+fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
+{
+	const Oid columns[] = {FLOAT4OID, FLOAT4ARRAYOID, INT8OID};
+	FmLoaded *loaded = serving->loaded;
+	Oid types[] = {loaded->user_type.type, INT4OID};
+	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
+	bool known;
+	bool rated = false;
+
+	user.query[loaded->num_factors] = 1;
+	if (!possible)
+		return user;
+	fm_plan_execute(&loaded->user_plan, user_query(serving), 2, types, values, serving->read_only);
+	fm_spi_expect(columns, 3);
+	known = SPI_processed > 0;
+	if (known)
+	{
+		user.base += DatumGetFloat4(fm_spi_value_not_null(0, 1));
+		fm_read_real_array(fm_spi_value_not_null(0, 2), loaded->num_factors, "a user's v",
+						   user.query);
+		rated = DatumGetInt64(fm_spi_value_not_null(0, 3)) != 0;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return rated ? user : fm_serve_new_user(serving, known ? &user : NULL, user_id, NULL);
 }
