@@ -14,6 +14,7 @@
 #include "access/tupmacs.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_inherits.h"
+#include "pg/bare_scan.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -42,7 +43,8 @@ fm_plain_scan_possible(Relation relation, const char *const *columns, int num_co
 	return (kind == RELKIND_RELATION || kind == RELKIND_MATVIEW) && RelationIsPopulated(relation) &&
 		   !has_subclass(RelationGetRelid(relation)) &&
 		   pg_class_aclcheck(RelationGetRelid(relation), GetUserId(), ACL_SELECT) == ACLCHECK_OK &&
-		   check_enable_rls(RelationGetRelid(relation), InvalidOid, true) == RLS_NONE;
+		   check_enable_rls(RelationGetRelid(relation), InvalidOid, true) == RLS_NONE &&
+		   fm_is_bare_scan(RelationGetRelid(relation), columns, num_columns);
 }
 
 bool
