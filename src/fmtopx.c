@@ -45,9 +45,14 @@ assign_simd_kernel(const char *value, void *extra)
 	fm_block_use_kernel(value);
 }
 
+/*
+ * Without interrupts: a placeholder with a bad value makes a warning, and sending that may notice a
+ * cancel. An error halfway would leave settings defined that the next attempt to load cannot define.
+ */
 void
 _PG_init(void)
 {
+	HOLD_INTERRUPTS();
 	DefineCustomStringVariable("fmtopx.model", "The model that functions use when none is named.",
 							   NULL, &fm_default_model, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(
@@ -68,4 +73,5 @@ _PG_init(void)
 							 "Without it, what it deletes makes room when autovacuum has come by.",
 							 &fm_vacuum_enabled, true, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("fmtopx");
+	RESUME_INTERRUPTS();
 }
