@@ -147,6 +147,24 @@ try_table(Oid table)
 	MemoryContextReset(PortalContext);
 }
 
+/*
+ * Override the database's settings, as an autovacuum worker does: expressions of indexes must find
+ * nothing by search_path, and neither a timeout nor a standby that is away may stop it.
+ */
+static void
+isolate_from_settings(void)
+{
+	SetConfigOption("search_path", "", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("zero_damaged_pages", "false", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	if (synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH)
+		SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", PATIENCE, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 extern PGDLLEXPORT void fm_vacuum_worker(Datum database);
 
 /* The main function of the worker. */
@@ -159,7 +177,7 @@ fm_vacuum_worker(Datum database)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
-	SetConfigOption("lock_timeout", PATIENCE, PGC_SUSET, PGC_S_OVERRIDE);
+	isolate_from_settings();
 	PortalContext = AllocSetContextCreate(TopMemoryContext, "fmtopx vacuum",
 										  ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < TABLES_A_WORKER && OidIsValid(tables[i]); i++)
