@@ -223,7 +223,7 @@ rewrite_target(Refresh *refresh, const FmTarget *target)
 	if (error == NULL)
 		return NULL;
 	note_failure(refresh, psprintf("table %s was not written", table), error);
-	if (own || error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	if (own || fm_is_cancel(error))
 		return error;
 	ereport(WARNING, (errcode(error->sqlerrcode),
 					  errmsg("table %s of another role was not written: %s", table, error->message),
@@ -257,7 +257,7 @@ rewrite_targets(Refresh *refresh)
 			if (first_error == NULL)
 				first_error = error;
 			fm_steps_commit(refresh->commits);
-			if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			if (error != NULL && fm_is_cancel(error))
 				return error; /* not only for this table */
 		}
 	return first_error;
@@ -350,7 +350,7 @@ refresh_model(Refresh *refresh)
 	/* tables of lists may keep us waiting, but not the next training */
 	if (refresh->commits)
 		fm_training_unlock(refresh->locked, true);
-	if (published && (error == NULL || error->sqlerrcode != ERRCODE_QUERY_CANCELED))
+	if (published && (error == NULL || !fm_is_cancel(error)))
 	{
 		ErrorData *target_error = rewrite_targets(refresh);
 

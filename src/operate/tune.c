@@ -156,7 +156,7 @@ try_definition(Tuning *tuning, const FmDefinition *definition)
 		tuning->training = fm_training_begin(tuning->schema, &tuning->model, InvalidOid,
 											 &tuning->run);
 		error = train(tuning);
-		if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		if (error != NULL && fm_is_cancel(error))
 			ReThrowError(error);
 		fm_registry_save_trial(tuning->schema, &tuning->model, &tuning->run,
 							   error == NULL ? NULL : error->message);

@@ -76,3 +76,10 @@ fm_attempt(FmStep step, void *state, const void *argument, MemoryContext error_c
 	CurrentResourceOwner = owner;
 	return error;
 }
+
+bool
+fm_is_cancel(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		   strcmp(error->funcname, "ProcessInterrupts") == 0;
+}

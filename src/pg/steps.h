@@ -27,4 +27,11 @@ typedef void (*FmStep)(void *state, const void *argument);
 /* Run a step in a subtransaction. On failure it is undone and the error returned, in `context`, else NULL. */
 extern ErrorData *fm_attempt(FmStep step, void *state, const void *argument, MemoryContext context);
 
+/*
+ * Return whether the server raised this error because the statement was cancelled or ran into a
+ * timeout. The SQLSTATE alone does not tell: a trigger may raise any. Only the server raises one in
+ * ProcessInterrupts, and neither RAISE nor a worker's message can claim that in its place.
+ */
+extern bool fm_is_cancel(const ErrorData *error);
+
 #endif
