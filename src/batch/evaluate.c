@@ -78,9 +78,9 @@ read_rows(Evaluation *evaluation, Oid relation)
 	FmIdType item_type;
 
 	definition.ratings = relation;
-	definition.task = loaded->is_ranking		  ? "ranking"
-					  : loaded->is_classification ? "classification"
-												  : "regression";
+	definition.task = loaded->is_ranking		  ? FM_TASK_RANKING
+					  : loaded->is_classification ? FM_TASK_CLASSIFICATION
+												  : FM_TASK_REGRESSION;
 	if (definition.weight_column != NULL &&
 		get_attnum(relation, definition.weight_column) == InvalidAttrNumber)
 		definition.weight_column = NULL;

@@ -52,7 +52,7 @@ read_version_row(Reading *reading)
 						   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT8OID, FLOAT4ARRAYOID};
 	Oid types[] = {INT4OID};
 	Datum values[] = {Int32GetDatum(model->version)};
-	const char *task;
+	FmTask task;
 
 	fm_spi_execute(psprintf("SELECT num_factors, b, rating_min, rating_max, rating_mean, task, "
 							"score_variance, noise_variance, user_mean, user_root, "
@@ -68,7 +68,8 @@ read_version_row(Reading *reading)
 	head->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 3));
 	head->rating_max = DatumGetFloat4(fm_spi_value_not_null(0, 4));
 	head->rating_mean = DatumGetFloat8(fm_spi_value_not_null(0, 5));
-	task = TextDatumGetCString(fm_spi_value_not_null(0, 6));
+	if (!fm_find_task(TextDatumGetCString(fm_spi_value_not_null(0, 6)), &task))
+		fm_model_damaged(model, "its row in the version table is out of range");
 	head->is_classification = fm_is_classification(task);
 	head->is_ranking = fm_is_ranking(task);
 	head->score_variance = DatumGetFloat8(fm_spi_value_not_null(0, 7));

@@ -73,7 +73,6 @@ typedef struct Folding
 {
 	FmModel model;
 	FmDefinition definition; /* as the version was made */
-	FmTask task;
 	int version;
 	FmParameters parameters;
 	float rating_min;
@@ -125,10 +124,8 @@ read_version_row(Folding *folding)
 	k = DatumGetInt32(fm_spi_value_not_null(0, 2));
 	folding->definition = model->definition;
 	folding->definition.num_context_columns = 0; /* to solve somebody, all contexts are alike */
-	folding->definition.task = TextDatumGetCString(fm_spi_value_not_null(0, 1));
-	folding->task = fm_is_ranking(folding->definition.task)			 ? FM_TASK_RANKING
-					: fm_is_classification(folding->definition.task) ? FM_TASK_CLASSIFICATION
-																	 : FM_TASK_REGRESSION;
+	if (!fm_find_task(TextDatumGetCString(fm_spi_value_not_null(0, 1)), &folding->definition.task))
+		fm_model_damaged(model, "its row in the version table is out of range");
 	folding->parameters.num_factors = k;
 	folding->parameters.b = DatumGetFloat8(fm_spi_value_not_null(0, 3));
 	folding->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 4));
@@ -220,7 +217,7 @@ read_all(Folding *folding)
 	for (int side = 0; side < 2; side++)
 		read_known(folding, side);
 	fm_read_ratings(definition, false, data->ratings);
-	if (folding->task == FM_TASK_CLASSIFICATION)
+	if (folding->definition.task == FM_TASK_CLASSIFICATION)
 		fm_label_ratings(definition, data->ratings, folding->rating_min, folding->rating_max);
 	data->ratings->min = Min(data->ratings->min, folding->rating_min);
 	data->ratings->max = Max(data->ratings->max, folding->rating_max);
@@ -301,8 +298,8 @@ solve(Folding *folding, int side, int32 e, const FmAllPairs *all_pairs, FmFoldRo
 		folding->features[k] = own->w[e];
 		prior.mean = folding->features;
 	}
-	fm_fold(&prior, k, folding->task, folding->result.noise_variance, all_pairs, rows, count,
-			folding->host, theta);
+	fm_fold(&prior, k, folding->definition.task, folding->result.noise_variance, all_pairs, rows,
+			count, folding->host, theta);
 	return true;
 }
 
@@ -344,7 +341,7 @@ solve_side(Folding *folding, int side, bool last)
 	float *theta = palloc((k + 1) * sizeof(float));
 	FmAllPairs all_pairs = {folding->result.item_pairs.weight};
 
-	if (folding->task == FM_TASK_RANKING)
+	if (folding->definition.task == FM_TASK_RANKING)
 	{
 		all_pairs.gram = folding->host->alloc(folding->host->ctx, fm_all_pairs_length(k),
 											  sizeof(float));
@@ -422,7 +419,7 @@ write_version(Folding *folding, Oid schema, FmRun *run)
 	folding->parameters.item_v = folding->side[FM_ITEMS].v;
 	result->parameters = &folding->parameters;
 	result->data = &folding->data;
-	if (folding->task == FM_TASK_RANKING)
+	if (folding->definition.task == FM_TASK_RANKING)
 	{
 		result->item_pairs.gram =
 			folding->host->alloc(folding->host->ctx,
@@ -457,12 +454,12 @@ check_definition(const Folding *folding)
 {
 	const FmModel *model = &folding->model;
 
-	if (strcmp(folding->definition.task, model->definition.task) != 0)
+	if (folding->definition.task != model->definition.task)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("version %d of model \"%s\" is a %s, but the model is defined as a %s now",
-						folding->version, model->name, folding->definition.task,
-						model->definition.task),
+						folding->version, model->name, fm_task_name(folding->definition.task),
+						fm_task_name(model->definition.task)),
 				 errhint("Train the model again.")));
 }
 
@@ -518,7 +515,7 @@ fm_fold_in(PG_FUNCTION_ARGS)
 		write_version(folding, schema, &run);
 		fm_prune(&folding->model);
 		definition = folding->definition;
-		definition.solver = "fold-in";
+		run.by_fold_in = true;
 		definition.num_factors = folding->parameters.num_factors;
 		fm_registry_start_run(schema, &run, &definition);
 		fm_registry_finish_run(schema, &run);

@@ -57,7 +57,7 @@ typedef struct Tuning
 static bool
 is_searched(const FmDefinition *definition, Option option)
 {
-	bool als = strcmp(definition->solver, "als") == 0;
+	bool als = definition->solver == FM_SOLVER_ALS;
 	bool ials = fm_is_ranking(definition->task);
 
 	switch (option)

@@ -1,5 +1,5 @@
 /*
- * The definition of a model, from the arguments of fm_train.
+ * The definition of a model: what it is trained from, and how.
  */
 #ifndef FMTOPX_DEFINITION_H
 #define FMTOPX_DEFINITION_H
@@ -7,18 +7,62 @@
 #include "pg/compat.h"
 
 #include "core/train/solver.h"
-#include "fmgr.h"
-#include "registry/model.h"
+#include "utils/array.h"
 
-/*
- * Read the arguments of fm_train into *definition. Where no ratings relation is given, whatever was
- * left at its default is taken from `stored` (NULL: there is none, which is an error). Any value out
- * of range and any option the solver does not use is an error that names option and value.
- */
-extern void fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored,
-										 FmDefinition *definition);
+/* The arguments of fm_train, or of an earlier call. Strings are palloc'd. */
+typedef struct FmDefinition
+{
+	Oid ratings; /* InvalidOid: none, of an attached model */
+	char *user_column;
+	char *item_column;
+	char *rating_column;
+	char *weight_column; /* NULL: every rating counts once */
+	Oid features[2];	 /* relations of user and item features, InvalidOid: none */
+	bool history;
+	int num_context_columns;
+	char **context_columns;
+	FmTask task; /* an attached model has none: its versions do */
+	FmSolverKind solver;
+	int num_factors;
+	int iterations; /* 0: the solver's default */
+	float l2_reg_w; /* NaN: the solver's default; the same holds for the next three */
+	float l2_reg_v;
+	float unobserved_weight;
+	float init_stdev;
+	float test_size;
+	char *time_column; /* hold out the latest ratings by this column; NULL: a random sample */
+	int64 seed;
+	int workers; /* -1: as the server allows */
+} FmDefinition;
 
-/* What the solver core wants to know. */
+/* Whether rows have no ratings: it only counts that they exist. */
+static inline bool
+fm_is_ranking(FmTask task)
+{
+	return task == FM_TASK_RANKING;
+}
+
+/* Whether ratings mean yes or no. */
+static inline bool
+fm_is_classification(FmTask task)
+{
+	return task == FM_TASK_CLASSIFICATION;
+}
+
+/* Tasks and solvers by name, as SQL writes them; false if there is none of this name. */
+extern const char *fm_task_name(FmTask task);
+extern bool fm_find_task(const char *name, FmTask *task);
+extern const char *fm_solver_name(FmSolverKind solver);
+extern bool fm_find_solver(const char *name, FmSolverKind *solver);
+
+/* Whether a solver does a task, and the solver that does it by default. */
+extern bool fm_solver_does(FmSolverKind solver, FmTask task);
+extern FmSolverKind fm_default_solver(FmTask task);
+
+/* The names in an array, an error for NULL; in the current context. */
+extern char **fm_name_array(ArrayType *array, int *count);
+
+/* Return the options of the core's solver. */
 extern FmSolverOptions fm_solver_options(const FmDefinition *definition);
 
 #endif

@@ -96,25 +96,6 @@ static const FmColumn model_columns[] = {
 	[COL_CONTEXT_COLUMNS] = {"context_columns", NAMEARRAYOID},
 };
 
-char **
-fm_name_array(ArrayType *array, int *count)
-{
-	Datum *names;
-	bool *nulls;
-	char **result;
-
-	deconstruct_array(array, NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR, &names, &nulls, count);
-	result = palloc((*count + 1) * sizeof(char *));
-	for (int i = 0; i < *count; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("option context_columns must not contain NULL")));
-		result[i] = pstrdup(NameStr(*DatumGetName(names[i])));
-	}
-	return result;
-}
-
 Oid
 fm_registry_owner(Oid schema)
 {
@@ -139,6 +120,19 @@ lookup_query(Oid schema)
 	return sql.data;
 }
 
+static void
+read_task_and_solver(const FmRow *row, FmDefinition *definition)
+{
+	definition->task = FM_TASK_REGRESSION;
+	definition->solver = fm_default_solver(definition->task);
+	if (fm_row_is_null(row, COL_TASK) || fm_row_is_null(row, COL_SOLVER))
+		return;
+	if (!fm_find_task(fm_row_text(row, COL_TASK), &definition->task) ||
+		!fm_find_solver(fm_row_text(row, COL_SOLVER), &definition->solver))
+		elog(ERROR, "the registry has a model with task \"%s\" and solver \"%s\"",
+			 fm_row_text(row, COL_TASK), fm_row_text(row, COL_SOLVER));
+}
+
 /* Read a row of the registry; strings go to the current context. */
 static void
 read_definition(const FmRow *row, FmDefinition *definition)
@@ -157,8 +151,7 @@ read_definition(const FmRow *row, FmDefinition *definition)
 		definition->context_columns =
 			fm_name_array(DatumGetArrayTypeP(fm_row_value(row, COL_CONTEXT_COLUMNS)),
 						  &definition->num_context_columns);
-	definition->task = fm_row_text_or_null(row, COL_TASK);
-	definition->solver = fm_row_text_or_null(row, COL_SOLVER);
+	read_task_and_solver(row, definition);
 	definition->num_factors = fm_row_integer_or(row, COL_NUM_FACTORS, 0);
 	definition->iterations = fm_row_integer_or(row, COL_ITERATIONS, 0);
 	definition->l2_reg_w = fm_row_real_or(row, COL_L2_REG_W, NAN);

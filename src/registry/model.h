@@ -6,48 +6,8 @@
 
 #include "pg/compat.h"
 
-#include "utils/array.h"
+#include "registry/definition.h"
 #include "utils/lsyscache.h"
-
-/* What fm_train was told, or was told last time. Strings are palloc'd. */
-typedef struct FmDefinition
-{
-	Oid ratings; /* InvalidOid: of an attached model, none */
-	char *user_column;
-	char *item_column;
-	char *rating_column;
-	char *weight_column; /* NULL: every rating counts once */
-	Oid features[2];	 /* relations of user and item features, InvalidOid: none */
-	bool history;
-	int num_context_columns;
-	char **context_columns;
-	char *task;
-	char *solver; /* "auto" is resolved before it is stored */
-	int num_factors;
-	int iterations; /* 0: the solver's default */
-	float l2_reg_w; /* NaN: the solver's default; so for the next two */
-	float l2_reg_v;
-	float unobserved_weight;
-	float init_stdev;
-	float test_size;
-	char *time_column; /* hold out the latest by this column, not some at random; NULL: at random */
-	int64 seed;
-	int workers; /* -1: as the server allows */
-} FmDefinition;
-
-/* Whether there are no ratings, only rows that are there. */
-static inline bool
-fm_is_ranking(const char *task)
-{
-	return strcmp(task, "ranking") == 0;
-}
-
-/* Whether ratings mean yes or no. */
-static inline bool
-fm_is_classification(const char *task)
-{
-	return strcmp(task, "classification") == 0;
-}
 
 typedef struct FmModel
 {
@@ -67,9 +27,6 @@ typedef struct FmModel
 	float max_worse; /* infinity: no training is refused */
 	FmDefinition definition;
 } FmModel;
-
-/* The names in an array, an error for NULL; in the current context. */
-extern char **fm_name_array(ArrayType *array, int *count);
 
 /* The schema that the extension lives in, given one of its functions. */
 #define fm_extension_schema(fcinfo) get_func_namespace((fcinfo)->flinfo->fn_oid)

@@ -54,6 +54,7 @@ typedef struct FmRun
 	int version;
 	int64 stamp;
 	TimestampTz started_at;
+	bool by_fold_in; /* made by fm_fold_in, not by a solver */
 	int iterations;
 	int64 users;
 	int64 items;
@@ -136,7 +137,7 @@ typedef struct FmTrial
 } FmTrial;
 
 /* The metric by which models of a task are compared; of a ranking more is better, else less. */
-extern const char *fm_metric_name(const char *task);
+extern const char *fm_metric_name(FmTask task);
 
 /* The trial of this model as it is defined now, on these held-out ratings; false if there is none yet. */
 extern bool fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial);

@@ -44,8 +44,8 @@ fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definiti
 	fm_add_integer(&parameters, run->version);
 	fm_add_bigint(&parameters, run->stamp);
 	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
-	fm_add_text(&parameters, definition->task);
-	fm_add_text(&parameters, definition->solver);
+	fm_add_text(&parameters, fm_task_name(definition->task));
+	fm_add_text(&parameters, run->by_fold_in ? "fold-in" : fm_solver_name(definition->solver));
 	fm_add_integer(&parameters, definition->num_factors);
 	fm_registry_execute(schema, "fm_run",
 						"INSERT INTO %s (model, version, stamp, status, started_at, task, "
@@ -103,7 +103,7 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 	if (isinf(max_worse))
 		return false;
 	fm_add_text(&parameters, run->model);
-	fm_add_text(&parameters, definition->task);
+	fm_add_text(&parameters, fm_task_name(definition->task));
 	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
 	fm_add_real(&parameters, max_worse);
 	/* Folding in has no metrics: what it was made from has. A metric a task, of which less is better, or, of

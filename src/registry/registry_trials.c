@@ -13,13 +13,13 @@
 #include "utils/timestamp.h"
 
 const char *
-fm_metric_name(const char *task)
+fm_metric_name(FmTask task)
 {
 	return fm_is_ranking(task) ? "ndcg_at_10" : fm_is_classification(task) ? "log_loss" : "rmse";
 }
 
 static double
-metric_value(const FmRun *run, const char *task)
+metric_value(const FmRun *run, FmTask task)
 {
 	if (fm_is_ranking(task))
 		return run->test_ranking.ndcg / (double) run->test_ranking.users;
@@ -38,9 +38,9 @@ trial_key(const FmDefinition *d)
 	return psprintf("%u %u %u %d, %s %s %s %s%s, %s %s %d %d, %g %g %g %g, %g %s %lld", d->ratings,
 					d->features[FM_USERS], d->features[FM_ITEMS], d->history, d->user_column,
 					d->item_column, d->rating_column, d->weight_column ? d->weight_column : "",
-					contexts.data, d->task, d->solver, d->num_factors, d->iterations, d->l2_reg_w,
-					d->l2_reg_v, d->unobserved_weight, d->init_stdev, d->test_size,
-					d->time_column ? d->time_column : "", (long long) d->seed);
+					contexts.data, fm_task_name(d->task), fm_solver_name(d->solver), d->num_factors,
+					d->iterations, d->l2_reg_w, d->l2_reg_v, d->unobserved_weight, d->init_stdev,
+					d->test_size, d->time_column ? d->time_column : "", (long long) d->seed);
 }
 
 bool
@@ -96,8 +96,8 @@ fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const
 	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
 	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()),
 					 false);
-	fm_add_text(&parameters, definition->task);
-	fm_add_text(&parameters, definition->solver);
+	fm_add_text(&parameters, fm_task_name(definition->task));
+	fm_add_text(&parameters, fm_solver_name(definition->solver));
 	fm_add_integer(&parameters, definition->num_factors);
 	fm_add_real(&parameters, definition->l2_reg_w);
 	fm_add_real(&parameters, definition->l2_reg_v);

@@ -134,9 +134,9 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 
 	*count = 0;
 	/* the task of the version, not that of a later definition */
-	definition.task = loaded->is_ranking		  ? "ranking"
-					  : loaded->is_classification ? "classification"
-												  : "regression";
+	definition.task = loaded->is_ranking		  ? FM_TASK_RANKING
+					  : loaded->is_classification ? FM_TASK_CLASSIFICATION
+												  : FM_TASK_REGRESSION;
 	if (!fm_ratings_are_readable(&definition, loaded->user_type.type, loaded->item_type.type))
 		return NULL;
 	fm_plan_execute(&loaded->own_plan, seen_query(serving, &definition),

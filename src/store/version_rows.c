@@ -122,7 +122,7 @@ fm_store_version_row(const FmModel *model, int version, int64 stamp, const FmRes
 				   INT8OID,		   FLOAT8OID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
 				   FLOAT4ARRAYOID, FLOAT8OID, FLOAT4ARRAYOID};
 	Datum values[] = {Int32GetDatum(version),
-					  CStringGetTextDatum(model->definition.task),
+					  CStringGetTextDatum(fm_task_name(model->definition.task)),
 					  Int32GetDatum(k),
 					  Float8GetDatum(result->parameters->b),
 					  Float4GetDatum(reading->min),
