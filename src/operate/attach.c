@@ -2,7 +2,7 @@
  * fm_attach: a model whose tables are filled from elsewhere, by a logical subscription or a restored dump.
  *
  * Such a model is in the registry with nothing but its tables; which version is served stands in the version
- * table (fm_store_read_pointer) and is looked up by every call, so it is there as soon as the transaction that
+ * table (registry/pointer.c) and is looked up by every call, so it is there as soon as the transaction that
  * brings it. Rows may be missing before a subscription has copied all tables; they are counted when a version is
  * loaded (image.c). Locking: the name of the model, until the end of the transaction.
  */
@@ -16,13 +16,11 @@
 #include "pg/arguments.h"
 #include "pg/sql.h"
 #include "store/tables.h"
-#include "store/version_rows.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(fm_attach);
-PG_FUNCTION_INFO_V1(fm_served_version);
 
 enum
 {
@@ -219,18 +217,4 @@ fm_attach(PG_FUNCTION_ARGS)
 	fm_registry_attach_model(schema, &model);
 	fm_spi_finish();
 	PG_RETURN_VOID();
-}
-
-Datum
-fm_served_version(PG_FUNCTION_ARGS)
-{
-	FmModel model = {.version_table = PG_GETARG_OID(0)};
-
-	if (get_rel_name(model.version_table) == NULL ||
-		pg_class_aclcheck(model.version_table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		PG_RETURN_NULL();
-	fm_store_read_pointer(&model);
-	if (model.version == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT32(model.version);
 }

@@ -13,8 +13,8 @@
 #include "catalog/pg_type.h"
 #include "core/data/ratings.h"
 #include "pg/sql.h"
+#include "registry/pointer.h"
 #include "storage/lock.h"
-#include "store/version_rows.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -195,6 +195,17 @@ read_model(const FmRow *row, FmModel *model)
 	read_definition(row, &model->definition);
 }
 
+/* An attached model's version table says which version is served. */
+static void
+take_pointer(FmModel *model)
+{
+	FmPointer pointer = fm_read_pointer(model->version_table);
+
+	model->version = pointer.version;
+	model->stamp = pointer.stamp;
+	model->uncommitted = pointer.uncommitted;
+}
+
 bool
 fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context, FmModel *model)
 {
@@ -220,7 +231,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 	}
 	fm_rows_end(&rows);
 	if (found && model->attached)
-		fm_store_read_pointer(model);
+		take_pointer(model);
 	return found && OidIsValid(model->owner);
 }
 

@@ -9,19 +9,11 @@
  */
 #include "store/version_rows.h"
 
-#include "access/relation.h"
-#include "access/sysattr.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "pg/real_array.h"
 #include "pg/sql.h"
 #include "store/levels.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #define MATRIX_BLOCK_ITEMS 8192
 
@@ -165,78 +157,6 @@ fm_store_activate(const FmModel *model, int version, int64 stamp)
 	fm_spi_execute(psprintf("UPDATE %s SET stamp = $2, activation = %s WHERE version = $1",
 							fm_relation_sql(model->version_table), next_activation(model)),
 				   lengthof(values), types, values, NULL, false);
-}
-
-typedef struct PointerColumns
-{
-	AttrNumber version;
-	AttrNumber stamp;
-	AttrNumber activation;
-} PointerColumns;
-
-static AttrNumber
-column_of_type(Oid table, const char *column, Oid type)
-{
-	AttrNumber number = get_attnum(table, column);
-
-	return number > 0 && get_atttype(table, number) == type ? number : InvalidAttrNumber;
-}
-
-static bool
-find_pointer_columns(Relation table, PointerColumns *columns)
-{
-	Oid oid = RelationGetRelid(table);
-
-	columns->version = column_of_type(oid, "version", INT4OID);
-	columns->stamp = column_of_type(oid, "stamp", INT8OID);
-	columns->activation = column_of_type(oid, "activation", INT8OID);
-	return table->rd_rel->relkind == RELKIND_RELATION && columns->version > 0 &&
-		   columns->stamp > 0 && columns->activation > 0;
-}
-
-/* Point at the row's version, if it was activated after the latest so far. */
-static void
-consider_row(TupleTableSlot *row, const PointerColumns *columns, FmModel *model, int64 *latest)
-{
-	bool nulls[4];
-	Datum version = slot_getattr(row, columns->version, &nulls[0]);
-	Datum stamp = slot_getattr(row, columns->stamp, &nulls[1]);
-	Datum activation = slot_getattr(row, columns->activation, &nulls[2]);
-	Datum xmin = slot_getsysattr(row, MinTransactionIdAttributeNumber, &nulls[3]);
-
-	if (nulls[0] || nulls[1] || nulls[2] || DatumGetInt64(activation) <= *latest)
-		return;
-	*latest = DatumGetInt64(activation);
-	model->version = DatumGetInt32(version);
-	model->stamp = DatumGetInt64(stamp);
-	model->uncommitted = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
-}
-
-/*
- * Without a query: that would cost more than all else of a question, and whatever the owner has
- * made of his table must neither run nor fail in the views, which are everybody's.
- */
-void
-fm_store_read_pointer(FmModel *model)
-{
-	Relation table = try_relation_open(model->version_table, AccessShareLock);
-	PointerColumns columns;
-	int64 latest = 0;
-
-	model->version = 0;
-	if (table == NULL)
-		return;
-	if (find_pointer_columns(table, &columns))
-	{
-		TupleTableSlot *row = table_slot_create(table, NULL);
-		TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
-
-		while (table_scan_getnextslot(scan, ForwardScanDirection, row))
-			consider_row(row, &columns, model, &latest);
-		table_endscan(scan);
-		ExecDropSingleTupleTableSlot(row);
-	}
-	relation_close(table, NoLock);
 }
 
 static void

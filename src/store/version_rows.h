@@ -27,12 +27,6 @@ extern void fm_store_version_row(const FmModel *model, int version, int64 stamp,
 /* Activate another version, under a new stamp. The caller has locked the model's pointer. */
 extern void fm_store_activate(const FmModel *model, int version, int64 stamp);
 
-/*
- * Set which version the version table says is served under the active snapshot, to 0 if none; needs
- * no SPI.
- */
-extern void fm_store_read_pointer(FmModel *model);
-
 /* Return whether a version is in the version table. */
 extern bool fm_store_has_version(const FmModel *model, int version);
 
