@@ -108,6 +108,6 @@ help:
 	@echo 'make            build'
 	@echo 'make install    install into the PostgreSQL that PG_CONFIG names'
 	@echo 'make core-test  only the tests of the C core, which need no PostgreSQL'
-	@echo 'make lint       formatting, warnings of gcc and clang, cppcheck, shellcheck'
+	@echo 'make lint       formatting, lengths, layers, warnings of gcc and clang, cppcheck, shellcheck'
 	@echo 'make format     format the C code'
 	@echo 'make setup      only install what the build and the tests need'

@@ -1,63 +1,103 @@
 #!/bin/bash
-# Everything that can be said about the code without running it. Silent and 0 when there is nothing.
+# Check what can be checked of the code without running it.
+#
+#   scripts/lint.sh          everything
+#   scripts/lint.sh quick    only what takes no build and a few seconds (.githooks/pre-commit)
+#
+# Prints one line for each check, and after it what the check found. Fails if one of them failed. The builds are kept in
+# build/lint, so that the next run compiles only what has changed since.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 status=0
 
-# complain MESSAGE COMMAND...: the command must succeed.
-complain()
+# check NAME COMMAND...: the command must succeed.
+check()
 {
-    local message=$1 output
+    local name=$1 begin=$SECONDS output
     shift
-    if ! output=$("$@" 2>&1); then
-        printf '== %s\n%s\n' "$message" "$(head -n 60 <<<"$output")" >&2
+    if output=$("$@" 2>&1); then
+        printf 'ok      %s (%d s)\n' "$name" $((SECONDS - begin))
+    else
+        printf 'FAILED  %s (%d s)\n' "$name" $((SECONDS - begin))
+        head -n 100 <<<"$output"
+        [ "$(wc -l <<<"$output")" -le 100 ] || echo '...'
         status=1
     fi
 }
 
-# never MESSAGE PATTERN FILE...: no file may match.
-never()
+# Fail if a file matches: absent PATTERN FILE...
+# shellcheck disable=SC2317 # called through check
+absent()
 {
-    complain "$1" eval "! grep -nE '$2' ${*:3}"
+    ! grep -nE "$@"
 }
 
-# Build a copy with warnings as errors.
-# shellcheck disable=SC2317 # called through complain
+# List the files whose name matches one of the patterns, in the order of their names.
+files()
+{
+    local pattern names=()
+    for pattern; do
+        names+=(-o -path "./$pattern")
+    done
+    find . \( -path ./.git -o -path ./build -o -path ./results \) -prune -o \
+        -type f \( "${names[@]:1}" \) -print | sed 's,^\./,,' | sort
+}
+
+# Bring a copy of the tree in build/lint up to date and compile it there, with warnings as errors: build CC COPT.
+# shellcheck disable=SC2317 # called through check
 build()
 {
-    local copy
-    copy=$(mktemp -d "${TMPDIR:-/tmp}/fmtopx-lint.XXXXXX")
-    tar -cf - --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' . | tar -xf - -C "$copy"
-    (unset MAKEFLAGS MFLAGS MAKELEVEL && make -s -k -C "$copy" all core-build CC="$1" COPT="-Werror $2")
-    local result=$?
-    rm -rf "$copy"
-    return "$result"
+    local copy=build/lint/$1 made_with
+    made_with=$({ "$1" --version && "${PG_CONFIG:-pg_config}" --version && cat Makefile; } | cksum)
+    [ "$made_with" = "$(cat "$copy/made-with" 2>/dev/null)" ] || rm -rf "$copy"
+    mkdir -p "$copy/build" && echo "$made_with" >"$copy/made-with"
+    find "$copy" -path "$copy/build" -prune -o -type f ! -name '*.o' ! -name '*.d' ! -name made-with -delete
+    tar -cf - --exclude=./.git --exclude=./build --exclude=./results --exclude='*.o' --exclude='*.d' --exclude='*.so' . |
+        tar -xf - -C "$copy" &&
+        find "$copy/src" -name '*.o' | while read -r object; do # of a source that is gone
+            [ -e "${object%.o}.c" ] || rm -f "$object" "${object%.o}.d"
+        done
+    (unset MAKEFLAGS MFLAGS MAKELEVEL && make -s -k -j"$(nproc)" -C "$copy" all core-build CC="$1" COPT="-Werror $2")
 }
 
-mapfile -t c_files < <(git ls-files 'src/*.[ch]' 'test/*.[ch]')
-mapfile -t source_files < <(git ls-files 'src/*.[ch]')
-mapfile -t core_files < <(git ls-files 'src/core/*')
-mapfile -t shell_files < <(git ls-files '*.sh' .ci/run)
-mapfile -t perl_files < <(git ls-files '*.pl' '*.pm')
+mapfile -t c_files < <(files 'src/*.[ch]' 'test/*.[ch]')
+mapfile -t source_files < <(files 'src/*.[ch]')
+mapfile -t shell_files < <(files '*.sh' .ci/run '.githooks/*')
+mapfile -t perl_files < <(files '*.pl' '*.pm')
 
-complain 'make format would change this' clang-format --dry-run -Werror "${c_files[@]}"
-never 'PostgreSQL versions belong into src/pg/compat.h' PG_VERSION_NUM "${c_files[@]/src\/pg\/compat.h/}"
-never 'src/core knows nothing of PostgreSQL' '#include "(postgres|fmgr|utils/|access/)' "${core_files[@]}"
-complain 'gcc warns' build gcc ''
-# PGXS hands over the flags of the compiler that PostgreSQL was built with.
-complain 'clang warns' build clang \
+check 'C is formatted (make format)' clang-format --dry-run -Werror "${c_files[@]}"
+check 'no line, file or folder is too long' scripts/sizes.pl
+check 'PG_VERSION_NUM stands in src/pg/compat.h only' absent PG_VERSION_NUM "${c_files[@]/src\/pg\/compat.h/}"
+check 'shellcheck' shellcheck "${shell_files[@]}"
+if [ "${1:-}" = quick ]; then
+    check 'includes point down the layers' scripts/layers.pl
+    exit $status
+fi
+
+check 'gcc does not warn' build gcc ''
+# PGXS passes on the flags of the compiler that PostgreSQL was built with.
+check 'clang does not warn' build clang \
     '-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes'
-# cppcheck is told, in place of PostgreSQL's headers, that an error does not return.
-complain 'cppcheck warns' cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 \
+check 'includes and calls point down the layers' scripts/layers.pl build/lint/gcc/src
+# PostgreSQL's headers are not read: cppcheck has to be told that an error does not return.
+mkdir -p build/lint/cppcheck
+check 'cppcheck' cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j "$(nproc)" \
+    --cppcheck-build-dir=build/lint/cppcheck \
     --enable=warning,performance --suppress=missingInclude --suppress=unknownMacro \
     --suppress=missingReturn --suppress=ctuuninitvar -DERROR=21 '-Dereport(level,...)=((level) < 21 ? (void) 0 : abort())' \
     '-Delog(level,...)=((level) < 21 ? (void) 0 : abort())' \
     -DPG_VERSION_NUM=150000 '-DPG_FUNCTION_INFO_V1(x)=' -DPG_MODULE_MAGIC= -Isrc \
     "${source_files[@]}"
-complain 'shellcheck warns' shellcheck "${shell_files[@]}"
 
-pgxs=$("${PG_CONFIG:-pg_config}" --pgxs)
-for file in "${perl_files[@]}"; do
-    complain "$file does not compile" perl -I"${pgxs%/makefiles/*}/test/perl" -wc "$file"
-done
+# shellcheck disable=SC2317 # called through check
+compile_perl()
+{
+    local pgxs file result=0
+    pgxs=$("${PG_CONFIG:-pg_config}" --pgxs)
+    for file in "${perl_files[@]}"; do
+        perl -I"${pgxs%/makefiles/*}/test/perl" -wc "$file" || result=1
+    done
+    return "$result"
+}
+check 'Perl compiles' compile_perl
 exit $status

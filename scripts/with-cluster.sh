@@ -50,7 +50,7 @@ trap 'exit 130' INT TERM HUP
 if [ "$(id -u)" = 0 ]; then
     user=${FMTOPX_USER:-postgres}
     mkdir "$work/tree"
-    tar -cf - --exclude=./.git --exclude=./results . | tar -xf - -C "$work/tree"
+    tar -cf - --exclude=./.git --exclude=./results --exclude=./build/lint . | tar -xf - -C "$work/tree"
     if [ -n "${MOVIELENS:-}" ]; then
         cp -R "$MOVIELENS" "$work/movielens"
         export MOVIELENS="$work/movielens"
