@@ -1,78 +1,80 @@
 /*
- * The lists of all users computed by several processes.
+ * The lists of all users, computed by several processes.
  *
- * Workers come from PostgreSQL's parallel infrastructure, as those of a training
- * (train_workers.c). All members read the ratings, each its share of the pages, and deal them into
- * pairs in shared memory; where only SQL can read them, the leader does it before (seen_scan.c,
- * seen_all.c). Meanwhile the leader begins what he alone can read: his receiver's table, and the
- * users. After a barrier blocks of users go round a ring: the leader fills them with users'
- * vectors, whoever is free scans the next one, and the leader hands the lists over in the order of
- * the users. He scans too when he has nothing else to do.
+ * The work has two parts:
  *
- * Locking: a barrier between reading and asking; a spinlock over the ring's numbers, with a
- * condition variable. Whoever takes a block owns it until it is done, and a done block is the
- * leader's. In parallel mode nothing may be written to the database; the callback writes to
- * memory. Memory: the workers attach to the model's shared image and to one segment with ring and
- * pairs, which keep to maintenance_work_mem.
+ *   1. Read the ratings into pairs in shared memory (pairs.c). All members take part, each with a
+ *      share of the pages (seen_scan.c); meanwhile the leader also reads what its receiver wants to
+ *      read, and opens the walk over the users. If only SQL can read the ratings, the leader has
+ *      read them before there are workers (seen_all.c).
+ *   2. Compute the lists. Blocks of users go round a ring (ring.c).
+ *
+ * Workers that come late are welcome at any time, and the leader does everything if none comes.
+ *
+ * Locking: a barrier stands between the two parts; the ring has locks of its own. Memory: workers
+ * map the model's shared image, and one segment with the blocks of the ring, the pairs and what the
+ * scan of the ratings needs. The pairs take at most maintenance_work_mem.
  */
 #include "batch/batch_team.h"
 
+#include "access/table.h"
+#include "access/xact.h"
 #include "batch/batch_block.h"
 #include "batch/ring.h"
 #include "batch/seen_all.h"
 #include "batch/seen_scan.h"
 #include "batch/users.h"
-#include "access/parallel.h"
-#include "access/table.h"
-#include "access/xact.h"
 #include "optimizer/paths.h"
+#include "pg/parallel.h"
 #include "serve/seen.h"
 #include "pgstat.h"
-#include "pg/segment.h"
 #include "storage/barrier.h"
 #include "storage/bufmgr.h"
-#include "storage/shm_toc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #define ALIGNMENT 64
-#define STATE_KEY UINT64CONST(1)
-#define SCAN_KEY UINT64CONST(2)
+
+/* The segments of the work. */
+enum
+{
+	IMAGE_SEGMENT,
+	BATCH_SEGMENT
+};
 
 /* Scores that are worth a worker: some tens of milliseconds. */
 #define SCORES_PER_WORKER INT64CONST(20000000)
 
-/* What all members see. */
+/* The state that all members share. */
 typedef struct TeamState
 {
-	dsm_handle image_handle;
-	dsm_handle segment_handle;
-	Size pairs;	  /* where they are in the segment; 0: nothing is excluded */
-	Size scan;	  /* likewise, the scan of the ratings; 0: the pairs are complete */
-	Barrier read; /* between reading the ratings and asking for pairs */
+	Size pairs; /* where the pairs are in the segment; 0: nothing is excluded */
+	Size scan;	/* where the scan of the ratings is; 0: the pairs are complete */
+	Barrier read;
 	FmRing ring;
 } TeamState;
 
 /* A member's own view. */
 typedef struct Member
 {
+	FmParallel parallel;
 	TeamState *state;
-	char *segment;
+	char *segment; /* begins with the blocks of the ring */
 	const FmImage *image;
 	FmPairs *pairs;
 	FmBlockScanner *scanner;
 } Member;
 
-/* What the leader has prepared before there are workers. */
+/* What the leader prepares before there are workers. */
 typedef struct BatchPlan
 {
 	const FmServing *serving;
 	int members; /* at most */
 	FmBlockShape shape;
 	bool exclude_seen;
-	const FmSeenCheck *check; /* of the receiver, or NULL */
-	const int64 *ids;		  /* of users, for a scan of the ratings; NULL: they are read by SQL */
+	const FmSeenCheck *check; /* the receiver's, or NULL */
+	const int64 *ids;		  /* of users, for the scan; NULL: SQL reads the ratings */
 	int32 num_users;
 	Size scan_size;
 	Size pairs_size;
@@ -81,10 +83,21 @@ typedef struct BatchPlan
 	FmPairs *pairs;
 } BatchPlan;
 
-static char *
-segment_address(dsm_segment *segment)
+/* Map what the members share. */
+static void
+init_member(Member *member)
 {
-	return (char *) TYPEALIGN(ALIGNMENT, dsm_segment_address(segment));
+	const FmShared image = {member->parallel.segments[IMAGE_SEGMENT]};
+
+	member->state = member->parallel.state;
+	member->segment = fm_parallel_address(member->parallel.segments[BATCH_SEGMENT]);
+	member->image = fm_shared_address(&image);
+}
+
+static FmSeenScan *
+seen_scan(const Member *member)
+{
+	return (FmSeenScan *) (member->segment + member->state->scan);
 }
 
 static void
@@ -97,33 +110,33 @@ create_scanner(Member *member)
 										CurrentMemoryContext);
 }
 
-/* Read a share of the ratings, and wait until all are read. Who comes too late finds them. */
+/*
+ * Read a share of the ratings, and wait until all members have read theirs. A member that comes
+ * after that finds all ratings read.
+ */
 static void
-read_ratings(Member *member, shm_toc *toc)
+read_ratings(Member *member)
 {
-	TeamState *state = member->state;
+	Barrier *read = &member->state->read;
 
-	if (BarrierAttach(&state->read) == 0)
+	if (BarrierAttach(read) == 0)
 	{
-		fm_seen_scan_run((FmSeenScan *) (member->segment + state->scan),
-						 shm_toc_lookup(toc, SCAN_KEY, false), member->image, member->pairs);
-		BarrierArriveAndWait(&state->read, PG_WAIT_EXTENSION);
+		fm_seen_scan_run(seen_scan(member), fm_parallel_scan(&member->parallel), member->image,
+						 member->pairs);
+		BarrierArriveAndWait(read, PG_WAIT_EXTENSION);
 	}
-	BarrierDetach(&state->read);
+	BarrierDetach(read);
 }
 
 static Relation
 open_ratings(const BatchPlan *plan)
 {
-	return plan->ids == NULL ? NULL
-							 : table_open(plan->serving->model.definition.ratings, AccessShareLock);
+	return table_open(plan->serving->model.definition.ratings, AccessShareLock);
 }
 
 static void
 init_state(TeamState *state, const BatchPlan *plan)
 {
-	state->image_handle = dsm_segment_handle(plan->serving->loaded->shared.segment);
-	state->segment_handle = dsm_segment_handle(plan->segment);
 	state->pairs = plan->exclude_seen ? plan->ring_size : 0;
 	state->scan = plan->ids != NULL ? plan->ring_size + plan->pairs_size : 0;
 	BarrierInit(&state->read, 0);
@@ -131,12 +144,11 @@ init_state(TeamState *state, const BatchPlan *plan)
 }
 
 /*
- * The leader's part of the whole: what he alone can read he reads while the workers are at the
- * ratings. False if the receiver did not begin or the ratings were too many for memory, and no
- * list has been handed over.
+ * Do the leader's part. Return false if the receiver refused, or the ratings did not fit into
+ * memory; then the receiver has got no list.
  */
 static bool
-take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListReceiver *receiver)
+take_part(Member *leader, const BatchPlan *plan, const FmListReceiver *receiver)
 {
 	FmUserWalk *walk;
 	bool complete;
@@ -145,11 +157,10 @@ take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListRecei
 		return false;
 	walk = fm_users_open(plan->serving, receiver->current != NULL);
 	if (plan->ids != NULL)
-		read_ratings(leader, toc);
+		read_ratings(leader);
 	complete = leader->pairs == NULL || !fm_pairs_too_many(leader->pairs);
 	if (complete && plan->ids != NULL && receiver->check != NULL)
-		fm_seen_scan_answer((FmSeenScan *) (leader->segment + leader->state->scan),
-							receiver->check);
+		fm_seen_scan_answer(seen_scan(leader), receiver->check);
 	if (complete)
 	{
 		create_scanner(leader);
@@ -160,46 +171,29 @@ take_part(Member *leader, const BatchPlan *plan, shm_toc *toc, const FmListRecei
 	return complete;
 }
 
-/* Lead a team; false if it has done nothing. */
+/* Lead a team. Return false if the receiver has got no list. */
 static bool
 lead(const BatchPlan *plan, const FmListReceiver *receiver)
 {
-	Relation ratings = open_ratings(plan);
-	Member leader = {.image = plan->serving->loaded->image, .pairs = plan->pairs};
-	ParallelContext *context;
+	Member leader = {.pairs = plan->pairs};
+	FmParallelWork work = {.worker = "fm_batch_worker",
+						   .workers = plan->members - 1,
+						   .state_size = sizeof(TeamState)};
 	bool complete;
 
-	EnterParallelMode();
-	context = CreateParallelContext("$libdir/fmtopx", "fm_batch_worker", plan->members - 1);
-	shm_toc_estimate_chunk(&context->estimator, sizeof(TeamState));
-	shm_toc_estimate_keys(&context->estimator, 1);
-	if (ratings != NULL)
-	{
-		shm_toc_estimate_chunk(&context->estimator,
-							   table_parallelscan_estimate(ratings, GetActiveSnapshot()));
-		shm_toc_estimate_keys(&context->estimator, 1);
-	}
-	InitializeParallelDSM(context);
-	leader.state = shm_toc_allocate(context->toc, sizeof(TeamState));
-	leader.segment = segment_address(plan->segment);
+	work.segments[IMAGE_SEGMENT] = plan->serving->loaded->shared.segment;
+	work.segments[BATCH_SEGMENT] = plan->segment;
+	if (plan->ids != NULL)
+		work.scanned = open_ratings(plan);
+	fm_parallel_begin(&leader.parallel, &work);
+	if (work.scanned != NULL)
+		table_close(work.scanned, NoLock);
+	init_member(&leader);
 	init_state(leader.state, plan);
-	shm_toc_insert(context->toc, STATE_KEY, leader.state);
-	if (ratings != NULL)
-	{
-		ParallelTableScanDesc scan =
-			shm_toc_allocate(context->toc,
-							 table_parallelscan_estimate(ratings, GetActiveSnapshot()));
-
-		table_parallelscan_initialize(ratings, scan, GetActiveSnapshot());
-		shm_toc_insert(context->toc, SCAN_KEY, scan);
-		table_close(ratings, NoLock);
-	}
-	LaunchParallelWorkers(context);
-	complete = take_part(&leader, plan, context->toc, receiver);
+	(void) fm_parallel_launch(&leader.parallel);
+	complete = take_part(&leader, plan, receiver);
 	fm_ring_close(&leader.state->ring);
-	WaitForParallelWorkersToFinish(context);
-	DestroyParallelContext(context);
-	ExitParallelMode();
+	fm_parallel_end(&leader.parallel);
 	return complete;
 }
 
@@ -209,28 +203,21 @@ extern PGDLLEXPORT void fm_batch_worker(dsm_segment *segment, shm_toc *toc);
 void
 fm_batch_worker(dsm_segment *segment, shm_toc *toc)
 {
-	TeamState *state = shm_toc_lookup(toc, STATE_KEY, false);
-	FmShared image = {dsm_attach(state->image_handle)};
-	dsm_segment *shared = dsm_attach(state->segment_handle);
-	Member member = {.state = state};
+	Member member = {0};
 
-	if (image.segment == NULL || shared == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("could not map dynamic shared memory segment")));
-	member.image = fm_shared_address(&image);
-	member.segment = segment_address(shared);
-	if (state->pairs != 0)
-		member.pairs = fm_pairs_attach(member.segment + state->pairs, ParallelWorkerNumber + 1,
+	fm_parallel_attach(&member.parallel, toc);
+	init_member(&member);
+	if (member.state->pairs != 0)
+		member.pairs = fm_pairs_attach(member.segment + member.state->pairs, member.parallel.member,
 									   CurrentMemoryContext);
-	if (state->scan != 0)
-		read_ratings(&member, toc);
+	if (member.state->scan != 0)
+		read_ratings(&member);
 	create_scanner(&member);
-	fm_ring_work(&state->ring, member.segment, member.scanner);
-	dsm_detach(shared);
-	dsm_detach(image.segment);
+	fm_ring_work(&member.state->ring, member.segment, member.scanner);
+	fm_parallel_detach(&member.parallel);
 }
 
-/* Bytes of a relation's pages; 0 for what has none of its own. */
+/* Return the size of a relation; 0 if it has no pages of its own. */
 static Size
 relation_bytes(Oid relation)
 {
@@ -265,24 +252,20 @@ fm_batch_workers(const FmServing *serving, bool exclude_seen)
 }
 
 /*
- * Memory for ring, pairs and what a scan of the ratings needs; false, with a notice, if there is
- * none.
+ * Create the segment for ring, pairs and scan. Return false, with a notice, if there is no memory
+ * for it.
  */
 static bool
 create_segment(BatchPlan *plan)
 {
-	const char *problem;
 	Size size = add_size(add_size(plan->ring_size, plan->pairs_size), plan->scan_size);
 
-	plan->segment = fm_segment_create(size + ALIGNMENT, &problem);
-	if (plan->segment == NULL)
-		ereport(NOTICE, (errmsg("computing lists without workers: %s", problem),
-						 errhint("Give the system more shared memory, or set "
-								 "max_parallel_maintenance_workers to 0.")));
+	plan->segment = fm_parallel_segment(size, "computing lists",
+										"set max_parallel_maintenance_workers to 0");
 	return plan->segment != NULL;
 }
 
-/* FmPairsMaker: in a segment made now. */
+/* FmPairsMaker: create the segment, too. */
 static FmPairs *
 make_shared_pairs(void *state, int32 num_users, MemoryContext context)
 {
@@ -299,11 +282,14 @@ make_shared_pairs(void *state, int32 num_users, MemoryContext context)
 	plan->pairs_size = TYPEALIGN(ALIGNMENT, fm_pairs_size(num_users, plan->members, room));
 	if (!create_segment(plan))
 		return NULL;
-	return fm_pairs_create_shared(segment_address(plan->segment) + plan->ring_size,
+	return fm_pairs_create_shared(fm_parallel_address(plan->segment) + plan->ring_size,
 								  plan->pairs_size, num_users, plan->members, context);
 }
 
-/* Where pairs go, empty or not; false if there is no room for them. */
+/*
+ * Create the pairs, and fill them if only SQL can read the ratings. Return false if there is no
+ * memory for them.
+ */
 static bool
 prepare_pairs(BatchPlan *plan)
 {
@@ -323,7 +309,7 @@ prepare_pairs(BatchPlan *plan)
 	plan->pairs = make_shared_pairs(plan, plan->num_users, context);
 	if (plan->pairs == NULL)
 		return false;
-	fm_seen_scan_init((FmSeenScan *) (segment_address(plan->segment) + plan->ring_size +
+	fm_seen_scan_init((FmSeenScan *) (fm_parallel_address(plan->segment) + plan->ring_size +
 									  plan->pairs_size),
 					  serving, plan->ids, plan->num_users, plan->check);
 	return true;

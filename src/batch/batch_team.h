@@ -1,5 +1,5 @@
 /*
- * The lists of all users computed by several processes.
+ * The lists of all users, computed by several processes.
  */
 #ifndef FMTOPX_BATCH_TEAM_H
 #define FMTOPX_BATCH_TEAM_H
@@ -9,12 +9,15 @@
 #include "batch/receiver.h"
 #include "serve/serving.h"
 
-/* How many workers a batch should have: none where they cannot help, or help little. */
+/*
+ * Return how many workers a batch should ask for: none if they would gain little or cannot take
+ * part.
+ */
 extern int fm_batch_workers(const FmServing *serving, bool exclude_seen);
 
 /*
- * fm_batch_top_x with so many workers, or those of them that are to be had; false, and nothing is
- * done, if there is no memory to share.
+ * Do fm_batch_top_x with at most so many workers. Return false if the receiver has got no list:
+ * because it refused, or because there is not enough memory to share.
  */
 extern bool fm_batch_in_parallel(const FmServing *serving, int workers, int32 x, bool exclude_seen,
 								 const FmListReceiver *receiver);

@@ -1,37 +1,34 @@
 /*
  * A training's team: this backend and parallel workers, with the memory they share.
  *
- * Workers come from PostgreSQL's parallel infrastructure, which gives them the leader's role, settings and
- * snapshot, hands their errors to the leader, and ends them with him. They attach to two segments of
- * dynamic shared memory, one with the ratings and one that the solver carves its arrays from, and run
- * fm_solve as members of his team (core/team.h). With no worker to be had, or no shared memory, the
- * backend trains alone, with the same result.
+ * Members attach to two segments of dynamic shared memory: one holds the ratings, the solver
+ * carves its arrays from the other. All members run fm_solve as a team (core/team.h). If there are
+ * no workers, or no shared memory, the backend trains alone, with the same result.
  *
- * The snapshot is for the workers' start, which asks for one: each lets go of his own then, and the leader of his
- * when all have it, so that a long training does not hold back vacuum, unless the leader's transaction does.
+ * The team starts together and holds no snapshot while it computes (pg/parallel.h). So a long
+ * training does not keep vacuum from removing rows, unless the leader's transaction does.
  *
- * Locking: no locks; members meet at a barrier and count with atomics. In parallel mode nothing may be
- * written to the database, so it lasts only as long as fm_solve. Memory: segments belong to the resource
- * owner of the transaction and to nobody after fm_release_ratings; local arrays to the current context.
+ * Locking: none; members meet at a barrier and count with atomics. Parallel mode forbids writing
+ * to the database, so it lasts only as long as fm_solve. Memory: the segments belong to the
+ * transaction's resource owner until they are released; local arrays belong to the current
+ * context.
  */
 #include "train/train_workers.h"
 
-#include "access/parallel.h"
-#include "access/xact.h"
 #include "core/team.h"
 #include "pg/host_pg.h"
-#include "pgstat.h"
+#include "pg/parallel.h"
 #include "port/atomics.h"
-#include "pg/segment.h"
-#include "storage/barrier.h"
-#include "storage/condition_variable.h"
-#include "storage/shm_toc.h"
-#include "storage/spin.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #define ALIGNMENT 64
-#define TEAM_KEY UINT64CONST(1)
+
+/* The segments of the work. */
+enum
+{
+	RATINGS_SEGMENT,
+	SOLVER_SEGMENT
+};
 
 #define RATING_ARRAYS (12 + 2 * FM_FEATURE_ARRAYS)
 #define NO_ARRAY ((Size) -1)
@@ -54,17 +51,10 @@ struct FmSharedRatings
 /* What all members see. */
 typedef struct TeamState
 {
-	dsm_handle ratings_handle;
-	dsm_handle solver_handle;
 	Size solver_size;
 	FmRatings ratings;			 /* the numbers in it; its arrays are elsewhere for every member */
 	Size offsets[RATING_ARRAYS]; /* of the ratings' arrays in their segment, or NO_ARRAY */
 	FmSolverOptions options;
-
-	slock_t mutex;
-	int members; /* 0 until the leader knows how many have come */
-	ConditionVariable started;
-	Barrier barrier;
 	pg_atomic_uint64 counters[FM_TEAM_COUNTERS];
 } TeamState;
 
@@ -72,6 +62,7 @@ typedef struct TeamState
 typedef struct Member
 {
 	struct FmTeam team;
+	FmParallel parallel;
 	TeamState *state;
 	Arena arena;
 } Member;
@@ -88,32 +79,19 @@ arena_alloc(Arena *arena, size_t count, size_t size)
 	return memory;
 }
 
-/* A segment of shared memory, zeroed; NULL, with a notice, if the system has none to give. */
-static dsm_segment *
-try_shared_memory(Size size)
-{
-	const char *problem;
-	dsm_segment *segment = fm_segment_create(size, &problem);
-
-	if (segment == NULL)
-		ereport(NOTICE, (errmsg("training without workers: %s", problem),
-						 errhint("Give the system more shared memory, or ask for workers => 0.")));
-	return segment;
-}
-
 static Arena
 create_arena(Size size, bool shared)
 {
 	Arena arena = {.size = size};
 
 	if (shared)
-		arena.segment = try_shared_memory(size + ALIGNMENT);
+		arena.segment = fm_parallel_segment(size, "training", "ask for workers => 0");
 	if (arena.segment != NULL)
-		arena.base = dsm_segment_address(arena.segment);
+		arena.base = fm_parallel_address(arena.segment);
 	else
-		arena.base = MemoryContextAllocExtended(CurrentMemoryContext, size + ALIGNMENT,
-												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	arena.base = (char *) TYPEALIGN(ALIGNMENT, arena.base);
+		arena.base = (char *)
+			TYPEALIGN(ALIGNMENT, MemoryContextAllocExtended(CurrentMemoryContext, size + ALIGNMENT,
+															MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
 	return arena;
 }
 
@@ -144,7 +122,10 @@ arena_copy(Arena *arena, const void *from, size_t count, size_t size)
 	return to;
 }
 
-/* Copy features into the arena, which has room for fm_features_size and the alignment of their arrays. */
+/*
+ * Copy features into the arena, which has room for fm_features_size and the alignment of their
+ * arrays.
+ */
 static FmFeatures
 copy_features(Arena *arena, const FmFeatures *features)
 {
@@ -248,7 +229,7 @@ team_alloc_shared(void *ctx, size_t count, size_t size)
 static void
 team_barrier(void *ctx)
 {
-	BarrierArriveAndWait(&((Member *) ctx)->state->barrier, PG_WAIT_EXTENSION);
+	fm_parallel_barrier(&((Member *) ctx)->parallel);
 }
 
 static int64_t
@@ -264,19 +245,22 @@ team_reset(void *ctx, int counter)
 }
 
 static void
-init_member(Member *member, int number, TeamState *state, const Arena *arena)
+init_member(Member *member, const Arena *arena)
 {
-	member->state = state;
+	member->state = member->parallel.state;
 	member->arena = *arena;
 	member->team.ctx = member;
-	member->team.member = number;
+	member->team.member = member->parallel.member;
 	member->team.alloc_shared = team_alloc_shared;
 	member->team.barrier = team_barrier;
 	member->team.claim = team_claim;
 	member->team.reset = team_reset;
 }
 
-/* The arrays of the ratings, in a fixed order; those of weights, contexts and features may be NULL. */
+/*
+ * The arrays of the ratings, in a fixed order; those of weights, contexts and features may be
+ * NULL.
+ */
 static void
 list_arrays(FmRatings *ratings, void ***arrays)
 {
@@ -311,57 +295,15 @@ init_state(TeamState *state, FmSharedRatings *shared, const Arena *solver,
 {
 	void **arrays[RATING_ARRAYS];
 
-	state->ratings_handle = dsm_segment_handle(shared->arena.segment);
-	state->solver_handle = dsm_segment_handle(solver->segment);
 	state->solver_size = solver->size;
 	state->ratings = shared->ratings;
 	list_arrays(&shared->ratings, arrays);
 	for (int i = 0; i < RATING_ARRAYS; i++)
-		state->offsets[i] = *arrays[i] == NULL
-								? NO_ARRAY
-								: (char *) *arrays[i] -
-									  (char *) dsm_segment_address(shared->arena.segment);
+		state->offsets[i] = *arrays[i] == NULL ? NO_ARRAY
+											   : (Size) ((char *) *arrays[i] - shared->arena.base);
 	state->options = *options;
-	SpinLockInit(&state->mutex);
-	state->members = 0;
-	ConditionVariableInit(&state->started);
 	for (int i = 0; i < FM_TEAM_COUNTERS; i++)
 		pg_atomic_init_u64(&state->counters[i], 0);
-}
-
-/* Tell the workers how many have come; from now on the barrier waits for them all. */
-static void
-start_team(TeamState *state, int members)
-{
-	BarrierInit(&state->barrier, members);
-	SpinLockAcquire(&state->mutex);
-	state->members = members;
-	SpinLockRelease(&state->mutex);
-	ConditionVariableBroadcast(&state->started);
-}
-
-static void
-wait_for_start(TeamState *state)
-{
-	for (;;)
-	{
-		int members;
-
-		SpinLockAcquire(&state->mutex);
-		members = state->members;
-		SpinLockRelease(&state->mutex);
-		if (members > 0)
-			break;
-		ConditionVariableSleep(&state->started, PG_WAIT_EXTENSION);
-	}
-	ConditionVariableCancelSleep();
-}
-
-static void
-drop_snapshot(void)
-{
-	PopActiveSnapshot();
-	InvalidateCatalogSnapshot();
 }
 
 /* Launch the workers and lead them; false if none has come, and nothing is done. */
@@ -369,39 +311,26 @@ static bool
 lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *options, int workers,
 		  const FmHost *host, FmParameters *result)
 {
-	ParallelContext *context;
-	TeamState *state;
+	FmParallelWork work = {.worker = "fm_train_worker",
+						   .workers = workers,
+						   .state_size = sizeof(TeamState),
+						   .together = true};
 	Member leader = {0};
 	FmHost member_host = *host;
 	bool led;
 
-	PushActiveSnapshot(GetTransactionSnapshot());
-	EnterParallelMode();
-	context = CreateParallelContext("$libdir/fmtopx", "fm_train_worker", workers);
-	shm_toc_estimate_chunk(&context->estimator, sizeof(TeamState));
-	shm_toc_estimate_keys(&context->estimator, 1);
-	InitializeParallelDSM(context);
-	state = shm_toc_allocate(context->toc, sizeof(TeamState));
-	init_state(state, shared, solver, options);
-	shm_toc_insert(context->toc, TEAM_KEY, state);
-	LaunchParallelWorkers(context);
-	led = context->nworkers_launched > 0;
+	work.segments[RATINGS_SEGMENT] = shared->arena.segment;
+	work.segments[SOLVER_SEGMENT] = solver->segment;
+	fm_parallel_begin(&leader.parallel, &work);
+	init_state(leader.parallel.state, shared, solver, options);
+	led = fm_parallel_launch(&leader.parallel) > 0;
 	if (led)
 	{
-		WaitForParallelWorkersToAttach(context);
-		start_team(state, context->nworkers_launched + 1);
-		BarrierArriveAndWait(&state->barrier, PG_WAIT_EXTENSION);
-	}
-	drop_snapshot();
-	if (led)
-	{
-		init_member(&leader, 0, state, solver);
+		init_member(&leader, solver);
 		member_host.team = &leader.team;
 		fm_solve(&shared->ratings, options, &member_host, result);
-		WaitForParallelWorkersToFinish(context);
 	}
-	DestroyParallelContext(context);
-	ExitParallelMode();
+	fm_parallel_end(&leader.parallel);
 	return led;
 }
 
@@ -431,30 +360,26 @@ extern PGDLLEXPORT void fm_train_worker(dsm_segment *segment, shm_toc *toc);
 void
 fm_train_worker(dsm_segment *segment, shm_toc *toc)
 {
-	TeamState *state = shm_toc_lookup(toc, TEAM_KEY, false);
-	dsm_segment *ratings_segment = dsm_attach(state->ratings_handle);
-	dsm_segment *solver_segment = dsm_attach(state->solver_handle);
-	FmHost host = *fm_pg_host(CurrentMemoryContext);
 	Member member = {0};
-	Arena arena = {.size = state->solver_size};
-	FmRatings ratings = state->ratings;
+	FmHost host = *fm_pg_host(CurrentMemoryContext);
+	Arena arena = {0};
+	TeamState *state;
+	FmRatings ratings;
 	void **arrays[RATING_ARRAYS];
+	char *base;
 
-	if (ratings_segment == NULL || solver_segment == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("could not map dynamic shared memory segment")));
+	fm_parallel_attach(&member.parallel, toc);
+	state = member.parallel.state;
+	ratings = state->ratings;
 	list_arrays(&ratings, arrays);
+	base = fm_parallel_address(member.parallel.segments[RATINGS_SEGMENT]);
 	for (int i = 0; i < RATING_ARRAYS; i++)
 		if (state->offsets[i] != NO_ARRAY)
-			*arrays[i] = (char *) dsm_segment_address(ratings_segment) + state->offsets[i];
-	arena.base = (char *) TYPEALIGN(ALIGNMENT, dsm_segment_address(solver_segment));
-	drop_snapshot();
-	wait_for_start(state);
-	BarrierArriveAndWait(&state->barrier, PG_WAIT_EXTENSION);
-	init_member(&member, ParallelWorkerNumber + 1, state, &arena);
+			*arrays[i] = base + state->offsets[i];
+	arena.base = fm_parallel_address(member.parallel.segments[SOLVER_SEGMENT]);
+	arena.size = state->solver_size;
+	init_member(&member, &arena);
 	host.team = &member.team;
 	fm_solve(&ratings, &state->options, &host, NULL);
-	dsm_detach(ratings_segment);
-	dsm_detach(solver_segment);
-	PushActiveSnapshot(GetTransactionSnapshot()); /* for our caller to pop */
+	fm_parallel_detach(&member.parallel);
 }

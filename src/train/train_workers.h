@@ -10,8 +10,9 @@
 #include "core/train/solver.h"
 
 /*
- * Build both orders of the triples (whose arrays are freed), and copy the features (of both sides) and contexts, in memory that workers can attach to, when
- * `workers` is above 0 and the system has room for it, else in the current context.
+ * Build both orders of the triples (whose arrays are freed), and copy the features (of both sides)
+ * and contexts, in memory that workers can attach to, when `workers` is above 0 and the system has
+ * room for it, else in the current context.
  */
 typedef struct FmSharedRatings FmSharedRatings;
 
