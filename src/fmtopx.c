@@ -7,8 +7,8 @@
 #include "lib/stringinfo.h"
 
 #include "source/budget.h"
-#include "core/train/block.h"
-#include "core/scan/scan.h"
+#include "core/train/block_kernels.h"
+#include "core/scan/scan_kernels.h"
 #include "registry/model.h"
 #include "cache/shared_cache.h"
 #include "operate/vacuum.h"

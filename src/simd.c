@@ -3,7 +3,7 @@
  */
 #include "pg/compat.h"
 
-#include "core/scan/scan.h"
+#include "core/scan/scan_kernels.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"

@@ -7,6 +7,7 @@
  */
 #include "batch/batch_block.h"
 
+#include "core/scan/scan.h"
 #include "pg/host_pg.h"
 
 #define MAX_USERS 256

@@ -6,6 +6,8 @@
 
 #include "pg/compat.h"
 
+#include "core/scan/best.h"
+
 #include "batch/seen_all.h"
 #include "serve/serving.h"
 

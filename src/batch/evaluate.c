@@ -16,6 +16,7 @@
 #include "batch/seen_all.h"
 #include "core/model/metrics.h"
 #include "core/model/ranking.h"
+#include "core/scan/scan.h"
 #include "pg/host_pg.h"
 #include "serve/items.h"
 #include "serve/question_context.h"

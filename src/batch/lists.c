@@ -8,6 +8,7 @@
 
 #include "batch/batch.h"
 #include "catalog/pg_type.h"
+#include "core/scan/best.h"
 #include "utils/memutils.h"
 
 TupleDesc

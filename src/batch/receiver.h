@@ -16,6 +16,8 @@
 
 #include "pg/compat.h"
 
+#include "core/scan/best.h"
+
 #include "batch/users.h"
 
 /* Take a user's list, best first. The current memory context is reset after the call. */

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/scan/best.h"
+#include "core/scan/scan.h"
 #include "serve/items.h"
 #include "utils/builtins.h"
 

@@ -5,6 +5,7 @@
  */
 #include "batch/batch.h"
 
+#include "core/scan/best.h"
 #include "serve/items.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"

@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "core/train/solver.h"
+#include "core/model/parameters.h"
 #include "matrix/matrix.h"
 #include "pg/real_array.h"
 #include "pg/sql.h"

@@ -6,8 +6,8 @@
 
 #include "pg/compat.h"
 
-#include "core/model/fold.h"
-#include "core/scan/scan.h"
+#include "core/model/prior.h"
+#include "core/scan/scan_matrix.h"
 #include "pg/id_map.h"
 #include "registry/model.h"
 

@@ -6,7 +6,7 @@
 
 #include "pg/compat.h"
 
-#include "core/scan/scan.h"
+#include "core/scan/scan_matrix.h"
 #include "pg/id_map.h"
 #include "cache/image.h"
 #include "registry/model.h"

@@ -17,7 +17,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "core/train/solver.h"
+#include "core/model/parameters.h"
 #include "matrix/matrix.h"
 
 PG_FUNCTION_INFO_V1(fm_matrix_in);

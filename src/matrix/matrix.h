@@ -15,7 +15,7 @@
 #include "fmgr.h"
 #include "utils/array.h"
 
-#include "core/scan/scan.h"
+#include "core/scan/scan_matrix.h"
 
 typedef struct FmMatrix
 {

@@ -12,7 +12,7 @@
 
 #include "fmgr.h"
 
-#include "core/train/solver.h"
+#include "core/model/parameters.h"
 #include "matrix/matrix.h"
 
 PG_FUNCTION_INFO_V1(fm_matrix_agg_transfn);

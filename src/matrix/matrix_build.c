@@ -12,7 +12,6 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "core/train/solver.h"
 #include "matrix/matrix.h"
 
 #define FIRST_CAPACITY 16

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "access/detoast.h"
+#include "core/scan/scan.h"
 #include "pg/arguments.h"
 #include "fmgr.h"
 #include "pg/host_pg.h"

@@ -23,6 +23,7 @@
 
 #include <math.h>
 
+#include "core/scan/scan.h"
 #include "source/budget.h"
 #include "catalog/pg_type.h"
 #include "core/model/fold.h"

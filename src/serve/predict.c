@@ -7,6 +7,7 @@
 #include "serve/items.h"
 #include "serve/question_context.h"
 
+#include "core/scan/scan.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(fm_predict_bigint);

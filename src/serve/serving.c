@@ -9,7 +9,7 @@
  */
 #include "serve/serving.h"
 
-#include "core/train/solver.h"
+#include "core/model/parameters.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 

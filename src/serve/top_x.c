@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "core/scan/scan.h"
 #include "pg/host_pg.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"

@@ -9,6 +9,8 @@
 #include "serve/user.h"
 
 #include "catalog/pg_type.h"
+#include "core/model/fold.h"
+#include "core/scan/scan.h"
 #include "pg/host_pg.h"
 #include "pg/real_array.h"
 #include "serve/items.h"

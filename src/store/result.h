@@ -4,8 +4,8 @@
 #ifndef FMTOPX_RESULT_H
 #define FMTOPX_RESULT_H
 
-#include "core/model/fold.h"
-#include "core/train/solver.h"
+#include "core/model/prior.h"
+#include "core/model/parameters.h"
 #include "source/training_data.h"
 
 /* A solver's result with the maps from its canonical indices back to the ids. */

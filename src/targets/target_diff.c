@@ -23,6 +23,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "core/scan/best.h"
 #include "pg/plain_scan.h"
 #include "targets/target_statements.h"
 #include "utils/builtins.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "core/model/fold.h"
-#include "core/train/probit.h"
+#include "core/math/normal.h"
 #include "core/scan/similar.h"
 #include "data_test.h"
 #include "tap_test.h"

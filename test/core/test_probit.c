@@ -9,7 +9,7 @@
 
 #include "core/train/block.h"
 #include "core/model/metrics.h"
-#include "core/train/probit.h"
+#include "core/math/normal.h"
 #include "core/math/rng.h"
 #include "data_test.h"
 #include "tap_test.h"

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/scan/scan.h"
+#include "core/scan/scan_kernels.h"
 #include "data_test.h"
 #include "tap_test.h"
 

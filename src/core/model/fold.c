@@ -40,187 +40,12 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "core/math/lapack.h"
-#include "core/train/probit.h"
-
-#define PANEL_ROWS 256
-
-/* Pivots below this share of what they began as are rounding error. */
-#define PIVOT_TOLERANCE 1e-12
-
-/* The noise of a ranking, as a share of the mean square of what is left. */
-#define RANKING_NOISE 0.3
+#include "core/math/cholesky.h"
+#include "core/math/normal.h"
 
 /* A classification has converged when no element of a moves by more. */
 #define STEP_TOLERANCE 1e-9
 #define MAX_STEPS 1000
-
-/*
- * The Cholesky factor of a symmetric positive semidefinite matrix (dim × dim, lower triangle), in place. A
- * direction without variance becomes a column of zeros.
- */
-static void
-factor(double *matrix, int dim, const FmHost *host)
-{
-	for (int j = 0; j < dim; j++)
-	{
-		double *row_j = matrix + (size_t) j * dim;
-		double pivot = row_j[j];
-
-		host->check_interrupts(host->ctx);
-		for (int f = 0; f < j; f++)
-			pivot -= row_j[f] * row_j[f];
-		row_j[j] = pivot > PIVOT_TOLERANCE * row_j[j] ? sqrt(pivot) : 0;
-		for (int i = j + 1; i < dim; i++)
-		{
-			double *row_i = matrix + (size_t) i * dim;
-			double sum = row_i[j];
-
-			for (int f = 0; f < j; f++)
-				sum -= row_i[f] * row_j[f];
-			row_i[j] = row_j[j] > 0 ? sum / row_j[j] : 0;
-		}
-	}
-}
-
-/* Which entities have ratings. */
-static bool
-is_rated(const int64_t *start, int32_t e)
-{
-	return start[e] < start[e + 1];
-}
-
-/* The mean θ of the rated entities; returns how many they are. */
-static int32_t
-mean_of_side(const float *w, const float *v, const int64_t *start, int32_t count, int num_factors,
-			 const FmHost *host, double *mean)
-{
-	int32_t num_rated = 0;
-
-	for (int32_t e = 0; e < count; e++)
-	{
-		if (e % 1024 == 0)
-			host->check_interrupts(host->ctx);
-		if (!is_rated(start, e))
-			continue;
-		for (int f = 0; f < num_factors; f++)
-			mean[f] += v[(size_t) e * num_factors + f];
-		mean[num_factors] += w[e];
-		num_rated++;
-	}
-	for (int f = 0; f <= num_factors; f++)
-		mean[f] /= num_rated;
-	return num_rated;
-}
-
-/* The sum of (θ - mean)(θ - mean)ᵀ over the rated entities, as LAPACK's lower triangle. */
-static void
-scatter_of_side(const float *w, const float *v, const int64_t *start, int32_t count,
-				int num_factors, const FmHost *host, const double *mean, double *scatter)
-{
-	int dim = num_factors + 1, rows = 0;
-	double one = 1;
-	double *panel = host->alloc(host->ctx, (size_t) PANEL_ROWS * dim, sizeof(double));
-
-	for (int32_t e = 0; e < count; e++)
-	{
-		double *row = panel + (size_t) rows * dim;
-
-		if (is_rated(start, e))
-		{
-			for (int f = 0; f < num_factors; f++)
-				row[f] = v[(size_t) e * num_factors + f] - mean[f];
-			row[num_factors] = w[e] - mean[num_factors];
-			rows++;
-		}
-		if (rows < PANEL_ROWS && e + 1 < count)
-			continue;
-		host->check_interrupts(host->ctx);
-		dsyrk_("U", "N", &dim, &rows, &one, panel, &dim, &one, scatter, &dim, 1, 1);
-		rows = 0;
-	}
-	host->release(host->ctx, panel);
-}
-
-void
-fm_prior_of_side(const float *w, const float *v, const int64_t *start, int32_t count,
-				 int num_factors, const FmHost *host, FmPrior *prior)
-{
-	int dim = num_factors + 1;
-	double *mean = host->alloc(host->ctx, dim, sizeof(double));
-	double *matrix = host->alloc(host->ctx, (size_t) dim * dim, sizeof(double));
-	int32_t num_rated = mean_of_side(w, v, start, count, num_factors, host, mean);
-	float *root;
-
-	scatter_of_side(w, v, start, count, num_factors, host, mean, matrix);
-	for (size_t i = 0; i < (size_t) dim * dim; i++)
-		matrix[i] /= num_rated;
-	factor(matrix, dim, host); /* its upper triangle by columns is our lower one by rows */
-
-	prior->mean = host->alloc(host->ctx, dim, sizeof(float));
-	prior->root = root = host->alloc(host->ctx, fm_prior_root_length(num_factors), sizeof(float));
-	for (int i = 0; i < dim; i++)
-	{
-		prior->mean[i] = (float) mean[i];
-		for (int j = 0; j <= i; j++)
-			*root++ = (float) matrix[(size_t) i * dim + j];
-	}
-	host->release(host->ctx, mean);
-	host->release(host->ctx, matrix);
-}
-
-void
-fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start, int32_t count,
-				int num_factors, const FmHost *host, float *gram)
-{
-	int dim = num_factors + 2;
-	double *sums = host->alloc(host->ctx, fm_all_pairs_length(num_factors), sizeof(double));
-	double *z = host->alloc(host->ctx, dim, sizeof(double));
-
-	for (int32_t e = 0; e < count; e++)
-	{
-		double *sum = sums;
-
-		if (e % 64 == 0)
-			host->check_interrupts(host->ctx);
-		if (start != NULL && !is_rated(start, e))
-			continue;
-		for (int f = 0; f < num_factors; f++)
-			z[f] = v[(size_t) e * num_factors + f];
-		z[num_factors] = 1;
-		z[num_factors + 1] = b + w[e];
-		for (int i = 0; i < dim; i++)
-			for (int j = 0; j <= i; j++)
-				*sum++ += z[i] * z[j];
-	}
-	for (size_t i = 0; i < fm_all_pairs_length(num_factors); i++)
-		gram[i] = (float) sums[i];
-	host->release(host->ctx, sums);
-	host->release(host->ctx, z);
-}
-
-double
-fm_ranking_noise(const FmAllPairs *of_items, const float *gram_of_users, int num_factors,
-				 double squared, double total_weight, double num_pairs)
-{
-	double all = 0;
-
-	/* score = <(v_u, 1, w_u), (v_i, b + w_i, 1)>: of one side the last two change places */
-	for (int i = 0; i < num_factors + 2; i++)
-		for (int j = 0; j < num_factors + 2; j++)
-		{
-			const int swap[] = {num_factors + 1, num_factors};
-			int a = i < num_factors ? i : swap[i - num_factors];
-			int c = j < num_factors ? j : swap[j - num_factors];
-			int u = i > j ? i : j, l = i > j ? j : i;
-			int m = a > c ? a : c, n = a > c ? c : a;
-
-			all += (double) gram_of_users[(size_t) u * (u + 1) / 2 + l] *
-				   of_items->gram[(size_t) m * (m + 1) / 2 + n];
-		}
-	return RANKING_NOISE * (squared + of_items->weight * all) /
-		   (total_weight + of_items->weight * num_pairs);
-}
 
 /* One entity's solve under way. */
 typedef struct Fold
@@ -419,22 +244,8 @@ solve_step(Fold *fold)
 			step[j] += l[j] * value;
 	}
 	for (int i = 0; i < dim; i++)
-	{
-		const double *row = fold->matrix + (size_t) i * dim;
-
 		step[i] -= fold->a[i];
-		for (int j = 0; j < i; j++)
-			step[i] -= row[j] * step[j];
-		step[i] /= row[i];
-	}
-	for (int i = dim - 1; i >= 0; i--)
-	{
-		const double *row = fold->matrix + (size_t) i * dim;
-
-		step[i] /= row[i];
-		for (int j = 0; j < i; j++)
-			step[j] -= row[j] * step[i];
-	}
+	fm_cholesky_solve(fold->matrix, dim, step);
 }
 
 /* Take a step; returns the most that an element of a moved by. */
@@ -489,7 +300,7 @@ fm_fold(const FmPrior *prior, int num_factors, FmTask task, double noise_varianc
 
 	sum_precision(&fold);
 	whiten(&fold);
-	factor(fold.matrix, dim, host);
+	fm_cholesky(fold.matrix, dim, host);
 	set_theta(&fold);
 	if (!classification)
 		(void) take_step(&fold);

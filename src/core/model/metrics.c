@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "core/train/probit.h"
+#include "core/math/normal.h"
 
 void
 fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight)

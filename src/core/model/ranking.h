@@ -8,7 +8,7 @@
 #define FMTOPX_CORE_RANKING_H
 
 #include "core/model/metrics.h"
-#include "core/train/solver.h"
+#include "core/model/parameters.h"
 
 /*
  * scores[u × num_items + i] = the inner product of query u and row i: of num_queries and num_items vectors of

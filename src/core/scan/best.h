@@ -6,7 +6,14 @@
 #ifndef FMTOPX_CORE_BEST_H
 #define FMTOPX_CORE_BEST_H
 
-#include "core/scan/scan.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct FmHit
+{
+	int32_t item; /* index */
+	double score;
+} FmHit;
 
 typedef struct FmBest
 {

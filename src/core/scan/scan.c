@@ -18,8 +18,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/math/rounding.h"
 #include "core/scan/best.h"
 #include "core/scan/scan_kernels.h"
+#include "core/scan/scan_layout.h"
+#include "core/scan/scan_screen.h"
 
 #define LANES FM_SCAN_LANES
 

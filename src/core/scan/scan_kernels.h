@@ -7,6 +7,9 @@
 #ifndef FMTOPX_CORE_SCAN_KERNELS_H
 #define FMTOPX_CORE_SCAN_KERNELS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "core/scan/scan_screen.h"
 
 /* One query, or `width` of them, against the blocks of one tile. */
@@ -64,5 +67,11 @@ typedef struct FmScanKernel
 } FmScanKernel;
 
 extern const FmScanKernel *fm_scan_kernel(void);
+
+/* Kernels by name: "avx512vnni", "avx512", "avx2", "neondot", "neon", "c". */
+extern const char *const *
+fm_scan_kernel_names(void);						  /* those this CPU runs, best first, NULL-ended */
+extern bool fm_scan_use_kernel(const char *name); /* "auto" or a name; false: not on this CPU */
+extern const char *fm_scan_kernel_in_use(void);
 
 #endif

@@ -10,22 +10,15 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
+
+#include "core/math/rounding.h"
+#include "core/scan/scan_layout.h"
+#include "core/scan/scan_order.h"
 
 #define LANES FM_SCAN_LANES
 #define ALIGNMENT 64
-
-/*
- * A value below FLT_MAX is at most half a unit above its nearest float, so the next float up is
- * above it by at least as much: room for the few units of double rounding in the value itself.
- */
-float
-fm_round_up(double value)
-{
-	if (value >= FLT_MAX)
-		return INFINITY;
-	return nextafterf((float) value, INFINITY);
-}
 
 /* Make room for count × size bytes at the end of *bytes; false when that is too much. */
 static bool

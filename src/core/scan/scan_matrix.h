@@ -1,136 +1,42 @@
 /*
- * The inside of a loaded matrix, for the files of the scan alone: what stands where, and what each
- * number promises. Everybody else sees core/scan/scan.h.
+ * A loaded matrix of augmented item vectors: building it, and reading items back.
  *
- *     FmScanMatrix | rows | codes | biases | items | scales | per_scale | tiles
- *
- * `rows` are the floats as they were set, an item after the other: exact scores read them. The rest
- * is the screen's. There the items have another order, that of their places: FM_SCAN_LANES places
- * make a block, FM_SCAN_TILE_BLOCKS blocks a tile. items[place] is the item's index; the places past
- * the last item are padding, with zero vectors.
- *
- * Codes. Of an item's vector ψ (without its bias) each entry is coded in 8 bits, in units of the
- * block's scale s: ψ = s·ψ̂ + r, where ψ̂ has integers in -127 .. 127 and a byte holds ψ̂ + 128. Four
- * consecutive entries of one item stand together, those of the LANES items of a block side by side,
- * so that one 512-bit instruction multiplies four entries of 16 items and no sum ever crosses lanes.
- *
- * Tiles. Items of similar bias and similar norm ‖ψ‖ share a tile (scan_order.c), because a query is
- * done with a whole tile when even its largest bias and largest norm together cannot reach the x-th
- * best score (Cauchy-Schwarz). On a model trained from 4 million ratings of 200,000 items (64
- * factors, the default solver, lists of 20) a query screens 6 percent of the tiles; even with the
- * last threshold known from the start, tiles of an order by norm would leave it 38 percent, and those
- * of an order by norm plus bias 58. On MovieLens 100k, with 1,682 items, it is 60 percent. Gaussian
- * vectors leave all of them; there the test takes some 2 percent of the time of a batch.
+ * An item's vector is (ψ, bias) with num_factors + 1 entries. What a matrix looks like inside is in
+ * core/scan/scan_layout.h, for the files of the scan alone.
  */
 #ifndef FMTOPX_CORE_SCAN_MATRIX_H
 #define FMTOPX_CORE_SCAN_MATRIX_H
 
-#include <string.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "core/scan/scan.h"
+/* The most factors of a matrix. Sums of their products in 8 bits fit 32 bits. */
+#define FM_SCAN_MAX_FACTORS 1024
 
-#define FM_SCAN_LANES 16
-#define FM_SCAN_GROUP 4 /* entries of an item that stand together */
-#define FM_SCAN_GROUP_BYTES (FM_SCAN_GROUP * FM_SCAN_LANES)
-#define FM_SCAN_TILE_BLOCKS 16
-#define FM_SCAN_TILE_ITEMS (FM_SCAN_TILE_BLOCKS * FM_SCAN_LANES)
-#define FM_SCAN_MAX_GROUPS (FM_SCAN_MAX_FACTORS / FM_SCAN_GROUP)
+/* A loaded matrix: flat and position-independent (offsets, no pointers), so it may stand in shared memory. */
+typedef struct FmScanMatrix FmScanMatrix;
 
-#define FM_SCAN_CODE_MAX 127
-#define FM_SCAN_CODE_ZERO 128 /* the byte that stands for 0 */
+/*
+ * Bytes that fm_scan_matrix_init needs, some 1.3 times those of the floats; 0 when they do not fit a
+ * size_t or the factors are too many. num_items may be 0.
+ */
+extern size_t fm_scan_matrix_size(int32_t num_items, int num_factors);
 
-/* Stands in shared memory: a change of what stands where wants another FM_IMAGE_LAYOUT (image.h). */
-struct FmScanMatrix
-{
-	int32_t num_items;
-	int32_t num_factors;
-	int32_t num_blocks;
-	int32_t num_tiles;
-	int32_t num_groups;		 /* of FM_SCAN_GROUP entries; an even number, padded with zeros */
-	size_t rows_offset;		 /* from the start of this struct, multiples of 64, as are all below */
-	size_t codes_offset;	 /* block × num_groups × FM_SCAN_GROUP_BYTES bytes */
-	size_t biases_offset;	 /* a float a place */
-	size_t items_offset;	 /* an int32_t a place */
-	size_t scales_offset;	 /* a float a block: 0 or a normal number */
-	size_t per_scale_offset; /* a double a block, of full tiles: 1 / scale, or 0 */
-	size_t tiles_offset;
-};
+/* Prepare 64-byte aligned memory of that size. Then set every item once, in any order, then finish. */
+extern FmScanMatrix *fm_scan_matrix_init(void *memory, int32_t num_items, int num_factors);
+extern void fm_scan_matrix_set(FmScanMatrix *matrix, int32_t item, const float *v, float bias);
+extern void fm_scan_matrix_finish(FmScanMatrix *matrix);
 
-/* Bounds on what a tile holds; norm and rest are rounded up and may be infinite. */
-typedef struct FmScanTile
-{
-	float norm; /* of any ‖ψ‖ */
-	float rest; /* of any ‖r‖ */
-	float bias_min;
-	float bias_max;
-} FmScanTile;
+extern int32_t fm_scan_matrix_items(const FmScanMatrix *matrix);
+extern int fm_scan_matrix_factors(const FmScanMatrix *matrix);
 
-/* An item as scan_order.c sees it. */
-typedef struct FmScanPlace
-{
-	float bias;
-	float norm;
-	int32_t item;
-} FmScanPlace;
+/* All items as they were set: num_items × (num_factors + 1), row-major. */
+extern const float *fm_scan_rows(const FmScanMatrix *matrix);
 
-static inline float *
-fm_scan_row(const FmScanMatrix *matrix, int32_t item)
-{
-	return (float *) ((char *) matrix + matrix->rows_offset) +
-		   (size_t) item * (matrix->num_factors + 1);
-}
+/* Copy one item's vector (num_factors entries) and bias back out, bit for bit as they were set. */
+extern void fm_scan_get(const FmScanMatrix *matrix, int32_t item, float *v, float *bias);
 
-static inline uint8_t *
-fm_scan_codes(const FmScanMatrix *matrix)
-{
-	return (uint8_t *) matrix + matrix->codes_offset;
-}
-
-static inline float *
-fm_scan_biases(const FmScanMatrix *matrix)
-{
-	return (float *) ((char *) matrix + matrix->biases_offset);
-}
-
-static inline int32_t *
-fm_scan_items(const FmScanMatrix *matrix)
-{
-	return (int32_t *) ((char *) matrix + matrix->items_offset);
-}
-
-static inline float *
-fm_scan_scales(const FmScanMatrix *matrix)
-{
-	return (float *) ((char *) matrix + matrix->scales_offset);
-}
-
-static inline double *
-fm_scan_per_scale(const FmScanMatrix *matrix)
-{
-	return (double *) ((char *) matrix + matrix->per_scale_offset);
-}
-
-static inline FmScanTile *
-fm_scan_tiles(const FmScanMatrix *matrix)
-{
-	return (FmScanTile *) ((char *) matrix + matrix->tiles_offset);
-}
-
-/* The nearest integer of a float below 2^22 in magnitude, without a call: adding 3 · 2^22 leaves it in the low bits. */
-static inline int32_t
-fm_nearest_integer(float value)
-{
-	float shifted = value + 12582912.0f;
-	int32_t bits;
-
-	memcpy(&bits, &shifted, sizeof(bits));
-	return bits - 0x4b400000;
-}
-
-/* Put places into an order in which every FM_SCAN_TILE_ITEMS of them are alike (scan_order.c). */
-extern void fm_scan_order(FmScanPlace *places, int32_t count);
-
-/* A float certain to be at or above a value ≥ 0 that is itself rounded to double. */
-extern float fm_round_up(double value);
+/* One item's vector, num_factors entries, and after it its bias, where they stand. */
+extern const float *fm_scan_vector(const FmScanMatrix *matrix, int32_t item);
 
 #endif

@@ -7,10 +7,13 @@
  * with more bias or more norm come first, so that a scan meets good items early. Works in place and
  * in O(n log n); the result depends on the items alone.
  */
-#include "core/scan/scan_matrix.h"
+#include "core/scan/scan_order.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
+
+#include "core/scan/scan_layout.h"
 
 typedef struct Spread
 {

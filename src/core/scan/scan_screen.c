@@ -46,6 +46,8 @@
 #include <float.h>
 #include <math.h>
 
+#include "core/math/rounding.h"
+
 #define SAFETY (1 + 1.0 / 65536)
 
 static float
@@ -125,19 +127,6 @@ fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, in
 	screen->bias_factor = fm_round_up(SAFETY * 9 * u * beta + flushed);
 	screen->absolute = fm_round_up(flushed * (1 + screen->norm + beta));
 	screen->threshold = -INFINITY;
-}
-
-float
-fm_round_down(double score)
-{
-	float nearest;
-
-	if (score >= FLT_MAX)
-		return FLT_MAX;
-	if (score < -FLT_MAX)
-		return -INFINITY;
-	nearest = (float) score;
-	return nearest > score ? nextafterf(nearest, -INFINITY) : nearest;
 }
 
 /* Rounded down, so that what reaches the threshold reaches the float too. */

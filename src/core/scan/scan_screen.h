@@ -11,7 +11,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "core/scan/scan_matrix.h"
+#include "core/scan/scan_layout.h"
 
 #define FM_UNIT_ROUNDOFF (FLT_EPSILON / 2)
 
@@ -43,9 +43,6 @@ typedef struct FmScreenQuery
 extern void fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors,
 							  int four_max, int code_zero);
 extern void fm_screen_raise_threshold(FmScreenQuery *screen, double threshold);
-
-/* A float certain to be at or below a score, -INFINITY where there is none. */
-extern float fm_round_down(double score);
 
 static inline float
 fm_largest_bias(const FmScanTile *tile)

@@ -4,7 +4,9 @@
 #ifndef FMTOPX_CORE_SIMILAR_H
 #define FMTOPX_CORE_SIMILAR_H
 
-#include "core/scan/scan.h"
+#include "core/host.h"
+#include "core/scan/best.h"
+#include "core/scan/scan_matrix.h"
 
 /*
  * The x items whose vectors (without the biases) have the largest cosine with that of an item, which is not

@@ -6,7 +6,7 @@
  * precision; on one CPU the choice is always the same, so results are reproducible there to the
  * bit.
  */
-#include "core/train/block.h"
+#include "core/train/block_kernels.h"
 
 #include <string.h>
 

@@ -47,8 +47,4 @@ extern double fm_probit_draw(const FmProbit *probit, FmLatentKernel kernel, int3
 							 int64_t first, const float *theta, const float *value,
 							 const float *weight, int count, int stride, int column, float *panel);
 
-extern double fm_normal_cdf(double x);		/* Φ */
-extern double fm_normal_log_cdf(double x);	/* ln Φ, also where Φ underflows */
-extern double fm_normal_quantile(double p); /* Φ⁻¹, p in (0, 1) */
-
 #endif

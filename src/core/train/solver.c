@@ -9,12 +9,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/math/normal.h"
 #include "core/train/als.h"
 #include "core/train/context.h"
 #include "core/train/distill.h"
 #include "core/train/gibbs.h"
 #include "core/train/ials.h"
-#include "core/train/probit.h"
 #include "core/train/regression.h"
 
 /*
@@ -332,43 +332,4 @@ fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 		   entities * (2 * row + sizeof(double) + 2 * sizeof(float)) +
 		   fm_distill_size(&problem, rank, k) + spread + known +
 		   (entities + levels) * (k + 1) * sizeof(float);
-}
-
-double
-fm_probability(double score, double variance)
-{
-	return fm_normal_cdf(score / sqrt(1 + variance));
-}
-
-double
-fm_score(const FmParameters *parameters, int32_t user, int32_t item)
-{
-	int k = parameters->num_factors;
-	const float *user_v = parameters->user_v + (size_t) user * k;
-	const float *item_v = parameters->item_v + (size_t) item * k;
-	double score = parameters->b + parameters->user_w[user] + parameters->item_w[item];
-
-	for (int f = 0; f < k; f++)
-		score += (double) user_v[f] * item_v[f];
-	return score;
-}
-
-double
-fm_score_in_context(const FmParameters *parameters, const FmContexts *contexts, int32_t combination,
-					int32_t user, int32_t item)
-{
-	int k = parameters->num_factors;
-	const float *item_v = parameters->item_v + (size_t) item * k;
-	double score = fm_score(parameters, user, item);
-
-	for (int c = 0; c < contexts->num_columns; c++)
-	{
-		int32_t level = contexts->level[(size_t) combination * contexts->num_columns + c];
-		const float *v = parameters->context_v + (size_t) level * k;
-
-		score += parameters->context_w[level];
-		for (int f = 0; f < k; f++)
-			score += (double) v[f] * item_v[f];
-	}
-	return score;
 }

@@ -1,20 +1,12 @@
 /*
- * The solvers: ratings in, one set of parameters V, w, b out.
- *
- * The model is ŷ(u, i) = b + w_u + w_i + ⟨v_u, v_i⟩ (Rendle 2010, eq. 1, for two one-hot blocks). In a context,
- * w_u and v_u have what its levels add to them.
+ * The solvers: ratings in, one set of parameters V, w, b out (core/model/parameters.h).
  */
 #ifndef FMTOPX_CORE_SOLVER_H
 #define FMTOPX_CORE_SOLVER_H
 
 #include "core/host.h"
 #include "core/data/ratings.h"
-
-#define FM_MIN_FACTORS 1
-#define FM_MAX_FACTORS 1024
-#define FM_DEFAULT_FACTORS 32
-#define FM_MIN_ITERATIONS 1
-#define FM_MAX_ITERATIONS 100000
+#include "core/model/parameters.h"
 
 typedef enum FmSolverKind
 {
@@ -22,13 +14,6 @@ typedef enum FmSolverKind
 	FM_SOLVER_ALS,
 	FM_SOLVER_IALS
 } FmSolverKind;
-
-typedef enum FmTask
-{
-	FM_TASK_REGRESSION,
-	FM_TASK_CLASSIFICATION, /* values are 0 and 1; mcmc only */
-	FM_TASK_RANKING			/* values are 1; ials only */
-} FmTask;
 
 typedef struct FmSolverOptions
 {
@@ -43,29 +28,6 @@ typedef struct FmSolverOptions
 	uint64_t seed;
 	bool history; /* what an entity has rated is known of it, too (regression.h) */
 } FmSolverOptions;
-
-typedef struct FmParameters
-{
-	int num_factors;
-	double b;
-	double score_variance; /* of a classification: P(1) = fm_probability(score, score_variance) */
-	float *user_w;		   /* num_users */
-	float *user_v;		   /* num_users × num_factors, row-major */
-	float *item_w;		   /* num_items */
-	float *item_v;		   /* num_items × num_factors, row-major */
-
-	/*
-	 * What the levels of the features add to w and v of an entity: (num_levels + 1) rows a side, the last of which
-	 * is added to the sum of the others; NULL where the side has no features.
-	 */
-	float *level_w[2];
-	float *level_v[2];
-
-	/* What the levels of contexts add to a user, rows by level; NULL without contexts. Their mean over the ratings is
-	 * 0 in every column, so that a user without a context is the average of himself. */
-	float *context_w;
-	float *context_v;
-} FmParameters;
 
 /* The number of iterations (all of them, burn-in included) that a solver runs when none is asked for. */
 extern int fm_default_iterations(FmTask task, FmSolverKind solver);
@@ -98,15 +60,5 @@ extern size_t fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptio
 extern double fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 							const int32_t num_levels[2], const FmContexts *contexts,
 							const FmSolverOptions *options);
-
-/* The predictive probability of a 1: Φ(score / √(1 + variance)). Grows with the score. */
-extern double fm_probability(double score, double variance);
-
-/* ŷ(u, i), in double, summed in factor order. */
-extern double fm_score(const FmParameters *parameters, int32_t user, int32_t item);
-
-/* The same in one of the combinations of contexts. */
-extern double fm_score_in_context(const FmParameters *parameters, const FmContexts *contexts,
-								  int32_t combination, int32_t user, int32_t item);
 
 #endif
