@@ -251,13 +251,29 @@ sort_bucket(FmPairs *pairs, int32 bucket)
 	pairs->sorted = bucket;
 }
 
+/*
+ * Raise an error unless the pairs cover these users. The user table has been read once for the pairs
+ * and once for the lists, and its owner can make the two reads differ.
+ */
+static void
+check_users(const FmPairs *pairs, int32 first, int32 count)
+{
+	int32 num_users = pairs->header->num_users;
+
+	if (first < 0 || count < 0 || count > num_users || first > num_users - count)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("two reads of the model's user table differ: idx %d is not among %d users",
+						first < 0 || first >= num_users ? first : num_users, num_users),
+				 errhint("Train the model again.")));
+}
+
 void
 fm_pairs_add_to_set(FmPairs *pairs, int32 user, uint64 *set)
 {
 	int place = user % FM_PAIR_BUCKET_USERS;
 
-	if (user < 0 || user >= pairs->header->num_users)
-		return;
+	check_users(pairs, user, 1);
 	if (pairs->sorted != user / FM_PAIR_BUCKET_USERS)
 		sort_bucket(pairs, user / FM_PAIR_BUCKET_USERS);
 	fm_add_items(set, pairs->items + pairs->start[place],
@@ -267,9 +283,10 @@ fm_pairs_add_to_set(FmPairs *pairs, int32 user, uint64 *set)
 void
 fm_pairs_add_to_sets(FmPairs *pairs, int32 first, int32 count, uint64 *sets, Size set_words)
 {
-	bool whole = first >= 0 && first % FM_PAIR_BUCKET_USERS == 0 &&
+	bool whole = first % FM_PAIR_BUCKET_USERS == 0 &&
 				 (count == FM_PAIR_BUCKET_USERS || first + count == pairs->header->num_users);
 
+	check_users(pairs, first, count);
 	if (whole && count <= FM_PAIR_BUCKET_USERS) /* in any order */
 		for_chunks(pairs, first / FM_PAIR_BUCKET_USERS, add_items, &(Sets){sets, set_words});
 	else

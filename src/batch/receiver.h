@@ -67,6 +67,7 @@ typedef struct FmSeenCheck
 	bool counted;			  /* the following fields are set */
 	int64 old_rows;			  /* number of old rows */
 	int64 new_rows;			  /* number of rows that are not recent */
+	int32 num_users;		  /* length of `changed` */
 	const bool *changed; /* by idx: the user has a row that is not old; valid during the batch */
 	int32 *recent;	  /* the first FM_SEEN_MAX_RECENT idx, ascending, of users with recent rows */
 	int32 num_recent; /* number of users with recent rows: may exceed FM_SEEN_MAX_RECENT */

@@ -13,6 +13,7 @@
 #include "batch/users.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/pg_type.h"
 #include "pg/plain_scan.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
@@ -27,8 +28,8 @@
 static bool
 may_scan(const FmServing *serving, Relation relation)
 {
-	const char *const columns[] = {serving->model.definition.user_column,
-								   serving->model.definition.item_column};
+	const FmColumn columns[] = {{serving->model.definition.user_column, FM_ANY_INTEGER},
+								{serving->model.definition.item_column, FM_ANY_INTEGER}};
 
 	return relation->rd_rel->relpersistence != RELPERSISTENCE_TEMP &&
 		   fm_plain_scan_possible(relation, columns, 2);
@@ -112,23 +113,25 @@ receive_user(void *state, TupleTableSlot *row)
 static bool
 scan_users(Users *users)
 {
-	static const char *const names[] = {"version", "idx", "user_id"};
+	static const FmColumn columns[] = {{"version", INT4OID},
+									   {"idx", INT4OID},
+									   {"user_id", FM_ANY_INTEGER}};
 	Relation relation = relation_open(users->serving->model.user_table, AccessShareLock);
-	bool possible = fm_plain_scan_possible(relation, names, lengthof(names));
+	bool possible = fm_plain_scan_possible(relation, columns, lengthof(columns));
 
 	if (possible)
 	{
-		int64 values[lengthof(names)][ROWS_AT_ONCE];
+		int64 values[lengthof(columns)][ROWS_AT_ONCE];
 		int64 *const arrays[] = {values[0], values[1], values[2]};
-		AttrNumber columns[lengthof(names)];
+		AttrNumber numbers[lengthof(columns)];
 		FmPlainScan plain;
 		int count;
 
-		for (int i = 0; i < lengthof(names); i++)
-			columns[i] = get_attnum(RelationGetRelid(relation), names[i]);
+		for (int i = 0; i < lengthof(columns); i++)
+			numbers[i] = get_attnum(RelationGetRelid(relation), columns[i].sql);
 		fm_plain_scan_begin(&plain, relation,
-							table_beginscan(relation, GetActiveSnapshot(), 0, NULL), columns,
-							lengthof(names));
+							table_beginscan(relation, GetActiveSnapshot(), 0, NULL), numbers,
+							lengthof(numbers));
 		while (!users->too_large &&
 			   (count = fm_plain_scan_integers(&plain, ROWS_AT_ONCE, arrays, NULL)) > 0)
 			for (int i = 0; i < count && !users->too_large; i++)
@@ -385,6 +388,7 @@ fm_seen_scan_answer(FmSeenScan *scan, FmSeenCheck *check)
 	check->counted = true;
 	check->old_rows = (int64) pg_atomic_read_u64(&scan->old_rows);
 	check->new_rows = (int64) pg_atomic_read_u64(&scan->new_rows);
+	check->num_users = scan->num_users;
 	check->changed = (const bool *) ((const char *) scan + scan->changed);
 	check->num_recent = 0;
 	for (int32 user = 0; user < scan->num_users; user++)

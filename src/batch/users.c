@@ -19,6 +19,8 @@ struct FmUserWalk
 	uint64 num_rows;
 	uint64 next;
 	bool xmins;
+	int32 last_idx; /* -1 before the first user */
+	const FmServing *serving;
 	FmBatchUser user;
 };
 
@@ -47,7 +49,9 @@ fm_users_open(const FmServing *serving, bool xmins)
 						 xmins ? ", xmin" : "", fm_relation_sql(serving->model.user_table));
 	int guc_nest_level = fm_sort_like_maintenance();
 
+	walk->serving = serving;
 	walk->loaded = loaded;
+	walk->last_idx = -1;
 	walk->xmins = xmins;
 	walk->user.vector.query = palloc0((loaded->num_factors + 1) * sizeof(float));
 	walk->user.vector.query[loaded->num_factors] = 1;
@@ -74,6 +78,9 @@ fm_users_next(FmUserWalk *walk)
 						errmsg("a row of the model's user table contains NULL"),
 						errhint("Train the model again.")));
 	walk->user.idx = DatumGetInt32(values[0]);
+	if (walk->user.idx <= walk->last_idx)
+		fm_users_damaged(walk->serving);
+	walk->last_idx = walk->user.idx;
 	walk->user.id = values[1];
 	walk->user.xmin = walk->xmins ? DatumGetTransactionId(values[4]) : InvalidTransactionId;
 	walk->user.vector.base = walk->loaded->b + DatumGetFloat4(values[2]);

@@ -35,7 +35,7 @@ disable_indexes(void)
 
 /* Return whether the plan's target list is these columns of its scan, in this order. */
 static bool
-returns_columns(const Scan *scan, Oid relation, const char *const *columns, int num_columns)
+returns_columns(const Scan *scan, Oid relation, const FmColumn *columns, int num_columns)
 {
 	ListCell *cell;
 	int i = 0;
@@ -47,14 +47,14 @@ returns_columns(const Scan *scan, Oid relation, const char *const *columns, int 
 		const Var *var = (const Var *) lfirst_node(TargetEntry, cell)->expr;
 
 		if (!IsA(var, Var) || var->varno != scan->scanrelid ||
-			var->varattno != get_attnum(relation, columns[i++]))
+			var->varattno != get_attnum(relation, columns[i++].sql))
 			return false;
 	}
 	return true;
 }
 
 static bool
-is_bare(const PlannedStmt *statement, Oid relation, const char *const *columns, int num_columns)
+is_bare(const PlannedStmt *statement, Oid relation, const FmColumn *columns, int num_columns)
 {
 	const Scan *scan = (const Scan *) statement->planTree;
 	const RangeTblEntry *entry;
@@ -69,19 +69,19 @@ is_bare(const PlannedStmt *statement, Oid relation, const char *const *columns, 
 }
 
 static char *
-select_sql(Oid relation, const char *const *columns, int num_columns)
+select_sql(Oid relation, const FmColumn *columns, int num_columns)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	for (int i = 0; i < num_columns; i++)
-		appendStringInfo(&sql, "%s%s", i == 0 ? "SELECT " : ", ", quote_identifier(columns[i]));
+		appendStringInfo(&sql, "%s%s", i == 0 ? "SELECT " : ", ", quote_identifier(columns[i].sql));
 	appendStringInfo(&sql, " FROM %s", fm_relation_sql(relation));
 	return sql.data;
 }
 
 bool
-fm_is_bare_scan(Oid relation, const char *const *columns, int num_columns)
+fm_is_bare_scan(Oid relation, const FmColumn *columns, int num_columns)
 {
 	int level = disable_indexes();
 	SPIPlanPtr plan;

@@ -14,6 +14,7 @@
 #include "access/tupmacs.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "pg/bare_scan.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
@@ -21,24 +22,34 @@
 #include "utils/rls.h"
 
 static bool
-is_stored(Relation relation, const char *column)
+is_integer(Oid type)
 {
-	AttrNumber number = get_attnum(RelationGetRelid(relation), column);
-	char generated;
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* Return whether the column's values are stored in the rows and are of its type. */
+static bool
+is_stored(Relation relation, const FmColumn *column)
+{
+	AttrNumber number = get_attnum(RelationGetRelid(relation), column->sql);
+	Form_pg_attribute attribute;
 
 	if (number <= 0)
 		return false;
-	generated = TupleDescAttr(RelationGetDescr(relation), number - 1)->attgenerated;
-	return generated == '\0' || generated == ATTRIBUTE_GENERATED_STORED;
+	attribute = TupleDescAttr(RelationGetDescr(relation), number - 1);
+	if (attribute->attgenerated != '\0' && attribute->attgenerated != ATTRIBUTE_GENERATED_STORED)
+		return false;
+	return column->type == FM_ANY_INTEGER ? is_integer(attribute->atttypid)
+										  : attribute->atttypid == column->type;
 }
 
 bool
-fm_plain_scan_possible(Relation relation, const char *const *columns, int num_columns)
+fm_plain_scan_possible(Relation relation, const FmColumn *columns, int num_columns)
 {
 	char kind = relation->rd_rel->relkind;
 
 	for (int i = 0; i < num_columns; i++)
-		if (!is_stored(relation, columns[i]))
+		if (!is_stored(relation, &columns[i]))
 			return false;
 	return (kind == RELKIND_RELATION || kind == RELKIND_MATVIEW) && RelationIsPopulated(relation) &&
 		   !has_subclass(RelationGetRelid(relation)) &&

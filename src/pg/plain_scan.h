@@ -8,7 +8,12 @@
 
 #include "access/tableam.h"
 
+#include "pg/sql_rows.h"
+
 #define FM_PLAIN_MAX_COLUMNS 4
+
+/* As the type of a column: smallint, integer or bigint. */
+#define FM_ANY_INTEGER InvalidOid
 
 typedef struct FmPlainColumn
 {
@@ -44,10 +49,11 @@ fm_xmin_is_before(TransactionId xmin, TransactionId before)
 }
 
 /*
- * Whether a query of these columns, as the current user, would do no more than hand over the rows of the
- * relation itself: a table or materialised view without children, policies or other rights to consider.
+ * Return whether the pages of the relation hold what a query of these columns by the current user would
+ * return, and the columns have the types that the reader assumes. The relation may belong to anybody,
+ * who can alter its columns, make it a parent, or distribute its rows to other nodes.
  */
-extern bool fm_plain_scan_possible(Relation relation, const char *const *columns, int num_columns);
+extern bool fm_plain_scan_possible(Relation relation, const FmColumn *columns, int num_columns);
 
 /* Begin to read columns; the scan is one made for `relation` with a snapshot of the caller's. */
 extern void fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScanDesc scan,

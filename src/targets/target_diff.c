@@ -219,26 +219,29 @@ receive_row(void *state, TupleTableSlot *slot)
 static bool
 open_plain(FmDiff *diff, Oid target)
 {
-	static const char *const names[] = {"user_id", "rank", "item_id", "score"};
-	AttrNumber columns[lengthof(names)];
+	const FmColumn columns[] = {{"user_id", diff->loaded->user_type.type},
+								{"rank", INT4OID},
+								{"item_id", diff->loaded->item_type.type},
+								{"score", FLOAT4OID}};
+	AttrNumber numbers[lengthof(columns)];
 	Relation relation;
 	Snapshot snapshot;
 
 	if (!diff->loaded->user_type.is_integer || !diff->loaded->item_type.is_integer)
 		return false;
 	relation = table_open(target, AccessShareLock);
-	if (!fm_plain_scan_possible(relation, names, lengthof(names)))
+	if (!fm_plain_scan_possible(relation, columns, lengthof(columns)))
 	{
 		table_close(relation, NoLock);
 		return false;
 	}
-	for (int i = 0; i < lengthof(names); i++)
-		columns[i] = get_attnum(target, names[i]);
+	for (int i = 0; i < lengthof(columns); i++)
+		numbers[i] = get_attnum(target, columns[i].sql);
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	diff->plain = MemoryContextAlloc(diff->context, sizeof(FmPlainScan));
 	fm_plain_scan_begin(diff->plain, relation, table_beginscan(relation, snapshot, 0, NULL),
-						columns, lengthof(names));
+						numbers, lengthof(numbers));
 	return true;
 }
 

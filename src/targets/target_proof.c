@@ -27,6 +27,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "batch/seen_scan.h"
+#include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -59,11 +60,11 @@ is_untouched(Relation target)
  * Append which relation and columns; false if its rows have no xmin or a query could show others.
  */
 static bool
-describe_relation(StringInfo text, Relation relation, const char *const *columns, int num_columns)
+describe_relation(StringInfo text, Relation relation, const FmColumn *columns, int num_columns)
 {
 	appendStringInfo(text, " %u", RelationGetRelid(relation));
 	for (int i = 0; i < num_columns; i++)
-		appendStringInfo(text, ".%d", get_attnum(RelationGetRelid(relation), columns[i]));
+		appendStringInfo(text, ".%d", get_attnum(RelationGetRelid(relation), columns[i].sql));
 	return fm_plain_scan_is_heap(relation) &&
 		   fm_plain_scan_possible(relation, columns, num_columns);
 }
@@ -71,7 +72,10 @@ describe_relation(StringInfo text, Relation relation, const char *const *columns
 static bool
 describe_target(StringInfo text, Oid target)
 {
-	static const char *const columns[] = {"user_id", "rank", "item_id", "score"};
+	static const FmColumn columns[] = {{"user_id", FM_ANY_INTEGER},
+									   {"rank", INT4OID},
+									   {"item_id", FM_ANY_INTEGER},
+									   {"score", FLOAT4OID}};
 	FmRoleSwitch previous = fm_act_as(fm_relation_owner(target)); /* who will read it */
 	Relation relation = table_open(target, AccessShareLock);
 	bool possible = describe_relation(text, relation, columns, lengthof(columns)) &&
@@ -87,7 +91,8 @@ static bool
 describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
 {
 	const FmDefinition *definition = &serving->model.definition;
-	const char *const columns[] = {definition->user_column, definition->item_column};
+	const FmColumn columns[] = {{definition->user_column, FM_ANY_INTEGER},
+								{definition->item_column, FM_ANY_INTEGER}};
 	Relation relation;
 	bool possible;
 
@@ -105,7 +110,11 @@ describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
 static bool
 describe_users(StringInfo text, Oid user_table)
 {
-	static const char *const columns[] = {"version", "idx", "user_id", "w", "v"};
+	static const FmColumn columns[] = {{"version", INT4OID},
+									   {"idx", INT4OID},
+									   {"user_id", FM_ANY_INTEGER},
+									   {"w", FLOAT4OID},
+									   {"v", FLOAT4ARRAYOID}};
 	Relation relation = table_open(user_table, AccessShareLock);
 	bool possible = describe_relation(text, relation, columns, lengthof(columns));
 
@@ -188,7 +197,7 @@ static bool
 seen_stands(const FmProof *proof, int32 idx)
 {
 	return proof->seen.counted && proof->seen.old_rows == proof->old.seen_rows &&
-		   !proof->seen.changed[idx] &&
+		   idx < proof->seen.num_users && !proof->seen.changed[idx] &&
 		   bsearch(&idx, proof->old.recent, proof->old.num_recent, sizeof(int32), compare_idx) ==
 			   NULL;
 }
