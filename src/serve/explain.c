@@ -1,10 +1,11 @@
 /*
  * fm_explain: the terms of a score.
  *
- * They are those of the model's formula, each of w and v taken apart by the features of the user and of the item
- * (explain_parts.c), and sum to the score of fm_top_x. In a classification, where that
- * is Φ of a sum over the root of 1 + s² (core/train/solver.h), they are divided by the same root and sum to what Φ
- * is taken of. Memory: the context of the call.
+ * These are the terms of the model's formula, b + w_u + w_i + ⟨v_u, v_i⟩, where each w and v is
+ * split by the features of the user or item (explain_parts.c). They sum to the score of fm_top_x.
+ * In a classification that score is Φ(sum / √(1 + s²)), see fm_probability; the terms are divided
+ * by the same root, and sum to the argument of Φ. Memory: the context of the call. Locking: that
+ * of the queries.
  */
 #include "core/data/ratings.h"
 #include "serve/explain_parts.h"
@@ -51,7 +52,7 @@ multiply(const double *a, const double *b, int count)
 	return sum;
 }
 
-/* An item that the model does not know has no parts. */
+/* Put all terms. An item that the model does not know contributes zeros. */
 static void
 put_terms(const FmServing *serving, const FmUserVector *user, Datum user_id, bool user_possible,
 		  int32 item, const Explanation *explanation)

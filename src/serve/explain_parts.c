@@ -1,9 +1,9 @@
 /*
- * An entity's w and v, taken apart by its features: the rows of the feature relation, as they are now, joined with
- * the levels that the version has for them (version_rows.c).
+ * Splitting an entity's w and v by its features. A query joins the entity's current rows of the
+ * feature relation with the version's table of levels (store/levels.c).
  *
- * A column that the relation has lost, or that the model has no level of, has no part. Locking: AccessShareLock by
- * the queries. Memory: the current context.
+ * A column that the relation no longer has, or of which the version has no level, gets no part.
+ * Locking: AccessShareLock by the queries. Memory: the current context.
  */
 #include "serve/explain_parts.h"
 
@@ -26,7 +26,7 @@ add_part(FmPart *parts, int *num_parts, char *name, int num_factors)
 	return part;
 }
 
-/* The columns that the version has levels of; SPI_processed rows with their names. */
+/* Query the names of the columns that the version has levels of: SPI_processed rows. */
 static void
 list_features(const FmServing *serving, int side)
 {
@@ -40,7 +40,7 @@ list_features(const FmServing *serving, int side)
 				   2, types, values, NULL, serving->read_only);
 }
 
-/* SELECT of (feature, level, x) for one column of the rows of the entity $3. */
+/* Append a SELECT of (feature, level, x) for one column of the rows of entity $3. */
 static void
 append_column(StringInfo sql, Oid relation, const char *column, const char *is_key)
 {
@@ -65,7 +65,7 @@ append_column(StringInfo sql, Oid relation, const char *column, const char *is_k
 	appendStringInfo(sql, " AND %s", is_key);
 }
 
-/* The rows of the entity's levels: feature, x less its mean, w, v; NULL where there can be none. */
+/* Return the query for an entity's levels (feature, x - mean, w, v), or NULL without features. */
 static char *
 levels_query(const FmServing *serving, int side)
 {
@@ -104,7 +104,7 @@ levels_query(const FmServing *serving, int side)
 					entries.data, fm_relation_sql(serving->model.level_table));
 }
 
-/* Move what a level adds from the first part, the entity's own, to the part of its column, the last. */
+/* Move what a level contributes from the entity's own part to that of its column. */
 static void
 move_level(FmPart *own, FmPart *part, uint64 row, int num_factors)
 {

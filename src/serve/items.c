@@ -1,8 +1,8 @@
 /*
  * Items in questions: their ids, and sets of them.
  *
- * Integer ids are looked up in the loaded image. Ids of other types are looked up by a query through the
- * item table's index. Memory: see serving.c. Locking: that of the queries.
+ * Integer ids are looked up in the loaded image. Ids of other types are looked up by a query
+ * through the item table's index. Memory: see serving.c. Locking: that of the queries.
  */
 #include "serve/items.h"
 

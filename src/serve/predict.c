@@ -1,8 +1,9 @@
 /*
- * fm_predict: what the model expects one user to say of one item; in a classification, how probable a yes is.
+ * fm_predict: the expected rating of an item by a user, or the probability of a yes.
  *
- * A part that the model does not know (a user, an item, or both) contributes nothing, so the answer
- * falls back to the biases of what is known.
+ * A user or item that the model does not know contributes nothing, so the prediction falls back to
+ * the bias of the other, or to the global bias. Memory: the context of the call. Locking: that of
+ * serving.c.
  */
 #include "serve/items.h"
 #include "serve/question_context.h"
@@ -21,7 +22,7 @@ enum
 	ARG_CONTEXT
 };
 
-/* A probability, a preference, or a rating within the range of those that were learnt from. */
+/* Clip a rating to the range of those in the training. Other predictions are not clipped. */
 static double
 clip(double value, const FmLoaded *loaded)
 {

@@ -1,8 +1,8 @@
 /*
  * Context columns in questions: {"device": "phone"} is added to the user.
  *
- * The w and v of a level of a context column are in the table of levels, which is read through its index,
- * as the model's owner. Memory: the context of the call. Locking: that of the queries.
+ * The w and v of a level of a context column are in the table of levels, which is read through its
+ * index, as the model's owner. Memory: the context of the call. Locking: that of the queries.
  */
 #include "serve/question_context.h"
 
@@ -79,9 +79,10 @@ level_text(const char *column, const JsonbValue *value)
 		case jbvBool:
 			return value->val.boolean ? "true" : "false";
 		default:
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("context has an object or array as \"%s\"", column),
-							errhint("Give a string, a number, true, false or null.")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("context value for \"%s\" must not be an object or array", column),
+					 errhint("Give a string, a number, true, false or null.")));
 	}
 	return NULL;
 }
@@ -95,15 +96,16 @@ unknown_column(const FmServing *serving, const char *column)
 
 	if (definition->num_context_columns == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("context names \"%s\", but model \"%s\" has no context columns",
+						errmsg("context has a key \"%s\", but model \"%s\" has no context columns",
 							   column, serving->model.name)));
 	initStringInfo(&known);
 	for (int c = 0; c < definition->num_context_columns; c++)
 		appendStringInfo(&known, "%s\"%s\"", c > 0 ? ", " : "", definition->context_columns[c]);
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-					errmsg("context names \"%s\", which is no context column of model \"%s\"",
-						   column, serving->model.name),
-					errdetail("It is defined with %s.", known.data)));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("context has a key \"%s\", which is not a context column of model \"%s\"",
+					column, serving->model.name),
+			 errdetail("Its context columns are %s.", known.data)));
 }
 
 void

@@ -16,8 +16,8 @@ extern void fm_add_context(const FmServing *serving, FunctionCallInfo fcinfo, in
 						   FmUserVector *user);
 
 /*
- * Add one level of a context column, a text or NULL, to a user; a level that the model does not know
- * adds nothing. False if it does not know the column.
+ * Add one level of a context column, a text or NULL, to a user; a level that the model does not
+ * know adds nothing. False if it does not know the column.
  */
 extern bool fm_add_context_level(const FmServing *serving, const char *column, const char *level,
 								 FmUserVector *user);

@@ -1,11 +1,11 @@
 /*
  * What one user has rated, read live from the ratings relation.
  *
- * The statement is `WHERE user = $1`, so that an index on the relation's user column serves it. It runs
- * as the model's owner, who may be allowed to read what the caller may not. If item ids are integers,
- * only the ratings relation is read, and the ids are looked up in memory. Other ids are joined to the item
- * table, so that items are the same exactly when SQL calls their ids equal. Memory: the context of the
- * call. Locking: that of the queries.
+ * The statement is `WHERE user = $1`, so that an index on the relation's user column serves it. It
+ * runs as the model's owner, who may be allowed to read what the caller may not. If item ids are
+ * integers, only the ratings relation is read, and the ids are looked up in memory. Other ids are
+ * joined to the item table, so that items are the same exactly when SQL calls their ids equal.
+ * Memory: the context of the call. Locking: that of the queries.
  */
 #include "serve/seen.h"
 
@@ -24,22 +24,21 @@ fm_check_ratings(const FmServing *serving)
 	char *relation = get_rel_name(definition->ratings);
 
 	if (relation == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the ratings relation of model \"%s\" (OID %u) does not exist any more",
-						serving->model.name, definition->ratings),
-				 errhint("Train the model from another with ratings => '...', or ask with "
-						 "exclude_seen => false.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the ratings relation of model \"%s\" (OID %u) no longer exists",
+							   serving->model.name, definition->ratings),
+						errhint("Train the model on another relation with ratings => '...', or use "
+								"exclude_seen => false.")));
 	for (int i = 0; i < lengthof(columns); i++)
 	{
 		AttrNumber number = get_attnum(definition->ratings, columns[i]);
 
 		if (number == InvalidAttrNumber)
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("column \"%s\" of relation \"%s\" does not exist any more",
-								   columns[i], relation),
+							errmsg("column \"%s\" of relation \"%s\" no longer exists", columns[i],
+								   relation),
 							errdetail("Model \"%s\" was trained from it.", serving->model.name),
-							errhint("Train the model again, or ask with exclude_seen => false.")));
+							errhint("Train the model again, or use exclude_seen => false.")));
 		if (get_atttype(definition->ratings, number) != types[i])
 			ereport(
 				ERROR,
@@ -49,11 +48,11 @@ fm_check_ratings(const FmServing *serving)
 						columns[i], relation,
 						format_type_be(get_atttype(definition->ratings, number)),
 						serving->model.name, format_type_be(types[i])),
-				 errhint("Train it under another name, or ask with exclude_seen => false.")));
+				 errhint("Train the model under another name, or use exclude_seen => false.")));
 	}
 }
 
-/* Return the query for the items of a user's rows; with ratings and weights, if `values` is given. */
+/* Return the query for a user's items; with ratings and weights if `values` is given. */
 static char *
 seen_query(const FmServing *serving, const FmDefinition *values)
 {

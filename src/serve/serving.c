@@ -1,11 +1,11 @@
 /*
  * What all questions to a model share.
  *
- * The caller's SELECT privilege on the model's tables is checked on every call, whether the version is
- * loaded or not. After that all reading is done as the model's owner, under a security-restricted
- * operation, so that nothing the owner has put on the tables or on the ratings runs with the caller's
- * privileges. Memory: a function returns its result in the context that is current when it is called,
- * unless its comment says otherwise.
+ * The caller's SELECT privilege on the model's tables is checked on every call, whether the
+ * version is loaded or not. After that all reading is done as the model's owner, under a
+ * security-restricted operation, so that nothing the owner has put on the tables or on the ratings
+ * runs with the caller's privileges. Memory: a function returns its result in the context that is
+ * current when it is called, unless its comment says otherwise.
  */
 #include "serve/serving.h"
 
@@ -38,9 +38,9 @@ fm_serve_begin(FmServing *serving, FunctionCallInfo fcinfo, text *model, FmIdFor
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("model \"%s\" has no version yet", serving->model.name),
-				 errdetail("It is attached, and no row of its table \"%s\" says what is served.",
+				 errdetail("It is attached, and its table \"%s\" does not name a version to serve.",
 						   get_rel_name(serving->model.version_table)),
-				 errhint("See whether its subscription is running and has copied the tables.")));
+				 errhint("Check that its subscription is running and has copied the tables.")));
 	serving->caller = fm_act_as(serving->model.owner);
 	serving->loaded = fm_loaded_get(&serving->model, true, context);
 	check_ids_are_integers(serving, &serving->loaded->user_type, "user");
@@ -63,7 +63,7 @@ fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given, D
 	if (serving->form == FM_IDS_BIGINT)
 		return fm_id_from_int64(id_type, DatumGetInt64(given), id);
 	getTypeInputInfo(id_type->type, &input, &parameter);
-	/* without a type modifier: 'abc' does not fit varchar(2), but compares unequal to all of them */
+	/* no typmod: 'abc' does not fit varchar(2), but it is merely equal to no id */
 	*id = OidInputFunctionCall(input, TextDatumGetCString(given), parameter, -1);
 	return true;
 }

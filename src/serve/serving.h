@@ -28,9 +28,9 @@ typedef struct FmServing
 } FmServing;
 
 /*
- * Begin to serve: find the model, check that the caller may read it, connect SPI, act as the model's
- * owner, and pin the loaded version in `context`. FM_IDS_BIGINT requires integer ids; the error for
- * others points to the text overload. fm_serve_end undoes it.
+ * Begin to serve: find the model, check that the caller may read it, connect SPI, act as the
+ * model's owner, and pin the loaded version in `context`. FM_IDS_BIGINT requires integer ids; the
+ * error for others points to the text overload. fm_serve_end undoes it.
  */
 extern void fm_serve_begin(FmServing *serving, FunctionCallInfo fcinfo, text *model, FmIdForm form,
 						   MemoryContext context);

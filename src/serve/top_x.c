@@ -1,8 +1,9 @@
 /*
- * fm_top_x and fm_top_x_for: the best x items for one user, or for somebody with these items in his basket, exactly.
+ * fm_top_x and fm_top_x_for: the exact best x items for a user, or for a basket of items.
  *
- * Filters are applied before the scan, as a set of items that are not eligible; a short list of candidates is
- * scored by itself, without looking at the rest. The rows are handed over in a tuplestore.
+ * Filters apply before the scan, as a set of items that are not eligible. A short list of
+ * candidates is scored directly, without a scan. Rows are returned in a tuplestore. Memory: the
+ * context of the call. Locking: that of the queries.
  */
 #include "serve/items.h"
 #include "serve/question_context.h"
@@ -22,14 +23,14 @@ PG_FUNCTION_INFO_V1(fm_top_x_for_bigint);
 PG_FUNCTION_INFO_V1(fm_top_x_for_text);
 PG_FUNCTION_INFO_V1(fm_top_x_support);
 
-/* The arguments of fm_top_x, in the order of its declaration. */
+/* The arguments of fm_top_x. */
 enum
 {
 	ARG_USER_ID,
 	ARG_X
 };
 
-/* Those of fm_top_x_for. */
+/* The arguments of fm_top_x_for. */
 enum
 {
 	ARG_FOR_ITEMS,
@@ -37,7 +38,7 @@ enum
 	ARG_FOR_X
 };
 
-/* From x on both have the same. */
+/* The arguments that both have, counted from x. */
 enum
 {
 	REST_X,
@@ -48,7 +49,7 @@ enum
 	REST_CONTEXT
 };
 
-/* A call of either; `first` is where x stands among its arguments. */
+/* A call of either function; `first` is the number of its argument x. */
 typedef struct Call
 {
 	FunctionCallInfo fcinfo;
@@ -73,7 +74,7 @@ begin(Call *call, FunctionCallInfo fcinfo, int first, FmIdForm form)
 	call->excluded = fm_new_item_set(call->serving.loaded);
 }
 
-/* An array among the arguments after x, or NULL. */
+/* Return an array argument, counted from x, or NULL. */
 static ArrayType *
 array_argument(const Call *call, int argument)
 {
@@ -83,7 +84,7 @@ array_argument(const Call *call, int argument)
 												: PG_GETARG_ARRAYTYPE_P(call->first + argument);
 }
 
-/* Scan the eligible items for the best x; returns how many there are. */
+/* Find the best x eligible items; return how many there are. */
 static int32
 find_best(Call *call, FmHit *hits)
 {
@@ -130,7 +131,7 @@ finish(Call *call)
 
 		if (!isfinite((float) score))
 			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-							errmsg("a score of %g does not fit the type real", score)));
+							errmsg("score %g is out of range for type real", score)));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, (bool *) nulls);
 	}
 	fm_serve_end(&call->serving);
@@ -144,7 +145,7 @@ top_x(FunctionCallInfo fcinfo, FmIdForm form)
 	bool possible;
 
 	fm_init_materialized_srf(fcinfo);
-	if (PG_ARGISNULL(ARG_USER_ID)) /* for nobody there is nothing */
+	if (PG_ARGISNULL(ARG_USER_ID))
 		return (Datum) 0;
 	begin(&call, fcinfo, ARG_X, form);
 	possible = fm_serve_id_in(&call.serving, &call.serving.loaded->user_type,
@@ -156,7 +157,7 @@ top_x(FunctionCallInfo fcinfo, FmIdForm form)
 	return (Datum) 0;
 }
 
-/* An array without NULL, in elements; none where the argument is NULL. */
+/* Return the elements of an array argument; NULL is an empty array, a NULL element an error. */
 static Datum *
 elements(FunctionCallInfo fcinfo, int argument, const char *name, int *count)
 {
@@ -176,12 +177,13 @@ elements(FunctionCallInfo fcinfo, int argument, const char *name, int *count)
 					  count);
 	for (int i = 0; i < *count; i++)
 		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("%s must not contain NULL, but element %d is", name, i + 1)));
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain NULL, but element %d is NULL", name, i + 1)));
 	return values;
 }
 
-/* A rating in a basket: one that could stand in the model's ratings relation. */
+/* Return a rating of a basket, after checking that the model's task allows it. */
 static float
 basket_rating(const FmLoaded *loaded, Datum given)
 {
@@ -197,7 +199,7 @@ basket_rating(const FmLoaded *loaded, Datum given)
 	return rating;
 }
 
-/* Ratings of as many items, or NULL for a yes to each of them. */
+/* Check that there is a rating for each item, or that the task needs none. */
 static void
 check_basket(const Call *call, int num_items, int num_ratings)
 {
@@ -206,25 +208,25 @@ check_basket(const Call *call, int num_items, int num_ratings)
 
 	if (loaded->is_ranking && !PG_ARGISNULL(ARG_FOR_RATINGS))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("model \"%s\" is a ranking, which knows no ratings",
+						errmsg("model \"%s\" is a ranking, which has no ratings",
 							   call->serving.model.name),
-						errhint("Leave ratings out: what is in the basket is liked.")));
+						errhint("Omit ratings: every item in the basket counts as liked.")));
 	if (!PG_ARGISNULL(ARG_FOR_RATINGS) && num_items != num_ratings)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 						errmsg("there are %d items but %d ratings", num_items, num_ratings),
-						errhint("Give a rating for each item, in their order.")));
+						errhint("Give one rating for each item, in the same order.")));
 	if (PG_ARGISNULL(ARG_FOR_RATINGS) && num_items > 0 && !loaded->is_classification &&
 		!loaded->is_ranking)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("model \"%s\" predicts ratings, so it has to know those of the items",
+				 errmsg("model \"%s\" predicts ratings, so the items need ratings",
 						call->serving.model.name),
 				 errhint("Give one for each item with ratings => ARRAY[...], between %g and %g; "
-						 "where something was only bought or clicked, the one that this is worth.",
+						 "for one only bought or clicked, choose the rating that this is worth.",
 						 loaded->rating_min, loaded->rating_max)));
 }
 
-/* The known items of the basket with their ratings; returns how many they are. */
+/* Set *basket to the ratings of the items that the model knows; return their number. */
 static int64
 read_basket(Call *call, FmOwnRating **basket)
 {
@@ -292,7 +294,7 @@ fm_top_x_for_text(PG_FUNCTION_ARGS)
 	return top_x_for(fcinfo, FM_IDS_TEXT);
 }
 
-/* Planner support: x rows, where x is known, of this function or fm_matrix_top_x. */
+/* Planner support for functions with an argument x: estimate x rows, if x is known. */
 Datum
 fm_top_x_support(PG_FUNCTION_ARGS)
 {

@@ -1,10 +1,11 @@
 /*
- * Users' vectors. A user whom the model was trained with has a row in the user table. A user without
- * ratings in the training is folded in: their vector is solved from their ratings, with the items' vectors
- * fixed (core/model/fold.c). If the model knows their features, the solve starts from these.
+ * Users' vectors. A user whom the model was trained with has a row in the user table. A user
+ * without ratings in the training is folded in: their vector is solved from their ratings, with
+ * the items' vectors fixed (core/model/fold.c). If the model knows their features, the solve
+ * starts from these.
  *
- * Solved vectors are not stored: the solve takes less time than reading the ratings. Memory: the context
- * of the call. Locking: that of the queries.
+ * Solved vectors are not stored: the solve takes less time than reading the ratings. Memory: the
+ * context of the call. Locking: that of the queries.
  */
 #include "serve/user.h"
 

@@ -15,10 +15,10 @@ typedef struct FmUserVector
 } FmUserVector;
 
 /*
- * Return a user's vector. A user without ratings in the training (unknown to the model, or known by
- * features alone) is folded in from what the ratings relation now holds for them. If it holds
- * nothing, the vector is what their features say, or (0, 1) and b without features. It is (0, 1) and
- * b, too, unless the id is `possible` (see fm_serve_id_in).
+ * Return a user's vector. A user without ratings in the training (unknown to the model, or known
+ * by features alone) is folded in from what the ratings relation now holds for them. If it holds
+ * nothing, the vector is what their features say, or (0, 1) and b without features. It is (0, 1)
+ * and b, too, unless the id is `possible` (see fm_serve_id_in).
  */
 extern FmUserVector fm_serve_user(const FmServing *serving, bool possible, Datum user_id);
 

@@ -323,7 +323,7 @@ my $list = q{SELECT string_agg(item_id::text, ' ' ORDER BY rank) FROM ext.fm_top
 my $before = as('asker', $list);
 $node->safe_psql('postgres', q{CREATE SCHEMA store AUTHORIZATION trainer;
 	ALTER TABLE shop.fm_a_item SET SCHEMA store; ALTER TABLE shop.ratings SET SCHEMA store; ALTER TABLE store.ratings RENAME user_id TO customer});
-like(as('asker', $list), qr/column "user_id" of relation "ratings" does not exist any more/, 'a column renamed: said so');
+like(as('asker', $list), qr/column "user_id" of relation "ratings" no longer exists/, 'a column renamed: said so');
 $node->safe_psql('postgres', q{ALTER TABLE store.ratings RENAME customer TO user_id});
 is(as('asker', $list), $before, 'tables in another schema: the same list');
 is(as('trainer', q{ALTER TABLE shop.a_lists RENAME TO b_lists; ALTER TABLE shop.b_lists SET SCHEMA store; CALL ext.fm_refresh('a');
@@ -338,7 +338,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM ext.fm_target WHERE model
 $node->safe_psql('postgres', q{ALTER TABLE shop.fm_a_user OWNER TO stranger});
 like(as('asker', $list), qr/permission denied for table fm_a_user/, 'one table given away: the model is not served');
 $node->safe_psql('postgres', q{ALTER TABLE shop.fm_a_user OWNER TO trainer; DROP TABLE store.ratings CASCADE});
-like(as('asker', $list), qr/ratings relation of model "a" .* does not exist any more/, 'the ratings dropped: said so');
+like(as('asker', $list), qr/ratings relation of model "a" .* no longer exists/, 'the ratings dropped: said so');
 is(as('asker', q{SELECT count(*) FROM ext.fm_top_x(1, 5, 'a', exclude_seen => false)}), '5', 'and served without them');
 like(as('trainer', q{CALL ext.fm_refresh('a')}), qr/ratings relation .* does not exist/, 'but not trained');
 as('trainer', 'DROP TABLE store.fm_a_item');
