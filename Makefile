@@ -57,7 +57,7 @@ demo:
 test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory -s all core-build
-	@scripts/with-cluster.sh test/run.sh $(TESTS)
+	@CORE_TESTS='$(CORE_TESTS)' scripts/with-cluster.sh test/run.sh $(TESTS)
 
 setup:
 	@scripts/setup.sh test

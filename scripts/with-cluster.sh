@@ -50,15 +50,20 @@ trap 'exit 130' INT TERM HUP
 if [ "$(id -u)" = 0 ]; then
     user=${FMTOPX_USER:-postgres}
     mkdir "$work/tree"
-    tar -cf - --exclude=./.git --exclude=./results --exclude=./build/lint . | tar -xf - -C "$work/tree"
+    tar -cf - --exclude=./.git --exclude=./results --exclude=./build/lint --exclude=./build/log . | tar -xf - -C "$work/tree"
     if [ -n "${MOVIELENS:-}" ]; then
         cp -R "$MOVIELENS" "$work/movielens"
         export MOVIELENS="$work/movielens"
     fi
     chown -R "$user:" "$work"
     export HOME="$work" TMPDIR="$work"
-    runuser -u "$user" -- "$work/tree/scripts/with-cluster.sh" "$@"
-    exit
+    status=0
+    runuser -u "$user" -- "$work/tree/scripts/with-cluster.sh" "$@" || status=$?
+    if [ -d "$work/tree/build/log" ]; then # what tests printed
+        rm -rf build/log
+        cp -R "$work/tree/build/log" build/log
+    fi
+    exit $status
 fi
 
 sharedir=$("$PG_CONFIG" --sharedir)
