@@ -46,17 +46,23 @@ all install installcheck clean:
 endif
 
 # The targets below work on a machine that has nothing yet: they set it up first and then call make
-# again, which then finds PGXS.
+# again, which then finds PGXS. That make uses all processors unless -j says otherwise.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
+
 .PHONY: demo test setup core-test core-build lint format help
 
 demo:
 	@scripts/setup.sh demo
-	@$(MAKE) --no-print-directory -s all
+	@echo 'fmtopx: building the extension'
+	@$(MAKE) --no-print-directory -s $(JOBS) all
+	@echo 'fmtopx: creating a throwaway cluster for the demo'
 	@scripts/with-cluster.sh demo/run.sh $(if $(GIVEN_DATA),movielens,planted)
 
 test:
 	@scripts/setup.sh test
-	@$(MAKE) --no-print-directory -s all core-build
+	@echo 'fmtopx: building the extension and the tests of its core'
+	@$(MAKE) --no-print-directory -s $(JOBS) all core-build
+	@echo 'fmtopx: running the tests in a throwaway cluster'
 	@CORE_TESTS='$(CORE_TESTS)' scripts/with-cluster.sh test/run.sh $(TESTS)
 
 setup:

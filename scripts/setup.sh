@@ -5,10 +5,9 @@
 #   scripts/setup.sh test    the same and what the tests need
 #   scripts/setup.sh lint    the same and the linters
 #
-# Looks for things, not for packages: where everything is there, nothing is done and the package manager
-# is not asked. As root on Debian or Ubuntu, what is missing is installed with apt; anybody else is told
-# what to install. PG_CONFIG chooses among several PostgreSQL installations. No database cluster is
-# created, started or changed.
+# Looks for files and commands, not for packages: if nothing is missing, the package manager is not called. As root on
+# Debian or Ubuntu, what is missing is installed with apt; other users are told what to install. PG_CONFIG chooses
+# among several PostgreSQL installations. No database cluster is created, started or changed.
 set -eu
 
 purpose=${1:-test}
@@ -31,8 +30,8 @@ require()
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
-# The major version of the PostgreSQL that PG_CONFIG names, else of the one the system would install,
-# else (apt has no lists yet) Debian 12's.
+# Print the major version of the PostgreSQL that PG_CONFIG names; if there is none, of the one that apt would install;
+# if apt has no lists yet, of Debian 12's.
 postgres_version()
 {
     if version=$("$pg_config" --version 2>/dev/null); then
@@ -85,19 +84,39 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 
-# The server package would create and start a cluster named main, of which we have no use.
+# The server package would create and start a cluster named main, which is not needed.
 no_cluster=/etc/postgresql-common/createcluster.d/fmtopx-setup.conf
-trap 'rm -f "$no_cluster"; rmdir --ignore-fail-on-non-empty "${no_cluster%/*}" 2>/dev/null || true' EXIT
+log=$(mktemp)
+trap 'rm -f "$no_cluster" "$log" "$log.status"
+    rmdir --ignore-fail-on-non-empty "${no_cluster%/*}" 2>/dev/null || true' EXIT
 mkdir -p "${no_cluster%/*}"
 echo 'create_main_cluster = false' >"$no_cluster"
 
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq || echo "fmtopx: apt-get update failed; going on with the lists that are here" >&2
+
+# Say how far apt-get has got: reads its output.
+progress()
+{
+    awk '
+        function say(what) { print "fmtopx: " what; fflush() }
+        /newly installed/ { total = $3; say("with what they depend on: " total " packages") }
+        /^Get:1 / { say("downloading") }
+        /^Unpacking / && ++unpacked % 25 == 0 { say(unpacked " of " total " packages unpacked") }
+        /^Setting up / && ++ready % 25 == 0 { say(ready " of " total " packages set up") }'
+}
+
+echo "fmtopx: something is missing here; reading the lists of packages (apt-get update)"
+apt-get update -qq || echo "fmtopx: apt-get update failed; going on with the present lists" >&2
 list_missing # again, with the version that apt knows now
 echo "fmtopx: installing$missing"
-# shellcheck disable=SC2086 # a list of words
-if ! log=$(apt-get install -y -q --no-install-recommends $missing </dev/null 2>&1); then
-    echo "$log" >&2
+{
+    status=0
+    # shellcheck disable=SC2086 # a list of words
+    apt-get install -y -q --no-install-recommends $missing </dev/null 2>&1 || status=$?
+    echo $status >"$log.status"
+} | tee "$log" | progress
+if [ "$(cat "$log.status")" != 0 ]; then
+    cat "$log" >&2
     exit 1
 fi
 
@@ -106,3 +125,4 @@ if [ -n "$missing" ]; then
     echo "fmtopx: still missing after the installation:$missing" >&2
     exit 1
 fi
+echo "fmtopx: installed"
