@@ -1,10 +1,10 @@
 /*
  * The aggregate fm_matrix_agg(item_id bigint, v real[], w real).
  *
- * The transition state is an FmMatrixBuilder in the aggregate's context. Items stay in the order
- * they came and only the final function sorts, into a new value: so the state survives it (windows
- * call it again and again), and the result depends neither on the order of the rows nor on who
- * collected them.
+ * The transition state is an FmMatrixBuilder in the aggregate's context. It keeps the items in the
+ * order of the rows. Only the final function sorts, and it makes a new value. So it can be called
+ * repeatedly, as it is in a window, and the result depends neither on the order of the rows nor on
+ * which process collected them.
  */
 #include "postgres.h"
 
@@ -13,7 +13,7 @@
 #include "fmgr.h"
 
 #include "core/model/parameters.h"
-#include "matrix/matrix.h"
+#include "matrix/matrix_build.h"
 
 PG_FUNCTION_INFO_V1(fm_matrix_agg_transfn);
 PG_FUNCTION_INFO_V1(fm_matrix_agg_combinefn);
@@ -22,8 +22,9 @@ PG_FUNCTION_INFO_V1(fm_matrix_agg_deserialfn);
 PG_FUNCTION_INFO_V1(fm_matrix_agg_finalfn);
 
 /*
- * A state on its way between two processes of one server, so in its own byte order: this header,
- * the ids, the rows. Reached through memcpy, as a bytea's data may stand at any address.
+ * A serialized state: this header, the ids, the rows. It goes from one process of a server to
+ * another, so it is in the server's byte order. A bytea's data need not be aligned, so memcpy reads
+ * it.
  */
 typedef struct StateHeader
 {
@@ -103,7 +104,7 @@ fm_matrix_agg_combinefn(PG_FUNCTION_ARGS)
 
 	if (other != NULL)
 	{
-		/* Even an only state must be copied: `other` goes with a shorter-lived context. */
+		/* `other` must be copied even where there is no state yet: its context is shorter-lived. */
 		check_num_factors(state, other->ids[0], other->num_factors);
 		if (state == NULL)
 			state = fm_matrix_builder_create(context, other->num_factors);

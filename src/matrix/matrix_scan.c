@@ -1,9 +1,10 @@
 /*
  * fm_matrix_top_x: the exact best items of an fm_matrix for one query vector.
  *
- * The scan structure is built from the value, and kept as long as the query runs when the value is read from a
- * table's out-of-line storage: its pointer there names the value for as long as the query's snapshot lives.
- * So many query vectors in one statement cost one reading. Memory: each structure has a context of its own.
+ * The scan structure is built from the value. If the value is stored out of line, the structure is
+ * kept until the query ends: the value's TOAST pointer identifies the value for as long as the
+ * query's snapshot lives. So a statement with many query vectors reads the value once. Memory: each
+ * structure has a context of its own.
  */
 #include "pg/compat.h"
 
@@ -19,7 +20,7 @@
 
 PG_FUNCTION_INFO_V1(fm_matrix_top_x);
 
-/* A value ready to be scanned, and where it came from; fn_extra points to it. */
+/* A scan structure and the TOAST pointer of its value; fn_extra points to it. */
 typedef struct MatrixScan
 {
 	MemoryContext context;
@@ -30,11 +31,11 @@ typedef struct MatrixScan
 	FmScanMatrix *scan;
 } MatrixScan;
 
-/* The scan structure of a matrix, allocated through the host. */
+/* Build the scan matrix, allocated through the host. */
 static FmScanMatrix *
 matrix_to_scan(const FmMatrix *matrix, const FmHost *host)
 {
-	/* No fm_matrix is so large that the size could not be computed. */
+	/* An fm_matrix is never so large that this fails. */
 	Size size = fm_scan_matrix_size(matrix->num_items, matrix->num_factors);
 	FmScanMatrix *scan = fm_scan_matrix_init(host->alloc(host->ctx, size, 1), matrix->num_items,
 											 matrix->num_factors);
@@ -50,7 +51,10 @@ matrix_to_scan(const FmMatrix *matrix, const FmHost *host)
 	return scan;
 }
 
-/* The query with num_factors + 1 entries: without a last one, the bias counts once. */
+/*
+ * Return the query with num_factors + 1 elements; the last one, which multiplies the bias, defaults
+ * to 1.
+ */
 static float *
 augmented_query(ArrayType *array, int num_factors)
 {
@@ -70,7 +74,7 @@ augmented_query(ArrayType *array, int num_factors)
 	return query;
 }
 
-/* A score is a sum of finite products in double; what does not fit a real has no honest answer. */
+/* Convert a score, which is finite as a double. It is an error if it does not fit a real. */
 static float
 score_as_real(double score, int64 item_id)
 {
@@ -83,7 +87,7 @@ score_as_real(double score, int64 item_id)
 	return result;
 }
 
-/* Ready to scan, in a context below the current one. */
+/* Build a scan structure in a child of the current context. */
 static MatrixScan *
 build_scan(const FmMatrix *matrix)
 {
@@ -102,7 +106,7 @@ build_scan(const FmMatrix *matrix)
 	return result;
 }
 
-/* The scan of the first argument: the last call's, or built now. */
+/* Return the scan structure of the first argument: that of the last call, or a new one. */
 static const MatrixScan *
 get_scan(FunctionCallInfo fcinfo)
 {

@@ -2,9 +2,9 @@
  * Running SQL from C: roles, SPI, names.
  *
  * Everything that reads or writes a user's relation goes through here, so this is the place to look
- * for who runs what. Registry statements run as the owner of the extension's tables; a model's tables
- * and its stored relations are read as the model's owner; a relation that the caller names in the call
- * itself is read as the caller. Memory: results belong to SPI until fm_spi_finish.
+ * for who runs what. Registry statements run as the owner of the extension's tables; a model's
+ * tables and its stored relations are read as the model's owner; a relation that the caller names
+ * in the call itself is read as the caller. Memory: results belong to SPI until fm_spi_finish.
  */
 #include "pg/sql.h"
 

@@ -27,8 +27,8 @@ extern FmRoleSwitch fm_act_as(Oid role);
 extern void fm_restore_role(const FmRoleSwitch *previous);
 
 /*
- * Let queries that begin from here on sort in maintenance_work_mem, where that is more than work_mem, until
- * AtEOXact_GUC(false, result).
+ * Let queries that begin from here on sort in maintenance_work_mem, where that is more than
+ * work_mem, until AtEOXact_GUC(false, result).
  */
 extern int fm_sort_like_maintenance(void);
 
@@ -37,20 +37,24 @@ extern void fm_spi_connect(void);
 extern void fm_spi_finish(void);
 
 /*
- * Run a statement; parameters may be NULL: none. The result is in SPI_tuptable and SPI_processed; sql_rows.h reads it.
+ * Run a statement; parameters may be NULL: none. The result is in SPI_tuptable and SPI_processed;
+ * sql_rows.h reads it.
  */
 extern void fm_sql_run(const char *sql, const FmSqlParameters *parameters, bool read_only);
 
 /* The same by a cursor. */
 extern Portal fm_sql_open(const char *sql, const FmSqlParameters *parameters, bool read_only);
 
-/* Run; every argument not null unless nulls says 'n'. Results are in SPI_tuptable, SPI_processed. */
+/*
+ * Run; every argument not null unless nulls says 'n'. Results are in SPI_tuptable, SPI_processed.
+ */
 extern void fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values,
 						   const char *nulls, bool read_only);
 
 /*
- * A statement kept between calls. Its text names relations, which may be renamed or moved under it, so
- * every call gives the text as it is now, and another text is prepared anew. All zero to begin with.
+ * A statement kept between calls. Its text names relations, which may be renamed or moved under it,
+ * so every call gives the text as it is now, and another text is prepared anew. All zero to begin
+ * with.
  */
 typedef struct FmPlan
 {
@@ -68,14 +72,17 @@ extern void fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *ty
 							bool read_only);
 extern void fm_plan_free(FmPlan *plan);
 
-/* An error unless the last result has columns of these types: what a table's owner may have altered must
- * not be taken for what it was. */
+/*
+ * An error unless the last result has columns of these types: what a table's owner may have altered
+ * must not be taken for what it was.
+ */
 extern void fm_spi_expect(const Oid *types, int num_columns);
 
 /*
- * Run a query and hand over each row as it comes, without a copy of it; no argument is null. Columns must
- * have these types, as in fm_spi_expect. The row is gone after the call, and so is what is allocated in the
- * memory context that is current in it. The callback returns whether it wants more.
+ * Run a query and hand over each row as it comes, without a copy of it; no argument is null.
+ * Columns must have these types, as in fm_spi_expect. The row is gone after the call, and so is
+ * what is allocated in the memory context that is current in it. The callback returns whether it
+ * wants more.
  */
 typedef bool (*FmRowCallback)(void *state, TupleTableSlot *row);
 
@@ -83,8 +90,9 @@ extern void fm_spi_scan(const char *sql, int num_args, Oid *types, Datum *values
 						const Oid *columns, int num_columns, FmRowCallback callback, void *state);
 
 /*
- * Run a query and pass each row to a callback as the executor produces it, without a copy. The callback runs in a
- * memory context that is reset after each row, and returns whether it wants more rows.
+ * Run a query and pass each row to a callback as the executor produces it, without a copy. The
+ * callback runs in a memory context that is reset after each row, and returns whether it wants more
+ * rows.
  */
 typedef bool (*FmRowReader)(void *state, const FmRow *row);
 

@@ -1,6 +1,6 @@
 /*
- * The parameters of an SQL statement, collected one by one. Memory: values by reference are allocated in the current
- * context.
+ * The parameters of an SQL statement, collected one by one. Memory: values by reference are
+ * allocated in the current context.
  */
 #include "pg/sql_parameters.h"
 

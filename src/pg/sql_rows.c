@@ -1,6 +1,6 @@
 /*
- * The rows of a query, read by enum. Memory: results belong to SPI until fm_rows_end or SPI_finish; a row's values by
- * reference point into the result.
+ * The rows of a query, read by enum. Memory: results belong to SPI until fm_rows_end or SPI_finish;
+ * a row's values by reference point into the result.
  */
 #include "pg/sql_rows.h"
 

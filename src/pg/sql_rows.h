@@ -49,8 +49,8 @@ extern char *fm_select_list(const FmColumn *columns, int num_columns);
 extern void fm_append_select_list(StringInfo sql, const FmColumn *columns, int num_columns);
 
 /*
- * Raise an error unless a result has columns of these types. An owner can alter their tables, so what was stored once
- * must not be taken for granted.
+ * Raise an error unless a result has columns of these types. An owner can alter their tables, so
+ * what was stored once must not be taken for granted.
  */
 extern void fm_check_columns(TupleDesc desc, const FmColumn *columns, int num_columns);
 
@@ -71,7 +71,9 @@ fm_rows_next(FmRows *rows)
 /* Free the result. */
 extern void fm_rows_end(FmRows *rows);
 
-/* The first value of the last result, which has a row; an error if it is of another type or NULL. */
+/*
+ * The first value of the last result, which has a row; an error if it is of another type or NULL.
+ */
 extern Datum fm_sql_value(Oid type);
 
 /* The same as text in the current context; NULL if it is NULL or the result has no row. */

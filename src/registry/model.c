@@ -1,9 +1,9 @@
 /*
  * The registry, read: finding a model by name and checking what the caller may do with it.
  *
- * Registry rows are written only by this extension's code (registry_models.c), in the name of the registry's
- * owner; so what is read here can be trusted, but for the tables it names, which their owner may have
- * dropped or changed since. Locking: none beyond the AccessShareLock of the queries.
+ * Registry rows are written only by this extension's code (registry_models.c), in the name of the
+ * registry's owner; so what is read here can be trusted, but for the tables it names, which their
+ * owner may have dropped or changed since. Locking: none beyond the AccessShareLock of the queries.
  */
 #include "registry/model.h"
 
@@ -336,8 +336,8 @@ fm_model_check_not_attached(const FmModel *model)
 }
 
 /*
- * On the version table as an object, not as a relation: VACUUM and ANALYZE take the latter, and are not
- * trainings.
+ * On the version table as an object, not as a relation: VACUUM and ANALYZE take the latter, and are
+ * not trainings.
  */
 static LOCKTAG
 training_lock_tag(Oid version_table)
@@ -395,7 +395,9 @@ fm_model_check_readable(const FmModel *model, Oid role)
 	for (int i = 0; i < lengthof(tables); i++)
 	{
 		fm_check_select(tables[i], role);
-		/* The tables are read in the owner's name, which would skip policies meant for the caller. */
+		/*
+		 * The tables are read in the owner's name, which would skip policies meant for the caller.
+		 */
 		if (check_enable_rls(tables[i], role, true) == RLS_ENABLED)
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("row-level security on table \"%s\" keeps you from model \"%s\"",

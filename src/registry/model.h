@@ -53,15 +53,16 @@ extern void fm_model_resolve(Oid schema, text *name, bool read_only, MemoryConte
 extern void fm_model_check_tables(const FmModel *model);
 
 /*
- * The training lock of a model: who holds it trains, drops or replaces it; readers never ask for it. For
- * the session it outlives commits, though not an error. Without `wait`, false if somebody else holds it.
+ * The training lock of a model: who holds it trains, drops or replaces it; readers never ask for
+ * it. For the session it outlives commits, though not an error. Without `wait`, false if somebody
+ * else holds it.
  */
 extern bool fm_training_lock(Oid version_table, bool for_session, bool wait);
 extern void fm_training_unlock(Oid version_table, bool for_session);
 
 /*
- * Find a model by name and take its training lock until the end of the transaction; false if there is
- * none. An error unless the current user owns it. What is returned holds after any waiting.
+ * Find a model by name and take its training lock until the end of the transaction; false if there
+ * is none. An error unless the current user owns it. What is returned holds after any waiting.
  */
 extern bool fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model);
 

@@ -1,9 +1,10 @@
 /*
- * Which version of an attached model is served: the one whose row in the version table was activated last.
+ * Which version of an attached model is served: the one whose row in the version table was
+ * activated last.
  *
- * The table is read without a query. A query would take longer than everything else that answers a question. Also, what
- * the owner has put on the table must neither run nor fail in the views, which everybody may read.
- * Locking: AccessShareLock on the table while it is read.
+ * The table is read without a query. A query would take longer than everything else that answers a
+ * question. Also, what the owner has put on the table must neither run nor fail in the views, which
+ * everybody may read. Locking: AccessShareLock on the table while it is read.
  */
 #include "registry/pointer.h"
 

@@ -14,10 +14,15 @@
 
 /* ---- Models: registry_models.c ---- */
 
-/* Wait for whoever is creating a model of this name, and keep others from it until the transaction ends. */
+/*
+ * Wait for whoever is creating a model of this name, and keep others from it until the transaction
+ * ends.
+ */
 extern void fm_registry_lock_name(Oid schema, const char *name);
 
-/* Insert the model or replace its definition and active version; an error if the name is another's. */
+/*
+ * Insert the model or replace its definition and active version; an error if the name is another's.
+ */
 extern void fm_registry_save_model(Oid schema, const FmModel *model);
 
 /* Insert a model whose tables are filled from elsewhere. */
@@ -27,8 +32,8 @@ extern void fm_registry_attach_model(Oid schema, const FmModel *model);
 extern char *fm_registry_tables_model(Oid schema, const FmModel *model);
 
 /*
- * Keep others from moving the model's pointer until the transaction ends; the version it points at, or 0
- * if there is no such model any more.
+ * Keep others from moving the model's pointer until the transaction ends; the version it points at,
+ * or 0 if there is no such model any more.
  */
 extern int fm_registry_lock_pointer(Oid schema, const char *name);
 
@@ -70,7 +75,10 @@ typedef struct FmRun
 	char message[200];			/* or what there is to say of another; may be empty */
 } FmRun;
 
-/* The version and stamp of the next training. The model must be locked: runs left running are failed. */
+/*
+ * The version and stamp of the next training. The model must be locked: runs left running are
+ * failed.
+ */
 extern void fm_registry_number_run(Oid schema, FmRun *run);
 
 /* Record a training that has begun. The caller holds the model's training lock. */
@@ -82,8 +90,9 @@ extern void fm_registry_fail_run(Oid schema, const FmRun *run, const char *messa
 extern void fm_registry_note_run(Oid schema, const FmRun *run, const char *message);
 
 /*
- * Whether the run is worse on the ratings held out than the version being served by more than the share
- * max_worse; if so, marks it as refused and says why. False where there is nothing to compare.
+ * Whether the run is worse on the ratings held out than the version being served by more than the
+ * share max_worse; if so, marks it as refused and says why. False where there is nothing to
+ * compare.
  */
 extern bool fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition,
 								   float max_worse);
@@ -139,7 +148,10 @@ typedef struct FmTrial
 /* The metric by which models of a task are compared; of a ranking more is better, else less. */
 extern const char *fm_metric_name(FmTask task);
 
-/* The trial of this model as it is defined now, on these held-out ratings; false if there is none yet. */
+/*
+ * The trial of this model as it is defined now, on these held-out ratings; false if there is none
+ * yet.
+ */
 extern bool fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial);
 
 /* Write it down: the run's metrics, or why it failed. */

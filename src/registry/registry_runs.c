@@ -1,5 +1,6 @@
 /*
- * The registry's runs, written: how each training went, and whether it went well enough to be published.
+ * The registry's runs, written: how each training went, and whether it went well enough to be
+ * published.
  *
  * The rules of registry_sql.c hold. Numbers of runs are drawn under the model's training lock.
  */
@@ -106,8 +107,10 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 	fm_add_text(&parameters, fm_task_name(definition->task));
 	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
 	fm_add_real(&parameters, max_worse);
-	/* Folding in has no metrics: what it was made from has. A metric a task, of which less is better, or, of
-	 * ndcg_at_10, more. */
+	/*
+	 * Folding in has no metrics: what it was made from has. A metric a task, of which less is
+	 * better, or, of ndcg_at_10, more.
+	 */
 	fm_registry_execute(
 		schema, "fm_run",
 		"SELECT pg_catalog.format('test %%s %%s is worse than %%s of version %%s by more than %%s "

@@ -1,9 +1,9 @@
 /*
  * Statements on the registry's tables.
  *
- * The tables belong to the extension's owner and nobody else may write them, so each statement runs as that role.
- * Locking: the RowExclusiveLock of the statements, and their row locks until the end of the transaction; readers see
- * the previous rows meanwhile.
+ * The tables belong to the extension's owner and nobody else may write them, so each statement runs
+ * as that role. Locking: the RowExclusiveLock of the statements, and their row locks until the end
+ * of the transaction; readers see the previous rows meanwhile.
  */
 #include "registry/registry_sql.h"
 

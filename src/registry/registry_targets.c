@@ -1,5 +1,6 @@
 /*
- * The registry's targets, written: which tables hold a model's lists. The rules of registry_sql.c hold.
+ * The registry's targets, written: which tables hold a model's lists. The rules of registry_sql.c
+ * hold.
  */
 #include "registry/registry_models.h"
 

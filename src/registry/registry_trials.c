@@ -1,6 +1,6 @@
 /*
- * The registry's trials, written: what fm_tune has tried, by all that a trial depends on. The rules of registry_sql.c
- * hold; numbers of trials are drawn while the model's pointer is locked.
+ * The registry's trials, written: what fm_tune has tried, by all that a trial depends on. The rules
+ * of registry_sql.c hold; numbers of trials are drawn while the model's pointer is locked.
  */
 #include "registry/registry_models.h"
 

@@ -1,5 +1,6 @@
 /*
- * The arguments of fm_train: defaults, ranges, combinations, and what is taken from the last training.
+ * The arguments of fm_train: defaults, ranges, combinations, and what is taken from the last
+ * training.
  *
  * Memory: strings are allocated in the current context.
  */

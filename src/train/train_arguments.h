@@ -9,9 +9,9 @@
 #include "fmgr.h"
 
 /*
- * Read the arguments of fm_train into *definition. If no ratings relation is given, what was left at its default is
- * taken from `stored`; NULL, where there is none, is then an error. A value out of range, or an option that the solver
- * does not use, is an error that names option and value.
+ * Read the arguments of fm_train into *definition. If no ratings relation is given, what was left
+ * at its default is taken from `stored`; NULL, where there is none, is then an error. A value out
+ * of range, or an option that the solver does not use, is an error that names option and value.
  */
 extern void fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored,
 										 FmDefinition *definition);
