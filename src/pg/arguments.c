@@ -1,5 +1,6 @@
 /*
- * Arguments that several SQL functions have. What is null, or out of range, is an error that names it.
+ * Arguments that several SQL functions have. What is null, or out of range, is an error that names
+ * it.
  */
 #include "pg/arguments.h"
 

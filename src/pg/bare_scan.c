@@ -2,12 +2,12 @@
  * Whether a query of a relation reads nothing but that relation's own rows.
  *
  * A relation may be a shell: the rows of a distributed table are on other nodes, those of a parent
- * table are in its children, and a policy or a generated column changes what a query returns. No list
- * of such cases can be complete, because extensions add to it through planner hooks. So the planner is
- * asked: the query is planned, and its plan must be a bare sequential scan.
+ * table are in its children, and a policy or a generated column changes what a query returns. No
+ * list of such cases can be complete, because extensions add to it through planner hooks. So the
+ * planner is asked: the query is planned, and its plan must be a bare sequential scan.
  *
- * Memory: the plan is freed before the function returns. Locking: the planner's AccessShareLock on the
- * relation, until the end of the transaction.
+ * Memory: the plan is freed before the function returns. Locking: the planner's AccessShareLock on
+ * the relation, until the end of the transaction.
  */
 #include "pg/bare_scan.h"
 

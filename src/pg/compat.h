@@ -64,8 +64,9 @@
 #endif
 
 /*
- * A piece of shared memory that all backends know by name, made and initialised by whoever asks first;
- * an error if there is no room. 17 has named segments; before, it is cut from the slack of main memory.
+ * A piece of shared memory that all backends know by name, made and initialised by whoever asks
+ * first; an error if there is no room. 17 has named segments; before, it is cut from the slack of
+ * main memory.
  */
 #if PG_VERSION_NUM >= 170000
 #include "storage/dsm_registry.h"
@@ -93,8 +94,9 @@ fm_shared_area(const char *name, Size size, void (*init)(void *))
 #endif
 
 /*
- * Prepare a set-returning function that hands over its rows in a tuplestore: 15 has InitMaterializedSRF
- * for it (14's back-branches do not). The row type is the function's declared one.
+ * Prepare a set-returning function that hands over its rows in a tuplestore: 15 has
+ * InitMaterializedSRF for it (14's back-branches do not). The row type is the function's declared
+ * one.
  */
 #if PG_VERSION_NUM < 150000
 static inline void

@@ -1,23 +1,15 @@
 /*
- * User and item ids of any hashable type, and the hash table that makes dense indices of them.
+ * Maps from ids of any hashable type to dense indices.
  *
- * The table is PostgreSQL's simplehash, keyed by the id itself. Integers are hashed and compared
- * inline (they are the common case and the hot path of loading), and looked up in an array once the map is
- * sealed and has few gaps, which the cache likes better; every other type goes through its own hash and
- * equality functions, so what SQL calls equal is one id here. Memory: all in the
- * context given to fm_idmap_create, copies of by-reference ids included.
+ * The table is PostgreSQL's simplehash, keyed by the id itself. Integers, the common case when
+ * ratings are read, are hashed and compared inline. Once the map is sealed and has few gaps, they
+ * are looked up in an array, which misses the CPU cache less often. Every other type uses its own
+ * hash and equality functions, so ids that SQL calls equal are one id here. Memory: everything is
+ * in the context given to fm_idmap_create, including copies of by-reference ids.
  */
 #include "pg/id_map.h"
 
-#include "catalog/pg_collation.h"
-#include "catalog/pg_type.h"
-#include "pg/sql.h"
-#include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
-#include "utils/typcache.h"
 
 typedef struct FmIdEntry
 {
@@ -27,15 +19,12 @@ typedef struct FmIdEntry
 	char status;
 } FmIdEntry;
 
-static inline uint32 hash_id(FmIdType *id_type, Datum id);
-static inline bool equal_ids(FmIdType *id_type, Datum a, Datum b);
-
 #define SH_PREFIX idtable
 #define SH_ELEMENT_TYPE FmIdEntry
 #define SH_KEY_TYPE Datum
 #define SH_KEY id
-#define SH_HASH_KEY(table, key) hash_id((FmIdType *) (table)->private_data, key)
-#define SH_EQUAL(table, a, b) equal_ids((FmIdType *) (table)->private_data, a, b)
+#define SH_HASH_KEY(table, key) fm_id_hash((FmIdType *) (table)->private_data, key)
+#define SH_EQUAL(table, a, b) fm_id_equal((FmIdType *) (table)->private_data, a, b)
 #define SH_STORE_HASH
 #define SH_GET_HASH(table, entry) (entry)->hash
 #define SH_SCOPE static inline
@@ -57,138 +46,6 @@ struct FmIdMap
 	uint64 range;
 };
 
-/* splitmix64's finaliser (Steele, Lea & Flood 2014), folded to 32 bits */
-static inline uint32
-hash_int64(uint64 key)
-{
-	key = (key ^ (key >> 30)) * UINT64CONST(0xbf58476d1ce4e5b9);
-	key = (key ^ (key >> 27)) * UINT64CONST(0x94d049bb133111eb);
-	return (uint32) (key ^ (key >> 31));
-}
-
-static inline uint32
-hash_id(FmIdType *id_type, Datum id)
-{
-	if (id_type->is_integer)
-		return hash_int64((uint64) fm_id_as_int64(id_type, id));
-	return DatumGetUInt32(FunctionCall1Coll(&id_type->hash, id_type->collation, id));
-}
-
-static inline bool
-equal_ids(FmIdType *id_type, Datum a, Datum b)
-{
-	if (id_type->is_integer)
-		return fm_id_as_int64(id_type, a) == fm_id_as_int64(id_type, b);
-	return DatumGetBool(FunctionCall2Coll(&id_type->equal, id_type->collation, a, b));
-}
-
-bool
-fm_id_equal(FmIdType *id_type, Datum a, Datum b)
-{
-	return equal_ids(id_type, a, b);
-}
-
-/* What follows from the type alone. */
-static void
-fill_id_type(const TypeCacheEntry *entry, FmIdType *id_type)
-{
-	Oid base_type = getBaseType(id_type->type);
-	Oid output;
-	bool is_varlena;
-
-	id_type->is_integer = base_type == INT2OID || base_type == INT4OID || base_type == INT8OID;
-	get_typlenbyval(id_type->type, &id_type->typlen, &id_type->typbyval);
-	fmgr_info(entry->hash_proc, &id_type->hash);
-	fmgr_info(get_opcode(entry->eq_opr), &id_type->equal);
-	getTypeOutputInfo(id_type->type, &output, &is_varlena);
-	fmgr_info(output, &id_type->output);
-}
-
-void
-fm_id_type_of_column(Oid relation, AttrNumber column, FmIdType *id_type)
-{
-	TypeCacheEntry *entry;
-
-	get_atttypetypmodcoll(relation, column, &id_type->type, &id_type->typmod, &id_type->collation);
-	entry = lookup_type_cache(id_type->type, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR);
-	if (!OidIsValid(entry->hash_proc) || !OidIsValid(entry->eq_opr))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("column \"%s\" of relation \"%s\" cannot hold ids: type %s has no hash "
-						"operator class",
-						get_attname(relation, column, false), get_rel_name(relation),
-						format_type_be(id_type->type)),
-				 errhint("Make a view of the relation that casts the column to text.")));
-	fill_id_type(entry, id_type);
-}
-
-void
-fm_id_type_of_text(FmIdType *id_type)
-{
-	id_type->type = TEXTOID;
-	id_type->typmod = -1;
-	id_type->collation = C_COLLATION_OID;
-	fill_id_type(lookup_type_cache(TEXTOID, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR), id_type);
-}
-
-char *
-fm_id_type_sql(const FmIdType *id_type)
-{
-	char *type = format_type_extended(id_type->type, id_type->typmod,
-									  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-	HeapTuple tuple;
-	Form_pg_collation collation;
-	char *result;
-
-	if (!OidIsValid(id_type->collation) || id_type->collation == get_typcollation(id_type->type))
-		return type;
-	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(id_type->collation));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", id_type->collation);
-	collation = (Form_pg_collation) GETSTRUCT(tuple);
-	result = psprintf("%s COLLATE %s", type,
-					  fm_qualified_sql(collation->collnamespace, NameStr(collation->collname)));
-	ReleaseSysCache(tuple);
-	return result;
-}
-
-int64
-fm_id_as_int64(const FmIdType *id_type, Datum id)
-{
-	switch (id_type->typlen)
-	{
-		case 2:
-			return DatumGetInt16(id);
-		case 4:
-			return DatumGetInt32(id);
-		default:
-			return DatumGetInt64(id);
-	}
-}
-
-bool
-fm_id_from_int64(const FmIdType *id_type, int64 value, Datum *id)
-{
-	switch (id_type->typlen)
-	{
-		case 2:
-			*id = Int16GetDatum((int16) value);
-			return value >= PG_INT16_MIN && value <= PG_INT16_MAX;
-		case 4:
-			*id = Int32GetDatum((int32) value);
-			return value >= PG_INT32_MIN && value <= PG_INT32_MAX;
-		default:
-			*id = Int64GetDatum(value);
-			return true;
-	}
-}
-
-char *
-fm_id_text(FmIdType *id_type, Datum id)
-{
-	return OutputFunctionCall(&id_type->output, id);
-}
-
 FmIdMap *
 fm_idmap_create(const FmIdType *id_type, MemoryContext context)
 {
@@ -205,17 +62,6 @@ fm_idmap_create(const FmIdType *id_type, MemoryContext context)
 	map->ids = palloc(map->capacity * sizeof(Datum));
 	MemoryContextSwitchTo(previous);
 	return map;
-}
-
-Datum
-fm_id_copy(const FmIdType *id_type, Datum id, MemoryContext context)
-{
-	MemoryContext previous = MemoryContextSwitchTo(context);
-	Datum copy = id_type->typlen == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(id))
-									   : datumCopy(id, id_type->typbyval, id_type->typlen);
-
-	MemoryContextSwitchTo(previous);
-	return copy;
 }
 
 /* Keep an own copy of a new id and give it the next index. */
@@ -309,7 +155,7 @@ fm_idmap_id(const FmIdMap *map, int32 index)
 uint32
 fm_idmap_hash(const FmIdMap *map, int32 index)
 {
-	return hash_id((FmIdType *) &map->id_type, fm_idmap_id(map, index));
+	return fm_id_hash((FmIdType *) &map->id_type, fm_idmap_id(map, index));
 }
 
 typedef struct FmSortedId

@@ -1,9 +1,11 @@
 /*
- * OpenBLAS, loaded by whoever trains: the routines of core/math/lapack.h, each handed on to the library.
+ * OpenBLAS, loaded by whoever trains: the routines of core/math/lapack.h, each handed on to the
+ * library.
  *
- * Linked in the ordinary way, the library would come with the extension, and its tens of thousands of
- * symbols would be bound in every connection that only asks for recommendations: some milliseconds, more than the
- * question takes. It is loaded for this module alone, and binds to itself whatever else is loaded.
+ * Linked in the ordinary way, the library would come with the extension, and its tens of thousands
+ * of symbols would be bound in every connection that only asks for recommendations: some
+ * milliseconds, more than the question takes. It is loaded for this module alone, and binds to
+ * itself whatever else is loaded.
  */
 #include "postgres.h"
 

@@ -1,11 +1,12 @@
 /*
  * Rows of a plain table, read by its access method rather than by a query.
  *
- * As an index build reads its table: for the reads of millions of rows of which a few columns of fixed width
- * are wanted, where the executor would take most of the time, or which several processes share. Tuples of a
- * heap are not even deformed: where all columns up to the last one wanted have a fixed width, its values
- * stand at offsets that are the same for all tuples without NULL. Locking: the caller's, of the relation; a
- * page is pinned while its rows are read, as in any scan.
+ * As an index build reads its table: for the reads of millions of rows of which a few columns of
+ * fixed width are wanted, where the executor would take most of the time, or which several
+ * processes share. Tuples of a heap are not even deformed: where all columns up to the last one
+ * wanted have a fixed width, its values stand at offsets that are the same for all tuples without
+ * NULL. Locking: the caller's, of the relation; a page is pinned while its rows are read, as in any
+ * scan.
  */
 #include "pg/plain_scan.h"
 
@@ -123,8 +124,8 @@ deform(const FmPlainScan *plain, ItemId item, Datum *values, bool *nulls)
 }
 
 /*
- * Go to the next page of a heap that has visible tuples. The scan finds them all when it comes to a page
- * (heapam.h: rs_vistuples), and is told that the last of them was the one asked for.
+ * Go to the next page of a heap that has visible tuples. The scan finds them all when it comes to a
+ * page (heapam.h: rs_vistuples), and is told that the last of them was the one asked for.
  */
 static bool
 next_page(FmPlainScan *plain)

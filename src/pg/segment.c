@@ -1,9 +1,10 @@
 /*
  * Segments of dynamic shared memory, asked for without an error where the system has none to give.
  *
- * PostgreSQL reports a system without shared memory by an error. Catching it takes no subtransaction,
- * which parallel mode would forbid: all that the calls below leave behind then is an entry of a resource
- * owner, so they get one of their own, which is released. They hold no lock when they fail.
+ * PostgreSQL reports a system without shared memory by an error. Catching it takes no
+ * subtransaction, which parallel mode would forbid: all that the calls below leave behind then is
+ * an entry of a resource owner, so they get one of their own, which is released. They hold no lock
+ * when they fail.
  */
 #include "pg/segment.h"
 

@@ -9,8 +9,8 @@
 #include "storage/dsm.h"
 
 /*
- * NULL if it cannot be had, with the reason in *problem (in the current context). The segment belongs to
- * the current resource owner; an attached one is NULL without a reason if it is gone.
+ * NULL if it cannot be had, with the reason in *problem (in the current context). The segment
+ * belongs to the current resource owner; an attached one is NULL without a reason if it is gone.
  */
 extern dsm_segment *fm_segment_create(Size size, const char **problem);
 extern dsm_segment *fm_segment_attach(dsm_handle handle, const char **problem);

@@ -1,8 +1,8 @@
 /*
  * Steps of a procedure: commits in between, and subtransactions from which an error comes back.
  *
- * A procedure that was called inside a transaction block, a function or an exception block may not commit; its steps
- * are then part of that transaction. Memory: see steps.h.
+ * A procedure that was called inside a transaction block, a function or an exception block may not
+ * commit; its steps are then part of that transaction. Memory: see steps.h.
  */
 #include "pg/steps.h"
 

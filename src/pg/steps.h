@@ -10,8 +10,8 @@
 #include "pg/sql.h"
 
 /*
- * Connect to SPI; whether the procedure may commit. What is to outlive a commit must be in a context below
- * fm_steps_parent().
+ * Connect to SPI; whether the procedure may commit. What is to outlive a commit must be in a
+ * context below fm_steps_parent().
  */
 extern bool fm_steps_begin(FunctionCallInfo fcinfo);
 extern MemoryContext fm_steps_parent(bool commits);
@@ -24,7 +24,10 @@ extern void fm_steps_commit_to_compute(bool commits);
 
 typedef void (*FmStep)(void *state, const void *argument);
 
-/* Run a step in a subtransaction. On failure it is undone and the error returned, in `context`, else NULL. */
+/*
+ * Run a step in a subtransaction. On failure it is undone and the error returned, in `context`,
+ * else NULL.
+ */
 extern ErrorData *fm_attempt(FmStep step, void *state, const void *argument, MemoryContext context);
 
 /*
