@@ -33,6 +33,8 @@
 #include "train/progress.h"
 #include "pg/real_array.h"
 #include "pg/sql.h"
+#include "registry/registry_runs.h"
+#include "registry/training_lock.h"
 #include "pg/arguments.h"
 #include "store/levels.h"
 #include "store/tables.h"

@@ -12,6 +12,8 @@
 
 #include "fmgr.h"
 #include "registry/registry_models.h"
+#include "registry/registry_targets.h"
+#include "registry/training_lock.h"
 #include "pg/arguments.h"
 #include "cache/shared_cache.h"
 #include "pg/sql.h"

@@ -15,7 +15,10 @@
 #include "pg/compat.h"
 
 #include "catalog/pg_inherits.h"
-#include "registry/registry_models.h"
+#include "registry/registry_runs.h"
+#include "registry/registry_targets.h"
+#include "registry/registry_sql.h"
+#include "registry/training_lock.h"
 #include "pg/sql.h"
 #include "pg/steps.h"
 #include "store/prune.h"

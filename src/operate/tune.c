@@ -15,7 +15,8 @@
 
 #include "core/train/solver.h"
 #include "registry/definition.h"
-#include "registry/registry_models.h"
+#include "registry/registry_runs.h"
+#include "registry/registry_trials.h"
 #include "pg/steps.h"
 #include "train/train.h"
 #include "utils/builtins.h"

@@ -14,6 +14,7 @@
 #include "core/data/ratings.h"
 #include "pg/sql.h"
 #include "registry/pointer.h"
+#include "registry/registry_sql.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -95,18 +96,6 @@ static const FmColumn model_columns[] = {
 	[COL_ATTACHED] = {"attached", BOOLOID},
 	[COL_CONTEXT_COLUMNS] = {"context_columns", NAMEARRAYOID},
 };
-
-Oid
-fm_registry_owner(Oid schema)
-{
-	Oid owner = fm_relation_owner(get_relname_relid("fm_model", schema));
-
-	if (!OidIsValid(owner))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the registry of extension \"fmtopx\" is missing"),
-						errhint("Drop the extension and create it again.")));
-	return owner;
-}
 
 static char *
 lookup_query(Oid schema)
@@ -333,57 +322,6 @@ fm_model_check_not_attached(const FmModel *model)
 				 errmsg("model \"%s\" is attached: its versions come from elsewhere", model->name),
 				 errhint("Do it where they come from; or fm_drop('%s') here, and train another.",
 						 model->name)));
-}
-
-/*
- * On the version table as an object, not as a relation: VACUUM and ANALYZE take the latter, and are
- * not trainings.
- */
-static LOCKTAG
-training_lock_tag(Oid version_table)
-{
-	LOCKTAG tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, version_table, 0);
-	return tag;
-}
-
-bool
-fm_training_lock(Oid version_table, bool for_session, bool wait)
-{
-	LOCKTAG tag = training_lock_tag(version_table);
-
-	if (LockAcquire(&tag, ExclusiveLock, for_session, !wait) == LOCKACQUIRE_NOT_AVAIL)
-		return false;
-	AcceptInvalidationMessages();
-	return true;
-}
-
-void
-fm_training_unlock(Oid version_table, bool for_session)
-{
-	LOCKTAG tag = training_lock_tag(version_table);
-
-	(void) LockRelease(&tag, ExclusiveLock, for_session);
-}
-
-bool
-fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model)
-{
-	Oid locked = InvalidOid;
-
-	while (fm_model_lookup(schema, name, false, context, model))
-	{
-		fm_model_check_owner(model);
-		if (model->version_table == locked)
-			return true;
-		/* while we wait, the model may be dropped, and made anew by somebody else */
-		if (OidIsValid(locked))
-			fm_training_unlock(locked, false);
-		locked = model->version_table;
-		(void) fm_training_lock(locked, false, true);
-	}
-	return false;
 }
 
 void

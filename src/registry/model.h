@@ -31,9 +31,6 @@ typedef struct FmModel
 /* The schema that the extension lives in, given one of its functions. */
 #define fm_extension_schema(fcinfo) get_func_namespace((fcinfo)->flinfo->fn_oid)
 
-/* The owner of the registry, in whose name it is read and written. */
-extern Oid fm_registry_owner(Oid schema);
-
 /*
  * Find a model by name; false if there is none (or only a dead row). SPI must be connected. Reads
  * under the active snapshot when read_only, else under a fresh one. Results are in the current
@@ -51,20 +48,6 @@ extern void fm_model_resolve(Oid schema, text *name, bool read_only, MemoryConte
 
 /* Errors if a table of the model has been dropped. */
 extern void fm_model_check_tables(const FmModel *model);
-
-/*
- * The training lock of a model: who holds it trains, drops or replaces it; readers never ask for
- * it. For the session it outlives commits, though not an error. Without `wait`, false if somebody
- * else holds it.
- */
-extern bool fm_training_lock(Oid version_table, bool for_session, bool wait);
-extern void fm_training_unlock(Oid version_table, bool for_session);
-
-/*
- * Find a model by name and take its training lock until the end of the transaction; false if there
- * is none. An error unless the current user owns it. What is returned holds after any waiting.
- */
-extern bool fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *model);
 
 /* An error that says there is no model of this name. */
 pg_noreturn extern void fm_model_missing(const char *name);

@@ -4,11 +4,12 @@
  *
  * The rules of registry_sql.c hold. Numbers of runs are drawn under the model's training lock.
  */
-#include "registry/registry_models.h"
+#include "registry/registry_runs.h"
 
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "registry/registry_models.h"
 #include "registry/registry_sql.h"
 #include "pg/sql.h"
 #include "utils/builtins.h"

@@ -7,6 +7,20 @@
  */
 #include "registry/registry_sql.h"
 
+#include "utils/lsyscache.h"
+
+Oid
+fm_registry_owner(Oid schema)
+{
+	Oid owner = fm_relation_owner(get_relname_relid("fm_model", schema));
+
+	if (!OidIsValid(owner))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the registry of extension \"fmtopx\" is missing"),
+						errhint("Drop the extension and create it again.")));
+	return owner;
+}
+
 void
 fm_registry_execute(Oid schema, const char *table, const char *format,
 					const FmSqlParameters *parameters)

@@ -5,14 +5,9 @@
 #define FMTOPX_REGISTRY_SQL_H
 
 #include "pg/sql.h"
-#include "registry/registry_models.h"
 
-/*
- * The metrics of one set of ratings as JSON: of a ranking, else of labels, else of errors; NULL of
- * no ratings.
- */
-extern void fm_add_metrics(FmSqlParameters *parameters, const FmErrorSums *sums,
-						   const FmLabelSums *labels, const FmRankingSums *ranking);
+/* Return the owner of the registry, as which it is read and written. */
+extern Oid fm_registry_owner(Oid schema);
 
 /*
  * Run a statement as the registry's owner. The first %s in it stands for the qualified name of the
@@ -20,8 +15,5 @@ extern void fm_add_metrics(FmSqlParameters *parameters, const FmErrorSums *sums,
  */
 extern void fm_registry_execute(Oid schema, const char *table, const char *format,
 								const FmSqlParameters *parameters);
-
-/* Never drawn twice: not after a rollback, a restore or a promotion, nor in another database. */
-extern int64 fm_registry_next_stamp(void);
 
 #endif

@@ -2,7 +2,7 @@
  * The registry's targets, written: which tables hold a model's lists. The rules of registry_sql.c
  * hold.
  */
-#include "registry/registry_models.h"
+#include "registry/registry_targets.h"
 
 #include "catalog/pg_type.h"
 #include "registry/registry_sql.h"

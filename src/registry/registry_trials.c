@@ -2,12 +2,14 @@
  * The registry's trials, written: what fm_tune has tried, by all that a trial depends on. The rules
  * of registry_sql.c hold; numbers of trials are drawn while the model's pointer is locked.
  */
-#include "registry/registry_models.h"
+#include "registry/registry_trials.h"
 
 #include <math.h>
 
 #include "catalog/pg_type.h"
 #include "core/train/ials.h"
+#include "registry/registry_models.h"
+#include "registry/registry_runs.h"
 #include "registry/registry_sql.h"
 #include "pg/sql.h"
 #include "utils/timestamp.h"

@@ -15,7 +15,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
-#include "registry/registry_models.h"
+#include "registry/registry_targets.h"
 #include "storage/lmgr.h"
 #include "targets/target_diff.h"
 #include "targets/target_fill.h"

@@ -8,7 +8,7 @@
 
 #include "batch/receiver.h"
 #include "pg/plain_scan.h"
-#include "registry/registry_models.h"
+#include "registry/registry_targets.h"
 #include "pg/steps.h"
 
 typedef struct FmProof

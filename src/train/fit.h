@@ -5,7 +5,7 @@
 #define FMTOPX_FIT_H
 
 #include "source/training_data.h"
-#include "registry/registry_models.h"
+#include "registry/registry_runs.h"
 #include "store/result.h"
 
 /*

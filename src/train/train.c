@@ -21,6 +21,8 @@
 #include "train/progress.h"
 #include "train/train_arguments.h"
 #include "pg/sql.h"
+#include "registry/registry_models.h"
+#include "registry/training_lock.h"
 #include "store/prune.h"
 #include "store/tables.h"
 #include "store/version_rows.h"

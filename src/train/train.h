@@ -5,7 +5,7 @@
 #define FMTOPX_TRAIN_H
 
 #include "registry/model.h"
-#include "registry/registry_models.h"
+#include "registry/registry_runs.h"
 #include "store/result.h"
 
 /*
