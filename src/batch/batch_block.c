@@ -7,12 +7,13 @@
  */
 #include "batch/batch_block.h"
 
+#include "core/bitset.h"
+#include "core/layout.h"
 #include "core/scan/scan.h"
 #include "pg/host_pg.h"
 
 #define MAX_USERS 256
 #define BLOCK_SIZE (8 * 1024 * 1024) /* bytes, unless one user needs more */
-#define ALIGNMENT 64
 
 struct FmBlockScanner
 {
@@ -25,46 +26,33 @@ struct FmBlockScanner
 	const uint64 **excluded;
 };
 
-static Size
-set_words(const FmBlockShape *shape)
-{
-	return shape->num_items / 64 + 1;
-}
-
 FmBlockShape
 fm_block_shape(const FmLoaded *loaded, int32 x)
 {
 	FmBlockShape shape = {0, Min(x, loaded->num_items), loaded->num_factors, loaded->num_items};
-	Size per_user = (shape.num_factors + 1) * sizeof(float) + set_words(&shape) * sizeof(uint64) +
+	Size per_user = (shape.num_factors + 1) * sizeof(float) +
+					fm_bitset_words(shape.num_items) * sizeof(uint64) +
 					(Size) shape.length * (sizeof(FmHit) + sizeof(int32));
 
 	shape.max_users = Max(1, Min(MAX_USERS, BLOCK_SIZE / per_user));
 	return shape;
 }
 
-/* Cut an array from the memory at *size, of which nothing is touched. */
-static void *
-cut(char *memory, Size *size, Size count, Size element)
-{
-	char *array = memory + *size;
-
-	*size = add_size(*size, TYPEALIGN(ALIGNMENT, mul_size(count, element)));
-	return array;
-}
-
+/* Place the arrays of a block; return its size. */
 static Size
 lay_out(const FmBlockShape *shape, char *memory, FmBlock *block)
 {
 	Size users = shape->max_users;
-	Size size = 0;
+	FmLayout layout = {0};
 
-	block->count = cut(memory, &size, 1, sizeof(int32));
-	block->idx = cut(memory, &size, users, sizeof(int32));
-	block->queries = cut(memory, &size, users * (shape->num_factors + 1), sizeof(float));
-	block->seeds = cut(memory, &size, users * shape->length, sizeof(int32));
-	block->hits = cut(memory, &size, users * shape->length, sizeof(FmHit));
-	block->counts = cut(memory, &size, users, sizeof(int32));
-	return size;
+	block->count = (void *) (memory + fm_layout_add(&layout, 1, sizeof(int32)));
+	block->idx = (void *) (memory + fm_layout_add(&layout, users, sizeof(int32)));
+	block->queries = (void *) (memory + fm_layout_add(&layout, users * (shape->num_factors + 1),
+													  sizeof(float)));
+	block->seeds = (void *) (memory + fm_layout_add(&layout, users * shape->length, sizeof(int32)));
+	block->hits = (void *) (memory + fm_layout_add(&layout, users * shape->length, sizeof(FmHit)));
+	block->counts = (void *) (memory + fm_layout_add(&layout, users, sizeof(int32)));
+	return layout.bytes;
 }
 
 Size
@@ -96,7 +84,7 @@ fm_scanner_create(const FmBlockShape *shape, const FmScanMatrix *matrix, FmSeenS
 	scanner->host = fm_pg_host(context);
 	if (seen == NULL)
 		return scanner;
-	scanner->set_words = set_words(shape);
+	scanner->set_words = fm_bitset_words(shape->num_items);
 	scanner->sets = MemoryContextAllocHuge(context,
 										   shape->max_users * scanner->set_words * sizeof(uint64));
 	scanner->excluded = MemoryContextAlloc(context, shape->max_users * sizeof(uint64 *));

@@ -24,6 +24,7 @@
 #include "batch/seen_all.h"
 #include "batch/seen_scan.h"
 #include "batch/users.h"
+#include "core/layout.h"
 #include "optimizer/paths.h"
 #include "pg/parallel.h"
 #include "serve/seen.h"
@@ -33,8 +34,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-
-#define ALIGNMENT 64
 
 /* The segments of the work. */
 enum
@@ -279,7 +278,7 @@ make_shared_pairs(void *state, int32 num_users, MemoryContext context)
 		room = fm_seen_scan_room(ratings);
 		table_close(ratings, NoLock);
 	}
-	plan->pairs_size = TYPEALIGN(ALIGNMENT, fm_pairs_size(num_users, plan->members, room));
+	plan->pairs_size = fm_align(fm_pairs_size(num_users, plan->members, room));
 	if (!create_segment(plan))
 		return NULL;
 	return fm_pairs_create_shared(fm_parallel_address(plan->segment) + plan->ring_size,

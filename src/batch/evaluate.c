@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "batch/seen_all.h"
+#include "core/bitset.h"
 #include "core/model/metrics.h"
 #include "core/model/ranking.h"
 #include "core/scan/scan.h"
@@ -172,7 +173,7 @@ prepare(Evaluation *evaluation)
 {
 	Size num_items = fm_idmap_count(evaluation->reading->items);
 	int32 num_users = fm_idmap_count(evaluation->reading->users);
-	Size words = (num_items / 64 + 1) * sizeof(uint64);
+	Size words = fm_bitset_words(num_items) * sizeof(uint64);
 
 	prepare_contexts(evaluation);
 	fm_ratings_by_user(&evaluation->reading->triples, num_users, (int32) num_items,
@@ -220,10 +221,10 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 						 weight);
 		else if (!loaded->is_ranking)
 			fm_add_error(&evaluation->errors, score, rows->user_value[r], weight);
-		evaluation->excluded[item / 64] &= ~(UINT64CONST(1) << (item % 64));
-		if (rows->user_value[r] >= least_relevant && !fm_item_is_in(evaluation->relevant, item))
+		fm_bitset_remove(evaluation->excluded, item);
+		if (rows->user_value[r] >= least_relevant && !fm_bitset_has(evaluation->relevant, item))
 		{
-			fm_add_items(evaluation->relevant, &item, 1);
+			fm_bitset_add(evaluation->relevant, item);
 			num_relevant++;
 		}
 	}
@@ -244,9 +245,9 @@ rank_whole_list(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 		int32 item = rows->user_item[r];
 
 		/* taken out of the set, an item that is rated twice counts once */
-		if (item < loaded->num_items && fm_item_is_in(evaluation->relevant, item))
+		if (item < loaded->num_items && fm_bitset_has(evaluation->relevant, item))
 			evaluation->relevant_items[num_relevant++] = item;
-		evaluation->relevant[item / 64] &= ~(UINT64CONST(1) << (item % 64));
+		fm_bitset_remove(evaluation->relevant, item);
 	}
 	if (num_relevant == 0)
 		return;
@@ -276,8 +277,8 @@ score_user(Evaluation *evaluation, int32 user, const FmUserVector *vector, const
 		{
 			int32 item = evaluation->hits[r].item;
 
-			evaluation->is_hit[r] = fm_item_is_in(evaluation->relevant, item);
-			fm_add_items(evaluation->recommended, &item, 1);
+			evaluation->is_hit[r] = fm_bitset_has(evaluation->relevant, item);
+			fm_bitset_add(evaluation->recommended, item);
 		}
 		fm_add_ranking(&evaluation->ranking, evaluation->is_hit, length, evaluation->x,
 					   num_relevant);
@@ -285,14 +286,14 @@ score_user(Evaluation *evaluation, int32 user, const FmUserVector *vector, const
 			rank_whole_list(evaluation, user, vector);
 	}
 	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
-		evaluation->relevant[rows->user_item[r] / 64] = 0;
+		fm_bitset_remove(evaluation->relevant, rows->user_item[r]);
 }
 
 static void
 clear_excluded(Evaluation *evaluation)
 {
 	memset(evaluation->excluded, 0,
-		   (fm_idmap_count(evaluation->reading->items) / 64 + 1) * sizeof(uint64));
+		   fm_bitset_words(fm_idmap_count(evaluation->reading->items)) * sizeof(uint64));
 }
 
 static void
@@ -336,8 +337,8 @@ score_unknown_users(Evaluation *evaluation, const FmHost *host)
 		if (evaluation->done[user])
 			continue;
 		clear_excluded(evaluation);
-		fm_add_items(evaluation->excluded, rows->user_item + rows->user_start[user],
-					 (int32) (rows->user_start[user + 1] - rows->user_start[user]));
+		fm_bitset_add_all(evaluation->excluded, rows->user_item + rows->user_start[user],
+						  (int32) (rows->user_start[user + 1] - rows->user_start[user]));
 		vector = fm_serve_new_user(serving, NULL, id, evaluation->excluded);
 		clear_excluded(evaluation);
 		fm_add_seen_items(serving, id, evaluation->excluded);
@@ -352,7 +353,7 @@ coverage(const Evaluation *evaluation)
 	int64 recommended = 0;
 
 	for (int32 item = 0; item < num_items; item++)
-		recommended += fm_item_is_in(evaluation->recommended, item);
+		recommended += fm_bitset_has(evaluation->recommended, item);
 	return (double) recommended / num_items;
 }
 

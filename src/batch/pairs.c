@@ -9,11 +9,12 @@
  */
 #include "batch/pairs.h"
 
+#include "core/bitset.h"
+#include "core/layout.h"
 #include "serve/items.h"
 #include "utils/memutils.h"
 
 #define NUM_ITEMS_MASK ((UINT32_C(1) << FM_PAIR_ITEM_BITS) - 1)
-#define ALIGNMENT 64
 
 static int32
 count_buckets(int32 num_users)
@@ -26,7 +27,7 @@ header_size(int32 num_users, int num_lists)
 {
 	Size heads = mul_size(mul_size(num_lists, count_buckets(num_users)), sizeof(uint64));
 
-	return TYPEALIGN(ALIGNMENT, add_size(offsetof(FmPairsHeader, heads), heads));
+	return fm_align(add_size(offsetof(FmPairsHeader, heads), heads));
 }
 
 static FmPairs *
@@ -221,7 +222,7 @@ add_items(const FmPairChunk *chunk, void *state)
 	{
 		int32 item = (int32) (chunk->pairs[i] & NUM_ITEMS_MASK);
 
-		fm_add_items(sets->sets + (chunk->pairs[i] >> FM_PAIR_ITEM_BITS) * sets->words, &item, 1);
+		fm_bitset_add(sets->sets + (chunk->pairs[i] >> FM_PAIR_ITEM_BITS) * sets->words, item);
 	}
 }
 
@@ -276,8 +277,8 @@ fm_pairs_add_to_set(FmPairs *pairs, int32 user, uint64 *set)
 	check_users(pairs, user, 1);
 	if (pairs->sorted != user / FM_PAIR_BUCKET_USERS)
 		sort_bucket(pairs, user / FM_PAIR_BUCKET_USERS);
-	fm_add_items(set, pairs->items + pairs->start[place],
-				 (int32) (pairs->start[place + 1] - pairs->start[place]));
+	fm_bitset_add_all(set, pairs->items + pairs->start[place],
+					  (int32) (pairs->start[place + 1] - pairs->start[place]));
 }
 
 void

@@ -11,6 +11,7 @@
 
 #include "batch/users.h"
 #include "catalog/pg_type.h"
+#include "core/bitset.h"
 #include "serve/items.h"
 #include "serve/seen.h"
 #include "utils/builtins.h"
@@ -185,7 +186,7 @@ add_from_cursor(FmSeenStream *stream, int32 user_idx, uint64 *set)
 			item = fm_loaded_check_idx(stream->loaded,
 									   DatumGetInt32(
 										   SPI_getbinval(row, stream->rows->tupdesc, 2, &isnull)));
-			fm_add_items(set, &item, 1);
+			fm_bitset_add(set, item);
 		}
 		fetch_rows(stream);
 	}

@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_type.h"
+#include "core/layout.h"
 #include "pg/plain_scan.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
@@ -21,7 +22,6 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#define ALIGNMENT 64
 #define ROWS_AT_ONCE 256
 
 /* Whether the relation's rows are all that a query of it would read, for all processes alike. */
@@ -205,15 +205,27 @@ count_places(const int64 *ids, int32 num_users, bool *hashed)
 	return places;
 }
 
+/* Place the arrays behind the struct; return the size of all. */
+static Size
+lay_out(FmSeenScan *scan, int32 num_users, uint64 num_places)
+{
+	FmLayout layout = {0};
+
+	(void) fm_layout_add(&layout, 1, sizeof(FmSeenScan));
+	scan->ids = fm_layout_add(&layout, num_users, sizeof(int64));
+	scan->places = fm_layout_add(&layout, num_places, sizeof(int32));
+	scan->changed = fm_layout_add(&layout, num_users, sizeof(bool));
+	scan->recent = fm_layout_add(&layout, num_users, sizeof(bool));
+	return layout.bytes;
+}
+
 Size
 fm_seen_scan_size(const int64 *ids, int32 num_users)
 {
 	bool hashed;
-	Size places = mul_size(count_places(ids, num_users, &hashed), sizeof(int32));
+	FmSeenScan scan;
 
-	return add_size(add_size(sizeof(FmSeenScan),
-							 mul_size(num_users, sizeof(int64) + 2 * sizeof(bool))),
-					add_size(places, 5 * ALIGNMENT));
+	return lay_out(&scan, num_users, count_places(ids, num_users, &hashed));
 }
 
 /* Multiplied by 2^64 over the golden ratio, then mixed (Knuth's multiplicative hashing). */
@@ -275,13 +287,10 @@ fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, 
 	else
 		scan->least = scan->range = 0;
 	scan->mask = hashed ? num_places - 1 : 0;
-	scan->ids = TYPEALIGN(ALIGNMENT, sizeof(FmSeenScan));
-	scan->places = TYPEALIGN(ALIGNMENT, scan->ids + num_users * sizeof(int64));
+	(void) lay_out(scan, num_users, num_places);
 	memcpy((char *) scan + scan->ids, ids, num_users * sizeof(int64));
 	places = (int32 *) ((char *) scan + scan->places);
 	memset(places, -1, num_places * sizeof(int32));
-	scan->changed = TYPEALIGN(ALIGNMENT, scan->places + num_places * sizeof(int32));
-	scan->recent = TYPEALIGN(ALIGNMENT, scan->changed + num_users * sizeof(bool));
 	init_check(scan, check);
 	for (int32 user = 0; user < num_users; user++)
 	{

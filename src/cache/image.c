@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "core/layout.h"
 #include "core/model/parameters.h"
 #include "matrix/matrix.h"
 #include "pg/real_array.h"
@@ -20,7 +21,6 @@
 #include "utils/memutils.h"
 
 #define ROWS_PER_FETCH 10000
-#define ALIGNMENT 64
 
 /* A reading under way. */
 typedef struct Reading
@@ -212,16 +212,6 @@ read_ids(Reading *reading, MemoryContext context)
 			fm_model_damaged(model, "its items are not in the order of their ids");
 }
 
-/* Place for `size` more bytes at the end; returns where. */
-static Size
-extend(FmImage *head, Size size)
-{
-	Size offset = head->size;
-
-	head->size = add_size(offset, add_size(size, ALIGNMENT - 1)) & ~(Size) (ALIGNMENT - 1);
-	return offset;
-}
-
 /* Decide where everything stands. */
 static void
 lay_out(Reading *reading)
@@ -229,13 +219,10 @@ lay_out(Reading *reading)
 	FmImage *head = &reading->head;
 	Size count = head->num_items;
 	Size matrix_size = fm_scan_matrix_size(head->num_items, head->num_factors);
+	FmLayout layout = {0};
 
-	if (matrix_size == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("model \"%s\" is too large for this machine", reading->model->name)));
-	(void) extend(head, sizeof(FmImage));
-	head->ids = extend(head, mul_size(count, sizeof(uint64)));
+	(void) fm_layout_add(&layout, 1, sizeof(FmImage));
+	head->ids = fm_layout_add(&layout, count, sizeof(uint64));
 	if (head->integer_ids)
 	{
 		uint64 range = reading->ids[count - 1] - reading->ids[0];
@@ -243,12 +230,17 @@ lay_out(Reading *reading)
 		while (range >> head->shift >= 2 * count)
 			head->shift++;
 		head->num_buckets = (int64) (range >> head->shift) + 1;
-		head->buckets = extend(head, mul_size(head->num_buckets + 1, sizeof(int32)));
+		head->buckets = fm_layout_add(&layout, head->num_buckets + 1, sizeof(int32));
 	}
 	else if (!head->byval_ids)
-		head->values = extend(head, reading->value_bytes);
-	head->user_prior = extend(head, prior_length(head) * sizeof(float));
-	head->matrix = extend(head, matrix_size);
+		head->values = fm_layout_add(&layout, 1, reading->value_bytes);
+	head->user_prior = fm_layout_add(&layout, prior_length(head), sizeof(float));
+	head->matrix = fm_layout_add(&layout, 1, matrix_size);
+	if (matrix_size == 0 || layout.overflows)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("model \"%s\" is too large for this machine", reading->model->name)));
+	head->size = layout.bytes;
 }
 
 static void

@@ -20,6 +20,7 @@
 
 #include "access/xact.h"
 #include "cache/image.h"
+#include "core/layout.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
 #include "storage/lwlock.h"
@@ -28,7 +29,6 @@
 #include "utils/timestamp.h"
 
 #define NUM_SLOTS 64
-#define ALIGNMENT 64
 
 /* Among advisory locks: those of SQL have 1 or 2 here. */
 #define LOADING_LOCK 0x464D
@@ -352,7 +352,7 @@ fm_shared_create(Size size, FmShared *shared, const char **problem)
 		*problem = directory_problem;
 		return NULL;
 	}
-	size = add_size(size, ALIGNMENT);
+	size = add_size(size, FM_ALIGNMENT);
 	if (size > cache_limit())
 	{
 		*problem = "it is larger than fmtopx.cache_size";
@@ -404,7 +404,7 @@ fm_shared_publish(FmShared *shared, Oid matrix_table, int64 stamp, int version)
 void *
 fm_shared_address(const FmShared *shared)
 {
-	return (void *) TYPEALIGN(ALIGNMENT, dsm_segment_address(shared->segment));
+	return fm_align_pointer(dsm_segment_address(shared->segment));
 }
 
 void

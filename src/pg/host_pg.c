@@ -9,12 +9,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "core/layout.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "pg/host_pg.h"
-
-#define ALIGNMENT 64
 
 static void *
 pg_host_alloc(void *ctx, size_t count, size_t size)
@@ -24,12 +23,12 @@ pg_host_alloc(void *ctx, size_t count, size_t size)
 	char *aligned;
 
 	if (__builtin_mul_overflow(count, size, &bytes) ||
-		__builtin_add_overflow(bytes, ALIGNMENT + sizeof(void *), &bytes) ||
+		__builtin_add_overflow(bytes, FM_ALIGNMENT + sizeof(void *), &bytes) ||
 		!AllocHugeSizeIsValid(bytes))
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("cannot allocate %zu elements of %zu bytes", count, size)));
 	chunk = MemoryContextAllocExtended(ctx, bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	aligned = (char *) TYPEALIGN(ALIGNMENT, chunk + sizeof(void *));
+	aligned = fm_align_pointer(chunk + sizeof(void *));
 	((void **) aligned)[-1] = chunk;
 	return aligned;
 }

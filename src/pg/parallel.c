@@ -13,6 +13,7 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "core/layout.h"
 #include "pg/segment.h"
 #include "pgstat.h"
 #include "storage/barrier.h"
@@ -20,7 +21,6 @@
 #include "storage/spin.h"
 #include "utils/snapmgr.h"
 
-#define ALIGNMENT 64
 #define SHARED_KEY UINT64CONST(1)
 #define STATE_KEY UINT64CONST(2)
 #define SCAN_KEY UINT64CONST(3)
@@ -41,7 +41,7 @@ dsm_segment *
 fm_parallel_segment(Size size, const char *what, const char *remedy)
 {
 	const char *problem;
-	dsm_segment *segment = fm_segment_create(add_size(size, ALIGNMENT), &problem);
+	dsm_segment *segment = fm_segment_create(add_size(size, FM_ALIGNMENT), &problem);
 
 	if (segment == NULL)
 		ereport(NOTICE, (errmsg("%s without workers: %s", what, problem),
@@ -52,7 +52,7 @@ fm_parallel_segment(Size size, const char *what, const char *remedy)
 char *
 fm_parallel_address(dsm_segment *segment)
 {
-	return (char *) TYPEALIGN(ALIGNMENT, dsm_segment_address(segment));
+	return fm_align_pointer(dsm_segment_address(segment));
 }
 
 static void

@@ -7,6 +7,7 @@
 #include "serve/items.h"
 
 #include "catalog/pg_type.h"
+#include "core/bitset.h"
 #include "utils/builtins.h"
 
 Datum
@@ -80,7 +81,7 @@ fm_serve_item(const FmServing *serving, Datum given)
 uint64 *
 fm_new_item_set(const FmLoaded *loaded)
 {
-	return palloc0((loaded->num_items / 64 + 1) * sizeof(uint64));
+	return palloc0(fm_bitset_words(loaded->num_items) * sizeof(uint64));
 }
 
 /* Items being added to a set; those that are new to it are collected. */
@@ -94,9 +95,9 @@ typedef struct Adding
 static inline void
 add_item(Adding *adding, int32 item)
 {
-	if (item < 0 || fm_item_is_in(adding->set, item))
+	if (item < 0 || fm_bitset_has(adding->set, item))
 		return;
-	fm_add_items(adding->set, &item, 1);
+	fm_bitset_add(adding->set, item);
 	adding->items[adding->count++] = item;
 }
 
@@ -143,7 +144,7 @@ fm_add_given_items(const FmServing *serving, ArrayType *given, uint64 *set, int3
 void
 fm_set_all_but(const FmLoaded *loaded, uint64 *set, const int32 *items, int32 count)
 {
-	memset(set, 0xFF, (loaded->num_items / 64 + 1) * sizeof(uint64));
+	memset(set, 0xFF, fm_bitset_words(loaded->num_items) * sizeof(uint64));
 	for (int32 i = 0; i < count; i++)
-		set[items[i] / 64] &= ~(UINT64CONST(1) << (items[i] % 64));
+		fm_bitset_remove(set, items[i]);
 }

@@ -1,7 +1,7 @@
 /*
  * Items in questions: their ids, and sets of them.
  *
- * A set of items is a bitmap over their idx.
+ * A set of items is a bitset (core/bitset.h) of their idx.
  */
 #ifndef FMTOPX_ITEMS_H
 #define FMTOPX_ITEMS_H
@@ -19,19 +19,6 @@ extern int32 fm_serve_item(const FmServing *serving, Datum given);
 
 /* Return an empty set. */
 extern uint64 *fm_new_item_set(const FmLoaded *loaded);
-
-static inline bool
-fm_item_is_in(const uint64 *set, int32 item)
-{
-	return (set[item / 64] >> (item % 64)) & 1;
-}
-
-static inline void
-fm_add_items(uint64 *set, const int32 *items, int32 count)
-{
-	for (int32 i = 0; i < count; i++)
-		set[items[i] / 64] |= UINT64CONST(1) << (items[i] % 64);
-}
 
 /*
  * Add to a set the known items of an array of ids, given in the form of the call. Returns the items

@@ -10,6 +10,7 @@
 #include "serve/seen.h"
 
 #include "catalog/pg_type.h"
+#include "core/bitset.h"
 #include "serve/items.h"
 #include "source/ratings_columns.h"
 #include "utils/builtins.h"
@@ -116,7 +117,7 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 		int32 item = seen_item(loaded, fm_spi_value_not_null(r, 1));
 
 		if (item >= 0)
-			fm_add_items(set, &item, 1);
+			fm_bitset_add(set, item);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }

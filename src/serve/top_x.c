@@ -6,6 +6,7 @@
  * context of the call. Locking: that of the queries.
  */
 #include "serve/items.h"
+#include "core/bitset.h"
 #include "serve/question_context.h"
 
 #include <math.h>
@@ -265,7 +266,7 @@ top_x_for(FunctionCallInfo fcinfo, FmIdForm form)
 	call.user = fm_serve_fold(&call.serving, NULL, basket, count);
 	if (PG_GETARG_BOOL(ARG_FOR_X + REST_EXCLUDE_SEEN))
 		for (int64 i = 0; i < count; i++)
-			fm_add_items(call.excluded, &basket[i].item, 1);
+			fm_bitset_add(call.excluded, basket[i].item);
 	finish(&call);
 	return (Datum) 0;
 }

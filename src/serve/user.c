@@ -10,6 +10,7 @@
 #include "serve/user.h"
 
 #include "catalog/pg_type.h"
+#include "core/bitset.h"
 #include "core/model/fold.h"
 #include "core/scan/scan.h"
 #include "pg/host_pg.h"
@@ -89,7 +90,7 @@ fm_serve_new_user(const FmServing *serving, const FmUserVector *expected, Datum 
 	FmOwnRating *ratings = fm_own_ratings(serving, user_id, &count);
 
 	for (int64 r = 0; r < count; r++)
-		if (ignored == NULL || !fm_item_is_in(ignored, ratings[r].item))
+		if (ignored == NULL || !fm_bitset_has(ignored, ratings[r].item))
 			ratings[num_used++] = ratings[r];
 	return fm_serve_fold(serving, expected, ratings, num_used);
 }

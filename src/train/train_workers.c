@@ -15,13 +15,12 @@
  */
 #include "train/train_workers.h"
 
+#include "core/layout.h"
 #include "core/team.h"
 #include "pg/host_pg.h"
 #include "pg/parallel.h"
 #include "port/atomics.h"
 #include "utils/memutils.h"
-
-#define ALIGNMENT 64
 
 /* The segments of the work. */
 enum
@@ -70,7 +69,7 @@ typedef struct Member
 static void *
 arena_alloc(Arena *arena, size_t count, size_t size)
 {
-	Size bytes = TYPEALIGN(ALIGNMENT, mul_size(count, size));
+	Size bytes = fm_align(mul_size(count, size));
 	void *memory = arena->base + arena->used;
 
 	if (bytes > arena->size - arena->used)
@@ -89,9 +88,9 @@ create_arena(Size size, bool shared)
 	if (arena.segment != NULL)
 		arena.base = fm_parallel_address(arena.segment);
 	else
-		arena.base = (char *)
-			TYPEALIGN(ALIGNMENT, MemoryContextAllocExtended(CurrentMemoryContext, size + ALIGNMENT,
-															MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+		arena.base = fm_align_pointer(
+			MemoryContextAllocExtended(CurrentMemoryContext, size + FM_ALIGNMENT,
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
 	return arena;
 }
 
@@ -185,7 +184,7 @@ fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, const FmF
 	Size size = add_size(mul_size(2 * row, triples->count + 1),
 						 mul_size(starts * sizeof(int64), entities)) +
 				add_size(features_size(&features[0]), features_size(&features[1])) +
-				contexts_size(contexts) + (2 * RATING_ARRAYS) * ALIGNMENT;
+				contexts_size(contexts) + (2 * RATING_ARRAYS) * FM_ALIGNMENT;
 
 	shared->arena = create_arena(size, workers > 0);
 	arena_host.ctx = &shared->arena;

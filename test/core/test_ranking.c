@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/train/ials.h"
+#include "core/bitset.h"
 #include "core/model/ranking.h"
 #include "data_test.h"
 #include "tap_test.h"
@@ -230,13 +231,13 @@ check_ranks(int num_items)
 	{
 		scores[i] = (float) draw(8);
 		if (draw(4) == 0)
-			excluded[i / 64] |= UINT64_C(1) << (i % 64);
+			fm_bitset_add(excluded, i);
 		else if (draw(3) == 0 || num_relevant == 0)
 		{
 			is_relevant[i] = true;
 			relevant[num_relevant++] = i;
 		}
-		if (!(excluded[i / 64] >> (i % 64) & 1))
+		if (!fm_bitset_has(excluded, i))
 			list[eligible++] = (Ranked){scores[i], i};
 	}
 	if (num_relevant == 0)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/scan/scan.h"
+#include "core/bitset.h"
 #include "core/scan/scan_kernels.h"
 #include "data_test.h"
 #include "tap_test.h"
@@ -268,7 +269,7 @@ brute_force(Case *c)
 		for (int f = 0; f <= c->num_factors; f++)
 			score += (double) c->query[f] * (double) row[f];
 		c->sorted[item] = (FmHit){item, score};
-		if (!(c->excluded[item / 64] >> (item % 64) & 1))
+		if (!fm_bitset_has(c->excluded, item))
 			c->sorted_in[c->num_in++] = c->sorted[item];
 	}
 	qsort(c->sorted, c->num_items, sizeof(FmHit), compare_hits);
@@ -283,7 +284,7 @@ make_case(int32_t num_items, int num_factors, int flavour)
 
 	c.rows = get_memory((size_t) num_items * length, sizeof(float));
 	c.query = get_memory(length, sizeof(float));
-	c.excluded = get_memory((size_t) num_items / 64 + 1, sizeof(uint64_t));
+	c.excluded = get_memory(fm_bitset_words(num_items), sizeof(uint64_t));
 	c.sorted = get_memory(num_items, sizeof(FmHit));
 	c.sorted_in = get_memory(num_items, sizeof(FmHit));
 	for (int32_t item = 0; item < num_items; item++)
@@ -291,7 +292,7 @@ make_case(int32_t num_items, int num_factors, int flavour)
 			c.rows[(size_t) item * length + f] = flavours[flavour].fill(item, f);
 	for (int32_t item = 0; item < num_items; item++)
 		if (random_bits() % 3 == 0)
-			c.excluded[item / 64] |= UINT64_C(1) << (item % 64);
+			fm_bitset_add(c.excluded, item);
 	make_query(&c, flavour);
 	c.matrix = build_matrix(c.rows, num_items, num_factors);
 	brute_force(&c);

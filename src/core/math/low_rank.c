@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/math/eigen.h"
 #include "core/math/lapack.h"
 #include "core/team.h"
@@ -48,8 +49,8 @@ count_slices(const FmLowRankShape *shape, int side)
 double
 fm_low_rank_shared_size(const FmLowRankShape *shape)
 {
-	const int arrays = 7, alignment = 64;
-	double capacity = shape->capacity, bytes = arrays * alignment;
+	const int arrays = 7;
+	double capacity = shape->capacity, bytes = arrays * FM_ALIGNMENT;
 
 	for (int side = 0; side < 2; side++)
 		bytes += shape->rows[side] * capacity * sizeof(float) +

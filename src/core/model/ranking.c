@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bitset.h"
 #include "core/math/lapack.h"
 
 #define BLOCK_USERS 16
@@ -62,7 +63,7 @@ fm_rank_relevant(const float *scores, int32_t num_items, const uint64_t *exclude
 	{
 		int32_t low = 0, high = num_relevant;
 
-		if (excluded[item / 64] >> (item % 64) & 1)
+		if (fm_bitset_has(excluded, item))
 			continue;
 		others++;
 		/* above which of the relevant items this one stands: all from `low` on */
@@ -117,12 +118,11 @@ set_items(uint64_t *set, const FmRatings *ratings, int32_t user, bool on)
 	for (int64_t r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
 	{
 		int32_t item = ratings->user_item[r];
-		uint64_t bit = UINT64_C(1) << (item % 64);
 
 		if (on)
-			set[item / 64] |= bit;
+			fm_bitset_add(set, item);
 		else
-			set[item / 64] &= ~bit;
+			fm_bitset_remove(set, item);
 	}
 }
 
@@ -136,11 +136,10 @@ list_relevant(Ranker *ranker, int32_t user)
 	for (int64_t r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
 	{
 		int32_t item = ratings->user_item[r];
-		uint64_t *word = &ranker->excluded[item / 64], bit = UINT64_C(1) << (item % 64);
 
-		if (!(*word & bit))
+		if (!fm_bitset_has(ranker->excluded, item))
 			ranker->relevant[count++] = item;
-		*word |= bit;
+		fm_bitset_add(ranker->excluded, item);
 	}
 	set_items(ranker->excluded, ratings, user, false);
 	return count;
@@ -191,7 +190,7 @@ fm_rank_held_out(const FmParameters *parameters, const FmRatings *trained,
 
 	fm_ratings_by_user(held_out, trained->num_users, trained->num_items, host, &by_user);
 	ranker.scores = host->alloc(host->ctx, num_items * BLOCK_USERS, sizeof(float));
-	ranker.excluded = host->alloc(host->ctx, num_items / 64 + 1, sizeof(uint64_t));
+	ranker.excluded = host->alloc(host->ctx, fm_bitset_words(num_items), sizeof(uint64_t));
 	ranker.relevant = host->alloc(host->ctx, num_items, sizeof(int32_t));
 	ranker.above = host->alloc(host->ctx, num_items, sizeof(int64_t));
 	ranker.is_hit = host->alloc(host->ctx, x, 1);

@@ -18,6 +18,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bitset.h"
+#include "core/layout.h"
 #include "core/math/rounding.h"
 #include "core/scan/best.h"
 #include "core/scan/scan_kernels.h"
@@ -75,7 +77,7 @@ typedef struct Search
 	int32_t num_seeds;
 	uint64_t seed_bits;		   /* a bit for item modulo 64 */
 	int32_t seeds[MOST_LOWER]; /* items whose scores are among the best already */
-	FmScreenQuery query __attribute__((aligned(64))); /* with the threshold */
+	FmScreenQuery query __attribute__((aligned(FM_ALIGNMENT))); /* with the threshold */
 	float lower[MOST_LOWER]; /* the best lower bounds, in descending order */
 	Survivor pending[MOST_PENDING + LANES];
 } Search;
@@ -104,7 +106,7 @@ prefetch_row(const FmScanMatrix *matrix, int32_t item)
 
 	if (bytes > MOST_PREFETCHED)
 		bytes = MOST_PREFETCHED; /* the CPU has caught on by then */
-	for (size_t offset = 0; offset < bytes; offset += 64)
+	for (size_t offset = 0; offset < bytes; offset += FM_CACHE_LINE)
 		__builtin_prefetch(row + offset);
 	__builtin_prefetch(row + bytes - 1);
 }
@@ -132,12 +134,6 @@ offer_items(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float 
 }
 
 static bool
-is_in(const uint64_t *set, int32_t item)
-{
-	return (set[item / 64] >> (item % 64) & 1) != 0;
-}
-
-static bool
 is_seed(const Search *search, int32_t item)
 {
 	int found = 0;
@@ -153,7 +149,8 @@ is_seed(const Search *search, int32_t item)
 static bool
 is_open(const Search *search, int32_t item)
 {
-	return !is_seed(search, item) && (search->excluded == NULL || !is_in(search->excluded, item));
+	return !is_seed(search, item) &&
+		   (search->excluded == NULL || !fm_bitset_has(search->excluded, item));
 }
 
 /*

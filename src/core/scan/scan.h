@@ -23,7 +23,7 @@ extern double fm_scan_score(const FmScanMatrix *matrix, const float *query, int3
 
 /*
  * The best x items, best first, into hits (room for min(x, num_items)); returns how many. `excluded`,
- * when not NULL, has one bit per item (bit i & 63 of word i / 64): set means not eligible.
+ * when not NULL, is a set (core/bitset.h) of the items that are not eligible.
  */
 extern int32_t fm_scan_top_x(const FmScanMatrix *matrix, const float *query, int32_t x,
 							 const uint64_t *excluded, const FmHost *host, FmHit *hits);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/layout.h"
 #include "core/scan/scan_screen.h"
 
 /* One query, or `width` of them, against the blocks of one tile. */
@@ -34,7 +35,7 @@ typedef struct FmScreen
 /* One block, for each query. */
 typedef struct FmSurvivors
 {
-	float upper[FM_SCREEN_MAX_WIDTH][FM_SCAN_LANES] __attribute__((aligned(64)));
+	float upper[FM_SCREEN_MAX_WIDTH][FM_SCAN_LANES] __attribute__((aligned(FM_ALIGNMENT)));
 	uint32_t
 		lanes[FM_SCREEN_MAX_WIDTH]; /* that came through, a bit each; padding may be among them */
 } FmSurvivors;

@@ -13,37 +13,23 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/math/rounding.h"
 #include "core/scan/scan_layout.h"
 #include "core/scan/scan_order.h"
 
 #define LANES FM_SCAN_LANES
-#define ALIGNMENT 64
-
-/* Make room for count × size bytes at the end of *bytes; false when that is too much. */
-static bool
-add_array(size_t *bytes, size_t *offset, size_t count, size_t size)
-{
-	size_t array;
-
-	*offset = *bytes;
-	return !__builtin_mul_overflow(count, size, &array) &&
-		   !__builtin_add_overflow(*bytes, array, bytes) &&
-		   !__builtin_add_overflow(*bytes, (size_t) ALIGNMENT - 1, bytes) &&
-		   (*bytes &= ~(size_t) (ALIGNMENT - 1), true);
-}
 
 /* Fill in the header; returns the size of the whole, 0 when there is none. */
 static size_t
 lay_out(FmScanMatrix *matrix, int32_t num_items, int num_factors)
 {
-	size_t bytes = 0;
+	FmLayout layout = {0};
 	size_t blocks = ((size_t) num_items + LANES - 1) / LANES;
 	size_t tiles = (blocks + FM_SCAN_TILE_BLOCKS - 1) / FM_SCAN_TILE_BLOCKS;
 	size_t pairs = ((size_t) num_factors + 2 * FM_SCAN_GROUP - 1) / (2 * FM_SCAN_GROUP);
 	size_t groups = 2 * pairs;
 	size_t code_bytes = groups * FM_SCAN_GROUP_BYTES;
-	size_t start;
 
 	if (code_bytes < LANES * sizeof(FmScanPlace))
 		code_bytes = LANES * sizeof(FmScanPlace); /* the scratch of finishing */
@@ -52,18 +38,16 @@ lay_out(FmScanMatrix *matrix, int32_t num_items, int num_factors)
 	matrix->num_blocks = (int32_t) blocks;
 	matrix->num_tiles = (int32_t) tiles;
 	matrix->num_groups = (int32_t) groups;
-	if (!add_array(&bytes, &start, 1, sizeof(FmScanMatrix)) ||
-		!add_array(&bytes, &matrix->rows_offset, num_items,
-				   ((size_t) num_factors + 1) * sizeof(float)) ||
-		!add_array(&bytes, &matrix->codes_offset, blocks, code_bytes) ||
-		!add_array(&bytes, &matrix->biases_offset, blocks, LANES * sizeof(float)) ||
-		!add_array(&bytes, &matrix->items_offset, blocks, LANES * sizeof(int32_t)) ||
-		!add_array(&bytes, &matrix->scales_offset, blocks, sizeof(float)) ||
-		!add_array(&bytes, &matrix->per_scale_offset, tiles,
-				   FM_SCAN_TILE_BLOCKS * sizeof(double)) ||
-		!add_array(&bytes, &matrix->tiles_offset, tiles, sizeof(FmScanTile)))
-		return 0;
-	return bytes;
+	(void) fm_layout_add(&layout, 1, sizeof(FmScanMatrix));
+	matrix->rows_offset = fm_layout_add(&layout, num_items,
+										((size_t) num_factors + 1) * sizeof(float));
+	matrix->codes_offset = fm_layout_add(&layout, blocks, code_bytes);
+	matrix->biases_offset = fm_layout_add(&layout, blocks, LANES * sizeof(float));
+	matrix->items_offset = fm_layout_add(&layout, blocks, LANES * sizeof(int32_t));
+	matrix->scales_offset = fm_layout_add(&layout, blocks, sizeof(float));
+	matrix->per_scale_offset = fm_layout_add(&layout, tiles, FM_SCAN_TILE_BLOCKS * sizeof(double));
+	matrix->tiles_offset = fm_layout_add(&layout, tiles, sizeof(FmScanTile));
+	return layout.overflows ? 0 : layout.bytes;
 }
 
 size_t

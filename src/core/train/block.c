@@ -34,6 +34,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/math/lapack.h"
 
 #define PANEL_ROWS FM_PROBIT_ROWS
@@ -393,8 +394,8 @@ load_prior(const FmHalfStep *step, FmBlockWork *work)
 static void
 finish_batch(const FmHalfStep *step, FmBlockWork *work)
 {
-	int32_t sound[FM_BLOCK_LANES] __attribute__((aligned(64))) = {0};
-	float norm2[FM_BLOCK_LANES] __attribute__((aligned(64)));
+	int32_t sound[FM_BLOCK_LANES] __attribute__((aligned(FM_ALIGNMENT))) = {0};
+	float norm2[FM_BLOCK_LANES] __attribute__((aligned(FM_ALIGNMENT)));
 
 	if (work->count == 0)
 		return;

@@ -226,7 +226,7 @@ KERNEL_TARGET static float
 multiply_gram(const float *panel, int count, int stride, const float *x, const float *target,
 			  float *sum)
 {
-	float last[KERNEL_WIDTH] __attribute__((aligned(64))) = {0};
+	float last[KERNEL_WIDTH] __attribute__((aligned(FM_ALIGNMENT))) = {0};
 	Vec squares = {0};
 	float square = 0;
 
@@ -236,7 +236,7 @@ multiply_gram(const float *panel, int count, int stride, const float *x, const f
 	{
 		const float *rows = panel + (size_t) r * stride;
 		int some = count - r < KERNEL_WIDTH ? count - r : KERNEL_WIDTH;
-		float product[KERNEL_WIDTH] __attribute__((aligned(64))) = {0};
+		float product[KERNEL_WIDTH] __attribute__((aligned(FM_ALIGNMENT))) = {0};
 
 		VEC(product) = multiply_rows(rows, some, stride, x, CONST_VEC(last));
 		for (int i = 0; target != NULL && i < some; i++)

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/math/rng_lanes.h"
 
 #define FM_PACKED_ROW(i) ((size_t) (i) * ((size_t) (i) + 1) / 2 * FM_BLOCK_LANES)
@@ -20,7 +21,6 @@
 /* Of probit_kernel.h. No p is less than 1 - p can tell from 0. */
 #define FM_PROBIT_P_MIN 1e-9f
 #define FM_PROBIT_DENSITY_0 0.398942280401433f /* 1 / √2π */
-#define FM_CACHE_LINE 64
 
 #define VEC(pointer) (*(Vec *) (pointer))
 #define CONST_VEC(pointer) (*(const Vec *) (pointer))

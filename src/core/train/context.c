@@ -18,6 +18,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/team.h"
 
 /* Of the ratios' hyper-prior; halved where they are used. */
@@ -57,13 +58,13 @@ double
 fm_context_shared_size(const FmProblem *problem, int rank)
 {
 	const FmContexts *contexts = &problem->contexts;
-	const int alignment = 64, arrays = 3, arrays_a_column = 6;
+	const int arrays = 3, arrays_a_column = 6;
 	double row = fm_block_stride(problem->kernel, rank) * sizeof(float);
 	double rating = 4 * sizeof(float) + (problem->side[FM_USERS].weight ? sizeof(float) : 0);
 
 	if (contexts->num_columns == 0)
 		return 0;
-	return (arrays + (double) arrays_a_column * contexts->num_columns) * alignment +
+	return (arrays + (double) arrays_a_column * contexts->num_columns) * FM_ALIGNMENT +
 		   contexts->num_levels * (row + sizeof(double)) + contexts->num_combinations * row +
 		   (double) contexts->num_columns * problem->num_ratings * rating +
 		   (contexts->num_levels + (double) contexts->num_columns) * sizeof(int64_t);

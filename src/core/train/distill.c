@@ -25,6 +25,7 @@
 
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/train/distill_model.h"
 #include "core/team.h"
 
@@ -94,10 +95,10 @@ product_shape(const FmProblem *problem, int sample_rank, int num_factors)
 static double
 sums_size(const FmProblem *problem, int sample_rank)
 {
-	const int arrays = 4, alignment = 64;
+	const int arrays = 4;
 	double rows = (double) fm_sums_rows(problem, FM_USERS) + fm_sums_rows(problem, FM_ITEMS);
 
-	return arrays * alignment + (rows + 2.0 * SLICES * sample_rank) * sizeof(double);
+	return arrays * FM_ALIGNMENT + (rows + 2.0 * SLICES * sample_rank) * sizeof(double);
 }
 
 double

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "core/layout.h"
 #include "core/math/rng.h"
 
 /* How the latent targets of one half-step are drawn. */
@@ -27,7 +28,7 @@ typedef struct FmLatentRows
 	float score[FM_PROBIT_ROWS];   /* η without the offset */
 	float noise[FM_PROBIT_ROWS];   /* y* - η */
 	float loss[FM_PROBIT_ROWS];	   /* -ln P(y) */
-} __attribute__((aligned(64))) FmLatentRows;
+} __attribute__((aligned(FM_ALIGNMENT))) FmLatentRows;
 
 /*
  * One implementation of the hot part (block_kernels.c): random words for an entity from a position on, the

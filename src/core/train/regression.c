@@ -28,6 +28,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/team.h"
 
 /* Of the ratios' hyper-prior; halved where they are used. */
@@ -107,7 +108,7 @@ count_chunks(int rank)
 double
 fm_regression_shared_size(const FmProblem *problem, int side, int rank)
 {
-	const int arrays = 6, alignment = 64;
+	const int arrays = 6;
 	const FmFeatures *features = &problem->features[side];
 	double row = fm_block_stride(problem->kernel, rank) * sizeof(float);
 	double levels = features->num_levels, groups = features->num_groups;
@@ -119,7 +120,7 @@ fm_regression_shared_size(const FmProblem *problem, int side, int rank)
 		levels += problem->side[1 - side].count;
 		groups += 1;
 	}
-	return arrays * alignment +
+	return arrays * FM_ALIGNMENT +
 		   problem->side[side].count * (row + count_chunks(rank) * sizeof(Lanes)) + levels * row +
 		   groups * count_chunks(rank) * sizeof(GroupSums);
 }
@@ -320,7 +321,7 @@ typedef struct Sweep
 	int chunk;
 	Lanes *residual;
 	GroupSums *sums; /* by group */
-	float noise[WIDTH * FM_RANDOM_LANES] __attribute__((aligned(64)));
+	float noise[WIDTH * FM_RANDOM_LANES] __attribute__((aligned(FM_ALIGNMENT)));
 } Sweep;
 
 /* Draw the effects of a level, given the sums of its residuals; *change is what is added to them. */

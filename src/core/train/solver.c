@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/math/normal.h"
 #include "core/train/als.h"
 #include "core/train/context.h"
@@ -292,15 +293,16 @@ fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options, c
 	int stride = fm_block_stride(problem.kernel, rank);
 	size_t row = (size_t) stride * sizeof(float);
 	size_t entities = (size_t) ratings->num_users + ratings->num_items;
-	const int arrays_a_side = 4, alignment = 64;
+	const int arrays_a_side = 4;
 	double known = fm_context_shared_size(&problem, rank);
 
 	for (int side = 0; side < 2; side++)
 		known += fm_regression_shared_size(&problem, side, rank);
 	/* two tables of rows, errors and shares; sums; the samples so far */
 	return sums_size(options->solver, rank, stride) +
-		   entities * (2 * row + sizeof(double) + sizeof(float)) + 2 * arrays_a_side * alignment +
-		   (size_t) known + (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
+		   entities * (2 * row + sizeof(double) + sizeof(float)) +
+		   2 * arrays_a_side * FM_ALIGNMENT + (size_t) known +
+		   (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
 }
 
 double
