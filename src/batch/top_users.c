@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "core/scan/best.h"
 #include "core/scan/scan.h"
+#include "pg/ranked.h"
 #include "serve/items.h"
 #include "utils/builtins.h"
 
@@ -129,13 +130,11 @@ put_rows(FmServing *serving, const FmHit *hits, int32 count, ReturnSetInfo *resu
 	Naming naming = name_users(serving, hits, count);
 
 	for (int32 r = 0; r < count; r++)
-	{
-		Datum values[] = {Int32GetDatum(r + 1), naming.ids[r],
-						  Float4GetDatum((float) fm_serve_score(serving->loaded, hits[r].score))};
-		bool nulls[] = {false, naming.missing[r], false};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
+		fm_put_ranked(result, (FmRankedRow){.rank = r + 1,
+											.id = naming.ids[r],
+											.id_is_null = naming.missing[r],
+											.score = (float) fm_serve_score(serving->loaded,
+																			hits[r].score)});
 }
 
 static Datum

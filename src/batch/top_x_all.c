@@ -6,6 +6,7 @@
 #include "batch/batch.h"
 
 #include "core/scan/best.h"
+#include "pg/ranked.h"
 #include "serve/items.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -19,23 +20,21 @@ typedef struct AllRows
 	ReturnSetInfo *result;
 } AllRows;
 
-/* FmListCallback: one row of fm_top_x_all an item. */
+/* FmListCallback: return a row for each item. */
 static void
 put_text_rows(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 {
 	AllRows *rows = state;
 	FmLoaded *loaded = rows->serving->loaded;
-	bool nulls[4] = {false};
 	Datum user_id = CStringGetTextDatum(fm_id_text(&loaded->user_type, user->id));
 
 	for (int32 r = 0; r < count; r++)
-	{
-		Datum values[] = {user_id, Int32GetDatum(r + 1), rows->item_texts[hits[r].item],
-						  Float4GetDatum(
-							  (float) fm_serve_score(loaded, user->vector.base + hits[r].score))};
-
-		tuplestore_putvalues(rows->result->setResult, rows->result->setDesc, values, nulls);
-	}
+		fm_put_ranked(rows->result,
+					  (FmRankedRow){.owner = &user_id,
+									.rank = r + 1,
+									.id = rows->item_texts[hits[r].item],
+									.score = (float) fm_serve_score(loaded, user->vector.base +
+																				hits[r].score)});
 }
 
 Datum
@@ -55,7 +54,8 @@ fm_top_x_all(PG_FUNCTION_ARGS)
 	rows.item_texts = MemoryContextAllocHuge(CurrentMemoryContext, num_items * sizeof(Datum));
 	for (int32 item = 0; item < num_items; item++)
 		rows.item_texts[item] = fm_serve_item_out(&serving, item);
-	(void) fm_batch_top_x(&serving, x, PG_GETARG_BOOL(2), &(FmListReceiver){&rows, put_text_rows});
+	(void) fm_batch_top_x(&serving, x, PG_GETARG_BOOL(2),
+						  &(FmListReceiver){.state = &rows, .put = put_text_rows});
 	fm_serve_end(&serving);
 	return (Datum) 0;
 }

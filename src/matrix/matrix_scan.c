@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "pg/host_pg.h"
 #include "matrix/matrix.h"
+#include "pg/ranked.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(fm_matrix_top_x);
@@ -133,15 +134,13 @@ get_scan(FunctionCallInfo fcinfo)
 static void
 put_rows(const MatrixScan *scan, const FmHit *hits, int32 count, ReturnSetInfo *result)
 {
-	bool nulls[3] = {false};
-
 	for (int32 r = 0; r < count; r++)
 	{
 		int64 item_id = scan->ids[hits[r].item];
-		Datum values[] = {Int32GetDatum(r + 1), Int64GetDatum(item_id),
-						  Float4GetDatum(score_as_real(hits[r].score, item_id))};
 
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		fm_put_ranked(result, (FmRankedRow){.rank = r + 1,
+											.id = Int64GetDatum(item_id),
+											.score = score_as_real(hits[r].score, item_id)});
 	}
 }
 

@@ -5,6 +5,7 @@
  */
 #include "core/scan/similar.h"
 #include "pg/host_pg.h"
+#include "pg/ranked.h"
 #include "serve/items.h"
 
 PG_FUNCTION_INFO_V1(fm_similar_items_bigint);
@@ -20,15 +21,10 @@ enum
 static void
 put_rows(const FmServing *serving, const FmHit *hits, int32 count, ReturnSetInfo *result)
 {
-	bool nulls[3] = {false};
-
 	for (int32 r = 0; r < count; r++)
-	{
-		Datum values[] = {Int32GetDatum(r + 1), fm_serve_item_out(serving, hits[r].item),
-						  Float4GetDatum((float) hits[r].score)};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
+		fm_put_ranked(result, (FmRankedRow){.rank = r + 1,
+											.id = fm_serve_item_out(serving, hits[r].item),
+											.score = (float) hits[r].score});
 }
 
 static Datum

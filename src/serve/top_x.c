@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "core/scan/scan.h"
 #include "pg/host_pg.h"
+#include "pg/ranked.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
@@ -116,7 +117,6 @@ finish(Call *call)
 {
 	const FmServing *serving = &call->serving;
 	ReturnSetInfo *result = (ReturnSetInfo *) call->fcinfo->resultinfo;
-	const bool nulls[3] = {false};
 	FmHit *hits;
 	int32 count;
 
@@ -127,13 +127,13 @@ finish(Call *call)
 	for (int32 r = 0; r < count; r++)
 	{
 		double score = fm_serve_score(serving->loaded, call->user.base + hits[r].score);
-		Datum values[] = {Int32GetDatum(r + 1), fm_serve_item_out(serving, hits[r].item),
-						  Float4GetDatum((float) score)};
 
 		if (!isfinite((float) score))
 			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 							errmsg("score %g is out of range for type real", score)));
-		tuplestore_putvalues(result->setResult, result->setDesc, values, (bool *) nulls);
+		fm_put_ranked(result, (FmRankedRow){.rank = r + 1,
+											.id = fm_serve_item_out(serving, hits[r].item),
+											.score = (float) score});
 	}
 	fm_serve_end(&call->serving);
 }
