@@ -110,7 +110,7 @@ help:
 	@echo 'make demo       set up, build, train on made-up ratings, print recommendations'
 	@echo '                (DATA=dir: on the MovieLens 100k folder dir)'
 	@echo 'make test       set up, build, run every test (DATA=dir: where MovieLens 100k is;'
-	@echo '                TESTS="test/readme.pl …": only these)'
+	@echo '                TESTS="test/pages/sql.pl …": only these)'
 	@echo 'make            build'
 	@echo 'make install    install into the PostgreSQL that PG_CONFIG names'
 	@echo 'make core-test  only the tests of the C core, which need no PostgreSQL'

@@ -12,7 +12,7 @@ fi
 
 if [ $# -eq 0 ]; then
     # shellcheck disable=SC2086 # a list of words
-    set -- test/regress.pl test/readme.pl ${CORE_TESTS:-} test/pgtap/*.sql test/cluster/*.pl
+    set -- test/regress.pl test/pages/*.pl ${CORE_TESTS:-} test/pgtap/*.sql test/cluster/*.pl
 fi
 
 # Where PostgreSQL keeps its own Perl modules for tests, and what they need to find. TESTDIR is for those before 16.
