@@ -26,18 +26,36 @@ add_part(FmPart *parts, int *num_parts, char *name, int num_factors)
 	return part;
 }
 
-/* Query the names of the columns that the version has levels of: SPI_processed rows. */
-static void
-list_features(const FmServing *serving, int side)
+/* $1 and $2 of the queries here: the version and the side. */
+static FmSqlParameters
+side_parameters(const FmServing *serving, int side)
 {
-	Oid types[] = {INT4OID, TEXTOID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version),
-					  CStringGetTextDatum(side_names[side])};
+	FmSqlParameters parameters = {0};
 
-	fm_spi_execute(psprintf("SELECT DISTINCT feature FROM %s WHERE version = $1 AND side = $2 AND "
-							"feature IS NOT NULL ORDER BY feature",
-							fm_relation_sql(serving->model.level_table)),
-				   2, types, values, NULL, serving->read_only);
+	fm_add_integer(&parameters, serving->loaded->version);
+	fm_add_text(&parameters, side_names[side]);
+	return parameters;
+}
+
+/* What list_features reads. */
+enum
+{
+	FEATURE_NAME
+};
+
+static const FmColumn feature_columns[] = {[FEATURE_NAME] = {"feature", TEXTOID}};
+
+/* Query the names of the columns that the version has levels of. */
+static void
+list_features(const FmServing *serving, int side, FmRows *rows)
+{
+	FmSqlParameters parameters = side_parameters(serving, side);
+
+	fm_sql_run(psprintf("SELECT DISTINCT feature FROM %s WHERE version = $1 AND side = $2 AND "
+						"feature IS NOT NULL ORDER BY feature",
+						fm_relation_sql(serving->model.level_table)),
+			   &parameters, serving->read_only);
+	fm_rows_begin(rows, feature_columns, lengthof(feature_columns));
 }
 
 /* Append a SELECT of (feature, level, x) for one column of the rows of entity $3. */
@@ -65,7 +83,21 @@ append_column(StringInfo sql, Oid relation, const char *column, const char *is_k
 	appendStringInfo(sql, " AND %s", is_key);
 }
 
-/* Return the query for an entity's levels (feature, x - mean, w, v), or NULL without features. */
+/* What is read of an entity's levels. */
+enum
+{
+	LEVEL_FEATURE,
+	LEVEL_X,
+	LEVEL_W,
+	LEVEL_V
+};
+
+static const FmColumn level_columns[] = {[LEVEL_FEATURE] = {"l.feature", TEXTOID},
+										 [LEVEL_X] = {"e.x - l.mean", FLOAT8OID},
+										 [LEVEL_W] = {"l.w::float8", FLOAT8OID},
+										 [LEVEL_V] = {"l.v", FLOAT4ARRAYOID}};
+
+/* Return the query for an entity's levels, or NULL without features. */
 static char *
 levels_query(const FmServing *serving, int side)
 {
@@ -76,6 +108,7 @@ levels_query(const FmServing *serving, int side)
 											   : &serving->loaded->item_type;
 	StringInfoData is_key;
 	StringInfoData entries;
+	FmRows names;
 	char *key_value;
 
 	if (!OidIsValid(serving->model.level_table) || get_rel_name(relation) == NULL ||
@@ -86,33 +119,34 @@ levels_query(const FmServing *serving, int side)
 	initStringInfo(&is_key);
 	fm_append_equality(&is_key, key_value, id_type->type, "$3");
 	initStringInfo(&entries);
-	list_features(serving, side);
-	for (uint64 r = 0; r < SPI_processed; r++)
+	list_features(serving, side, &names);
+	while (fm_rows_next(&names))
 	{
-		char *column = TextDatumGetCString(fm_spi_value_not_null(r, 1));
+		char *column = fm_row_text(&names.row, FEATURE_NAME);
 
 		if (get_attnum(relation, column) != InvalidAttrNumber)
 			append_column(&entries, relation, column, is_key.data);
 	}
-	SPI_freetuptable(SPI_tuptable);
+	fm_rows_end(&names);
 	if (entries.len == 0)
 		return NULL;
-	return psprintf("SELECT l.feature, e.x - l.mean, l.w::float8, l.v "
-					"FROM (SELECT feature, level, sum(x) AS x FROM (%s) e GROUP BY 1, 2) e "
-					"JOIN %s l ON l.version = $1 AND l.side = $2 AND l.feature = e.feature "
-					"AND l.level IS NOT DISTINCT FROM e.level ORDER BY l.feature, l.idx",
-					entries.data, fm_relation_sql(serving->model.level_table));
+	return psprintf(
+		"SELECT %s FROM (SELECT feature, level, sum(x) AS x FROM (%s) e GROUP BY 1, 2) e "
+		"JOIN %s l ON l.version = $1 AND l.side = $2 AND l.feature = e.feature "
+		"AND l.level IS NOT DISTINCT FROM e.level ORDER BY l.feature, l.idx",
+		fm_select_list(level_columns, lengthof(level_columns)), entries.data,
+		fm_relation_sql(serving->model.level_table));
 }
 
 /* Move what a level contributes from the entity's own part to that of its column. */
 static void
-move_level(FmPart *own, FmPart *part, uint64 row, int num_factors)
+move_level(FmPart *own, FmPart *part, const FmRow *row, int num_factors)
 {
-	double x = DatumGetFloat8(fm_spi_value_not_null(row, 2));
-	double w = x * DatumGetFloat8(fm_spi_value_not_null(row, 3));
+	double x = fm_row_double(row, LEVEL_X);
+	double w = x * fm_row_double(row, LEVEL_W);
 	float *v = palloc(num_factors * sizeof(float));
 
-	fm_read_real_array(fm_spi_value_not_null(row, 4), num_factors, "a level's v", v);
+	fm_read_real_array(fm_row_value(row, LEVEL_V), num_factors, "a level's v", v);
 	part->w += w;
 	own->w -= w;
 	for (int f = 0; f < num_factors; f++)
@@ -127,37 +161,36 @@ FmPart *
 fm_entity_parts(const FmServing *serving, int side, bool has_id, Datum id, double w, const float *v,
 				int *num_parts)
 {
-	static const Oid columns[] = {TEXTOID, FLOAT8OID, FLOAT8OID, FLOAT4ARRAYOID};
 	const FmIdType *id_type = side == FM_USERS ? &serving->loaded->user_type
 											   : &serving->loaded->item_type;
 	int k = serving->loaded->num_factors;
-	Oid types[] = {INT4OID, TEXTOID, id_type->type};
-	Datum values[] = {Int32GetDatum(serving->loaded->version),
-					  CStringGetTextDatum(side_names[side]), id};
+	FmSqlParameters parameters = side_parameters(serving, side);
+	FmRows rows = {0};
 	char *sql = has_id ? levels_query(serving, side) : NULL;
 	FmPart *parts;
 	char *last = "";
 
-	if (sql == NULL)
-		SPI_processed = 0;
-	else
+	if (sql != NULL)
 	{
-		fm_spi_execute(sql, 3, types, values, NULL, serving->read_only);
-		fm_spi_expect(columns, lengthof(columns));
+		fm_add_parameter(&parameters, id_type->type, id, false);
+		fm_sql_run(sql, &parameters, serving->read_only);
+		fm_rows_begin(&rows, level_columns, lengthof(level_columns));
 	}
-	parts = palloc((SPI_processed + 1) * sizeof(FmPart));
+	parts = palloc((rows.count + 1) * sizeof(FmPart));
 	*num_parts = 0;
 	add_part(parts, num_parts, pstrdup(side_names[side]), k)->w = w;
 	for (int f = 0; f < k; f++)
 		parts[0].v[f] = v[f];
-	for (uint64 r = 0; r < SPI_processed; r++)
+	while (fm_rows_next(&rows))
 	{
-		char *feature = TextDatumGetCString(fm_spi_value_not_null(r, 1));
+		char *feature = fm_row_text(&rows.row, LEVEL_FEATURE);
 
 		if (strcmp(feature, last) != 0)
 			(void) add_part(parts, num_parts, psprintf("%s.%s", side_names[side], feature), k);
 		last = feature;
-		move_level(&parts[0], &parts[*num_parts - 1], r, k);
+		move_level(&parts[0], &parts[*num_parts - 1], &rows.row, k);
 	}
+	if (sql != NULL)
+		fm_rows_end(&rows);
 	return parts;
 }

@@ -44,17 +44,23 @@ item_query(const FmServing *serving)
 static int32
 find_item_by_query(const FmServing *serving, const char *sql, Datum id)
 {
-	const Oid columns[] = {INT4OID};
+	enum
+	{
+		IDX
+	};
+	static const FmColumn columns[] = {[IDX] = {"idx", INT4OID}};
 	FmLoaded *loaded = serving->loaded;
-	Oid types[] = {loaded->item_type.type, INT4OID};
-	Datum values[] = {id, Int32GetDatum(loaded->version)};
+	FmSqlParameters parameters = {0};
+	FmRows rows;
 	int32 item = -1;
 
-	fm_plan_execute(&loaded->item_plan, sql, 2, types, values, serving->read_only);
-	fm_spi_expect(columns, 1);
-	if (SPI_processed > 0)
-		item = fm_loaded_check_idx(loaded, DatumGetInt32(fm_spi_value_not_null(0, 1)));
-	SPI_freetuptable(SPI_tuptable);
+	fm_add_parameter(&parameters, loaded->item_type.type, id, false);
+	fm_add_integer(&parameters, loaded->version);
+	fm_plan_run(&loaded->item_plan, sql, &parameters, serving->read_only);
+	fm_rows_begin(&rows, columns, lengthof(columns));
+	if (fm_rows_next(&rows))
+		item = fm_loaded_check_idx(loaded, fm_row_integer(&rows.row, IDX));
+	fm_rows_end(&rows);
 	return item;
 }
 

@@ -27,39 +27,47 @@ bool
 fm_add_context_level(const FmServing *serving, const char *column, const char *level,
 					 FmUserVector *user)
 {
-	const Oid columns[] = {BOOLOID, FLOAT4OID, FLOAT4ARRAYOID};
+	enum
+	{
+		IS_ASKED_FOR,
+		W,
+		V
+	};
+	static const FmColumn columns[] = {
+		[IS_ASKED_FOR] = {"CASE WHEN $4 THEN level IS NULL ELSE coalesce(level = $3, false) END",
+						  BOOLOID},
+		[W] = {"w", FLOAT4OID},
+		[V] = {"v", FLOAT4ARRAYOID}};
 	FmLoaded *loaded = serving->loaded;
-	/* the level asked for, or else any level, which tells that the column is known */
-	Oid types[] = {INT4OID, TEXTOID, TEXTOID, BOOLOID};
-	Datum values[] = {Int32GetDatum(loaded->version), CStringGetTextDatum(column),
-					  CStringGetTextDatum(level == NULL ? "" : level), BoolGetDatum(level == NULL)};
-	bool known = false;
+	FmSqlParameters parameters = {0};
+	FmRows rows;
+	bool known;
 
 	if (!OidIsValid(serving->model.level_table))
 		return false;
-	fm_plan_execute(&loaded->context_plan,
-					psprintf("SELECT CASE WHEN $4 THEN level IS NULL "
-							 "ELSE coalesce(level = $3, false) END, w, v FROM %s "
-							 "WHERE version = $1 AND side = 'context' AND feature = $2 "
-							 "ORDER BY 1 DESC LIMIT 1",
-							 fm_relation_sql(serving->model.level_table)),
-					lengthof(types), types, values, serving->read_only);
-	fm_spi_expect(columns, lengthof(columns));
-	if (SPI_processed > 0)
+	fm_add_integer(&parameters, loaded->version);
+	fm_add_text(&parameters, column);
+	fm_add_text(&parameters, level == NULL ? "" : level);
+	fm_add_boolean(&parameters, level == NULL);
+	/* the level asked for, or else any level, which tells that the column is known */
+	fm_plan_run(&loaded->context_plan,
+				psprintf("SELECT %s FROM %s WHERE version = $1 AND side = 'context' "
+						 "AND feature = $2 ORDER BY 1 DESC LIMIT 1",
+						 fm_select_list(columns, lengthof(columns)),
+						 fm_relation_sql(serving->model.level_table)),
+				&parameters, serving->read_only);
+	fm_rows_begin(&rows, columns, lengthof(columns));
+	known = fm_rows_next(&rows);
+	if (known && fm_row_boolean(&rows.row, IS_ASKED_FOR))
 	{
-		known = true;
-		if (DatumGetBool(fm_spi_value_not_null(0, 1)))
-		{
-			float *v = palloc(loaded->num_factors * sizeof(float));
+		float *v = palloc(loaded->num_factors * sizeof(float));
 
-			fm_read_real_array(fm_spi_value_not_null(0, 3), loaded->num_factors, "a context's v",
-							   v);
-			user->base += DatumGetFloat4(fm_spi_value_not_null(0, 2));
-			for (int f = 0; f < loaded->num_factors; f++)
-				user->query[f] += v[f];
-		}
+		fm_read_real_array(fm_row_value(&rows.row, V), loaded->num_factors, "a context's v", v);
+		user->base += fm_row_real(&rows.row, W);
+		for (int f = 0; f < loaded->num_factors; f++)
+			user->query[f] += v[f];
 	}
-	SPI_freetuptable(SPI_tuptable);
+	fm_rows_end(&rows);
 	return known;
 }
 

@@ -82,11 +82,34 @@ seen_query(const FmServing *serving, const FmDefinition *values)
 	return sql.data;
 }
 
-/* Return the type of the item column of these queries: ids, or idx after the join. */
-static Oid
-seen_item_type(const FmLoaded *loaded)
+/* The columns of these queries. */
+enum
 {
-	return loaded->item_type.is_integer ? loaded->item_type.type : INT4OID;
+	SEEN_ITEM,
+	OWN_RATING,
+	OWN_WEIGHT
+};
+
+/* Return the item column of these queries: ids, or idx after the join. */
+static FmColumn
+seen_item_column(const FmLoaded *loaded)
+{
+	if (loaded->item_type.is_integer)
+		return (FmColumn){"item", loaded->item_type.type};
+	return (FmColumn){"idx", INT4OID};
+}
+
+/* Run one of these queries. */
+static void
+run_seen_query(FmPlan *plan, const FmServing *serving, Datum user_id, const FmDefinition *values)
+{
+	const FmLoaded *loaded = serving->loaded;
+	FmSqlParameters parameters = {0};
+
+	fm_add_parameter(&parameters, loaded->user_type.type, user_id, false);
+	if (!loaded->item_type.is_integer)
+		fm_add_integer(&parameters, loaded->version);
+	fm_plan_run(plan, seen_query(serving, values), &parameters, serving->read_only);
 }
 
 /* Return the idx of an item in a row of the last result, or -1. */
@@ -102,24 +125,22 @@ void
 fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 {
 	FmLoaded *loaded = serving->loaded;
-	const Oid columns[] = {seen_item_type(loaded)};
-	Oid types[] = {loaded->user_type.type, INT4OID};
-	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+	const FmColumn columns[] = {[SEEN_ITEM] = seen_item_column(loaded)};
+	FmRows rows;
 
 	if (!fm_knows_seen(serving))
 		return;
 	fm_check_ratings(serving);
-	fm_plan_execute(&loaded->seen_plan, seen_query(serving, NULL),
-					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
-	fm_spi_expect(columns, 1);
-	for (uint64 r = 0; r < SPI_processed; r++)
+	run_seen_query(&loaded->seen_plan, serving, user_id, NULL);
+	fm_rows_begin(&rows, columns, lengthof(columns));
+	while (fm_rows_next(&rows))
 	{
-		int32 item = seen_item(loaded, fm_spi_value_not_null(r, 1));
+		int32 item = seen_item(loaded, fm_row_value(&rows.row, SEEN_ITEM));
 
 		if (item >= 0)
 			fm_bitset_add(set, item);
 	}
-	SPI_freetuptable(SPI_tuptable);
+	fm_rows_end(&rows);
 }
 
 FmOwnRating *
@@ -127,9 +148,10 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 {
 	FmLoaded *loaded = serving->loaded;
 	FmDefinition definition = serving->model.definition;
-	const Oid columns[] = {seen_item_type(loaded), FLOAT8OID, FLOAT8OID};
-	Oid types[] = {loaded->user_type.type, INT4OID};
-	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+	const FmColumn columns[] = {[SEEN_ITEM] = seen_item_column(loaded),
+								[OWN_RATING] = {"rating", FLOAT8OID},
+								[OWN_WEIGHT] = {"weight", FLOAT8OID}};
+	FmRows rows;
 	FmOwnRating *ratings;
 
 	*count = 0;
@@ -139,24 +161,22 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 												  : FM_TASK_REGRESSION;
 	if (!fm_ratings_are_readable(&definition, loaded->user_type.type, loaded->item_type.type))
 		return NULL;
-	fm_plan_execute(&loaded->own_plan, seen_query(serving, &definition),
-					loaded->item_type.is_integer ? 1 : 2, types, values, serving->read_only);
-	fm_spi_expect(columns, definition.weight_column == NULL ? 2 : 3);
-	ratings = MemoryContextAllocHuge(CurrentMemoryContext,
-									 (SPI_processed + 1) * sizeof(FmOwnRating));
-	for (uint64 r = 0; r < SPI_processed; r++)
+	run_seen_query(&loaded->own_plan, serving, user_id, &definition);
+	fm_rows_begin(&rows, columns, definition.weight_column == NULL ? OWN_WEIGHT : OWN_WEIGHT + 1);
+	ratings = MemoryContextAllocHuge(CurrentMemoryContext, (rows.count + 1) * sizeof(FmOwnRating));
+	while (fm_rows_next(&rows))
 	{
-		Datum row[3];
-		bool nulls[3];
 		double rating;
 		double weight;
-		int32 item;
+		int32 item = fm_row_is_null(&rows.row, SEEN_ITEM)
+						 ? -1
+						 : seen_item(loaded, fm_row_value(&rows.row, SEEN_ITEM));
 
-		heap_deform_tuple(SPI_tuptable->vals[r], SPI_tuptable->tupdesc, row, nulls);
-		item = nulls[0] ? -1 : seen_item(loaded, row[0]);
-		if (fm_take_values(&definition, row + 1, nulls + 1, &rating, &weight) && item >= 0)
+		if (fm_take_values(&definition, rows.values + OWN_RATING, rows.nulls + OWN_RATING, &rating,
+						   &weight) &&
+			item >= 0)
 			ratings[(*count)++] = (FmOwnRating){item, (float) rating, (float) weight};
 	}
-	SPI_freetuptable(SPI_tuptable);
+	fm_rows_end(&rows);
 	return ratings;
 }

@@ -95,13 +95,27 @@ fm_serve_new_user(const FmServing *serving, const FmUserVector *expected, Datum 
 	return fm_serve_fold(serving, expected, ratings, num_used);
 }
 
+/* What is read of a user's row. */
+enum
+{
+	USER_W,
+	USER_V,
+	USER_DIGEST
+};
+
+static const FmColumn user_columns[] = {[USER_W] = {"w", FLOAT4OID},
+										[USER_V] = {"v", FLOAT4ARRAYOID},
+										[USER_DIGEST] = {"digest", INT8OID}};
+
 static char *
 user_query(const FmServing *serving)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT w, v, digest FROM %s WHERE version = $2 AND ",
+	appendStringInfoString(&sql, "SELECT ");
+	fm_append_select_list(&sql, user_columns, lengthof(user_columns));
+	appendStringInfo(&sql, " FROM %s WHERE version = $2 AND ",
 					 fm_relation_sql(serving->model.user_table));
 	fm_append_equality(&sql, "user_id", serving->loaded->user_type.type, "$1");
 	return sql.data;
@@ -110,10 +124,9 @@ user_query(const FmServing *serving)
 FmUserVector
 fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 {
-	const Oid columns[] = {FLOAT4OID, FLOAT4ARRAYOID, INT8OID};
 	FmLoaded *loaded = serving->loaded;
-	Oid types[] = {loaded->user_type.type, INT4OID};
-	Datum values[] = {user_id, Int32GetDatum(loaded->version)};
+	FmSqlParameters parameters = {0};
+	FmRows rows;
 	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
 	bool known;
 	bool rated = false;
@@ -121,16 +134,18 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 	user.query[loaded->num_factors] = 1;
 	if (!possible)
 		return user;
-	fm_plan_execute(&loaded->user_plan, user_query(serving), 2, types, values, serving->read_only);
-	fm_spi_expect(columns, 3);
-	known = SPI_processed > 0;
+	fm_add_parameter(&parameters, loaded->user_type.type, user_id, false);
+	fm_add_integer(&parameters, loaded->version);
+	fm_plan_run(&loaded->user_plan, user_query(serving), &parameters, serving->read_only);
+	fm_rows_begin(&rows, user_columns, lengthof(user_columns));
+	known = fm_rows_next(&rows);
 	if (known)
 	{
-		user.base += DatumGetFloat4(fm_spi_value_not_null(0, 1));
-		fm_read_real_array(fm_spi_value_not_null(0, 2), loaded->num_factors, "a user's v",
+		user.base += fm_row_real(&rows.row, USER_W);
+		fm_read_real_array(fm_row_value(&rows.row, USER_V), loaded->num_factors, "a user's v",
 						   user.query);
-		rated = DatumGetInt64(fm_spi_value_not_null(0, 3)) != 0;
+		rated = fm_row_bigint(&rows.row, USER_DIGEST) != 0;
 	}
-	SPI_freetuptable(SPI_tuptable);
+	fm_rows_end(&rows);
 	return rated ? user : fm_serve_new_user(serving, known ? &user : NULL, user_id, NULL);
 }
