@@ -1,109 +1,84 @@
 /*
- * The body of a scan kernel, included by scan_kernels.c once for every instruction set with
+ * What a kernel of the 8-bit screen is: one set of functions for each instruction set.
  *
- *   KERNEL(name)    the name of a function or type in this kernel
- *   KERNEL_TARGET   the function attribute that switches the instructions on
- *   KERNEL_WIDTH    queries at once: as many as there are registers for their sums
- *
- * and, before it, a type and functions for the sums of the 16 lanes of a block:
- *
- *   Sum                                                16 integers
- *   start(value)                                       the sum of no products, plus *value
- *   add(sum, codes, first, second)                     8 products more in each lane, of two groups;
- *                                                      *first and *second hold 4 codes of the query
- *   both(sum, other)                                   bitwise and: a lane below 0 where both are
- *   is_negative(sum)                                   whether all lanes are below 0
- *   survivors(sum, cut, scale, weight, biases, error, threshold, upper)
- *                                                      upper = ((sum + cut)·scale + weight·biases)
- *                                                      + error; the lanes where it is not less than
- *                                                      threshold, as NaN never is
- *
- * Nearly all blocks have nothing for any of the queries, and are done with in integers: sums start
- * below zero by what products have to come to (fm_screen_needed), and one test of their signs says
- * whether anything got there. Only then the lanes are looked at one by one, in floats.
+ * A kernel multiplies the codes of one or several queries with the codes of a block of items, and says
+ * which items may reach their query's threshold. It may let too many items through, but never drops one that
+ * reaches the threshold. The rest of the scan is the same for all kernels.
  */
+#ifndef FMTOPX_CORE_SCAN_KERNEL_H
+#define FMTOPX_CORE_SCAN_KERNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/layout.h"
+#include "core/scan/scan_screen.h"
+
+/* One query, or `width` of them, against the blocks of one tile. */
+typedef struct FmScreen
+{
+	int num_groups;
+	const uint8_t *codes; /* of all items, as are the next three */
+	const float *scales;
+	const double *per_scale;
+	const float *biases;
+	const FmScreenQuery *loaded[FM_SCREEN_MAX_WIDTH]; /* whose codes are here */
+	int32_t offset[FM_SCREEN_MAX_WIDTH];			  /* of each query */
+	float unit[FM_SCREEN_MAX_WIDTH];
+	float bias_weight[FM_SCREEN_MAX_WIDTH];
+	float error[FM_SCREEN_MAX_WIDTH]; /* for this tile */
+	float threshold[FM_SCREEN_MAX_WIDTH];
+	double needed[FM_SCREEN_MAX_WIDTH]; /* of this tile, to reach the threshold */
+	/* FM_SCAN_GROUP codes of each query, the next ones of each, and so on: [group × width + query] */
+	int32_t groups[FM_SCAN_MAX_GROUPS * FM_SCREEN_MAX_WIDTH];
+} FmScreen;
+
+/* One block, for each query. */
+typedef struct FmSurvivors
+{
+	float upper[FM_SCREEN_MAX_WIDTH][FM_SCAN_LANES] __attribute__((aligned(FM_ALIGNMENT)));
+	uint32_t
+		lanes[FM_SCREEN_MAX_WIDTH]; /* that came through, a bit each; padding may be among them */
+} FmSurvivors;
 
 /*
- * Where the sums of one query start in the blocks of a tile. One step per loop, and no inlining, for
- * this is how compilers make vectors of it.
+ * Screen blocks [from, to), at most FM_SCAN_TILE_BLOCKS, into as many survivors. Bit i of the result
+ * is set where something of block from + i came through; the survivors of other blocks are not to be
+ * read.
  */
-KERNEL_TARGET static __attribute__((noinline)) void
-KERNEL(find_starts)(int32_t offset, double needed, const double *per_scale, int32_t *starts)
+typedef uint32_t (*FmScreenBlocks)(const FmScreen *screen, int32_t from, int32_t to,
+								   FmSurvivors *survivors);
+
+/* Rows whose scores are computed side by side, because one sum would wait for the latency of every addition. */
+#define FM_SCORES_AT_ONCE 8
+
+/* The scores of so many rows of `length` floats, by the one definition (scan.h), whatever the kernel. */
+typedef void (*FmScoreRows)(const float *const *rows, const float *query, int length,
+							double *scores);
+
+typedef struct FmScanKernel
 {
-	double cuts[FM_SCAN_TILE_BLOCKS];
+	const char *name;
+	bool (*runs_here)(void);
+	int four_max;  /* this and the next one for fm_screen_prepare */
+	int code_zero; /* 0 if it makes the codes of items signed, else FM_SCAN_CODE_ZERO */
+	int width;	   /* queries that `screen_many` takes */
+	FmScreenBlocks screen_one;
+	FmScreenBlocks screen_many;
+	FmScoreRows score_rows;
+} FmScanKernel;
 
-	for (int b = 0; b < FM_SCAN_TILE_BLOCKS; b++)
-		cuts[b] = needed * per_scale[b] - 2;
-	for (int b = 0; b < FM_SCAN_TILE_BLOCKS; b++) /* NaN becomes the lower limit */
-		cuts[b] = cuts[b] > -FM_SCREEN_CUT_MAX ? cuts[b] : -FM_SCREEN_CUT_MAX;
-	for (int b = 0; b < FM_SCAN_TILE_BLOCKS; b++)
-		cuts[b] = cuts[b] < FM_SCREEN_CUT_MAX ? cuts[b] : FM_SCREEN_CUT_MAX;
-	for (int b = 0; b < FM_SCAN_TILE_BLOCKS; b++)
-		starts[b] = offset - (int32_t) cuts[b];
-}
-
-KERNEL_TARGET static inline __attribute__((always_inline)) uint32_t
-KERNEL(screen_blocks)(const FmScreen *screen, int32_t from, int32_t to, FmSurvivors *survivors,
-					  const int width)
-{
-	const int num_groups = screen->num_groups;
-	const double *per_scale = screen->per_scale + from / FM_SCAN_TILE_BLOCKS * FM_SCAN_TILE_BLOCKS;
-	int32_t starts[KERNEL_WIDTH][FM_SCAN_TILE_BLOCKS];
-	uint32_t blocks = 0;
-
-	for (int q = 0; q < width; q++)
-		KERNEL(find_starts)(screen->offset[q], screen->needed[q], per_scale, starts[q]);
-	for (int32_t block = from; block < to; block++, survivors++)
-	{
-		const int b = block % FM_SCAN_TILE_BLOCKS;
-		const uint8_t *codes = screen->codes + (size_t) block * num_groups * FM_SCAN_GROUP_BYTES;
-		const float *biases = screen->biases + (size_t) block * FM_SCAN_LANES;
-		const int32_t *groups = screen->groups;
-		KERNEL(Sum) sums[KERNEL_WIDTH];
-		KERNEL(Sum) all;
-		uint32_t any = 0;
-
-		for (int q = 0; q < width; q++)
-			sums[q] = KERNEL(start)(&starts[q][b]);
-		for (int g = 0; g < num_groups; g += 2)
-		{
-			for (int q = 0; q < width; q++)
-				sums[q] = KERNEL(add)(sums[q], codes, &groups[q], &groups[q + width]);
-			codes += 2 * FM_SCAN_GROUP_BYTES;
-			groups += 2 * width;
-		}
-		all = sums[0];
-		for (int q = 1; q < width; q++)
-			all = KERNEL(both)(all, sums[q]);
-		if (KERNEL(is_negative)(all))
-			continue;
-		for (int q = 0; q < width; q++)
-		{
-			const int32_t cut = screen->offset[q] - starts[q][b];
-			const float scale = screen->unit[q] * screen->scales[block];
-
-			survivors->lanes[q] = KERNEL(survivors)(sums[q], cut, scale, screen->bias_weight[q],
-													biases, screen->error[q], screen->threshold[q],
-													survivors->upper[q]);
-			any |= survivors->lanes[q];
-		}
-		blocks |= (uint32_t) (any != 0) << (block - from);
+/* Define the kernel `fm_scan_kernel_<name>` of the functions that scan_kernel_body.h made for a name. */
+#define FM_SCAN_KERNEL(kernel, most_of_four, zero, at_once)                                        \
+	const FmScanKernel fm_scan_kernel_##kernel = {                                                 \
+		.name = #kernel,                                                                           \
+		.runs_here = cpu_has_##kernel,                                                             \
+		.four_max = most_of_four,                                                                  \
+		.code_zero = zero,                                                                         \
+		.width = at_once,                                                                          \
+		.screen_one = kernel##_screen_one,                                                         \
+		.screen_many = kernel##_screen_many,                                                       \
+		.score_rows = kernel##_score_rows,                                                         \
 	}
-	return blocks;
-}
 
-KERNEL_TARGET static uint32_t
-KERNEL(screen_one)(const FmScreen *screen, int32_t from, int32_t to, FmSurvivors *survivors)
-{
-	return KERNEL(screen_blocks)(screen, from, to, survivors, 1);
-}
-
-KERNEL_TARGET static uint32_t
-KERNEL(screen_many)(const FmScreen *screen, int32_t from, int32_t to, FmSurvivors *survivors)
-{
-	return KERNEL(screen_blocks)(screen, from, to, survivors, KERNEL_WIDTH);
-}
-
-#undef KERNEL
-#undef KERNEL_TARGET
-#undef KERNEL_WIDTH
+#endif

@@ -1,72 +1,14 @@
 /*
- * The kernels of the 8-bit screen, and which of them is in use.
- *
- * A kernel multiplies the codes of one or several queries with those of a block of items, and says
- * which items may reach their query's threshold. The rest of the scan is the same for all.
+ * The kernels of the 8-bit screen that this CPU runs, and the one in use.
  */
 #ifndef FMTOPX_CORE_SCAN_KERNELS_H
 #define FMTOPX_CORE_SCAN_KERNELS_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
-#include "core/layout.h"
-#include "core/scan/scan_screen.h"
+#include "core/scan/scan_kernel.h"
 
-/* One query, or `width` of them, against the blocks of one tile. */
-typedef struct FmScreen
-{
-	int num_groups;
-	const uint8_t *codes; /* of all items, as are the next three */
-	const float *scales;
-	const double *per_scale;
-	const float *biases;
-	const FmScreenQuery *loaded[FM_SCREEN_MAX_WIDTH]; /* whose codes are here */
-	int32_t offset[FM_SCREEN_MAX_WIDTH];			  /* of each query */
-	float unit[FM_SCREEN_MAX_WIDTH];
-	float bias_weight[FM_SCREEN_MAX_WIDTH];
-	float error[FM_SCREEN_MAX_WIDTH]; /* for this tile */
-	float threshold[FM_SCREEN_MAX_WIDTH];
-	double needed[FM_SCREEN_MAX_WIDTH]; /* of this tile, to reach the threshold */
-	/* FM_SCAN_GROUP codes of each query, the next ones of each, and so on: [group × width + query] */
-	int32_t groups[FM_SCAN_MAX_GROUPS * FM_SCREEN_MAX_WIDTH];
-} FmScreen;
-
-/* One block, for each query. */
-typedef struct FmSurvivors
-{
-	float upper[FM_SCREEN_MAX_WIDTH][FM_SCAN_LANES] __attribute__((aligned(FM_ALIGNMENT)));
-	uint32_t
-		lanes[FM_SCREEN_MAX_WIDTH]; /* that came through, a bit each; padding may be among them */
-} FmSurvivors;
-
-/*
- * Screen blocks [from, to), at most FM_SCAN_TILE_BLOCKS, into as many survivors. Bit i of the result
- * is set where something of block from + i came through; the survivors of other blocks are not to be
- * read.
- */
-typedef uint32_t (*FmScreenBlocks)(const FmScreen *screen, int32_t from, int32_t to,
-								   FmSurvivors *survivors);
-
-/* Rows whose scores are computed side by side, because one sum would wait for the latency of every addition. */
-#define FM_SCORES_AT_ONCE 8
-
-/* The scores of so many rows of `length` floats, by the one definition (core/scan/scan.h), whatever the kernel. */
-typedef void (*FmScoreRows)(const float *const *rows, const float *query, int length,
-							double *scores);
-
-typedef struct FmScanKernel
-{
-	const char *name;
-	bool (*runs_here)(void);
-	int four_max;  /* this and the next one for fm_screen_prepare */
-	int code_zero; /* 0 if it makes the codes of items signed, else FM_SCAN_CODE_ZERO */
-	int width;	   /* queries that `screen_many` takes */
-	FmScreenBlocks screen_one;
-	FmScreenBlocks screen_many;
-	FmScoreRows score_rows;
-} FmScanKernel;
-
+/* Return the kernel in use: the best one until another is chosen. */
 extern const FmScanKernel *fm_scan_kernel(void);
 
 /* Kernels by name: "avx512vnni", "avx512", "avx2", "neondot", "neon", "c". */

@@ -3,7 +3,7 @@
  *
  * A screen may let an item through that is no hit, and never the other way round; scan.c rescores
  * what comes through by the one definition of a score. All that is rigorous about it is here and in
- * the survivors of scan_kernel.h. Nothing here allocates.
+ * the survivors of scan_kernel_body.h. Nothing here allocates.
  */
 #ifndef FMTOPX_CORE_SCAN_SCREEN_H
 #define FMTOPX_CORE_SCAN_SCREEN_H
