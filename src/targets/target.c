@@ -1,13 +1,14 @@
 /*
- * fm_write_top_x: every user's list in a table, created or rewritten in place.
+ * fm_write_top_x: the lists of all users in a table, created or rewritten in place.
  *
- * The lists are computed first (lists.c). A new table is filled in bulk before its primary key is
- * built (target_fill.c); in an existing one only what differs is touched (target_diff.c). All of
- * it is the caller's transaction, so a reader sees either the old lists or the new ones.
+ * For a new table the lists are computed first (lists.c). The table is filled in bulk
+ * (target_fill.c), and gets its primary key after that. In an existing table only the rows that
+ * differ are changed (target_diff.c). Everything runs in the caller's transaction, so a reader sees
+ * either the old lists or the new ones.
  *
- * Locking: ShareUpdateExclusiveLock on the target until the end of the transaction, so that two
- * rewrites of it come one after the other; no reader waits. The statements run as the table's
- * owner under a security-restricted operation, since the table may carry triggers.
+ * Locking: ShareUpdateExclusiveLock on the table until the end of the transaction, so that two
+ * rewrites of it do not run at the same time; no reader waits. The statements run as the table's
+ * owner in a security-restricted operation, because the table may have triggers.
  */
 #include "targets/target.h"
 
@@ -27,7 +28,7 @@
 
 PG_FUNCTION_INFO_V1(fm_write_top_x);
 
-/* What is to be written to a table: a difference, else lists. */
+/* What to write to a table: a comparison with new lists, or the lists themselves. */
 typedef struct Rows
 {
 	FmDiff *diff;
@@ -49,13 +50,15 @@ write_rows(void *state, const void *argument)
 }
 
 /*
- * A tenth of a page stays free, so that a few rows can be replaced there without new entries in
- * the key's index. The end of the table is not given back, for which readers would have to wait.
+ * Create a table and fill it.
+ *
+ * A tenth of each page stays free, so that a few rows of it can be updated without new index
+ * entries. Vacuum does not truncate the table, since readers would have to wait for that.
  */
 static void
-create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
+create_target(FmLists *lists, Oid schema, const char *name, FmProof *proof)
 {
-	char *qualified = fm_qualified_sql(namespace, name);
+	char *qualified = fm_qualified_sql(schema, name);
 	Rows rows = {.lists = lists, .sql_name = qualified};
 
 	fm_spi_execute(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
@@ -64,7 +67,7 @@ create_target(FmLists *lists, Oid namespace, const char *name, FmProof *proof)
 							qualified, fm_id_type_sql(&lists->user_type),
 							fm_id_type_sql(&lists->item_type)),
 				   0, NULL, NULL, NULL, false);
-	rows.new_table = get_relname_relid(name, namespace);
+	rows.new_table = get_relname_relid(name, schema);
 	fm_proof_write(proof, write_rows, &rows);
 	fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), 0, NULL,
 				   NULL, NULL, false);
@@ -102,17 +105,14 @@ check_target(const FmLoaded *loaded, Oid target)
 	check_target_column(target, "score", FLOAT4OID);
 }
 
-/*
- * What one call writes: as the current user what is computed, as the table's owner what is
- * written.
- */
+/* One call. It computes the lists as the current user and writes them as the table's owner. */
 typedef struct Writing
 {
 	FmServing serving;
 	int32 x;
 	bool exclude_seen;
 	Oid owner;
-	int64 num_rows; /* of all lists */
+	int64 num_rows; /* that the table then holds */
 	FmProof proof;
 } Writing;
 
@@ -128,7 +128,7 @@ open_diff(Writing *writing, Oid target)
 	return diff;
 }
 
-/* Bring an existing target up to date. */
+/* Bring an existing table up to date. */
 static void
 update_target(Writing *writing, Oid schema, Oid target)
 {
@@ -163,9 +163,9 @@ update_target(Writing *writing, Oid schema, Oid target)
 		fm_lists_free(rows.lists);
 }
 
-/* Create a target in a schema. */
+/* Create a table in a schema. */
 static void
-new_target(Writing *writing, Oid namespace, const char *name)
+new_target(Writing *writing, Oid schema, const char *name)
 {
 	FmRoleSwitch previous;
 	FmLists *lists;
@@ -175,15 +175,15 @@ new_target(Writing *writing, Oid namespace, const char *name)
 	lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
 							 fm_proof_check(&writing->proof));
 	previous = fm_act_as(writing->owner);
-	create_target(lists, namespace, name, &writing->proof);
+	create_target(lists, schema, name, &writing->proof);
 	fm_restore_role(&previous);
-	fm_proof_describe(&writing->proof, &writing->serving, get_relname_relid(name, namespace),
+	fm_proof_describe(&writing->proof, &writing->serving, get_relname_relid(name, schema),
 					  writing->x);
 	writing->num_rows = lists->num_rows;
 	fm_lists_free(lists);
 }
 
-/* ErrorContextCallback: among several targets, which one. */
+/* ErrorContextCallback: name the table, since a refresh writes several. */
 static void
 name_target(void *relation)
 {
@@ -223,7 +223,7 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 	return writing.num_rows;
 }
 
-/* Remember the target, in the registry's name. */
+/* Register the table with its model. */
 static void
 register_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 x, bool exclude_seen)
 {
@@ -232,17 +232,17 @@ register_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 x,
 	fm_spi_finish();
 }
 
-/* Where a new target is to be created. */
+/* Return the schema to create a table in. */
 static Oid
-creation_namespace(RangeVar *name)
+creation_schema(RangeVar *name)
 {
-	Oid namespace = RangeVarGetCreationNamespace(name);
+	Oid schema = RangeVarGetCreationNamespace(name);
 
-	if (isAnyTempNamespace(namespace))
+	if (isAnyTempNamespace(schema))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						errmsg("a table of lists cannot be created as a temporary table"),
 						errhint("Use CREATE TEMP TABLE ... AS SELECT * FROM fm_top_x_all(...).")));
-	return namespace;
+	return schema;
 }
 
 Datum
@@ -251,18 +251,18 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	RangeVar *name;
 	Writing writing = {.x = fm_x_argument(fcinfo, 1)};
 	char *model;
-	Oid namespace = InvalidOid;
+	Oid schema = InvalidOid;
 	Oid target;
 
 	fm_require_argument(fcinfo, 0, "target");
 	fm_require_argument(fcinfo, 3, "exclude_seen");
 	writing.exclude_seen = PG_GETARG_BOOL(3);
 	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
-	/* whose table it is must be known before it is locked */
+	/* check the ownership before taking the lock */
 	target = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock, RVR_MISSING_OK,
 									  RangeVarCallbackOwnsRelation, NULL);
 	if (!OidIsValid(target))
-	namespace = creation_namespace(name);
+		schema = creation_schema(name);
 	writing.owner = OidIsValid(target) ? fm_relation_owner(target) : GetUserId();
 
 	fm_serve_begin(&writing.serving, fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
@@ -270,13 +270,13 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	if (OidIsValid(target))
 		update_target(&writing, fm_extension_schema(fcinfo), target);
 	else
-		new_target(&writing, namespace, name->relname);
+		new_target(&writing, schema, name->relname);
 	model = writing.serving.model.name;
 	fm_serve_end(&writing.serving);
 	if (!OidIsValid(target))
-		target = get_relname_relid(name->relname, namespace);
-	if (get_rel_persistence(target) !=
-		RELPERSISTENCE_TEMP) /* which no other session could refresh */
+		target = get_relname_relid(name->relname, schema);
+	/* a temporary table cannot be refreshed by other sessions */
+	if (get_rel_persistence(target) != RELPERSISTENCE_TEMP)
 	{
 		register_target(fcinfo, model, target, writing.x, writing.exclude_seen);
 		save_proof(&writing, fm_extension_schema(fcinfo), model, target);

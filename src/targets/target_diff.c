@@ -6,8 +6,8 @@
  *   1. Read the rows of the table, in any order, into eight bytes each. A plain table with integer
  *      ids is read without a query, and only when the batch begins: the workers of the batch read
  *      the ratings meanwhile.
- *   2. Give the scan the user's old list to start with (the seeds of core/scan/scan.h).
- *   3. Skip lists that are known to be right (target_proof.c).
+ *   2. Skip lists that are known to be right (target_proof.c).
+ *   3. Give the scan the user's old list to start with (the seeds of core/scan/scan.h).
  *   4. Compare each new list with the old one, and put the changes aside, usually few.
  *   5. Delete the rows of users who have no list any more, and make the changes
  *      (target_statements.c).

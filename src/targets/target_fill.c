@@ -1,9 +1,9 @@
 /*
- * The rows of a table of lists that was just created.
+ * Filling a table of lists that has just been created.
  *
- * They go in as those of COPY do, many to a page at a time and past the buffer pool's hot part;
- * where the server's wal_level allows, they are not logged, since the table is new in this
- * transaction. Locking: the creator's lock. Memory: a batch of rows.
+ * Rows are inserted as COPY inserts them: many at a time, and through a small ring of buffers.
+ * Where the server's wal_level allows it they are not logged, since the table is new in this
+ * transaction. Locking: the creator's lock on the table. Memory: BATCH_ROWS rows.
  */
 #include "targets/target_fill.h"
 
@@ -79,7 +79,10 @@ put_from_store(Fill *fill, const FmLists *lists)
 	ExecDropSingleTupleTableSlot(row);
 }
 
-/* Nothing of what a DDL trigger may have added, all of which wants to see rows one by one. */
+/*
+ * Return whether the table has nothing that needs to see rows one by one. A trigger on DDL
+ * commands may have added it.
+ */
 static bool
 is_plain(Relation relation)
 {

@@ -1,24 +1,50 @@
 /*
- * Which lists of a table are known to be right still, from how they were written.
+ * Which lists of a table are still right: known without computing them.
  *
- * A table of lists is often written again from the same version of the model, only because people
- * have rated or bought since. Most lists are then what they were, and which ones can be told for
- * certain from the xmin of rows, by which PostgreSQL itself tells what a snapshot sees. Noted at
- * each writing is `before`, the xmin of its snapshot: what older transactions wrote was complete
- * by then. So a row of the ratings that is older and visible now was visible then, and if as many
- * are older as there were then, none has been deleted or changed, and who has only older rows has
- * rated what he had rated; if he had only older ones then, too: who had others, which may be gone
- * without a trace, is noted as `recent`. Likewise a row of the table itself that is older, or was
- * written by the last writing, is as that left it; a list of which all rows are is complete and
- * right if its user has not rated since, and his row of the user table is older, too. All this
- * wants a snapshot that was taken after the last writing. Xmins are compared as 32 bits, so after
- * 2^30 transactions nothing is known any more.
+ * A table of lists is often written again from the same version of the model, only because some
+ * users have rated since. The lists of all other users are still right.
  *
- * Only where rows have an xmin and nobody can come between them and us: heaps that are read
- * without a query (plain_scan.h), a target without rules and triggers (those of foreign keys
- * delete whole rows). What the lists depend on otherwise, from the version to the numbers of the
- * columns, is noted as a text, and has to be the same. Locking: the target's lock, which makes
- * writings of it one after the other.
+ * Definitions. W is the last writing of the table, and S_W the snapshot with which it read. The
+ * snapshot with which we read now is S. "Row" means row version: an update deletes one and inserts
+ * another. A row is old if its xmin precedes `before`. W has recorded (FmListsProof):
+ *
+ *   before      the xmin of S_W: every transaction with a lower xid had ended by then
+ *   written_by  the xid of the subtransaction in which W wrote rows of the table, and nothing else
+ *   seen_rows   the number of old rows of the ratings that S_W saw
+ *   recent      the users of all other rows of the ratings that S_W saw
+ *   made_from   the version, the rules of the lists and the relations, as a text
+ *
+ * Claim. Let S be newer than the end of W, and made_from be the same now. A user's list is right
+ * and complete if
+ *
+ *   (a) the table has a row for each rank, each of them old or inserted by `written_by`;
+ *   (b) the user's row of the user table is old;
+ *   (c) if seen items are excluded: S sees seen_rows old rows of the ratings, sees no row of this
+ *       user that is not old, and the user is not in `recent`.
+ *
+ * Proof.
+ *
+ *   1. An old row that S sees was seen by S_W, too: its inserter had committed by then, and if S_W
+ *      had seen it deleted, S would as well.
+ *   2. By 1, the old rows of the ratings that S sees are among those that S_W saw. By (c) they are
+ *      as many, so they are the same. Neither snapshot sees another row of this user. So the user
+ *      has rated the same items.
+ *   3. By (b) and 1, the user's vector is the same. With 2 and made_from, computing the list now
+ *      gives the list of W.
+ *   4. W changed all rows that differed from its list. A row in (a) was written by W or, by 1,
+ *      found and left by W. So it is a row of that list, and by (a) none is missing.
+ *
+ * Limits. Nothing is known
+ *
+ *   - unless the relations are heaps that a query would read as they are (plain_scan.h): others
+ *     have no xmin, or a query would return other rows;
+ *   - if the table has rules or triggers, which may write other rows than the statements say,
+ *     except triggers of foreign keys, which only delete whole rows;
+ *   - if there were more than FM_SEEN_MAX_RECENT recent users;
+ *   - after 2^30 transactions, because xids are compared as 32-bit numbers;
+ *   - of a list that has fewer rows than were asked for.
+ *
+ * Locking: the lock on the table (target.c) puts its writings one after the other.
  */
 #include "targets/target_proof.h"
 
@@ -34,7 +60,7 @@
 
 #define MAX_AGE (INT64CONST(1) << 30)
 
-/* The number of an xid of today, or of the next one, among all that have ever been. */
+/* Extend a recent xid, or the next one, to the 64 bits that never wrap around. */
 static int64
 full_xid(TransactionId xid)
 {
@@ -44,7 +70,7 @@ full_xid(TransactionId xid)
 	return (int64) (full > next ? full - (UINT64CONST(1) << 32) : full);
 }
 
-/* Whether statements on the table write what they say. */
+/* Return whether statements on the table write what they say. */
 static bool
 is_untouched(Relation target)
 {
@@ -57,7 +83,8 @@ is_untouched(Relation target)
 }
 
 /*
- * Append which relation and columns; false if its rows have no xmin or a query could show others.
+ * Append the OID of a relation and the numbers of its columns. Return false if its rows have no
+ * xmin, or a query could return other rows.
  */
 static bool
 describe_relation(StringInfo text, Relation relation, const FmColumn *columns, int num_columns)
@@ -76,7 +103,7 @@ describe_target(StringInfo text, Oid target)
 									   {"rank", INT4OID},
 									   {"item_id", FM_ANY_INTEGER},
 									   {"score", FLOAT4OID}};
-	FmRoleSwitch previous = fm_act_as(fm_relation_owner(target)); /* who will read it */
+	FmRoleSwitch previous = fm_act_as(fm_relation_owner(target)); /* which reads it later */
 	Relation relation = table_open(target, AccessShareLock);
 	bool possible = describe_relation(text, relation, columns, lengthof(columns)) &&
 					is_untouched(relation);
@@ -86,7 +113,7 @@ describe_target(StringInfo text, Oid target)
 	return possible;
 }
 
-/* The same of the ratings, if anything depends on them. */
+/* Do the same for the ratings, if the lists depend on them. */
 static bool
 describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
 {
@@ -106,7 +133,7 @@ describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
 	return possible;
 }
 
-/* The same of the users. */
+/* Do the same for the user table. */
 static bool
 describe_users(StringInfo text, Oid user_table)
 {
@@ -138,7 +165,7 @@ fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x)
 	pfree(text.data);
 }
 
-/* Of a table that is to be created it is enough to know that the ratings can be checked. */
+/* Return whether the batch can check the ratings. */
 static bool
 can_check(const FmProof *proof, const FmServing *serving)
 {
@@ -148,10 +175,7 @@ can_check(const FmProof *proof, const FmServing *serving)
 	return proof->exclude_seen && describe_ratings(&text, serving, true);
 }
 
-/*
- * Whether this is what was noted at a writing before the snapshot was taken, and not too long
- * before.
- */
+/* Return whether what W recorded is of use: see the claim and its limits. */
 static bool
 is_valid(const FmListsProof *old, const FmListsProof *now, Snapshot snapshot)
 {
@@ -192,7 +216,7 @@ compare_idx(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-/* Whether a user has rated the same. */
+/* Return whether a user has rated the same items: condition (c). */
 static bool
 seen_stands(const FmProof *proof, int32 idx)
 {

@@ -1,5 +1,6 @@
 /*
- * Which lists of a table are known to be right still, from how they were written.
+ * Which lists of a table are still right: known without computing them (the proof is in
+ * target_proof.c).
  */
 #ifndef FMTOPX_TARGET_PROOF_H
 #define FMTOPX_TARGET_PROOF_H
@@ -14,22 +15,22 @@
 typedef struct FmProof
 {
 	bool exclude_seen;
-	bool checks; /* the ratings can be asked for `seen` */
-	bool known;	 /* `old` is of what stands in the table */
-	FmListsProof old;
-	FmListsProof now; /* without made_from: what is written cannot be proved later */
-	FmSeenCheck seen;
+	bool checks;	  /* the batch can answer `seen` */
+	bool known;		  /* `old` is valid */
+	FmListsProof old; /* what the last writing recorded */
+	FmListsProof now; /* for the next one; made_from is empty if nothing can be proved then */
+	FmSeenCheck seen; /* the question to the batch */
 } FmProof;
 
 /*
- * Before anything is read. Of an existing table, which is locked, this finds out what was noted
- * when it was last written, if that was from the same version and by the same rules; of one that
- * is to be created (InvalidOid), nothing.
+ * Begin, before anything else is read. The table must be locked; find what its last writing
+ * recorded, if that was from the same version and by the same rules. InvalidOid stands for a table
+ * to be created.
  */
 extern void fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target, int32 x,
 						  bool exclude_seen);
 
-/* Whether a row of the table, by its xmin, is as the last writing left it. */
+/* Return whether a row of the table with this xmin is as the last writing left it. */
 static inline bool
 fm_proof_row_stands(const FmProof *proof, TransactionId xmin)
 {
@@ -37,7 +38,7 @@ fm_proof_row_stands(const FmProof *proof, TransactionId xmin)
 							fm_xmin_is_before(xmin, (TransactionId) proof->old.before));
 }
 
-/* What is to be asked of the batch; NULL: nothing. */
+/* Return the question for the batch, or NULL. */
 static inline FmSeenCheck *
 fm_proof_check(FmProof *proof)
 {
@@ -45,20 +46,18 @@ fm_proof_check(FmProof *proof)
 }
 
 /*
- * Whether a user's vector and what he has rated are the same as at the last writing. Asked when
- * the ratings have been read.
+ * Return whether a user's vector and rated items are the same as at the last writing. Only after
+ * the batch has read the ratings.
  */
 extern bool fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user);
 
-/*
- * Do what writes rows to the table, in a subtransaction: so they have an xmin that no others have.
- */
+/* Write rows to the table, in a subtransaction, so that no other rows have their xmin. */
 extern void fm_proof_write(FmProof *proof, FmStep write, void *state);
 
-/* By what rules a table that has just been created holds its lists. While serving. */
+/* Record in `now` how the lists of a table that has just been created are made. While serving. */
 extern void fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x);
 
-/* Note how the table, which is registered as a target, has been written. With SPI connected. */
+/* Store `now` for the table, which must be registered. Needs SPI connected. */
 extern void fm_proof_save(const FmProof *proof, Oid schema, const char *model, Oid target);
 
 #endif
