@@ -1,13 +1,14 @@
 \echo Use "CREATE EXTENSION fmtopx" to load this file. \quit
 
 ---------------------------------------------------------------------------------------------------
--- The registry: one row a model, a run, a written table. Only the C code writes here (in the name of
--- the extension's owner, after its own checks); people read it through the views below.
+-- The registry: a row for each model, training, table of lists and trial. Only the C code writes to
+-- it, as the extension's owner and after its own checks. Users read it through the views below.
 ---------------------------------------------------------------------------------------------------
 
--- The tables of a model belong to whoever trained it, and their owner is the model's owner. A row whose
--- tables have been dropped is dead: no view shows it, and the next fm_train of that name replaces it. Of an attached
--- model, whose tables are filled from elsewhere, nothing is known but where to look: its version table says what is served.
+-- The role that first trains a model owns its tables, and the owner of the tables is the model's
+-- owner. A row whose tables have been dropped is dead: no view shows it, and the next fm_train of
+-- that name replaces it. The tables of an attached model are filled from elsewhere. Its row only
+-- names the tables; the version table says which version is served.
 CREATE TABLE fm_model (
     model             text PRIMARY KEY,
     version_table     regclass NOT NULL,
@@ -43,9 +44,10 @@ CREATE TABLE fm_model (
     CHECK (attached OR num_nulls(active_version, stamp, ratings, task, solver, num_factors, history, test_size, seed) = 0)
 );
 COMMENT ON TABLE fm_model IS
-    'fmtopx: the definition of each model, its tables, and the version being served (read fm_models instead)';
+'fmtopx registry: each model''s definition, its tables, and the version being served. Read the '
+'view fm_models instead.';
 COMMENT ON COLUMN fm_model.stamp IS
-    'identifies the contents of the active version: a random number, never drawn twice';
+'Identifies the contents of the active version: a random number that is never drawn twice.';
 
 CREATE TABLE fm_run (
     model         text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
@@ -68,7 +70,8 @@ CREATE TABLE fm_run (
     message       text,
     PRIMARY KEY (model, version)
 );
-COMMENT ON TABLE fm_run IS 'fmtopx: the last 1000 trainings of every model (read fm_runs instead)';
+COMMENT ON TABLE fm_run IS
+'fmtopx registry: the last 1000 trainings of each model. Read the view fm_runs instead.';
 
 CREATE TABLE fm_target (
     model        text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
@@ -77,9 +80,15 @@ CREATE TABLE fm_target (
     exclude_seen boolean NOT NULL,
     PRIMARY KEY (model, target)
 );
-COMMENT ON TABLE fm_target IS 'fmtopx: the tables that fm_write_top_x wrote and fm_refresh keeps fresh';
+COMMENT ON TABLE fm_target IS
+'The tables of lists that fm_write_top_x has written and fm_refresh rewrites: one row per table.';
+COMMENT ON COLUMN fm_target.model IS 'The model whose lists the table holds.';
+COMMENT ON COLUMN fm_target.target IS 'The table of lists.';
+COMMENT ON COLUMN fm_target.x IS 'The length of the lists.';
+COMMENT ON COLUMN fm_target.exclude_seen IS
+'Whether the lists exclude items that the user has already rated.';
 
--- Nothing of it means anything in another database: it is not dumped.
+-- Not dumped, because transaction IDs mean nothing in another database.
 CREATE TABLE fm_target_proof (
     model      text NOT NULL,
     target     regclass NOT NULL,
@@ -91,9 +100,11 @@ CREATE TABLE fm_target_proof (
     PRIMARY KEY (model, target),
     FOREIGN KEY (model, target) REFERENCES fm_target ON DELETE CASCADE
 );
-COMMENT ON TABLE fm_target_proof IS 'fmtopx: how these tables were last written, by which lists are known that are right still';
+COMMENT ON TABLE fm_target_proof IS
+'fmtopx registry: how each table of lists was last written, from which the next rewrite knows '
+'which lists are still right.';
 
--- Regression and classification are the better the less their metric, a ranking the more.
+-- A smaller metric is better for a regression or classification, a larger one for a ranking.
 CREATE TABLE fm_trial (
     model             text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
     trial             integer NOT NULL,
@@ -117,14 +128,17 @@ CREATE TABLE fm_trial (
     message           text,
     PRIMARY KEY (model, trial)
 );
-COMMENT ON TABLE fm_trial IS 'fmtopx: what fm_tune has tried (read fm_trials instead)';
+COMMENT ON TABLE fm_trial IS
+'fmtopx registry: the trials of fm_tune. Read the view fm_trials instead.';
+COMMENT ON COLUMN fm_trial.key IS
+'Identifies what was tried: the definition and the held-out ratings.';
 
 SELECT pg_catalog.pg_extension_config_dump('fm_model', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_run', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_target', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_trial', '');
 
--- Who may read a model's tables may know of it.
+-- A role that may read a model's version table may read its rows in the registry.
 ALTER TABLE fm_model ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_run ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_target ENABLE ROW LEVEL SECURITY;
@@ -144,9 +158,11 @@ LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'fm_served_version';
 
 COMMENT ON FUNCTION fm_served_version(regclass) IS
-'The version that a model''s version table says is served: the one activated last. NULL where there is none yet, and for a table that you may not read or that is no version table. For the views fm_models and fm_health, of attached models.';
+'Returns the version that a model''s version table marks as served: the one activated last. NULL '
+'if there is none yet, if the table is not a version table, or if you may not read it. Used by the '
+'views fm_models and fm_health for attached models.';
 
--- A view reads with its owner's rights, past the policies, so each states the same rule itself.
+-- A view reads with its owner's privileges, which bypass the policies. So each repeats the rule.
 CREATE VIEW fm_models WITH (security_barrier) AS
     SELECT m.model,
            pg_catalog.pg_get_userbyid(c.relowner) AS owner,
@@ -164,7 +180,45 @@ CREATE VIEW fm_models WITH (security_barrier) AS
     JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid
     LEFT JOIN fm_run r ON r.model = m.model AND r.version = m.active_version
     WHERE has_table_privilege(m.version_table::oid, 'SELECT');
-COMMENT ON VIEW fm_models IS 'the models you may read: what each was trained from, and the version being served';
+COMMENT ON VIEW fm_models IS
+'Models that you may read: their definitions, their tables and the versions being served.';
+COMMENT ON COLUMN fm_models.model IS 'The name of the model.';
+COMMENT ON COLUMN fm_models.owner IS 'The role that owns the model and its tables.';
+COMMENT ON COLUMN fm_models.active_version IS 'The version being served.';
+COMMENT ON COLUMN fm_models.task IS 'regression, classification or ranking, as last defined.';
+COMMENT ON COLUMN fm_models.solver IS 'mcmc, als or ials, as last defined.';
+COMMENT ON COLUMN fm_models.num_factors IS 'The length of the factor vectors, as last defined.';
+COMMENT ON COLUMN fm_models.ratings IS
+'The relation that ratings are read from, for training and for exclude_seen.';
+COMMENT ON COLUMN fm_models.user_column IS
+'The column of user ids in the ratings and user_features relations.';
+COMMENT ON COLUMN fm_models.item_column IS
+'The column of item ids in the ratings and item_features relations.';
+COMMENT ON COLUMN fm_models.rating_column IS 'The column of ratings. NULL for a ranking.';
+COMMENT ON COLUMN fm_models.users IS 'Number of users in the version being served.';
+COMMENT ON COLUMN fm_models.items IS 'Number of items in the version being served.';
+COMMENT ON COLUMN fm_models.rating_count IS
+'Number of ratings that the version being served was trained on.';
+COMMENT ON COLUMN fm_models.trained_at IS 'When the training of the version being served ended.';
+COMMENT ON COLUMN fm_models.version_table IS 'The table with one row per version.';
+COMMENT ON COLUMN fm_models.user_table IS 'The table of user biases and factors.';
+COMMENT ON COLUMN fm_models.item_table IS 'The table of item biases and factors.';
+COMMENT ON COLUMN fm_models.matrix_table IS
+'The table of fm_matrix blocks, which lists are computed from.';
+COMMENT ON COLUMN fm_models.keep_versions IS 'How many versions a training keeps; see fm_set.';
+COMMENT ON COLUMN fm_models.max_worse IS
+'By which share a training may be worse than the version being served; see fm_set.';
+COMMENT ON COLUMN fm_models.user_features IS 'The relation of user features, or NULL.';
+COMMENT ON COLUMN fm_models.item_features IS 'The relation of item features, or NULL.';
+COMMENT ON COLUMN fm_models.context_columns IS
+'The context columns of the ratings relation, or NULL.';
+COMMENT ON COLUMN fm_models.history IS
+'Whether the users'' rated items and the items'' raters are features.';
+COMMENT ON COLUMN fm_models.level_table IS
+'The table of feature and context levels. NULL until the model is trained with features or context '
+'columns.';
+COMMENT ON COLUMN fm_models.attached IS
+'Whether the versions come from elsewhere (fm_attach). Columns about training are then NULL.';
 
 CREATE VIEW fm_runs WITH (security_barrier) AS
     SELECT r.model, r.version, r.status, r.started_at, r.finished_at, r.task, r.solver, r.num_factors,
@@ -174,7 +228,33 @@ CREATE VIEW fm_runs WITH (security_barrier) AS
     JOIN fm_model m ON m.model = r.model
     WHERE has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_runs IS
-    'the last 1000 trainings of each model you may read: sizes, settings, metrics in the units of the rating, outcome';
+'The last 1000 trainings of each model that you may read: settings, sizes, metrics, outcome.';
+COMMENT ON COLUMN fm_runs.model IS 'The model that was trained.';
+COMMENT ON COLUMN fm_runs.version IS 'The version that the training made, or would have made.';
+COMMENT ON COLUMN fm_runs.status IS 'running, succeeded, refused (see fm_set) or failed.';
+COMMENT ON COLUMN fm_runs.started_at IS 'When the training started.';
+COMMENT ON COLUMN fm_runs.finished_at IS 'When the training ended. NULL while it runs.';
+COMMENT ON COLUMN fm_runs.task IS 'regression, classification or ranking.';
+COMMENT ON COLUMN fm_runs.solver IS 'mcmc, als or ials; fold-in for a version made by fm_fold_in.';
+COMMENT ON COLUMN fm_runs.num_factors IS 'The length of the factor vectors.';
+COMMENT ON COLUMN fm_runs.iterations IS 'Number of iterations. NULL for fm_fold_in.';
+COMMENT ON COLUMN fm_runs.users IS 'Number of users in the version.';
+COMMENT ON COLUMN fm_runs.items IS 'Number of items in the version.';
+COMMENT ON COLUMN fm_runs.features IS
+'Number of features: users, items, and levels of features and context columns. With history, users '
+'and items count twice.';
+COMMENT ON COLUMN fm_runs.ratings IS 'Number of ratings trained on, without held-out ratings.';
+COMMENT ON COLUMN fm_runs.skipped IS
+'Number of rows skipped because user, item or rating was NULL or the weight was NULL or 0.';
+COMMENT ON COLUMN fm_runs.train_metrics IS
+'Metrics on the training ratings, in their units: rmse and mae; for a classification log_loss, '
+'accuracy, f1 and auc; and the number of ratings. NULL for a ranking.';
+COMMENT ON COLUMN fm_runs.test_metrics IS
+'The same metrics on the held-out ratings (test_size). For a ranking ndcg_at_10, precision_at_10, '
+'recall_at_10, map_at_10, mrr, auc, and the numbers of users and ratings.';
+COMMENT ON COLUMN fm_runs.message IS
+'The error of a failed training, the figures of a refused one, what fm_fold_in has changed, or '
+'which tables of lists were not written.';
 
 CREATE VIEW fm_trials WITH (security_barrier) AS
     SELECT t.model, t.trial, t.started_at, t.finished_at - t.started_at AS duration, t.task, t.solver,
@@ -184,10 +264,34 @@ CREATE VIEW fm_trials WITH (security_barrier) AS
     JOIN fm_model m ON m.model = t.model
     WHERE has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_trials IS
-    'what fm_tune has tried for each model you may read, and what came of it on ratings held out; options that are NULL were at their default';
+'Trials of fm_tune for each model that you may read, with their metrics on held-out ratings.';
+COMMENT ON COLUMN fm_trials.model IS 'The model that was tuned.';
+COMMENT ON COLUMN fm_trials.trial IS 'The number of the trial, from 1 for each model.';
+COMMENT ON COLUMN fm_trials.started_at IS 'When the trial started.';
+COMMENT ON COLUMN fm_trials.duration IS 'How long it took.';
+COMMENT ON COLUMN fm_trials.task IS 'regression, classification or ranking.';
+COMMENT ON COLUMN fm_trials.solver IS 'mcmc, als or ials.';
+COMMENT ON COLUMN fm_trials.num_factors IS 'The length of the factor vectors that was tried.';
+COMMENT ON COLUMN fm_trials.l2_reg_w IS
+'The regularisation of biases that was tried. NULL: the solver''s default.';
+COMMENT ON COLUMN fm_trials.l2_reg_v IS
+'The regularisation of factors that was tried. NULL: the solver''s default.';
+COMMENT ON COLUMN fm_trials.unobserved_weight IS
+'The weight of unobserved pairs that was tried. NULL: the solver''s default.';
+COMMENT ON COLUMN fm_trials.validation_size IS 'The share of the ratings that was held out.';
+COMMENT ON COLUMN fm_trials.time_column IS
+'The column by which the latest ratings were held out. NULL: they were drawn at random.';
+COMMENT ON COLUMN fm_trials.metric IS
+'The metric that trials are compared by: rmse or log_loss (smaller is better) or ndcg_at_10 '
+'(larger is better).';
+COMMENT ON COLUMN fm_trials.value IS
+'The value of that metric on the held-out ratings. NULL if the trial failed.';
+COMMENT ON COLUMN fm_trials.metrics IS
+'All metrics on the held-out ratings; see fm_runs.test_metrics.';
+COMMENT ON COLUMN fm_trials.message IS 'The error of a failed trial.';
 
--- Whether all is well, a row a model. What was trained on is compared with the statistics of the ratings table:
--- for a view or a foreign table, ratings_since is NULL.
+-- ratings_since compares the rows read by the training with the statistics of the ratings table.
+-- Views and foreign tables have none.
 CREATE VIEW fm_health WITH (security_barrier) AS
     SELECT m.model, coalesce(m.active_version, fm_served_version(m.version_table)) AS active_version,
            served.finished_at AS trained_at,
@@ -216,7 +320,25 @@ CREATE VIEW fm_health WITH (security_barrier) AS
                        ORDER BY r.version DESC LIMIT 1) last ON true
     WHERE has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_health IS
-    'whether the models you may read are well: the age of the version being served, rows that came since (an estimate), the last training, how many have failed or were refused since the last that succeeded, bytes on disk';
+'One row per model that you may read, for monitoring: age of the version being served, the last '
+'training, failures, size.';
+COMMENT ON COLUMN fm_health.model IS 'The name of the model.';
+COMMENT ON COLUMN fm_health.active_version IS 'The version being served.';
+COMMENT ON COLUMN fm_health.trained_at IS 'When the training of that version ended.';
+COMMENT ON COLUMN fm_health.age IS 'The time since then.';
+COMMENT ON COLUMN fm_health.ratings_since IS
+'An estimate, from the server''s statistics, of how many rows the ratings table has gained since. '
+'NULL unless it is a table or a materialized view.';
+COMMENT ON COLUMN fm_health.last_version IS
+'The version of the last training, whatever its outcome.';
+COMMENT ON COLUMN fm_health.last_status IS 'The status of the last training; see fm_runs.';
+COMMENT ON COLUMN fm_health.last_finished_at IS 'When the last training ended.';
+COMMENT ON COLUMN fm_health.last_duration IS 'How long the last training took.';
+COMMENT ON COLUMN fm_health.last_message IS 'The message of the last training; see fm_runs.';
+COMMENT ON COLUMN fm_health.failures IS
+'Number of failed and refused trainings since the last that succeeded.';
+COMMENT ON COLUMN fm_health.targets IS 'Number of tables of lists that fm_refresh rewrites.';
+COMMENT ON COLUMN fm_health.size IS 'Size of the model''s tables on disk, with indexes, in bytes.';
 
 GRANT SELECT ON fm_models, fm_runs, fm_health TO PUBLIC;
 
@@ -253,26 +375,38 @@ CREATE TYPE fm_matrix (
 );
 
 COMMENT ON TYPE fm_matrix IS
-'Items with ids (bigint, ascending, unique), vectors of 1 to 1024 factors, all of one length, and biases: at least one item, finite single-precision numbers, at most 1 GB. Text form: [[item_id,[v1,...,vk],w],...]. Made by fm_matrix_agg, scanned by fm_matrix_top_x.';
+'A matrix of items, each with an id (bigint, unique), a vector of factors and a bias. Holds at '
+'least one item and at most 1 GB; vectors have 1 to 1024 elements, all the same number; numbers '
+'are finite and single-precision; items are in ascending order of id. Text form: '
+'[[item_id,[v1,...,vk],w],...]. Made by fm_matrix_agg, scanned by fm_matrix_top_x.';
 
-COMMENT ON FUNCTION fm_matrix_in(cstring) IS 'Text input of fm_matrix. An error when the text is not [[item_id,[v1,...,vk],w],...] with ascending ids, finite numbers and vectors of one length.';
-COMMENT ON FUNCTION fm_matrix_out(fm_matrix) IS 'Text output of fm_matrix: [[item_id,[v1,...,vk],w],...], each number in the shortest form that reads back the same.';
-COMMENT ON FUNCTION fm_matrix_recv(internal) IS 'Binary input of fm_matrix, with the checks of the text input.';
-COMMENT ON FUNCTION fm_matrix_send(fm_matrix) IS 'Binary output of fm_matrix, in network byte order.';
+COMMENT ON FUNCTION fm_matrix_in(cstring) IS
+'Text input of fm_matrix. Raises an error unless the text is [[item_id,[v1,...,vk],w],...] with '
+'ascending ids, finite numbers and vectors of the same length.';
+COMMENT ON FUNCTION fm_matrix_out(fm_matrix) IS
+'Text output of fm_matrix: [[item_id,[v1,...,vk],w],...]. Each number has the fewest digits that '
+'read back as the same value.';
+COMMENT ON FUNCTION fm_matrix_recv(internal) IS
+'Binary input of fm_matrix. Makes the same checks as the text input.';
+COMMENT ON FUNCTION fm_matrix_send(fm_matrix) IS
+'Binary output of fm_matrix, in network byte order.';
 
 CREATE FUNCTION fm_matrix_items(m fm_matrix) RETURNS bigint
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fm_matrix_items';
 
-COMMENT ON FUNCTION fm_matrix_items(fm_matrix) IS 'The number of items of a matrix; does not read the vectors.';
+COMMENT ON FUNCTION fm_matrix_items(fm_matrix) IS
+'Returns the number of items in a matrix, without reading the vectors.';
 
 CREATE FUNCTION fm_matrix_factors(m fm_matrix) RETURNS integer
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fm_matrix_factors';
 
-COMMENT ON FUNCTION fm_matrix_factors(fm_matrix) IS 'The number of factors of a matrix, which is the length of each item''s vector without its bias; does not read the vectors.';
+COMMENT ON FUNCTION fm_matrix_factors(fm_matrix) IS
+'Returns the number of factors of a matrix: the length of each item''s vector, without the bias. '
+'Does not read the vectors.';
 
--- The aggregate that makes one.
+-- The aggregate that builds a matrix.
 
 CREATE FUNCTION fm_matrix_agg_transfn(internal, bigint, real[], real) RETURNS internal
 LANGUAGE C IMMUTABLE PARALLEL SAFE
@@ -312,15 +446,21 @@ CREATE AGGREGATE fm_matrix_agg(item_id bigint, v real[], w real) (
 );
 
 COMMENT ON AGGREGATE fm_matrix_agg(bigint, real[], real) IS
-'The matrix of the items given: one row per item with its id, its vector v (1 to 1024 elements, the same number for every item) and its bias w. The same value whatever the order of the rows. A row with a NULL argument is ignored; without rows the result is NULL. An error for an id that occurs twice, a vector of another length, of more than one dimension or with a NULL, a number that is not finite, and a result above 1 GB.';
+'Builds a matrix from one row per item: its id, its vector v (1 to 1024 elements, the same number '
+'for every item) and its bias w. The result does not depend on the order of the rows. Rows with a '
+'NULL argument are ignored; NULL if there are no rows. Raises an error if an id occurs twice, if a '
+'vector has another length, more than one dimension or a NULL element, if a number is not finite, '
+'or if the result exceeds 1 GB.';
 
--- The scan.
+-- Scanning a matrix.
 
 CREATE FUNCTION fm_top_x_support(internal) RETURNS internal
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fm_top_x_support';
 
-COMMENT ON FUNCTION fm_top_x_support(internal) IS 'Planner support: tells how many rows fm_top_x and fm_matrix_top_x return.';
+COMMENT ON FUNCTION fm_top_x_support(internal) IS
+'Planner support function: estimates the number of rows that a function with an argument x '
+'returns.';
 
 CREATE FUNCTION fm_matrix_top_x(m fm_matrix, query real[], x integer)
 RETURNS TABLE (rank integer, item_id bigint, score real)
@@ -328,7 +468,12 @@ LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_matrix_top_x';
 
 COMMENT ON FUNCTION fm_matrix_top_x(fm_matrix, real[], integer) IS
-'The x items with the highest score, best first, ties by item id; fewer when the matrix has fewer. The score is the inner product of query and v, plus w; a query with one element more than the matrix has factors multiplies w by that element. Exact: always what a scan in double precision gives. No rows when m or query is NULL or x is 0. An error when x is NULL or negative, when query has another length, more than one dimension, a NULL or an element that is not finite, and when a score returned does not fit a real.';
+'Returns the x items with the highest scores, best first, ties by item id; all items if there are '
+'fewer than x. The score is the inner product of query and v, plus w. A query may have one element '
+'more than the matrix has factors; this element is then multiplied by w. The result is exact: it '
+'is always that of a full scan in double precision. No rows if m or query is NULL or x is 0. '
+'Raises an error if x is NULL or negative, if query has another length, more than one dimension, '
+'or an element that is NULL or not finite, and if a score is out of range for type real.';
 
 ---------------------------------------------------------------------------------------------------
 -- Train
@@ -360,16 +505,41 @@ CREATE FUNCTION fm_train(
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_train';
 
-COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], regclass, regclass, text,
-    text, integer, integer, real, real, real, real, boolean, real, bigint, integer) IS
-'Trains a factorization machine (Rendle 2010) from a ratings relation and publishes the result as the model''s new version, all in the current transaction. The first call defines the model and creates its tables fm_<model>_version, _user, _item and _matrix (and _level with features), owned by the caller; later calls need its owner. With ratings NULL the model is retrained as it was defined, but for options that differ from their defaults. Rows with a NULL user, item or rating are skipped and counted. user_features and item_features are relations with the user or item column, whose other columns are features: float4, float8 and numeric numbers, arrays bags of levels, all else categories; whoever is in them is in the model, rated or not. With history, what has been rated is a feature. context_columns are columns of the ratings relation, of categories, that say in what circumstances each was given. Returns the run as it stands in fm_runs. An error, which leaves the version being served as it was, for a missing or unusable relation, column or option, a rating that is not finite, ratings that are all equal, for task classification, which learns P(larger value) (probit; Albert and Chib 1993), more than two values. Task ranking learns from pairs being there, no rating being read (Hu, Koren and Volinsky 2008).';
+COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], regclass, regclass,
+    text, text, integer, integer, real, real, real, real, boolean, real, bigint, integer) IS
+'Trains a factorization machine (Rendle 2010) on a relation of ratings and publishes it as the new '
+'version of a model, in the current transaction. The first call defines the model and creates its '
+'tables fm_<model>_version, _user, _item and _matrix (and _level, if there are features or context '
+'columns), owned by the caller. Later calls require the model''s owner. If ratings is NULL, the '
+'stored definition is used, except for options given with other than their default values. Rows '
+'with a NULL user, item or rating are skipped and counted. task is regression; classification, '
+'which learns the probability of the larger of two values (probit; Albert and Chib 1993); or '
+'ranking, which reads no ratings and learns from which pairs exist (Hu, Koren and Volinsky 2008). '
+'user_features and item_features are relations with the user or item column. Their other columns '
+'are features: float4, float8 and numeric columns are numbers, arrays are bags of levels, other '
+'types are categories. Users and items that occur only there become part of the model, too. With '
+'history, the items that a user has rated and the users who have rated an item are features as '
+'well. context_columns are columns of the ratings relation with categories, such as the device, '
+'that describe the context of each rating. test_size is the share of the ratings that is held out '
+'for test_metrics. Returns the row of fm_runs. Raises an error if a relation, a column or an '
+'option is missing or unusable, if a rating is not finite, if all ratings are equal, or if those '
+'of a classification have more than two values. The version being served stays unchanged on error.';
 
 CREATE PROCEDURE fm_refresh(model text, on_conflict text DEFAULT 'skip')
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fm_refresh';
 
 COMMENT ON PROCEDURE fm_refresh(text, text) IS
-'Retrains a model as it was defined, publishes the new version, then deletes the rows of versions that are not kept in small steps, then rewrites every table that fm_write_top_x wrote for it, committing after each step (unless called inside a transaction block). While it computes it holds no snapshot, so it does not hold back vacuum; before it writes, a background worker vacuums the tables that it writes to (unless inside a transaction block, no worker is to be had, or fmtopx.vacuum is off). A version that fm_set''s max_worse refuses is not published. on_conflict says what to do when the model is being trained already: skip (with a notice), wait, or error. A failure is recorded in fm_runs, raised, and leaves the last good version and tables in place; a table of lists that belongs to another role than the model''s owner only gives a warning. Needs the model''s owner.';
+'Trains a model again from its stored definition, publishes the new version, deletes versions that '
+'are no longer kept, and rewrites the model''s tables of lists (see fm_write_top_x). Commits after '
+'each step and between small batches of deletes, unless called in a transaction block. Computing '
+'holds no snapshot, so it does not hold back vacuum. Before the tables are written, a background '
+'worker vacuums them, unless fmtopx.vacuum is off, no worker is free, or the call is in a '
+'transaction block. A version that is worse than max_worse allows (see fm_set) is not published. '
+'on_conflict says what to do if the model is already being trained: skip (with a notice), wait, or '
+'error. A failure is recorded in fm_runs and then raised; the last good version and lists stay in '
+'place. For a table of lists that another role than the model''s owner owns, a failure raises only '
+'a warning. Requires the model''s owner.';
 
 CREATE PROCEDURE fm_tune(model text, validation_size real DEFAULT 0.1, time_column name DEFAULT NULL,
                          trials integer DEFAULT 20, fresh boolean DEFAULT false)
@@ -377,42 +547,66 @@ LANGUAGE C
 AS 'MODULE_PATHNAME', 'fm_tune';
 
 COMMENT ON PROCEDURE fm_tune(text, real, name, integer, boolean) IS
-'Looks for options that train a better model: num_factors, and where the solver has them l2_reg_v, l2_reg_w and unobserved_weight. Each trial is a training as the model is defined, but for those, on all ratings but a share validation_size: the latest by time_column, or without one some drawn at random; the metric (rmse, log_loss, or ndcg_at_10) is of those held out. One option at a time is made larger or smaller for as long as that helps (Hooke and Jeeves 1961), for at most so many trials. Commits after each (unless called inside a transaction block), so that fm_trials shows them, and a search that was cancelled goes on from there when called again; fresh forgets earlier trials. Stores no version and changes nothing that is served: ends with a notice that says what to tell fm_train. Needs the model''s owner.';
+'Searches for options that make a model more accurate: num_factors and, if the solver has them, '
+'l2_reg_v, l2_reg_w and unobserved_weight. Each trial trains the model as defined, except for '
+'these options, without a share validation_size (above 0, below 1) of the ratings: the latest by '
+'time_column or, if that is NULL, a random sample. Trials are compared by rmse, log_loss or '
+'ndcg_at_10 on these ratings. One option at a time is increased or decreased as long as that helps '
+'(Hooke and Jeeves 1961), for at most trials (1 to 1000) trials. Commits after each trial, unless '
+'called in a transaction block, so that fm_trials shows it and the next call continues a search '
+'that was cancelled. With fresh, earlier trials are deleted first. Stores no version and does not '
+'change what is served; the final notice shows the call of fm_train with the best options. '
+'Requires the model''s owner.';
 
 CREATE FUNCTION fm_fold_in(model text) RETURNS fm_runs
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_fold_in';
 
 COMMENT ON FUNCTION fm_fold_in(text) IS
-'Takes what has been rated since into the model without a training, and publishes the result as a new version: the vectors of users whose ratings have changed, and of users and items that are new, are solved from their ratings; all others stay as they are, also where the ratings have gone. Returns the run as it stands in fm_runs, with solver fold-in and a message that counts them; when nothing has changed, there is a notice, no new version, and the run of the version being served. Tables of lists are left as they are. Waits for a training of the model. Needs the model''s owner.';
+'Adds ratings that have arrived since the training to a model, without a training, and publishes '
+'the result as a new version. Solved from their ratings are the vectors of users whose ratings '
+'have changed, and of users and items of which the training had no ratings. All other vectors stay '
+'the same, even if their ratings have been deleted. Returns the row of fm_runs, with solver '
+'fold-in and a message that counts what was solved. If nothing has changed, raises a notice, makes '
+'no version, and returns the run of the version being served. Does not rewrite tables of lists. '
+'Waits while the model is being trained. Requires the model''s owner.';
 
 CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_set';
 
 COMMENT ON FUNCTION fm_set(text, integer, real) IS
-'Sets how a model is kept; an option left out stays as it is. keep_versions (1 to 1000, at first 2): how many versions stay in the model''s tables after a training, the new one and the one served before it first, then the latest. max_worse (0 or more, at first Infinity): a training whose rmse or log_loss on the ratings held out is worse than that of the version being served by more than this share of it is refused, not published; without test_size there is nothing to compare. Needs the model''s owner.';
+'Sets options of a model; NULL leaves an option unchanged. keep_versions (1 to 1000, initially 2) '
+'is the number of versions that a training keeps: the new one, the one served before, then the '
+'latest others. max_worse (0 or more, initially Infinity) is a quality gate: a training is '
+'refused, not published, if its rmse, log_loss or ndcg_at_10 on held-out ratings is worse than '
+'that of the version being served by more than this share. It takes effect only if the model has a '
+'test_size. Requires the model''s owner.';
 
 CREATE FUNCTION fm_activate(model text, version integer) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_activate';
 
 COMMENT ON FUNCTION fm_activate(text, integer) IS
-'Serves another version of the model, older or newer, that is still kept in its tables. Tables of lists are left as they are. Does not wait for a training by fm_refresh, but for the moment in which it publishes. Sends NOTIFY fmtopx. Needs the model''s owner.';
+'Makes another version the one being served: an older or newer one that is still in the model''s '
+'tables. Does not rewrite tables of lists. Does not wait for a training by fm_refresh, except for '
+'the moment in which it publishes. Sends NOTIFY fmtopx. Requires the model''s owner.';
 
 CREATE FUNCTION fm_grant(model text, role name) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
 AS 'MODULE_PATHNAME', 'fm_grant';
 
 COMMENT ON FUNCTION fm_grant(text, name) IS
-'Lets a role (or public) use a model: GRANT SELECT on its tables. Taken back by REVOKE. Needs the model''s owner.';
+'Lets a role (or public) use a model, by GRANT SELECT on its tables. Use REVOKE to undo it. '
+'Requires the model''s owner.';
 
 CREATE FUNCTION fm_forget_target(target regclass) RETURNS boolean
 LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
 AS 'MODULE_PATHNAME', 'fm_forget_target';
 
 COMMENT ON FUNCTION fm_forget_target(regclass) IS
-'Ends the refreshing of a table that fm_write_top_x wrote; the table stays as it is. True if it was refreshed by a model until now. Needs the owner of the table or of the model.';
+'Stops fm_refresh from rewriting a table of lists. The table itself stays. Returns whether a model '
+'was registered for it. Requires the owner of the table or of the model.';
 
 CREATE FUNCTION fm_attach(
     model         text,
@@ -428,15 +622,25 @@ CREATE FUNCTION fm_attach(
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_attach';
 
-COMMENT ON FUNCTION fm_attach(text, regclass, name, name, name, regclass, regclass, regclass, regclass) IS
-'Makes a model''s tables serve in a database that has not trained it: tables that a logical subscription fills, or that were restored from a dump of their schema. The version served is the one that the version table says was activated last, so what is published or activated at the origin is served here as soon as it arrives. Tables not named are fm_<model>_version, _user, _item and _matrix, as the search_path finds them. ratings is the relation here that exclude_seen reads, with its columns for user and item; it must be given, and NULL means that nothing counts as seen. rating_column is read by fm_evaluate, and for people whom the model does not know, who are folded in from their rows where that column is there. An attached model cannot be trained, set or activated here; fm_drop forgets it and leaves the tables. Needs the owner of all four tables.';
+COMMENT ON FUNCTION fm_attach(text, regclass, name, name, name, regclass, regclass, regclass,
+    regclass) IS
+'Registers a model whose tables were not filled by a training in this database, but by a logical '
+'subscription or by restoring a dump of their schema. Served is the version that the version table '
+'marks as activated last, so a version that is published or activated at the origin is served here '
+'as soon as it arrives. Tables that are NULL are found in the search_path as fm_<model>_version, '
+'_user, _item and _matrix. ratings is the local relation, with columns user_column and '
+'item_column, that exclude_seen reads; NULL means that no item counts as seen. rating_column is '
+'used by fm_evaluate and to fold in users whom the model does not know. An attached model cannot '
+'be trained, set or activated here; fm_drop forgets it and leaves the tables. Requires the owner '
+'of all four tables.';
 
 CREATE FUNCTION fm_drop(model text) RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_drop';
 
 COMMENT ON FUNCTION fm_drop(text) IS
-'Drops a model: its tables, its versions, its runs. The tables that fm_write_top_x wrote stay. An attached model is only forgotten: its tables stay, too. Needs the model''s owner.';
+'Drops a model with its tables, versions and runs. Its tables of lists stay. An attached model is '
+'only forgotten; its tables stay, too. Requires the model''s owner.';
 
 ---------------------------------------------------------------------------------------------------
 -- Recommend
@@ -467,9 +671,19 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_suppor
 AS 'MODULE_PATHNAME', 'fm_top_x_text';
 
 COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb) IS
-'The x best items for a user, best first, ties by item id: exactly those of a scan of all items in double precision. score is what fm_predict says before clipping, in the units of the rating, or the probability of yes. exclude_seen leaves out what the ratings relation holds for the user now; candidates, when given, are the only items considered; exclude names items never to show. Fewer rows where fewer items are eligible. For a user the model does not know but the ratings relation does, the same from what it holds for him now (his vector is solved from it, starting from his features if the model knows these, all items being as they are); for others, the items by their bias. An error when the model''s ids are not integers: use the overload for text.';
+'Returns the x best items for a user, best first, ties by item id; fewer if fewer are eligible. '
+'The result is exact: it is always that of a full scan in double precision. score is the '
+'prediction before clipping: in the units of the ratings, for a classification the probability of '
+'yes, for a ranking a preference that is near 1 for observed pairs. exclude_seen excludes items '
+'that the ratings relation now holds for the user. candidates limits the list to these items; '
+'exclude excludes items. context gives levels of context columns, as {"column": "level"}. model '
+'NULL means the setting fmtopx.model or else the only model that you may read. A user without '
+'ratings in the training is folded in: their vector is solved from their current ratings and from '
+'the features that the model knows, with the items unchanged. Without either, items are in the '
+'order of their biases. Raises an error if the model''s ids are not integers; use the text '
+'overload then.';
 COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb) IS
-'As fm_top_x(bigint, ...), for ids of any type, given and returned in their text form.';
+'Like fm_top_x(bigint, ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_top_x_for(
     items        bigint[],
@@ -497,10 +711,18 @@ CREATE FUNCTION fm_top_x_for(
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_for_text';
 
-COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigint[], bigint[], jsonb) IS
-'The x best items for somebody who is in no table but has rated these items so: what fm_top_x says for a user who is new to the model and has the same ratings. In a classification, ratings NULL means a yes to each item; in a ranking they must be NULL. exclude_seen leaves these items out; candidates and exclude as for fm_top_x. Items that the model does not know contribute nothing; of an empty basket it says the items by their bias. An error for a NULL in either array, for another number of ratings than of items, and for a rating that is not finite or, in a classification, neither label.';
+COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigint[], bigint[],
+    jsonb) IS
+'Returns the x best items for somebody who is in no table but has given these ratings to these '
+'items: the list that fm_top_x returns for a new user with the same ratings. ratings has one '
+'element per item. It may be NULL in a classification, where it means yes to all items, and must '
+'be NULL in a ranking. exclude_seen excludes the given items; candidates, exclude and context are '
+'as in fm_top_x. Items that the model does not know are ignored. With no known items, the list is '
+'in the order of the items'' biases. Raises an error if an array contains NULL, if the numbers of '
+'items and ratings differ, and if a rating is not finite or, in a classification, is not one of '
+'the two values.';
 COMMENT ON FUNCTION fm_top_x_for(text[], real[], integer, text, boolean, text[], text[], jsonb) IS
-'As fm_top_x_for(bigint[], ...), for ids of any type, given and returned in their text form.';
+'Like fm_top_x_for(bigint[], ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_top_x_all(
     x            integer DEFAULT 10,
@@ -511,7 +733,8 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000
 AS 'MODULE_PATHNAME', 'fm_top_x_all';
 
 COMMENT ON FUNCTION fm_top_x_all(integer, text, boolean) IS
-'fm_top_x for every user of the model, in the order of the user ids, with ids as text: for COPY (SELECT ...) TO.';
+'Returns the list of fm_top_x for every user of the model, in the order of user ids, with ids as '
+'text. Made for COPY (SELECT ...) TO.';
 
 CREATE FUNCTION fm_write_top_x(
     target       text,
@@ -523,7 +746,12 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_write_top_x';
 
 COMMENT ON FUNCTION fm_write_top_x(text, integer, text, boolean) IS
-'Writes fm_top_x for every user of the model into the table target, which is created if it does not exist: user_id, rank, item_id, score, primary key (user_id, rank), ids typed like the source. Rows that did not change are not touched; readers are never blocked and see either the old lists or the new ones. Registers the target with the model, so that fm_refresh keeps it fresh. Returns the number of rows it now holds. Needs the owner of an existing target.';
+'Writes the list of fm_top_x for every user of the model into the table target and registers the '
+'table with the model, so that fm_refresh rewrites it. Creates the table if it does not exist, '
+'with columns user_id, rank, item_id and score, primary key (user_id, rank), and id types as in '
+'the ratings relation. Does not touch rows that have not changed. Readers are never blocked; they '
+'see either all old lists or all new ones. Returns the number of rows in the table. Requires the '
+'owner of an existing table.';
 
 ---------------------------------------------------------------------------------------------------
 -- Ask
@@ -540,9 +768,13 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
 AS 'MODULE_PATHNAME', 'fm_predict_text';
 
 COMMENT ON FUNCTION fm_predict(bigint, bigint, text, jsonb) IS
-'The rating the model expects of the user for the item, clipped to the range of the ratings it was trained on, or the probability of yes. A user whom only the ratings relation knows is fitted to what it holds for him now. What is not known contributes nothing. NULL for a NULL user or item.';
+'Returns the expected rating of an item by a user, clipped to the range of the ratings in the '
+'training. For a classification, returns the probability of yes; for a ranking, the preference '
+'that fm_top_x shows as score. A user without ratings in the training is folded in from their '
+'current ratings, as in fm_top_x. An unknown user or item contributes nothing. NULL if the user or '
+'item is NULL.';
 COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
-'As fm_predict(bigint, ...), for ids of any type, given in their text form.';
+'Like fm_predict(bigint, ...), for ids of any type, given in their text form.';
 
 CREATE FUNCTION fm_similar_items(item_id bigint, x integer DEFAULT 10, model text DEFAULT NULL)
 RETURNS TABLE (rank integer, item_id bigint, score real)
@@ -555,9 +787,11 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_suppor
 AS 'MODULE_PATHNAME', 'fm_similar_items_text';
 
 COMMENT ON FUNCTION fm_similar_items(bigint, integer, text) IS
-'The x items most like an item, most alike first, ties by item id: score is the cosine of their vectors (v, without the bias), from -1 to 1, and 0 where a vector is all zero. The item itself is not among them. Exact. No rows for an item that the model does not know.';
+'Returns the x items most similar to an item, most similar first, ties by item id, without the '
+'item itself. score is the cosine of the two factor vectors (without the biases), from -1 to 1; it '
+'is 0 if a vector is zero. The result is exact. No rows for an item that the model does not know.';
 COMMENT ON FUNCTION fm_similar_items(text, integer, text) IS
-'As fm_similar_items(bigint, ...), for ids of any type, given and returned in their text form.';
+'Like fm_similar_items(bigint, ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_top_users(item_id bigint, x integer DEFAULT 10, model text DEFAULT NULL)
 RETURNS TABLE (rank integer, user_id bigint, score real)
@@ -570,9 +804,11 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10 SUPPORT fm_top_x_suppo
 AS 'MODULE_PATHNAME', 'fm_top_users_text';
 
 COMMENT ON FUNCTION fm_top_users(bigint, integer, text) IS
-'The x users of the model who would like an item best, best first, ties by user id, whether they have rated it or not. score is that of fm_top_x. Exact; reads the whole user table. No rows for an item that the model does not know.';
+'Returns the x users of the model with the highest scores for an item, best first, ties by user '
+'id, whether or not they have rated it. score is that of fm_top_x. The result is exact. Reads the '
+'whole user table. No rows for an item that the model does not know.';
 COMMENT ON FUNCTION fm_top_users(text, integer, text) IS
-'As fm_top_users(bigint, ...), for ids of any type, given and returned in their text form.';
+'Like fm_top_users(bigint, ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_explain(user_id bigint, item_id bigint, model text DEFAULT NULL)
 RETURNS TABLE (term text, contribution double precision)
@@ -585,9 +821,14 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 4
 AS 'MODULE_PATHNAME', 'fm_explain_text';
 
 COMMENT ON FUNCTION fm_explain(bigint, bigint, text) IS
-'Why a user gets the score that he gets for an item: its terms, which sum to the score of fm_top_x. bias is the same for all, user and item are how much above it these are, "user x item" is how well the two go together. With features, what a column adds stands apart: item.genre beside item, user x item.genre beside user x item. What is not known contributes 0. In a classification the sum is a probit: the probability is its place in the standard normal distribution.';
+'Returns the terms of which a user''s score for an item is made. They sum to the score of '
+'fm_top_x. Term bias is the global bias; user and item are their biases; "user x item" is the '
+'inner product of their factors. With features, the contribution of each feature column is a term '
+'of its own, such as item.genre or "user x item.genre". An unknown user or item contributes 0. For '
+'a classification the sum is a probit: the probability is the standard normal distribution '
+'function of it.';
 COMMENT ON FUNCTION fm_explain(text, text, text) IS
-'As fm_explain(bigint, ...), for ids of any type, given in their text form.';
+'Like fm_explain(bigint, ...), for ids of any type, given in their text form.';
 
 CREATE FUNCTION fm_evaluate(
     ratings    regclass,
@@ -598,7 +839,14 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 8
 AS 'MODULE_PATHNAME', 'fm_evaluate';
 
 COMMENT ON FUNCTION fm_evaluate(regclass, text, integer) IS
-'Scores a model on ratings, in a relation with the columns the model was trained with: rmse and mae of the predictions before clipping, or of a classification log_loss, accuracy, f1 and auc; precision_at_x, recall_at_x, ndcg_at_x, map_at_x and mrr of the lists of length x, means over the users with at least one relevant row, a row being relevant when its rating is at least the mean rating of the training, or yes; coverage, the share of the items that are in at least one list. Lists leave out what the user has rated in the training relation, but for the rows being evaluated. Ranking metrics are NULL when no row is relevant.';
+'Returns the metrics of a model on a relation of ratings that has the columns that the model was '
+'trained with. Metrics of single predictions, before clipping, are rmse and mae, or log_loss, '
+'accuracy, f1 and auc for a classification. Metrics of lists of length x are precision_at_x, '
+'recall_at_x, ndcg_at_x, map_at_x and mrr: means over the users with at least one relevant row. A '
+'row is relevant if its rating is at least the mean rating of the training or, in a '
+'classification, yes. coverage is the share of the items that occur in at least one list. Lists '
+'exclude what the user has rated in the ratings relation of the model, except for the rows being '
+'evaluated. Metrics of lists are NULL if no row is relevant.';
 
 CREATE FUNCTION fm_user_vectors(model text DEFAULT NULL)
 RETURNS TABLE (id text, vector real[])
@@ -606,7 +854,8 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
 AS 'MODULE_PATHNAME', 'fm_user_vectors';
 
 COMMENT ON FUNCTION fm_user_vectors(text) IS
-'Each user''s vector: V_u followed by 1, num_factors + 1 elements. Its inner product with an item''s vector orders the items as fm_top_x does.';
+'Returns a vector of num_factors + 1 elements for each user: the factors, followed by 1. Its inner '
+'product with the vectors of fm_item_vectors orders items as fm_top_x does.';
 
 CREATE FUNCTION fm_item_vectors(model text DEFAULT NULL)
 RETURNS TABLE (id text, vector real[])
@@ -614,7 +863,8 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
 AS 'MODULE_PATHNAME', 'fm_item_vectors';
 
 COMMENT ON FUNCTION fm_item_vectors(text) IS
-'Each item''s vector: V_i followed by its bias w_i, num_factors + 1 elements. Its inner product with a user''s vector orders the items as fm_top_x does.';
+'Returns a vector of num_factors + 1 elements for each item: the factors, followed by the bias. '
+'Its inner product with the vectors of fm_user_vectors orders items as fm_top_x does.';
 
 ---------------------------------------------------------------------------------------------------
 -- Watch
@@ -626,12 +876,25 @@ RETURNS TABLE (pid integer, model text, phase text, iteration integer, iteration
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1
 AS 'MODULE_PATHNAME', 'fm_progress_rows';
 
-COMMENT ON FUNCTION fm_progress_rows() IS 'What the view fm_progress shows.';
+COMMENT ON FUNCTION fm_progress_rows() IS 'Underlies the view fm_progress.';
 
 CREATE VIEW fm_progress AS SELECT * FROM fm_progress_rows();
 
 COMMENT ON VIEW fm_progress IS
-'Trainings that are running in this database, yours or, with the rights of pg_read_all_stats, anybody''s: phase (loading ratings, training, writing version), iteration, metric (the RMSE on the training ratings after it), time elapsed, and time the remaining iterations will take at the pace so far.';
+'Trainings that are running in this database: your own, or all of them for members of '
+'pg_read_all_stats.';
+COMMENT ON COLUMN fm_progress.pid IS 'The process that trains.';
+COMMENT ON COLUMN fm_progress.model IS 'The model being trained.';
+COMMENT ON COLUMN fm_progress.phase IS 'loading ratings, training or writing version.';
+COMMENT ON COLUMN fm_progress.iteration IS 'Number of iterations done.';
+COMMENT ON COLUMN fm_progress.iterations IS 'Number of iterations in total.';
+COMMENT ON COLUMN fm_progress.metric IS
+'The error on the training ratings after the last iteration: rmse, for a classification log_loss, '
+'for a ranking the root of the weighted squared error of all pairs per observed pair.';
+COMMENT ON COLUMN fm_progress.started_at IS 'When the training started.';
+COMMENT ON COLUMN fm_progress.elapsed IS 'The time since then.';
+COMMENT ON COLUMN fm_progress.time_left IS
+'How long the remaining iterations will take at the pace so far.';
 
 GRANT SELECT ON fm_progress TO PUBLIC;
 
@@ -641,7 +904,9 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10 ROWS 4
 AS 'MODULE_PATHNAME', 'fm_simd';
 
 COMMENT ON FUNCTION fm_simd() IS
-'The kernels that can scan item vectors on this server''s CPU, best first, and which of them this session uses: the first, unless fmtopx.simd names another. All give the same results.';
+'Returns the kernels that can scan item vectors on this server''s CPU, best first, and which one '
+'this session uses: the first one, unless the setting fmtopx.simd names another. All give the same '
+'results.';
 
 CREATE FUNCTION fm_cache_rows()
 RETURNS TABLE (database name, matrix_table oid, version integer, shared boolean, size bigint,
@@ -649,7 +914,7 @@ RETURNS TABLE (database name, matrix_table oid, version integer, shared boolean,
 LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'fm_cache_rows';
 
-COMMENT ON FUNCTION fm_cache_rows() IS 'What the view fm_cache shows.';
+COMMENT ON FUNCTION fm_cache_rows() IS 'Underlies the view fm_cache.';
 
 CREATE VIEW fm_cache AS
     SELECT c.database, m.model, c.version, c.shared, c.size, c.hits, c.in_use, c.loaded_at
@@ -657,6 +922,17 @@ CREATE VIEW fm_cache AS
     LEFT JOIN fm_model m ON m.matrix_table::oid = c.matrix_table AND c.database = pg_catalog.current_database();
 
 COMMENT ON VIEW fm_cache IS
-'Model versions in memory, of the models you may read in this database or, with the rights of pg_read_all_stats, of all in the cluster (model is NULL for another database''s): shared, or this connection''s own; size in bytes; hits, the calls served; in_use, the calls being served; loaded_at.';
+'Model versions in memory: those of models that you may read in this database, or all in the '
+'cluster for members of pg_read_all_stats.';
+COMMENT ON COLUMN fm_cache.database IS 'The database of the model.';
+COMMENT ON COLUMN fm_cache.model IS 'The name of the model. NULL if it is in another database.';
+COMMENT ON COLUMN fm_cache.version IS 'The version in memory.';
+COMMENT ON COLUMN fm_cache.shared IS
+'Whether it is in shared memory. Otherwise it is this connection''s own copy; those of other '
+'connections are not shown.';
+COMMENT ON COLUMN fm_cache.size IS 'Size in bytes.';
+COMMENT ON COLUMN fm_cache.hits IS 'Number of calls that it has served.';
+COMMENT ON COLUMN fm_cache.in_use IS 'Number of calls that it is serving.';
+COMMENT ON COLUMN fm_cache.loaded_at IS 'When it was loaded.';
 
 GRANT SELECT ON fm_cache TO PUBLIC;
