@@ -1,5 +1,6 @@
 # The reference is complete: every function, type, relation, setting and option of fm_train is on exactly one page of
-# docs/reference, every function with its signature, every view and table with its columns. Asked from the catalogue.
+# docs/reference, every function with its signature, every view and table with its columns, and no page names one that
+# does not exist. Asked from the catalogue.
 use strict;
 use warnings;
 use Test::More;
@@ -138,5 +139,20 @@ for my $table (map { "fm_movies_$_" } qw(version user item matrix level))
 {
 	described_once('table', $table, @pages);
 	has_columns('docs/reference/tables.md', $table);
+}
+
+# No page speaks of a function, view, table or setting that is not there. fm_<model>_<table> may have any model.
+my %known = map { $_ => 1 } @settings, query(<<'END');
+SELECT proname FROM pg_proc WHERE proname LIKE 'fm\_%'
+UNION SELECT relname FROM pg_class WHERE relname LIKE 'fm\_%'
+UNION SELECT typname FROM pg_type WHERE typname LIKE 'fm\_%'
+END
+for my $page (map { read_page($_) } grep { !m{^docs/(architecture|development)} } pages())
+{
+	my $text = join('', map { $_->{body} } @{ $page->{headings} }) =~ s/\]\([^)]*\)//gr;
+	my %names = map { $_ => 1 } $text =~ /(?<![\w\/.])(fm_[a-z_]*[a-z]|fmtopx\.[a-z_]+)\b/g;
+	delete @names{ grep { $known{$_} || /^fm_\w+_(version|user|item|matrix|level)$/ || /^fmtopx\.(control|so)$/ } keys %names };
+	my @unknown = sort keys %names;
+	is("@unknown", '', "$page->{path} names nothing that is not there");
 }
 done_testing();
