@@ -29,7 +29,8 @@ struct FmBlockScanner
 FmBlockShape
 fm_block_shape(const FmLoaded *loaded, int32 x)
 {
-	FmBlockShape shape = {0, Min(x, loaded->num_items), loaded->num_factors, loaded->num_items};
+	FmBlockShape shape = {0, Min(x, loaded->version.num_items), loaded->version.num_factors,
+						  loaded->version.num_items};
 	Size per_user = (shape.num_factors + 1) * sizeof(float) +
 					fm_bitset_words(shape.num_items) * sizeof(uint64) +
 					(Size) shape.length * (sizeof(FmHit) + sizeof(int32));

@@ -236,13 +236,13 @@ int
 fm_batch_workers(const FmServing *serving, bool exclude_seen)
 {
 	const FmLoaded *loaded = serving->loaded;
-	Size user_bytes = (loaded->num_factors + 1) * sizeof(float);
+	Size user_bytes = (loaded->version.num_factors + 1) * sizeof(float);
 	Size read = relation_bytes(serving->model.user_table);
-	double scores = (double) read / user_bytes * loaded->num_items;
+	double scores = (double) read / user_bytes * loaded->version.num_items;
 
 	if (exclude_seen)
 		read += relation_bytes(serving->model.definition.ratings);
-	if (loaded->shared.segment == NULL || loaded->num_items == 0 || !serving->read_only ||
+	if (loaded->shared.segment == NULL || loaded->version.num_items == 0 || !serving->read_only ||
 		IsInParallelMode() || max_parallel_maintenance_workers == 0)
 		return 0;
 	if (scores < SCORES_PER_WORKER && read / BLCKSZ < (Size) min_parallel_table_scan_size)

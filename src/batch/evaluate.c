@@ -80,9 +80,7 @@ read_rows(Evaluation *evaluation, Oid relation)
 	FmIdType item_type;
 
 	definition.ratings = relation;
-	definition.task = loaded->is_ranking		  ? FM_TASK_RANKING
-					  : loaded->is_classification ? FM_TASK_CLASSIFICATION
-												  : FM_TASK_REGRESSION;
+	definition.task = loaded->version.task;
 	if (definition.weight_column != NULL &&
 		get_attnum(relation, definition.weight_column) == InvalidAttrNumber)
 		definition.weight_column = NULL;
@@ -93,7 +91,7 @@ read_rows(Evaluation *evaluation, Oid relation)
 	check_same_type(serving, relation, definition.user_column, &user_type, &loaded->user_type);
 	check_same_type(serving, relation, definition.item_column, &item_type, &loaded->item_type);
 	evaluation->reading = fm_rating_reading_create(&user_type, &item_type, &definition);
-	for (int32 item = 0; item < loaded->num_items; item++)
+	for (int32 item = 0; item < loaded->version.num_items; item++)
 		if (fm_idmap_intern(evaluation->reading->items, fm_loaded_item_id(loaded, item)) != item)
 			fm_model_damaged(&serving->model, "it has an item twice");
 
@@ -105,8 +103,9 @@ read_rows(Evaluation *evaluation, Oid relation)
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("relation \"%s\" has no ratings to evaluate", get_rel_name(relation)),
 				 errdetail("Rows with NULL in a column that is read do not count.")));
-	if (loaded->is_classification)
-		fm_label_ratings(&definition, evaluation->reading, loaded->rating_min, loaded->rating_max);
+	if (fm_is_classification(loaded->version.task))
+		fm_label_ratings(&definition, evaluation->reading, loaded->version.rating_min,
+						 loaded->version.rating_max);
 }
 
 /* What each combination of contexts adds to a user. */
@@ -115,7 +114,7 @@ prepare_contexts(Evaluation *evaluation)
 {
 	FmContextReading *reading = evaluation->reading->contexts;
 	const FmServing *serving = &evaluation->serving;
-	int dim = serving->loaded->num_factors + 1;
+	int dim = serving->loaded->version.num_factors + 1;
 	FmUserVector *level;
 	Size count;
 
@@ -155,7 +154,7 @@ static FmUserVector
 row_vector(const Evaluation *evaluation, int64 row, const FmUserVector *user)
 {
 	FmUserVector vector = *user;
-	int dim = evaluation->serving.loaded->num_factors + 1;
+	int dim = evaluation->serving.loaded->version.num_factors + 1;
 	Size context;
 
 	if (evaluation->context_base == NULL)
@@ -182,13 +181,13 @@ prepare(Evaluation *evaluation)
 	evaluation->excluded = palloc0(words);
 	evaluation->relevant = palloc0(words);
 	evaluation->recommended = palloc0(words);
-	evaluation->x = Min(evaluation->x, evaluation->serving.loaded->num_items);
+	evaluation->x = Min(evaluation->x, evaluation->serving.loaded->version.num_items);
 	evaluation->hits = MemoryContextAllocHuge(CurrentMemoryContext,
 											  (Size) evaluation->x * sizeof(FmHit));
-	if (evaluation->serving.loaded->is_classification)
+	if (fm_is_classification(evaluation->serving.loaded->version.task))
 		evaluation->labels = fm_label_sums_create(fm_pg_host(CurrentMemoryContext));
 	evaluation->is_hit = MemoryContextAllocHuge(CurrentMemoryContext, evaluation->x);
-	if (evaluation->serving.loaded->is_ranking)
+	if (fm_is_ranking(evaluation->serving.loaded->version.task))
 	{
 		MemoryContext context = CurrentMemoryContext;
 
@@ -204,7 +203,9 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 {
 	const FmLoaded *loaded = evaluation->serving.loaded;
 	const FmRatings *rows = &evaluation->by_user;
-	double least_relevant = loaded->is_classification ? 1 : loaded->rating_mean;
+	double least_relevant = fm_is_classification(loaded->version.task)
+								? 1
+								: loaded->version.rating_mean;
 	int64 num_relevant = 0;
 
 	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
@@ -214,12 +215,12 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 		double score = scored.base;
 		double weight = rows->user_weight != NULL ? rows->user_weight[r] : 1;
 
-		if (item < loaded->num_items)
+		if (item < loaded->version.num_items)
 			score += fm_scan_score(loaded->matrix, scored.query, item);
 		if (evaluation->labels != NULL)
-			fm_add_label(evaluation->labels, score, loaded->score_variance, rows->user_value[r] > 0,
-						 weight);
-		else if (!loaded->is_ranking)
+			fm_add_label(evaluation->labels, score, loaded->version.score_variance,
+						 rows->user_value[r] > 0, weight);
+		else if (!fm_is_ranking(loaded->version.task))
 			fm_add_error(&evaluation->errors, score, rows->user_value[r], weight);
 		fm_bitset_remove(evaluation->excluded, item);
 		if (rows->user_value[r] >= least_relevant && !fm_bitset_has(evaluation->relevant, item))
@@ -245,15 +246,15 @@ rank_whole_list(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 		int32 item = rows->user_item[r];
 
 		/* taken out of the set, an item that is rated twice counts once */
-		if (item < loaded->num_items && fm_bitset_has(evaluation->relevant, item))
+		if (item < loaded->version.num_items && fm_bitset_has(evaluation->relevant, item))
 			evaluation->relevant_items[num_relevant++] = item;
 		fm_bitset_remove(evaluation->relevant, item);
 	}
 	if (num_relevant == 0)
 		return;
-	fm_score_all(fm_scan_rows(loaded->matrix), loaded->num_items, loaded->num_factors + 1,
-				 vector->query, 1, evaluation->scores);
-	others = fm_rank_relevant(evaluation->scores, loaded->num_items, evaluation->excluded,
+	fm_score_all(fm_scan_rows(loaded->matrix), loaded->version.num_items,
+				 loaded->version.num_factors + 1, vector->query, 1, evaluation->scores);
+	others = fm_rank_relevant(evaluation->scores, loaded->version.num_items, evaluation->excluded,
 							  evaluation->relevant_items, num_relevant, evaluation->above);
 	if (others > 0)
 		fm_add_auc(&evaluation->ranking, fm_ranking_auc(evaluation->above, num_relevant, others));
@@ -282,7 +283,7 @@ score_user(Evaluation *evaluation, int32 user, const FmUserVector *vector, const
 		}
 		fm_add_ranking(&evaluation->ranking, evaluation->is_hit, length, evaluation->x,
 					   num_relevant);
-		if (loaded->is_ranking)
+		if (fm_is_ranking(loaded->version.task))
 			rank_whole_list(evaluation, user, vector);
 	}
 	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
@@ -349,7 +350,7 @@ score_unknown_users(Evaluation *evaluation, const FmHost *host)
 static double
 coverage(const Evaluation *evaluation)
 {
-	int32 num_items = evaluation->serving.loaded->num_items;
+	int32 num_items = evaluation->serving.loaded->version.num_items;
 	int64 recommended = 0;
 
 	for (int32 item = 0; item < num_items; item++)
@@ -387,7 +388,7 @@ put_metrics(const Evaluation *evaluation, ReturnSetInfo *result)
 
 	if (evaluation->labels != NULL)
 		put_label_metrics(evaluation->labels, result);
-	else if (!evaluation->serving.loaded->is_ranking)
+	else if (!fm_is_ranking(evaluation->serving.loaded->version.task))
 	{
 		put_metric(result, "rmse", fm_rmse(&evaluation->errors), false);
 		put_metric(result, "mae", fm_mae(&evaluation->errors), false);
@@ -397,7 +398,7 @@ put_metrics(const Evaluation *evaluation, ReturnSetInfo *result)
 	put_metric(result, "ndcg_at_x", sums->ndcg / users, none);
 	put_metric(result, "map_at_x", sums->map / users, none);
 	put_metric(result, "mrr", sums->mrr / users, none);
-	if (evaluation->serving.loaded->is_ranking)
+	if (fm_is_ranking(evaluation->serving.loaded->version.task))
 		put_metric(result, "auc", sums->auc / (double) sums->auc_users, sums->auc_users == 0);
 	put_metric(result, "coverage", coverage(evaluation), none);
 }

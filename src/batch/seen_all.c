@@ -84,7 +84,7 @@ read_items(Reading *reading)
 {
 	const FmLoaded *loaded = reading->serving->loaded;
 
-	for (int32 item = 0; item < loaded->num_items; item++)
+	for (int32 item = 0; item < loaded->version.num_items; item++)
 		fm_idmap_intern(reading->items, fm_loaded_item_id(loaded, item));
 	fm_idmap_seal(reading->items);
 	reading->too_large = !has_room(reading->context);
@@ -110,7 +110,7 @@ fm_seen_read(const FmServing *serving, MemoryContext context, FmPairsMaker make,
 	const FmLoaded *loaded = serving->loaded;
 	Reading reading = {serving, context};
 
-	if (loaded->num_items > FM_PAIR_MAX_ITEMS)
+	if (loaded->version.num_items > FM_PAIR_MAX_ITEMS)
 		return NULL;
 	reading.users = fm_idmap_create(&loaded->user_type, context);
 	reading.items = fm_idmap_create(&loaded->item_type, context);
@@ -197,7 +197,7 @@ fm_seen_open(const FmServing *serving)
 {
 	FmSeenStream *stream = palloc0(sizeof(FmSeenStream));
 	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version)};
+	Datum values[] = {Int32GetDatum(serving->loaded->version.number)};
 
 	stream->loaded = serving->loaded;
 	stream->context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx seen items",

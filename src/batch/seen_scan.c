@@ -43,7 +43,7 @@ fm_seen_scan_possible(const FmServing *serving)
 	bool possible;
 
 	if (!loaded->user_type.is_integer || !loaded->item_type.is_integer ||
-		loaded->num_items > FM_PAIR_MAX_ITEMS)
+		loaded->version.num_items > FM_PAIR_MAX_ITEMS)
 		return false;
 	relation = relation_open(serving->model.definition.ratings, AccessShareLock);
 	possible = may_scan(serving, relation);
@@ -135,7 +135,7 @@ scan_users(Users *users)
 		while (!users->too_large &&
 			   (count = fm_plain_scan_integers(&plain, ROWS_AT_ONCE, arrays, NULL)) > 0)
 			for (int i = 0; i < count && !users->too_large; i++)
-				if (values[0][i] == users->serving->loaded->version)
+				if (values[0][i] == users->serving->loaded->version.number)
 					(void) add_user(users, values[1][i], values[2][i]);
 		fm_plain_scan_end(&plain);
 	}

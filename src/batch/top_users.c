@@ -110,7 +110,7 @@ name_users(FmServing *serving, const FmHit *hits, int32 count)
 					 MemoryContextAllocHuge(CurrentMemoryContext, (Size) count * sizeof(bool))};
 	const Oid columns[] = {INT4OID, serving->loaded->user_type.type};
 	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version)};
+	Datum values[] = {Int32GetDatum(serving->loaded->version.number)};
 
 	for (int32 r = 0; r < count; r++)
 	{

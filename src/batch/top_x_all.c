@@ -50,7 +50,7 @@ fm_top_x_all(PG_FUNCTION_ARGS)
 	fm_init_materialized_srf(fcinfo);
 	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), FM_IDS_TEXT,
 				   context);
-	num_items = serving.loaded->num_items;
+	num_items = serving.loaded->version.num_items;
 	rows.item_texts = MemoryContextAllocHuge(CurrentMemoryContext, num_items * sizeof(Datum));
 	for (int32 item = 0; item < num_items; item++)
 		rows.item_texts[item] = fm_serve_item_out(&serving, item);

@@ -44,7 +44,7 @@ fm_users_open(const FmServing *serving, bool xmins)
 	const FmLoaded *loaded = serving->loaded;
 	FmUserWalk *walk = palloc0(sizeof(FmUserWalk));
 	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(loaded->version)};
+	Datum values[] = {Int32GetDatum(loaded->version.number)};
 	char *sql = psprintf("SELECT idx, user_id, w, v%s FROM %s WHERE version = $1 ORDER BY idx",
 						 xmins ? ", xmin" : "", fm_relation_sql(serving->model.user_table));
 	int guc_nest_level = fm_sort_like_maintenance();
@@ -53,8 +53,8 @@ fm_users_open(const FmServing *serving, bool xmins)
 	walk->loaded = loaded;
 	walk->last_idx = -1;
 	walk->xmins = xmins;
-	walk->user.vector.query = palloc0((loaded->num_factors + 1) * sizeof(float));
-	walk->user.vector.query[loaded->num_factors] = 1;
+	walk->user.vector.query = palloc0((loaded->version.num_factors + 1) * sizeof(float));
+	walk->user.vector.query[loaded->version.num_factors] = 1;
 	walk->cursor = SPI_cursor_open_with_args(NULL, sql, 1, types, values, NULL, serving->read_only,
 											 0);
 	fetch_users(walk); /* the first fetch sorts */
@@ -83,8 +83,9 @@ fm_users_next(FmUserWalk *walk)
 	walk->last_idx = walk->user.idx;
 	walk->user.id = values[1];
 	walk->user.xmin = walk->xmins ? DatumGetTransactionId(values[4]) : InvalidTransactionId;
-	walk->user.vector.base = walk->loaded->b + DatumGetFloat4(values[2]);
-	fm_read_real_array(values[3], walk->loaded->num_factors, "a user's v", walk->user.vector.query);
+	walk->user.vector.base = walk->loaded->version.b + DatumGetFloat4(values[2]);
+	fm_read_real_array(values[3], walk->loaded->version.num_factors, "a user's v",
+					   walk->user.vector.query);
 	return &walk->user;
 }
 
@@ -100,7 +101,7 @@ fm_users_scan(const FmServing *serving, FmRowCallback callback, void *state)
 {
 	const Oid columns[] = {INT4OID, serving->loaded->user_type.type};
 	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version)};
+	Datum values[] = {Int32GetDatum(serving->loaded->version.number)};
 	int guc_nest_level = fm_sort_like_maintenance();
 
 	fm_spi_scan(psprintf("SELECT idx, user_id FROM %s WHERE version = $1 ORDER BY idx",

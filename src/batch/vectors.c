@@ -48,7 +48,7 @@ fm_user_vectors(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		put_vector((ReturnSetInfo *) fcinfo->resultinfo,
 				   fm_id_text(&serving.loaded->user_type, user->id), user->vector.query,
-				   serving.loaded->num_factors + 1);
+				   serving.loaded->version.num_factors + 1);
 		MemoryContextSwitchTo(previous);
 		MemoryContextReset(row);
 	}
@@ -68,16 +68,16 @@ fm_item_vectors(PG_FUNCTION_ARGS)
 	begin(&serving, fcinfo);
 	loaded = serving.loaded;
 	row = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row", ALLOCSET_SMALL_SIZES);
-	vector = palloc((loaded->num_factors + 1) * sizeof(float));
-	for (int32 item = 0; item < loaded->num_items; item++)
+	vector = palloc((loaded->version.num_factors + 1) * sizeof(float));
+	for (int32 item = 0; item < loaded->version.num_items; item++)
 	{
 		MemoryContext previous = MemoryContextSwitchTo(row);
 
 		CHECK_FOR_INTERRUPTS();
-		fm_scan_get(loaded->matrix, item, vector, vector + loaded->num_factors);
+		fm_scan_get(loaded->matrix, item, vector, vector + loaded->version.num_factors);
 		put_vector((ReturnSetInfo *) fcinfo->resultinfo,
 				   fm_id_text(&loaded->item_type, fm_loaded_item_id(loaded, item)), vector,
-				   loaded->num_factors + 1);
+				   loaded->version.num_factors + 1);
 		MemoryContextSwitchTo(previous);
 		MemoryContextReset(row);
 	}

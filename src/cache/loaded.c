@@ -215,6 +215,19 @@ load_for_all(const FmModel *model, bool read_only, FmLoaded *loaded)
 	fm_shared_unlock(model->matrix_table);
 }
 
+static void
+point_into_image(FmLoaded *loaded)
+{
+	const FmImage *image = loaded->image;
+
+	loaded->version = image->version;
+	loaded->user_prior.mean = (float *) fm_image_at(image, image->user_mean);
+	loaded->user_prior.root = (float *) fm_image_at(image, image->user_root);
+	loaded->item_pairs.weight = image->version.unobserved_weight;
+	loaded->item_pairs.gram = (float *) fm_image_at(image, image->item_gram);
+	loaded->matrix = fm_image_at(image, image->matrix);
+}
+
 static FmLoaded *
 obtain(const FmModel *model, bool read_only)
 {
@@ -226,22 +239,7 @@ obtain(const FmModel *model, bool read_only)
 		load_for_all(model, read_only, loaded);
 	if (loaded->image == NULL)
 		load(model, read_only, loaded, alloc_own);
-	loaded->version = loaded->image->version;
-	loaded->num_factors = loaded->image->num_factors;
-	loaded->b = loaded->image->b;
-	loaded->rating_min = loaded->image->rating_min;
-	loaded->rating_max = loaded->image->rating_max;
-	loaded->rating_mean = loaded->image->rating_mean;
-	loaded->is_classification = loaded->image->is_classification;
-	loaded->is_ranking = loaded->image->is_ranking;
-	loaded->score_variance = loaded->image->score_variance;
-	loaded->num_items = loaded->image->num_items;
-	loaded->noise_variance = loaded->image->noise_variance;
-	loaded->user_prior.mean = (float *) fm_image_at(loaded->image, loaded->image->user_prior);
-	loaded->user_prior.root = loaded->user_prior.mean + loaded->num_factors + 1;
-	loaded->item_pairs.weight = loaded->image->unobserved_weight;
-	loaded->item_pairs.gram = loaded->user_prior.root + fm_prior_root_length(loaded->num_factors);
-	loaded->matrix = fm_image_at(loaded->image, loaded->image->matrix);
+	point_into_image(loaded);
 	slot = free_slot();
 	MemoryContextSetParent(loaded->context, TopMemoryContext);
 	loaded_models[slot] = loaded;
@@ -297,10 +295,10 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 int32
 fm_loaded_check_idx(const FmLoaded *loaded, int32 idx)
 {
-	if (idx < 0 || idx >= loaded->num_items)
+	if (idx < 0 || idx >= loaded->version.num_items)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("the model's item table holds the idx %d, beyond its %d items", idx,
-							   loaded->num_items),
+							   loaded->version.num_items),
 						errhint("Train the model again.")));
 	return idx;
 }
@@ -374,7 +372,7 @@ fm_cache_rows(PG_FUNCTION_ARGS)
 			continue;
 		own = (FmSharedEntry){.database = MyDatabaseId,
 							  .matrix_table = loaded->matrix_table,
-							  .version = loaded->version,
+							  .version = loaded->version.number,
 							  .size = loaded->image->size,
 							  .loaded_at = loaded->loaded_at,
 							  .hits = loaded->hits,

@@ -30,18 +30,8 @@ typedef struct FmLoaded
 	FmIdType item_type;
 	const FmImage *image;
 
-	/* from the image */
-	int version;
-	bool is_classification; /* scores are probits of a yes; rating_min is no, rating_max yes */
-	bool is_ranking;		/* scores are what ials makes of 1 and 0 */
-	double score_variance;	/* see fm_probability in core/train/solver.h */
-	int num_factors;
-	double b;
-	float rating_min;
-	float rating_max;
-	double rating_mean;
-	int32 num_items;
-	double noise_variance;
+	/* of the image; what is by reference points into it */
+	FmVersion version;
 	FmPrior user_prior;
 	FmAllPairs item_pairs;		/* of a ranking */
 	const FmScanMatrix *matrix; /* by idx */
@@ -59,7 +49,9 @@ typedef struct FmLoaded
  */
 extern FmLoaded *fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user);
 
-/* An idx read from a table, which its owner may have changed: an error unless the version has it. */
+/*
+ * An idx read from a table, which its owner may have changed: an error unless the version has it.
+ */
 extern int32 fm_loaded_check_idx(const FmLoaded *loaded, int32 idx);
 
 /* The id of an item, as the source types it; it lasts as long as the pin. */

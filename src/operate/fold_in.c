@@ -76,10 +76,9 @@ typedef struct Folding
 {
 	FmModel model;
 	FmDefinition definition; /* as the version was made */
-	int version;
+	FmVersion version;		 /* to fold into */
+	FmVersionArrays arrays;
 	FmParameters parameters;
-	float rating_min;
-	float rating_max;
 	FmResult result;
 	FmTrainingData data;
 	FmRatings ratings;
@@ -89,61 +88,21 @@ typedef struct Folding
 	const FmHost *host;
 } Folding;
 
+/* Read the version to fold into; its arrays are in the current context. */
 static void
-read_prior(int column, int num_factors, FmPrior *prior)
-{
-	int root_length = (int) fm_prior_root_length(num_factors);
-
-	prior->mean = palloc((num_factors + 1) * sizeof(float));
-	prior->root = palloc(root_length * sizeof(float));
-	fm_read_real_array(fm_spi_value_not_null(0, column), num_factors + 1, "a mean of the version",
-					   prior->mean);
-	fm_read_real_array(fm_spi_value_not_null(0, column + 1), root_length, "a root of the version",
-					   prior->root);
-}
-
-/* The row of the version table; what SPI allocates outlives nothing here. */
-static void
-read_version_row(Folding *folding)
+read_version(Folding *folding)
 {
 	const FmModel *model = &folding->model;
-	FmResult *result = &folding->result;
-	const Oid columns[] = {TEXTOID,		   INT4OID,		   FLOAT8OID,	   FLOAT4OID,
-						   FLOAT4OID,	   FLOAT8OID,	   FLOAT8OID,	   FLOAT8OID,
-						   FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
-						   FLOAT8OID};
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(folding->version)};
-	int k;
+	FmVersion *version = &folding->version;
 
-	fm_spi_execute(psprintf("SELECT task, num_factors, b, rating_min, rating_max, rating_mean, "
-							"score_variance, noise_variance, user_mean, user_root, item_mean, "
-							"item_root, unobserved_weight FROM %s WHERE version = $1",
-							fm_relation_sql(model->version_table)),
-				   1, types, values, NULL, false);
-	fm_spi_expect(columns, lengthof(columns));
-	if (SPI_processed != 1)
-		fm_model_damaged(model, "its row in the version table is missing");
-	k = DatumGetInt32(fm_spi_value_not_null(0, 2));
+	fm_version_read(model, false, version, &folding->arrays);
 	folding->definition = model->definition;
-	folding->definition.num_context_columns = 0; /* to solve somebody, all contexts are alike */
-	if (!fm_find_task(TextDatumGetCString(fm_spi_value_not_null(0, 1)), &folding->definition.task))
-		fm_model_damaged(model, "its row in the version table is out of range");
-	folding->parameters.num_factors = k;
-	folding->parameters.b = DatumGetFloat8(fm_spi_value_not_null(0, 3));
-	folding->rating_min = DatumGetFloat4(fm_spi_value_not_null(0, 4));
-	folding->rating_max = DatumGetFloat4(fm_spi_value_not_null(0, 5));
-	result->rating_mean = DatumGetFloat8(fm_spi_value_not_null(0, 6));
-	folding->parameters.score_variance = DatumGetFloat8(fm_spi_value_not_null(0, 7));
-	result->noise_variance = DatumGetFloat8(fm_spi_value_not_null(0, 8));
-	if (k < FM_MIN_FACTORS || k > FM_MAX_FACTORS || !isfinite(folding->parameters.b) ||
-		!isfinite(result->noise_variance) || result->noise_variance <= 0)
-		fm_model_damaged(model, "its row in the version table is out of range");
-	read_prior(9, k, &result->user_prior);
-	read_prior(11, k, &result->item_prior);
-	result->item_pairs.weight = DatumGetFloat8(fm_spi_value_not_null(0, 13));
-	folding->features = palloc((k + 1) * sizeof(float));
-	SPI_freetuptable(SPI_tuptable);
+	folding->definition.num_context_columns = 0; /* to solve an entity, all contexts are alike */
+	folding->definition.task = version->task;
+	folding->parameters.num_factors = version->num_factors;
+	folding->parameters.b = version->b;
+	folding->parameters.score_variance = version->score_variance;
+	folding->features = palloc((version->num_factors + 1) * sizeof(float));
 }
 
 static void
@@ -186,7 +145,7 @@ read_known(Folding *folding, int side)
 	const FmModel *model = &folding->model;
 	Known *known = &folding->known[side];
 	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(folding->version)};
+	Datum values[] = {Int32GetDatum(folding->version.number)};
 	Oid columns[] = {InvalidOid, FLOAT4OID, FLOAT4ARRAYOID, INT8OID};
 
 	known->model = model;
@@ -221,9 +180,8 @@ read_all(Folding *folding)
 		read_known(folding, side);
 	fm_read_ratings(definition, false, data->ratings);
 	if (folding->definition.task == FM_TASK_CLASSIFICATION)
-		fm_label_ratings(definition, data->ratings, folding->rating_min, folding->rating_max);
-	data->ratings->min = Min(data->ratings->min, folding->rating_min);
-	data->ratings->max = Max(data->ratings->max, folding->rating_max);
+		fm_label_ratings(definition, data->ratings, folding->version.rating_min,
+						 folding->version.rating_max);
 	fm_rank_ratings(data);
 }
 
@@ -283,7 +241,7 @@ solve(Folding *folding, int side, int32 e, const FmAllPairs *all_pairs, FmFoldRo
 	const float *weight = side == FM_USERS ? ratings->user_weight : ratings->item_weight;
 	const Side *others = &folding->side[1 - side];
 	const Side *own = &folding->side[side];
-	FmPrior prior = side == FM_USERS ? folding->result.user_prior : folding->result.item_prior;
+	FmPrior prior = side == FM_USERS ? folding->arrays.user_prior : folding->arrays.item_prior;
 	int k = folding->parameters.num_factors;
 	int64 count = 0;
 
@@ -301,7 +259,7 @@ solve(Folding *folding, int side, int32 e, const FmAllPairs *all_pairs, FmFoldRo
 		folding->features[k] = own->w[e];
 		prior.mean = folding->features;
 	}
-	fm_fold(&prior, k, folding->definition.task, folding->result.noise_variance, all_pairs, rows,
+	fm_fold(&prior, k, folding->definition.task, folding->version.noise_variance, all_pairs, rows,
 			count, folding->host, theta);
 	return true;
 }
@@ -342,7 +300,7 @@ solve_side(Folding *folding, int side, bool last)
 											 (most_ratings(start, own->count) + 1) *
 												 sizeof(FmFoldRow));
 	float *theta = palloc((k + 1) * sizeof(float));
-	FmAllPairs all_pairs = {folding->result.item_pairs.weight};
+	FmAllPairs all_pairs = {folding->version.unobserved_weight};
 
 	if (folding->definition.task == FM_TASK_RANKING)
 	{
@@ -405,16 +363,17 @@ fill_run(const Folding *folding, FmRun *run)
 	run->skipped = folding->data.ratings->skipped;
 	snprintf(run->message, sizeof(run->message),
 			 "folded into version %d: %d users added, %d updated; %d items added, %d updated",
-			 folding->version, users->num_added, users->num_updated, items->num_added,
+			 folding->version.number, users->num_added, users->num_updated, items->num_added,
 			 items->num_updated);
 }
 
+/* Make the result of what has been folded in: the version as it was, with what has changed. */
 static void
-write_version(Folding *folding, Oid schema, FmRun *run)
+fill_result(Folding *folding, const FmRun *run)
 {
-	FmModel *model = &folding->model;
 	FmResult *result = &folding->result;
-	FmRoleSwitch previous = fm_act_as(model->owner);
+	FmVersion *version = &result->version;
+	const FmRatingReading *ratings = folding->data.ratings;
 
 	folding->parameters.user_w = folding->side[FM_USERS].w;
 	folding->parameters.user_v = folding->side[FM_USERS].v;
@@ -422,20 +381,35 @@ write_version(Folding *folding, Oid schema, FmRun *run)
 	folding->parameters.item_v = folding->side[FM_ITEMS].v;
 	result->parameters = &folding->parameters;
 	result->data = &folding->data;
-	if (folding->definition.task == FM_TASK_RANKING)
-	{
-		result->item_pairs.gram =
-			folding->host->alloc(folding->host->ctx,
-								 fm_all_pairs_length(folding->parameters.num_factors),
-								 sizeof(float));
-		sum_all_pairs(folding, FM_ITEMS, result->item_pairs.gram);
-	}
 	for (int side = 0; side < 2; side++)
 		result->digest[side] = folding->side[side].digest;
-	fm_store_version(model, schema, run->version, result);
-	run->features += fm_store_copy_levels(model, run->version, folding->version);
+	*version = folding->version;
+	version->number = run->version;
+	version->rating_min = Min(ratings->min, folding->version.rating_min);
+	version->rating_max = Max(ratings->max, folding->version.rating_max);
+	version->num_users = folding->side[FM_USERS].count;
+	version->num_items = folding->side[FM_ITEMS].count;
+	result->arrays = folding->arrays;
+	if (fm_is_ranking(version->task))
+	{
+		result->arrays.item_gram = folding->host->alloc(folding->host->ctx,
+														fm_all_pairs_length(version->num_factors),
+														sizeof(float));
+		sum_all_pairs(folding, FM_ITEMS, result->arrays.item_gram);
+	}
+}
+
+static void
+write_version(Folding *folding, Oid schema, FmRun *run)
+{
+	FmModel *model = &folding->model;
+	FmRoleSwitch previous = fm_act_as(model->owner);
+
+	fill_result(folding, run);
+	fm_store_version_rows(model, schema, &folding->result);
+	run->features += fm_store_copy_levels(model, run->version, folding->version.number);
 	fm_restore_role(&previous);
-	fm_publish(schema, model, run, result);
+	fm_publish(schema, model, run, &folding->result);
 }
 
 /* The model, locked, with a version to fold into. */
@@ -448,7 +422,6 @@ open_model(Folding *folding, Oid schema, const char *name)
 		fm_model_missing(name);
 	fm_model_check_not_attached(model);
 	fm_model_check_tables(model);
-	folding->version = model->version;
 }
 
 /* The version that is being served must be one of the model as it is defined. */
@@ -461,7 +434,8 @@ check_definition(const Folding *folding)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("version %d of model \"%s\" is a %s, but the model is defined as a %s now",
-						folding->version, model->name, fm_task_name(folding->definition.task),
+						folding->version.number, model->name,
+						fm_task_name(folding->definition.task),
 						fm_task_name(model->definition.task)),
 				 errhint("Train the model again.")));
 }
@@ -474,7 +448,7 @@ fold_in(Folding *folding)
 	bool changed;
 
 	fm_progress_phase(folding->model.name, FM_PHASE_LOADING);
-	read_version_row(folding);
+	read_version(folding);
 	check_definition(folding);
 	read_all(folding);
 	fm_progress_phase(folding->model.name, FM_PHASE_TRAINING);
@@ -506,7 +480,7 @@ fm_fold_in(PG_FUNCTION_ARGS)
 									ALLOCSET_DEFAULT_SIZES);
 	previous = MemoryContextSwitchTo(context);
 	folding->host = fm_pg_host(context);
-	version = folding->version;
+	version = folding->model.version;
 	if (!fold_in(folding))
 		ereport(NOTICE, (errmsg("nothing to fold in: model \"%s\" has all ratings", run.model)));
 	else

@@ -18,7 +18,7 @@
 #include "cache/shared_cache.h"
 #include "pg/sql.h"
 #include "store/tables.h"
-#include "store/version_rows.h"
+#include "store/version.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(fm_set);
@@ -88,7 +88,7 @@ fm_activate(PG_FUNCTION_ARGS)
 	fm_spi_connect();
 	own_model_locked(schema, name, &model);
 	previous = fm_act_as(model.owner);
-	kept = fm_store_has_version(&model, version);
+	kept = fm_version_exists(&model, version);
 	fm_restore_role(&previous);
 	if (!kept)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -100,7 +100,7 @@ fm_activate(PG_FUNCTION_ARGS)
 		int64 stamp = fm_registry_activate(schema, name, version);
 
 		previous = fm_act_as(model.owner);
-		fm_store_activate(&model, version, stamp);
+		fm_version_activate(&model, version, stamp);
 		fm_restore_role(&previous);
 	}
 	fm_spi_finish();

@@ -58,7 +58,7 @@ put_terms(const FmServing *serving, const FmUserVector *user, Datum user_id, boo
 		  int32 item, const Explanation *explanation)
 {
 	const FmLoaded *loaded = serving->loaded;
-	int k = loaded->num_factors;
+	int k = loaded->version.num_factors;
 	const float *vector = item < 0 ? palloc0((k + 1) * sizeof(float))
 								   : fm_scan_vector(loaded->matrix, item);
 	FmPart *of_user;
@@ -66,12 +66,12 @@ put_terms(const FmServing *serving, const FmUserVector *user, Datum user_id, boo
 	int num_of_user;
 	int num_of_item;
 
-	of_user = fm_entity_parts(serving, FM_USERS, user_possible, user_id, user->base - loaded->b,
-							  user->query, &num_of_user);
+	of_user = fm_entity_parts(serving, FM_USERS, user_possible, user_id,
+							  user->base - loaded->version.b, user->query, &num_of_user);
 	of_item = fm_entity_parts(serving, FM_ITEMS, item >= 0,
 							  item < 0 ? (Datum) 0 : fm_loaded_item_id(loaded, item), vector[k],
 							  vector, &num_of_item);
-	put_term(explanation, "bias", loaded->b);
+	put_term(explanation, "bias", loaded->version.b);
 	for (int u = 0; u < num_of_user; u++)
 		put_term(explanation, of_user[u].name, of_user[u].w);
 	for (int i = 0; i < num_of_item; i++)
@@ -96,8 +96,8 @@ explain(FunctionCallInfo fcinfo, FmIdForm form)
 		return (Datum) 0;
 	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
 				   form, CurrentMemoryContext);
-	if (serving.loaded->is_classification)
-		explanation.scale = 1 / sqrt(1 + serving.loaded->score_variance);
+	if (fm_is_classification(serving.loaded->version.task))
+		explanation.scale = 1 / sqrt(1 + serving.loaded->version.score_variance);
 	possible = fm_serve_id_in(&serving, &serving.loaded->user_type, PG_GETARG_DATUM(ARG_USER_ID),
 							  &user_id);
 	user = fm_serve_user(&serving, possible, user_id);

@@ -32,7 +32,7 @@ side_parameters(const FmServing *serving, int side)
 {
 	FmSqlParameters parameters = {0};
 
-	fm_add_integer(&parameters, serving->loaded->version);
+	fm_add_integer(&parameters, serving->loaded->version.number);
 	fm_add_text(&parameters, side_names[side]);
 	return parameters;
 }
@@ -163,7 +163,7 @@ fm_entity_parts(const FmServing *serving, int side, bool has_id, Datum id, doubl
 {
 	const FmIdType *id_type = side == FM_USERS ? &serving->loaded->user_type
 											   : &serving->loaded->item_type;
-	int k = serving->loaded->num_factors;
+	int k = serving->loaded->version.num_factors;
 	FmSqlParameters parameters = side_parameters(serving, side);
 	FmRows rows = {0};
 	char *sql = has_id ? levels_query(serving, side) : NULL;

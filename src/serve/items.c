@@ -55,7 +55,7 @@ find_item_by_query(const FmServing *serving, const char *sql, Datum id)
 	int32 item = -1;
 
 	fm_add_parameter(&parameters, loaded->item_type.type, id, false);
-	fm_add_integer(&parameters, loaded->version);
+	fm_add_integer(&parameters, loaded->version.number);
 	fm_plan_run(&loaded->item_plan, sql, &parameters, serving->read_only);
 	fm_rows_begin(&rows, columns, lengthof(columns));
 	if (fm_rows_next(&rows))
@@ -87,7 +87,7 @@ fm_serve_item(const FmServing *serving, Datum given)
 uint64 *
 fm_new_item_set(const FmLoaded *loaded)
 {
-	return palloc0(fm_bitset_words(loaded->num_items) * sizeof(uint64));
+	return palloc0(fm_bitset_words(loaded->version.num_items) * sizeof(uint64));
 }
 
 /* Items being added to a set; those that are new to it are collected. */
@@ -150,7 +150,7 @@ fm_add_given_items(const FmServing *serving, ArrayType *given, uint64 *set, int3
 void
 fm_set_all_but(const FmLoaded *loaded, uint64 *set, const int32 *items, int32 count)
 {
-	memset(set, 0xFF, fm_bitset_words(loaded->num_items) * sizeof(uint64));
+	memset(set, 0xFF, fm_bitset_words(loaded->version.num_items) * sizeof(uint64));
 	for (int32 i = 0; i < count; i++)
 		fm_bitset_remove(set, items[i]);
 }

@@ -26,9 +26,9 @@ enum
 static double
 clip(double value, const FmLoaded *loaded)
 {
-	if (loaded->is_classification || loaded->is_ranking)
+	if (fm_is_classification(loaded->version.task) || fm_is_ranking(loaded->version.task))
 		return value;
-	return Max(loaded->rating_min, Min(loaded->rating_max, value));
+	return Max(loaded->version.rating_min, Min(loaded->version.rating_max, value));
 }
 
 static Datum

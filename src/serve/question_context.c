@@ -45,7 +45,7 @@ fm_add_context_level(const FmServing *serving, const char *column, const char *l
 
 	if (!OidIsValid(serving->model.level_table))
 		return false;
-	fm_add_integer(&parameters, loaded->version);
+	fm_add_integer(&parameters, loaded->version.number);
 	fm_add_text(&parameters, column);
 	fm_add_text(&parameters, level == NULL ? "" : level);
 	fm_add_boolean(&parameters, level == NULL);
@@ -60,11 +60,12 @@ fm_add_context_level(const FmServing *serving, const char *column, const char *l
 	known = fm_rows_next(&rows);
 	if (known && fm_row_boolean(&rows.row, IS_ASKED_FOR))
 	{
-		float *v = palloc(loaded->num_factors * sizeof(float));
+		float *v = palloc(loaded->version.num_factors * sizeof(float));
 
-		fm_read_real_array(fm_row_value(&rows.row, V), loaded->num_factors, "a context's v", v);
+		fm_read_real_array(fm_row_value(&rows.row, V), loaded->version.num_factors, "a context's v",
+						   v);
 		user->base += fm_row_real(&rows.row, W);
-		for (int f = 0; f < loaded->num_factors; f++)
+		for (int f = 0; f < loaded->version.num_factors; f++)
 			user->query[f] += v[f];
 	}
 	fm_rows_end(&rows);

@@ -108,7 +108,7 @@ run_seen_query(FmPlan *plan, const FmServing *serving, Datum user_id, const FmDe
 
 	fm_add_parameter(&parameters, loaded->user_type.type, user_id, false);
 	if (!loaded->item_type.is_integer)
-		fm_add_integer(&parameters, loaded->version);
+		fm_add_integer(&parameters, loaded->version.number);
 	fm_plan_run(plan, seen_query(serving, values), &parameters, serving->read_only);
 }
 
@@ -156,9 +156,7 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 
 	*count = 0;
 	/* the task of the version, not that of a later definition */
-	definition.task = loaded->is_ranking		  ? FM_TASK_RANKING
-					  : loaded->is_classification ? FM_TASK_CLASSIFICATION
-												  : FM_TASK_REGRESSION;
+	definition.task = loaded->version.task;
 	if (!fm_ratings_are_readable(&definition, loaded->user_type.type, loaded->item_type.type))
 		return NULL;
 	run_seen_query(&loaded->own_plan, serving, user_id, &definition);

@@ -71,5 +71,7 @@ fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given, D
 double
 fm_serve_score(const FmLoaded *loaded, double score)
 {
-	return loaded->is_classification ? fm_probability(score, loaded->score_variance) : score;
+	return fm_is_classification(loaded->version.task)
+			   ? fm_probability(score, loaded->version.score_variance)
+			   : score;
 }

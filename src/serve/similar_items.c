@@ -44,7 +44,7 @@ similar_items(FunctionCallInfo fcinfo, FmIdForm form)
 	item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
 	if (item >= 0)
 	{
-		x = Min(x, serving.loaded->num_items);
+		x = Min(x, serving.loaded->version.num_items);
 		hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) x + 1) * sizeof(FmHit));
 		put_rows(&serving, hits,
 				 fm_similar(serving.loaded->matrix, item, x, fm_pg_host(CurrentMemoryContext),

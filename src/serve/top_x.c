@@ -121,7 +121,7 @@ finish(Call *call)
 	int32 count;
 
 	fm_add_context(serving, call->fcinfo, call->first + REST_CONTEXT, &call->user);
-	call->x = Min(call->x, serving->loaded->num_items);
+	call->x = Min(call->x, serving->loaded->version.num_items);
 	hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) call->x + 1) * sizeof(FmHit));
 	count = find_best(call, hits);
 	for (int32 r = 0; r < count; r++)
@@ -193,10 +193,11 @@ basket_rating(const FmLoaded *loaded, Datum given)
 	if (!isfinite(rating))
 		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 						errmsg("ratings must be finite, but one is %g", rating)));
-	if (loaded->is_classification && rating != loaded->rating_min && rating != loaded->rating_max)
+	if (fm_is_classification(loaded->version.task) && rating != loaded->version.rating_min &&
+		rating != loaded->version.rating_max)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("ratings must be %g (no) or %g (yes), but one is %g",
-							   loaded->rating_min, loaded->rating_max, rating)));
+							   loaded->version.rating_min, loaded->version.rating_max, rating)));
 	return rating;
 }
 
@@ -207,7 +208,7 @@ check_basket(const Call *call, int num_items, int num_ratings)
 	FunctionCallInfo fcinfo = call->fcinfo;
 	const FmLoaded *loaded = call->serving.loaded;
 
-	if (loaded->is_ranking && !PG_ARGISNULL(ARG_FOR_RATINGS))
+	if (fm_is_ranking(loaded->version.task) && !PG_ARGISNULL(ARG_FOR_RATINGS))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("model \"%s\" is a ranking, which has no ratings",
 							   call->serving.model.name),
@@ -216,15 +217,15 @@ check_basket(const Call *call, int num_items, int num_ratings)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 						errmsg("there are %d items but %d ratings", num_items, num_ratings),
 						errhint("Give one rating for each item, in the same order.")));
-	if (PG_ARGISNULL(ARG_FOR_RATINGS) && num_items > 0 && !loaded->is_classification &&
-		!loaded->is_ranking)
+	if (PG_ARGISNULL(ARG_FOR_RATINGS) && num_items > 0 &&
+		!fm_is_classification(loaded->version.task) && !fm_is_ranking(loaded->version.task))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("model \"%s\" predicts ratings, so the items need ratings",
 						call->serving.model.name),
 				 errhint("Give one for each item with ratings => ARRAY[...], between %g and %g; "
 						 "for one only bought or clicked, choose the rating that this is worth.",
-						 loaded->rating_min, loaded->rating_max)));
+						 loaded->version.rating_min, loaded->version.rating_max)));
 }
 
 /* Set *basket to the ratings of the items that the model knows; return their number. */
@@ -244,7 +245,8 @@ read_basket(Call *call, FmOwnRating **basket)
 									 ((Size) num_items + 1) * sizeof(FmOwnRating));
 	for (int i = 0; i < num_items; i++)
 	{
-		float rating = ratings == NULL ? loaded->rating_max : basket_rating(loaded, ratings[i]);
+		float rating = ratings == NULL ? loaded->version.rating_max
+									   : basket_rating(loaded, ratings[i]);
 		int32 item = fm_serve_item(&call->serving, items[i]);
 
 		if (item >= 0)

@@ -44,10 +44,10 @@ fold_rows(const FmServing *serving, const FmOwnRating *ratings, int64 count)
 		const float *item = fm_scan_vector(loaded->matrix, ratings[r].item);
 		float value = ratings[r].rating;
 
-		if (loaded->is_classification)
-			value = fm_label(&serving->model.definition, loaded->rating_min, loaded->rating_max,
-							 value);
-		rows[r] = (FmFoldRow){item, loaded->b + item[loaded->num_factors], value,
+		if (fm_is_classification(loaded->version.task))
+			value = fm_label(&serving->model.definition, loaded->version.rating_min,
+							 loaded->version.rating_max, value);
+		rows[r] = (FmFoldRow){item, loaded->version.b + item[loaded->version.num_factors], value,
 							  ratings[r].weight};
 	}
 	return rows;
@@ -58,8 +58,8 @@ fm_serve_fold(const FmServing *serving, const FmUserVector *expected, FmOwnRatin
 			  int64 count)
 {
 	const FmLoaded *loaded = serving->loaded;
-	int k = loaded->num_factors;
-	FmUserVector user = {palloc0((k + 1) * sizeof(float)), loaded->b};
+	int k = loaded->version.num_factors;
+	FmUserVector user = {palloc0((k + 1) * sizeof(float)), loaded->version.b};
 	FmPrior prior = loaded->user_prior;
 
 	user.query[k] = 1;
@@ -69,11 +69,11 @@ fm_serve_fold(const FmServing *serving, const FmUserVector *expected, FmOwnRatin
 	{
 		prior.mean = palloc((k + 1) * sizeof(float));
 		memcpy(prior.mean, expected->query, k * sizeof(float));
-		prior.mean[k] = (float) (expected->base - loaded->b);
+		prior.mean[k] = (float) (expected->base - loaded->version.b);
 	}
 	qsort(ratings, count, sizeof(FmOwnRating), compare_ratings);
-	fm_fold(&prior, k, loaded->is_classification ? FM_TASK_CLASSIFICATION : FM_TASK_REGRESSION,
-			loaded->noise_variance, loaded->is_ranking ? &loaded->item_pairs : NULL,
+	fm_fold(&prior, k, loaded->version.task, loaded->version.noise_variance,
+			fm_is_ranking(loaded->version.task) ? &loaded->item_pairs : NULL,
 			fold_rows(serving, ratings, count), count, fm_pg_host(CurrentMemoryContext),
 			user.query);
 	user.base += user.query[k]; /* w */
@@ -127,23 +127,24 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 	FmLoaded *loaded = serving->loaded;
 	FmSqlParameters parameters = {0};
 	FmRows rows;
-	FmUserVector user = {palloc0((loaded->num_factors + 1) * sizeof(float)), loaded->b};
+	FmUserVector user = {palloc0((loaded->version.num_factors + 1) * sizeof(float)),
+						 loaded->version.b};
 	bool known;
 	bool rated = false;
 
-	user.query[loaded->num_factors] = 1;
+	user.query[loaded->version.num_factors] = 1;
 	if (!possible)
 		return user;
 	fm_add_parameter(&parameters, loaded->user_type.type, user_id, false);
-	fm_add_integer(&parameters, loaded->version);
+	fm_add_integer(&parameters, loaded->version.number);
 	fm_plan_run(&loaded->user_plan, user_query(serving), &parameters, serving->read_only);
 	fm_rows_begin(&rows, user_columns, lengthof(user_columns));
 	known = fm_rows_next(&rows);
 	if (known)
 	{
 		user.base += fm_row_real(&rows.row, USER_W);
-		fm_read_real_array(fm_row_value(&rows.row, USER_V), loaded->num_factors, "a user's v",
-						   user.query);
+		fm_read_real_array(fm_row_value(&rows.row, USER_V), loaded->version.num_factors,
+						   "a user's v", user.query);
 		rated = fm_row_bigint(&rows.row, USER_DIGEST) != 0;
 	}
 	fm_rows_end(&rows);

@@ -10,36 +10,50 @@
 #include "catalog/pg_type.h"
 #include "pg/real_array.h"
 #include "pg/sql.h"
+#include "pg/sql_rows.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#define LEVEL_COLUMNS 8
+/* The columns of the table, without the version. */
+enum
+{
+	COL_IDX,
+	COL_NAME,
+	COL_SIDE,
+	COL_FEATURE,
+	COL_LEVEL,
+	COL_MEAN,
+	COL_W,
+	COL_V,
+	NUM_COLUMNS
+};
+
+static const FmColumn columns[NUM_COLUMNS] = {
+	[COL_IDX] = {"idx", INT4OID},	  [COL_NAME] = {"name", TEXTOID},
+	[COL_SIDE] = {"side", TEXTOID},	  [COL_FEATURE] = {"feature", TEXTOID},
+	[COL_LEVEL] = {"level", TEXTOID}, [COL_MEAN] = {"mean", FLOAT8OID},
+	[COL_W] = {"w", FLOAT4OID},		  [COL_V] = {"v", FLOAT4ARRAYOID},
+};
 
 static TupleDesc
 level_row_desc(void)
 {
-	TupleDesc desc = CreateTemplateTupleDesc(LEVEL_COLUMNS);
+	TupleDesc desc = CreateTemplateTupleDesc(NUM_COLUMNS);
 
-	TupleDescInitEntry(desc, 1, "idx", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "name", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 3, "side", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 4, "feature", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 5, "level", TEXTOID, -1, 0);
-	TupleDescInitEntry(desc, 6, "mean", FLOAT8OID, -1, 0);
-	TupleDescInitEntry(desc, 7, "w", FLOAT4OID, -1, 0);
-	TupleDescInitEntry(desc, 8, "v", FLOAT4ARRAYOID, -1, 0);
+	for (int c = 0; c < NUM_COLUMNS; c++)
+		TupleDescInitEntry(desc, (AttrNumber) (c + 1), columns[c].sql, columns[c].type, -1, 0);
 	return desc;
 }
 
-/* Rows for levels on their way to the table. */
+/* Rows that are collected for the table. */
 typedef struct LevelRows
 {
 	Tuplestorestate *store;
 	TupleDesc desc;
 	int32 count;
 	const FmParameters *parameters;
-	const float *w; /* of the side at hand, as is v */
+	const float *w; /* of the current side; the same holds for v */
 	const float *v;
 	MemoryContext row_context;
 } LevelRows;
@@ -56,8 +70,8 @@ put_level(LevelRows *rows, const char *side, int32 row, const char *feature, con
 	const float *v = rows->v + (Size) row * k;
 	MemoryContext previous = MemoryContextSwitchTo(rows->row_context);
 	float *scaled = palloc(k * sizeof(float));
-	bool nulls[LEVEL_COLUMNS] = {false};
-	Datum values[LEVEL_COLUMNS];
+	bool nulls[NUM_COLUMNS] = {false};
+	Datum values[NUM_COLUMNS];
 	StringInfoData name;
 
 	for (int f = 0; f < k; f++)
@@ -68,16 +82,16 @@ put_level(LevelRows *rows, const char *side, int32 row, const char *feature, con
 		appendStringInfo(&name, ".%s", feature);
 	if (level != NULL)
 		appendStringInfo(&name, " = %s", level);
-	values[0] = Int32GetDatum(rows->count++);
-	values[1] = CStringGetTextDatum(name.data);
-	values[2] = CStringGetTextDatum(side);
-	nulls[3] = feature == NULL;
-	values[3] = feature == NULL ? (Datum) 0 : CStringGetTextDatum(feature);
-	nulls[4] = level == NULL;
-	values[4] = level == NULL ? (Datum) 0 : CStringGetTextDatum(level);
-	values[5] = Float8GetDatum(mean);
-	values[6] = Float4GetDatum((float) (rows->w[row] / deviation));
-	values[7] = fm_real_array(scaled, k);
+	values[COL_IDX] = Int32GetDatum(rows->count++);
+	values[COL_NAME] = CStringGetTextDatum(name.data);
+	values[COL_SIDE] = CStringGetTextDatum(side);
+	nulls[COL_FEATURE] = feature == NULL;
+	values[COL_FEATURE] = feature == NULL ? (Datum) 0 : CStringGetTextDatum(feature);
+	nulls[COL_LEVEL] = level == NULL;
+	values[COL_LEVEL] = level == NULL ? (Datum) 0 : CStringGetTextDatum(level);
+	values[COL_MEAN] = Float8GetDatum(mean);
+	values[COL_W] = Float4GetDatum((float) (rows->w[row] / deviation));
+	values[COL_V] = fm_real_array(scaled, k);
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(rows->row_context);
@@ -106,7 +120,7 @@ put_side_levels(LevelRows *rows, const char *side, const FmFeatureReading *readi
 	}
 }
 
-/* The levels of contexts; one that is NULL has no level, but has a column. */
+/* Collect the levels of contexts. For the value NULL, the level is NULL, but not the feature. */
 static void
 put_context_levels(LevelRows *rows, const FmContextReading *reading)
 {
@@ -119,17 +133,50 @@ put_context_levels(LevelRows *rows, const FmContextReading *reading)
 	}
 }
 
-void
-fm_store_levels(FmModel *model, int version, const FmResult *result)
+/* Collect the levels of both sides and of the contexts. */
+static void
+put_levels(LevelRows *rows, const FmResult *result)
 {
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(version)};
-	const FmContextReading *contexts = result->data->ratings->contexts;
+	for (int side = 0; side < 2; side++)
+	{
+		rows->w = result->parameters->level_w[side];
+		rows->v = result->parameters->level_v[side];
+		put_side_levels(rows, side == FM_USERS ? "user" : "item", result->data->features[side],
+						result->features[side].num_levels);
+	}
+	rows->w = result->parameters->context_w;
+	rows->v = result->parameters->context_v;
+	put_context_levels(rows, result->data->ratings->contexts);
+}
+
+static bool
+has_levels(const FmResult *result)
+{
+	const FmFeatures *features = result->features;
+
+	return result->data->ratings->contexts != NULL ||
+		   (features != NULL &&
+			(features[FM_USERS].num_levels > 0 || features[FM_ITEMS].num_levels > 0));
+}
+
+/* Insert rows of a version into the table from a relation of levels. */
+static void
+insert_levels(const FmModel *model, const FmSqlParameters *parameters, const char *from)
+{
+	char *list = fm_select_list(columns, NUM_COLUMNS);
+
+	fm_sql_run(psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM %s",
+						fm_relation_sql(model->level_table), list, list, from),
+			   parameters, false);
+}
+
+void
+fm_store_levels(FmModel *model, const FmResult *result)
+{
+	FmSqlParameters parameters = {0};
 	LevelRows rows = {.parameters = result->parameters};
 
-	if ((result->features == NULL || (result->features[FM_USERS].num_levels == 0 &&
-									  result->features[FM_ITEMS].num_levels == 0)) &&
-		contexts == NULL)
+	if (!has_levels(result))
 		return;
 	if (!OidIsValid(model->level_table))
 		fm_store_create_level_table(model);
@@ -137,21 +184,10 @@ fm_store_levels(FmModel *model, int version, const FmResult *result)
 	rows.store = tuplestore_begin_heap(true, false, work_mem);
 	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
 											 ALLOCSET_SMALL_SIZES);
-	for (int side = 0; side < 2; side++)
-	{
-		rows.w = result->parameters->level_w[side];
-		rows.v = result->parameters->level_v[side];
-		put_side_levels(&rows, side == FM_USERS ? "user" : "item", result->data->features[side],
-						result->features[side].num_levels);
-	}
-	rows.w = result->parameters->context_w;
-	rows.v = result->parameters->context_v;
-	put_context_levels(&rows, contexts);
+	put_levels(&rows, result);
+	fm_add_integer(&parameters, result->version.number);
 	fm_spi_register_rows("new_rows", rows.desc, rows.store, rows.count);
-	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, name, side, feature, level, mean, w, v) "
-							"SELECT $1, idx, name, side, feature, level, mean, w, v FROM new_rows",
-							fm_relation_sql(model->level_table)),
-				   1, types, values, NULL, false);
+	insert_levels(model, &parameters, "new_rows");
 	SPI_unregister_relation("new_rows");
 	tuplestore_end(rows.store);
 	MemoryContextDelete(rows.row_context);
@@ -160,17 +196,13 @@ fm_store_levels(FmModel *model, int version, const FmResult *result)
 int64
 fm_store_copy_levels(const FmModel *model, int version, int from_version)
 {
-	Oid types[] = {INT4OID, INT4OID};
-	Datum values[] = {Int32GetDatum(version), Int32GetDatum(from_version)};
-	char *table;
+	FmSqlParameters parameters = {0};
 
 	if (!OidIsValid(model->level_table))
 		return 0;
-	table = fm_relation_sql(model->level_table);
-	fm_spi_execute(psprintf("INSERT INTO %s (version, idx, name, side, feature, level, mean, w, v) "
-							"SELECT $1, idx, name, side, feature, level, mean, w, v FROM %s "
-							"WHERE version = $2",
-							table, table),
-				   2, types, values, NULL, false);
+	fm_add_integer(&parameters, version);
+	fm_add_integer(&parameters, from_version);
+	insert_levels(model, &parameters,
+				  psprintf("%s WHERE version = $2", fm_relation_sql(model->level_table)));
 	return (int64) SPI_processed;
 }

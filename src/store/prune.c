@@ -19,17 +19,21 @@ void
 fm_store_keep(const FmModel *model, int version, int previous_version, int keep_versions)
 {
 	char *table = fm_relation_sql(model->version_table);
-	Oid types[] = {INT4OID, INT4OID, INT4OID};
-	Datum values[] = {Int32GetDatum(version), Int32GetDatum(previous_version),
-					  Int32GetDatum(keep_versions)};
+	FmSqlParameters parameters = {0};
 
-	fm_spi_execute(psprintf("DELETE FROM %s WHERE version NOT IN (SELECT version FROM %s "
-							"ORDER BY version = $1 DESC, version = $2 DESC, version DESC LIMIT $3)",
-							table, table),
-				   3, types, values, NULL, false);
+	fm_add_integer(&parameters, version);
+	fm_add_integer(&parameters, previous_version);
+	fm_add_integer(&parameters, keep_versions);
+	fm_sql_run(psprintf("DELETE FROM %s WHERE version NOT IN (SELECT version FROM %s "
+						"ORDER BY version = $1 DESC, version = $2 DESC, version DESC LIMIT $3)",
+						table, table),
+			   &parameters, false);
 }
 
-/* The part of a statement that deletes what fm_store_keep has left over. */
+/*
+ * Return a statement that deletes what fm_store_keep has left in a table. More conditions can be
+ * appended.
+ */
 static char *
 delete_unknown(const FmModel *model, Oid table)
 {
@@ -44,10 +48,10 @@ fm_store_prune(const FmModel *model)
 						  model->level_table};
 
 	for (int i = 0; i < lengthof(tables) && OidIsValid(tables[i]); i++)
-		fm_spi_execute(delete_unknown(model, tables[i]), 0, NULL, NULL, NULL, false);
+		fm_sql_run(delete_unknown(model, tables[i]), NULL, false);
 }
 
-/* How many blocks a table has; 0 for what is not a plain table. */
+/* Return how many blocks a table has; 0 if it is not a plain table. */
 static BlockNumber
 count_blocks(Oid table)
 {
@@ -60,29 +64,36 @@ count_blocks(Oid table)
 	return count;
 }
 
+/* Delete what fm_store_keep has left in the next blocks of a table. */
+static void
+prune_blocks(const FmModel *model, Oid table, FmPruning *position)
+{
+	FmSqlParameters parameters = {0};
+	ItemPointerData from;
+	ItemPointerData to;
+
+	ItemPointerSet(&from, position->block, 0);
+	position->block += Min(PRUNE_BLOCKS, position->num_blocks - position->block);
+	ItemPointerSet(&to, position->block, 0);
+	fm_add_parameter(&parameters, TIDOID, PointerGetDatum(&from), false);
+	fm_add_parameter(&parameters, TIDOID, PointerGetDatum(&to), false);
+	fm_sql_run(psprintf("%s AND ctid >= $1 AND ctid < $2", delete_unknown(model, table)),
+			   &parameters, false);
+}
+
 bool
 fm_store_prune_step(const FmModel *model, FmPruning *position)
 {
 	const Oid tables[] = {model->matrix_table, model->item_table, model->user_table,
 						  model->level_table, InvalidOid};
-	Oid types[] = {TIDOID, TIDOID};
-	ItemPointerData from;
-	ItemPointerData to;
-	Datum values[] = {PointerGetDatum(&from), PointerGetDatum(&to)};
 	Oid table = tables[position->table];
 
 	if (position->block == 0)
 		position->num_blocks = count_blocks(table);
 	if (position->num_blocks == 0)
-		fm_spi_execute(delete_unknown(model, table), 0, NULL, NULL, NULL, false);
+		fm_sql_run(delete_unknown(model, table), NULL, false);
 	else
-	{
-		ItemPointerSet(&from, position->block, 0);
-		position->block += Min(PRUNE_BLOCKS, position->num_blocks - position->block);
-		ItemPointerSet(&to, position->block, 0);
-		fm_spi_execute(psprintf("%s AND ctid >= $1 AND ctid < $2", delete_unknown(model, table)), 2,
-					   types, values, NULL, false);
-	}
+		prune_blocks(model, table, position);
 	if (position->block == position->num_blocks)
 		*position = (FmPruning){.table = position->table + 1};
 	return OidIsValid(tables[position->table]);

@@ -1,27 +1,26 @@
 /*
- * The result of a training, as it is stored.
+ * The result of a training, ready to be stored.
  */
 #ifndef FMTOPX_RESULT_H
 #define FMTOPX_RESULT_H
 
-#include "core/model/prior.h"
 #include "core/model/parameters.h"
 #include "source/training_data.h"
+#include "store/version.h"
 
-/* A solver's result with the maps from its canonical indices back to the ids. */
+/*
+ * The parameters are in the solver's canonical order; the tables are in the order of the ids (idx).
+ */
 typedef struct FmResult
 {
+	FmVersion version;
+	FmVersionArrays arrays;
 	const FmParameters *parameters;
 	const FmTrainingData *data;
 	const int32 *user_canonical; /* idx → canonical index; NULL: they are the same */
 	const int32 *item_canonical;
-	const int64 *digest[2];		/* by idx: of the ratings, see fm_digest_ratings */
+	const int64 *digest[2];		/* by idx: fm_digest_ratings */
 	const FmFeatures *features; /* of both sides, or NULL */
-	double rating_mean;
-	double noise_variance; /* of a rating around its score; so for the next two, for folding in */
-	FmPrior user_prior;
-	FmPrior item_prior;
-	FmAllPairs item_pairs; /* of a ranking; gram NULL: it is none */
 } FmResult;
 
 #endif

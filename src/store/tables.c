@@ -6,6 +6,7 @@
 #include "store/tables.h"
 
 #include "pg/sql.h"
+#include "store/version.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
@@ -33,19 +34,19 @@ create_table(const FmModel *model, Oid schema, const char *suffix, const char *c
 	char *name = psprintf("fm_%s_%s", model->name, suffix);
 	char *qualified = fm_qualified_sql(schema, name);
 
-	/* to give back a table's last pages, VACUUM would lock readers out, here and on standbys */
-	fm_spi_execute(psprintf("CREATE TABLE %s (%s) WITH (vacuum_truncate = false, "
-							"toast.vacuum_truncate = false)",
-							qualified, columns),
-				   0, NULL, NULL, NULL, false);
-	fm_spi_execute(psprintf("COMMENT ON TABLE %s IS %s", qualified,
-							quote_literal_cstr(
-								psprintf("fmtopx model \"%s\": %s", model->name, comment))),
-				   0, NULL, NULL, NULL, false);
+	/* VACUUM would lock readers out to truncate a table, here and on standbys */
+	fm_sql_run(psprintf("CREATE TABLE %s (%s) WITH (vacuum_truncate = false, "
+						"toast.vacuum_truncate = false)",
+						qualified, columns),
+			   NULL, false);
+	fm_sql_run(psprintf("COMMENT ON TABLE %s IS %s", qualified,
+						quote_literal_cstr(
+							psprintf("fmtopx model \"%s\": %s", model->name, comment))),
+			   NULL, false);
 	return get_relname_relid(name, schema);
 }
 
-/* Look rows up by id: a primary key where the type has an order, else a hash index. */
+/* Create an index on the id: a primary key if the type has an order, else a hash index. */
 static void
 create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 {
@@ -53,16 +54,14 @@ create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 	TypeCacheEntry *entry = lookup_type_cache(id_type->type, TYPECACHE_BTREE_OPFAMILY);
 
 	if (OidIsValid(entry->btree_opf))
-		fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s, version)", relation,
-								id_column),
-					   0, NULL, NULL, NULL, false);
+		fm_sql_run(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s, version)", relation, id_column),
+				   NULL, false);
 	else
 	{
-		fm_spi_execute(psprintf("CREATE INDEX ON %s USING hash (%s)", relation, id_column), 0, NULL,
-					   NULL, NULL, false);
-		/* or nothing could be deleted while it is published to a subscriber */
-		fm_spi_execute(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", relation), 0, NULL, NULL,
-					   NULL, false);
+		fm_sql_run(psprintf("CREATE INDEX ON %s USING hash (%s)", relation, id_column), NULL,
+				   false);
+		/* without it nothing could be deleted while the table is published to a subscriber */
+		fm_sql_run(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", relation), NULL, false);
 	}
 }
 
@@ -73,7 +72,7 @@ create_entity_table(const FmModel *model, Oid schema, const char *entity, const 
 	char *columns = psprintf("version integer NOT NULL, idx integer NOT NULL, %s %s NOT NULL, "
 							 "w real NOT NULL, v real[] NOT NULL, digest bigint NOT NULL",
 							 id_column, fm_id_type_sql(id_type));
-	char *comment = psprintf("bias w and factors v of each %s, a row a version", entity);
+	char *comment = psprintf("bias w and factors v of each %s, one row for each version", entity);
 	Oid table = create_table(model, schema, entity, columns, comment);
 
 	create_id_index(table, id_column, id_type);
@@ -84,17 +83,9 @@ void
 fm_store_create_tables(FmModel *model, Oid schema, Oid extension_schema, const FmIdType *user_type,
 					   const FmIdType *item_type)
 {
-	model->version_table = create_table(
-		model, schema, "version",
-		"version integer PRIMARY KEY, task text NOT NULL, num_factors integer NOT NULL, "
-		"b double precision NOT NULL, rating_min real NOT NULL, rating_max real NOT NULL, "
-		"rating_mean double precision NOT NULL, score_variance double precision NOT NULL, "
-		"users integer NOT NULL, items integer NOT NULL, stamp bigint NOT NULL, "
-		"activation bigint NOT NULL, "
-		"noise_variance double precision NOT NULL, user_mean real[] NOT NULL, "
-		"user_root real[] NOT NULL, item_mean real[] NOT NULL, item_root real[] NOT NULL, "
-		"unobserved_weight double precision NOT NULL, item_gram real[]",
-		"global bias b, the range of the ratings and what folding in needs, a row a version");
+	model->version_table = create_table(model, schema, "version", fm_version_column_definitions(),
+										"global bias b, the range of the ratings and what folding "
+										"in needs, one row for each version");
 	model->user_table = create_entity_table(model, schema, "user", user_type);
 	model->item_table = create_entity_table(model, schema, "item", item_type);
 	model->matrix_table = create_table(
@@ -149,9 +140,9 @@ fm_store_create_level_table(FmModel *model)
 		"feature text, level text, mean double precision NOT NULL, w real NOT NULL, "
 		"v real[] NOT NULL, PRIMARY KEY (version, idx)",
 		"what each level of a feature, or of a context, adds to w and v of its users or items");
-	fm_spi_execute(psprintf("CREATE INDEX ON %s (version, side, feature)",
-							fm_relation_sql(model->level_table)),
-				   0, NULL, NULL, NULL, false);
+	fm_sql_run(psprintf("CREATE INDEX ON %s (version, side, feature)",
+						fm_relation_sql(model->level_table)),
+			   NULL, false);
 }
 
 void
@@ -163,6 +154,5 @@ fm_store_drop_tables(const FmModel *model)
 
 	for (int i = 0; i < lengthof(tables); i++)
 		if (get_rel_name(tables[i]) != NULL)
-			fm_spi_execute(psprintf("DROP TABLE %s", fm_relation_sql(tables[i])), 0, NULL, NULL,
-						   NULL, false);
+			fm_sql_run(psprintf("DROP TABLE %s", fm_relation_sql(tables[i])), NULL, false);
 }

@@ -115,7 +115,7 @@ read_item(FmDiff *diff, const Datum *values, const bool *nulls)
 	row.score = DatumGetFloat4(values[3]);
 	if (diff->items != NULL)
 		row.item = fm_idmap_find(diff->items, values[2]);
-	else if (diff->loaded->num_items > 0)
+	else if (diff->loaded->version.num_items > 0)
 		row.item = fm_image_find_integer(diff->loaded->image,
 										 fm_id_as_int64(&diff->loaded->item_type, values[2]));
 	return row;
@@ -167,7 +167,7 @@ read_items(FmDiff *diff)
 	if (diff->loaded->item_type.is_integer)
 		return;
 	diff->items = fm_idmap_create(&diff->loaded->item_type, diff->context);
-	for (int32 item = 0; item < diff->loaded->num_items; item++)
+	for (int32 item = 0; item < diff->loaded->version.num_items; item++)
 		fm_idmap_intern(diff->items, fm_loaded_item_id(diff->loaded, item));
 	fm_idmap_seal(diff->items);
 	diff->too_large = !has_room(diff);
@@ -184,7 +184,7 @@ create_diff(const FmLoaded *loaded, int32 x, FmProof *proof)
 	diff->context = context;
 	diff->loaded = loaded;
 	diff->proof = proof;
-	diff->length = Min(x, loaded->num_items);
+	diff->length = Min(x, loaded->version.num_items);
 	diff->users = fm_idmap_create(&diff->loaded->user_type, context);
 	diff->capacity = 64;
 	diff->rows = MemoryContextAllocHuge(context, Max(1, (Size) diff->capacity * diff->length) *

@@ -279,7 +279,7 @@ squared_distance(const Fit *fit, double *total)
 	return sum;
 }
 
-/* The same of a ranking. */
+/* Set the weight and the gram of all pairs of a ranking, and its noise. */
 static void
 describe_all_pairs(const Fit *fit, float given_weight, const FmHost *host, FmResult *result)
 {
@@ -292,39 +292,40 @@ describe_all_pairs(const Fit *fit, float given_weight, const FmHost *host, FmRes
 	double total;
 	double squared = squared_distance(fit, &total);
 	float *users = host->alloc(host->ctx, length, sizeof(float));
-	FmAllPairs *items = &result->item_pairs;
+	FmAllPairs items;
 
-	items->weight = fm_ials_unobserved_weight(isnan(given_weight) ? -1 : given_weight, total,
-											  pairs);
-	items->gram = host->alloc(host->ctx, length, sizeof(float));
+	items.weight = fm_ials_unobserved_weight(isnan(given_weight) ? -1 : given_weight, total, pairs);
+	items.gram = host->alloc(host->ctx, length, sizeof(float));
 	fm_gram_of_side(parameters->b, parameters->item_w, parameters->item_v, ratings->item_start,
-					ratings->num_items, k, host, items->gram);
+					ratings->num_items, k, host, items.gram);
 	fm_gram_of_side(0, parameters->user_w, parameters->user_v, ratings->user_start,
 					ratings->num_users, k, host, users);
-	result->noise_variance = Max(fm_ranking_noise(items, users, k, squared, total, pairs),
-								 LEAST_NOISE);
+	result->version.unobserved_weight = items.weight;
+	result->version.noise_variance = Max(fm_ranking_noise(&items, users, k, squared, total, pairs),
+										 LEAST_NOISE);
+	result->arrays.item_gram = items.gram;
 }
 
-/* What folding in needs to know, beside V, w and b. */
+/* Set what folding in needs: noise, priors and, of a ranking, all pairs. */
 static void
 describe_sides(const FmDefinition *definition, const Fit *fit, const FmRun *run, const FmHost *host,
 			   FmResult *result)
 {
 	const FmRatings *ratings = fit->ratings;
 	const FmParameters *parameters = &fit->parameters;
-	double range = (double) result->data->ratings->max - result->data->ratings->min;
+	double range = (double) result->version.rating_max - result->version.rating_min;
 
 	/* ratings that are fitted exactly still do not tell everything */
-	result->noise_variance = 1;
+	result->version.noise_variance = 1;
 	if (fm_is_ranking(definition->task))
 		describe_all_pairs(fit, definition->unobserved_weight, host, result);
 	else if (run->train.count > 0)
-		result->noise_variance = Max(fm_rmse(&run->train) * fm_rmse(&run->train),
-									 LEAST_NOISE * range * range);
+		result->version.noise_variance = Max(fm_rmse(&run->train) * fm_rmse(&run->train),
+											 LEAST_NOISE * range * range);
 	fm_prior_of_side(parameters->user_w, parameters->user_v, ratings->user_start,
-					 ratings->num_users, parameters->num_factors, host, &result->user_prior);
+					 ratings->num_users, parameters->num_factors, host, &result->arrays.user_prior);
 	fm_prior_of_side(parameters->item_w, parameters->item_v, ratings->item_start,
-					 ratings->num_items, parameters->num_factors, host, &result->item_prior);
+					 ratings->num_items, parameters->num_factors, host, &result->arrays.item_prior);
 }
 
 void
@@ -342,7 +343,17 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 	result->user_canonical = fit->user_canonical;
 	result->item_canonical = fit->item_canonical;
 	result->features = fit->features;
-	result->rating_mean = score_run(run, definition, data->ratings, fit, host);
+	result->version = (FmVersion){.number = run->version,
+								  .task = definition->task,
+								  .num_factors = fit->parameters.num_factors,
+								  .b = fit->parameters.b,
+								  .rating_min = data->ratings->min,
+								  .rating_max = data->ratings->max,
+								  .rating_mean = score_run(run, definition, data->ratings, fit,
+														   host),
+								  .score_variance = fit->parameters.score_variance,
+								  .num_users = fm_idmap_count(data->ratings->users),
+								  .num_items = fm_idmap_count(data->ratings->items)};
 	describe_sides(definition, fit, run, host, result);
 	fm_release_ratings(fit->shared);
 }

@@ -103,7 +103,7 @@ fm_publish(Oid schema, FmModel *model, const FmRun *run, const FmResult *result)
 	int previous_version = fm_registry_lock_pointer(schema, model->name);
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
-	fm_store_version_row(model, run->version, run->stamp, result);
+	fm_version_insert(model, &result->version, &result->arrays, run->stamp);
 	if (previous_version > 0)
 		fm_store_keep(model, run->version, previous_version, model->keep_versions);
 	fm_restore_role(&previous);
@@ -166,7 +166,7 @@ fm_training_write(FmTraining *training)
 		fm_restore_role(&previous);
 	else
 	{
-		fm_store_version(model, training->schema, training->run->version, &training->result);
+		fm_store_version_rows(model, training->schema, &training->result);
 		fm_restore_role(&previous);
 		fm_publish(training->schema, model, training->run, &training->result);
 	}

@@ -1,0 +1,66 @@
+/*
+ * A version of a model, as its row in the version table describes it.
+ *
+ * The row has one more use: the columns stamp and activation tell those who have a model's tables
+ * but not the registry which version is served (registry/pointer.h).
+ */
+#ifndef FMTOPX_VERSION_H
+#define FMTOPX_VERSION_H
+
+#include "core/model/prior.h"
+#include "core/model/parameters.h"
+#include "registry/model.h"
+
+/*
+ * The numbers of the row. There are no pointers here, because this is part of an image in shared
+ * memory.
+ */
+typedef struct FmVersion
+{
+	int32 number;
+	FmTask task;
+	int32 num_factors;
+	double b;
+	float rating_min; /* of a classification: the label that means no */
+	float rating_max; /* of a classification: the label that means yes */
+	double rating_mean;
+	double score_variance; /* of a classification: see fm_probability */
+	int32 num_users;
+	int32 num_items;
+	double noise_variance;	  /* of a rating around its score */
+	double unobserved_weight; /* of a ranking: the weight of every pair */
+} FmVersion;
+
+/* The arrays of the row, which folding in needs. */
+typedef struct FmVersionArrays
+{
+	FmPrior user_prior;
+	FmPrior item_prior;
+	float *item_gram; /* of a ranking: FmAllPairs.gram of the items; else NULL */
+} FmVersionArrays;
+
+/* Return the columns of the version table as CREATE TABLE lists them. */
+extern char *fm_version_column_definitions(void);
+
+/*
+ * Read the row of the version that *model points at, as the current user, with arrays in the
+ * current context. The owner of the table may have changed it, so all types, lengths and ranges are
+ * checked. SPI must be connected, here and below.
+ */
+extern void fm_version_read(const FmModel *model, bool read_only, FmVersion *version,
+							FmVersionArrays *arrays);
+
+/*
+ * Insert a row, as the current user. The version becomes the one that was activated last. The
+ * caller has locked the model's pointer.
+ */
+extern void fm_version_insert(const FmModel *model, const FmVersion *version,
+							  const FmVersionArrays *arrays, int64 stamp);
+
+/* Activate another version, under a new stamp. The caller has locked the model's pointer. */
+extern void fm_version_activate(const FmModel *model, int32 number, int64 stamp);
+
+/* Return whether the version table has a version of this number. */
+extern bool fm_version_exists(const FmModel *model, int32 number);
+
+#endif
