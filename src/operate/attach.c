@@ -1,10 +1,12 @@
 /*
- * fm_attach: a model whose tables are filled from elsewhere, by a logical subscription or a restored dump.
+ * fm_attach: a model whose tables are filled from elsewhere, by a logical subscription or a
+ * restored dump.
  *
- * Such a model is in the registry with nothing but its tables; which version is served stands in the version
- * table (registry/pointer.c) and is looked up by every call, so it is there as soon as the transaction that
- * brings it. Rows may be missing before a subscription has copied all tables; they are counted when a version is
- * loaded (image.c). Locking: the name of the model, until the end of the transaction.
+ * The registry knows nothing of such a model but its tables. The version table says which version
+ * is served (registry/pointer.c); each call looks there, so it sees a version as soon as the
+ * transaction that brings it commits. Until a subscription has copied all tables, rows may be
+ * missing; they are counted when a version is loaded (cache/image.c). Locking: the name of the
+ * model, until the end of the transaction. Memory: the context of the call.
  */
 #include "pg/compat.h"
 
@@ -41,13 +43,14 @@ check_column(Oid table, const char *column, Oid type)
 	AttrNumber number = get_attnum(table, column);
 
 	if (number <= 0 || get_atttype(table, number) != type)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("table \"%s\" is not one of a model: it has no column \"%s\" of type %s",
-						get_rel_name(table), column, format_type_be(type))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("table \"%s\" is not a table of a model: it has no column \"%s\" of type %s",
+					get_rel_name(table), column, format_type_be(type))));
 }
 
-/* The table given, or that of the model's name in the search_path. */
+/* Return the table given, or else the one in the search_path that is named after the model. */
 static Oid
 table_argument(FunctionCallInfo fcinfo, int argument, const char *model, const char *suffix)
 {
@@ -64,7 +67,7 @@ table_argument(FunctionCallInfo fcinfo, int argument, const char *model, const c
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" cannot be the %s_table of a model", get_rel_name(table), suffix),
-				 errdetail("It is not a table, or a temporary one.")));
+				 errdetail("It is not a table, or it is a temporary one.")));
 	return table;
 }
 
@@ -87,7 +90,7 @@ check_entity_table(Oid table, const char *id_column)
 	fm_id_type_of_column(table, fm_column_number(table, id_column, "model"), &id_type);
 }
 
-/* The tables belong to one role, which the caller is a member of. */
+/* Check that all tables belong to one role, of which the caller is a member. */
 static void
 check_owner(FmModel *model)
 {
@@ -105,7 +108,7 @@ check_owner(FmModel *model)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 							errmsg("tables \"%s\" and \"%s\" belong to different roles",
 								   get_rel_name(tables[0]), get_rel_name(tables[i])),
-							errhint("Give them to one with ALTER TABLE ... OWNER TO.")));
+							errhint("Give them the same owner with ALTER TABLE ... OWNER TO.")));
 	}
 }
 
@@ -125,7 +128,7 @@ check_columns(const FmModel *model)
 	check_column(model->matrix_table, "matrix", matrix_type);
 }
 
-/* A column of the relation that says what has been seen holds the ids of one of the tables. */
+/* Check that a column of the ratings relation has the type of a table's id column. */
 static void
 check_seen_column(const FmModel *model, const char *column, const char *option, Oid table,
 				  const char *id_column)
@@ -151,18 +154,17 @@ check_ratings(const FmModel *model)
 
 	if (!OidIsValid(ratings))
 	{
-		ereport(NOTICE, (errmsg("nothing counts as seen: lists of model \"%s\" do not leave out "
-								"what users have rated",
+		ereport(NOTICE, (errmsg("nothing counts as seen: lists of model \"%s\" do not exclude "
+								"items already rated",
 								model->name),
-						 errhint("Say where that stands with ratings => 'table'.")));
+						 errhint("Name the relation of ratings with ratings => 'table'.")));
 		return;
 	}
 	if (get_rel_persistence(ratings) == RELPERSISTENCE_TEMP)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("what users have rated cannot be read from temporary relation \"%s\"",
-						get_rel_name(ratings)),
-				 errhint("Copy it into a table that stays.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+						errmsg("ratings cannot be read from temporary relation \"%s\"",
+							   get_rel_name(ratings)),
+						errhint("Copy it into a table that stays.")));
 	fm_check_select(ratings, model->owner);
 	check_seen_column(model, model->definition.user_column, "user_column", model->user_table,
 					  "user_id");
@@ -170,7 +172,7 @@ check_ratings(const FmModel *model)
 					  "item_id");
 }
 
-/* Keep the name for us, unless it is a model's, or a table is. */
+/* Reserve the name, and check that neither it nor a table belongs to another model. */
 static void
 reserve(Oid schema, const FmModel *model)
 {

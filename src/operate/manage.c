@@ -1,10 +1,10 @@
 /*
- * Looking after models: fm_set, fm_activate, fm_grant, fm_forget_target, fm_drop.
+ * Managing models: fm_set, fm_activate, fm_grant, fm_forget_target, fm_drop.
  *
- * Locking: what moves or describes the registry's pointer takes its row (fm_registry_lock_pointer) and does
- * not wait for a training, but for the moment in which one publishes, or for the whole of one by
- * fm_train, which is one transaction. fm_drop takes the training lock, then the AccessExclusiveLock of
- * DROP TABLE.
+ * Locking: fm_set and fm_activate lock the model's row of the registry (fm_registry_lock_pointer).
+ * They do not wait for a training by fm_refresh, except for the moment in which it publishes; they
+ * do wait for fm_train, which is a single transaction. fm_drop takes the training lock, and then
+ * the AccessExclusiveLock of DROP TABLE. Memory: the context of the call.
  */
 #include "pg/compat.h"
 
@@ -29,7 +29,7 @@ PG_FUNCTION_INFO_V1(fm_drop);
 
 #define MAX_KEEP_VERSIONS 1000
 
-/* The model named in the call, which the caller must own, with its tables. */
+/* Look up a model, and check that the caller owns it and its tables exist. */
 static void
 own_model(Oid schema, const char *name, FmModel *model)
 {
@@ -39,7 +39,7 @@ own_model(Oid schema, const char *name, FmModel *model)
 	fm_model_check_tables(model);
 }
 
-/* The same, as it stands when nobody else can move its pointer any more. */
+/* Do the same, and lock the model's pointer first, so that it stays as it is. */
 static void
 own_model_locked(Oid schema, const char *name, FmModel *model)
 {
@@ -91,10 +91,11 @@ fm_activate(PG_FUNCTION_ARGS)
 	kept = fm_version_exists(&model, version);
 	fm_restore_role(&previous);
 	if (!kept)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("version %d of model \"%s\" is not kept", version, name),
-						errhint("See the table \"%s\" for those that are; fm_set says how many.",
-								get_rel_name(model.version_table))));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("version %d of model \"%s\" is not kept", version, name),
+				 errhint("Table \"%s\" has the kept versions; fm_set sets how many are kept.",
+						 get_rel_name(model.version_table))));
 	if (version != model.version)
 	{
 		int64 stamp = fm_registry_activate(schema, name, version);
@@ -172,7 +173,7 @@ fm_drop(PG_FUNCTION_ARGS)
 		fm_restore_role(&previous);
 	}
 	fm_registry_delete_model(schema, name);
-	fm_shared_forget(model.matrix_table); /* rolled back, it is loaded again */
+	fm_shared_forget(model.matrix_table); /* if this rolls back, the model is loaded again */
 	fm_spi_finish();
 	PG_RETURN_VOID();
 }

@@ -1,15 +1,18 @@
 /*
- * CALL fm_refresh: retrain a model as it was defined, publish, rewrite the tables of lists.
+ * CALL fm_refresh: train a model again as defined, publish the version, rewrite the tables of
+ * lists.
  *
- * Called at the top level it commits as it goes: the started run (so that others see it), the published
- * version, some deleted rows of old versions at a time, each rewritten table. A failure rolls back to the
- * last of these and is written into the run before it is raised, so the last good version and tables
- * keep serving. Between reading the ratings and publishing it commits, too, and computes in a transaction without
- * a snapshot, which holds back no vacuum; so before it writes it has the tables vacuumed (vacuum.h), and looks whether
- * the model is still what it was. Inside a transaction block it is one with that transaction.
+ * Called at the top level, it commits after each step: when the run has started (so that others
+ * see it), when the ratings are read, when the version is published, after each batch of deleted
+ * rows of old versions, and after each rewritten table. A failure rolls back to the last commit
+ * and is recorded in the run before it is raised, so that the last good version and tables keep
+ * being served. Computing runs in a transaction without a snapshot, which does not hold back
+ * vacuum. The tables are then vacuumed (vacuum.h) before they are written to, and the model is
+ * checked again, because others may have changed it. In a transaction block, everything runs in
+ * the caller's transaction.
  *
- * Locking: the model's training lock (model.h) until old versions are deleted, for the session when
- * committing on the way, since it must outlive the commits; an error releases it, as it does any lock.
+ * Locking: the model's training lock (training_lock.h) until old versions are deleted. If this
+ * procedure commits, it is a session lock, which outlives the commits; an error releases it.
  * Memory: what must outlive the commits is in a context below PortalContext.
  */
 #include "pg/compat.h"
@@ -36,20 +39,23 @@ typedef struct Refresh
 {
 	FunctionCallInfo fcinfo;
 	Oid schema;
-	bool commits; /* called where it may commit */
+	bool commits; /* not in a transaction block */
 	FmModel model;
 	Oid locked; /* the version table whose training lock is held */
 	FmRun run;
 	FmTraining *training;
-	Oid *tables; /* to be vacuumed */
+	Oid *tables; /* to vacuum */
 	int num_tables;
 	FmPruning pruning;
 	bool pruning_left;
-	StringInfoData failures; /* after publishing */
+	StringInfoData failures; /* those after publishing */
 	MemoryContext context;
 } Refresh;
 
-/* While we waited, or computed, somebody may have published, or replaced the model by his own. */
+/*
+ * Look the model up again. While this backend waited or computed, others may have published a
+ * version, or replaced the model by one of their own.
+ */
 static void
 resolve_again(Refresh *refresh)
 {
@@ -61,14 +67,14 @@ resolve_again(Refresh *refresh)
 						errmsg("model \"%s\" has been replaced meanwhile", refresh->model.name)));
 }
 
-/* Whether a table of lists is the business of the model's owner. */
+/* Whether the model's owner may act as the owner of a table of lists. */
 static bool
 is_own_target(const Refresh *refresh, const FmTarget *target)
 {
 	return is_member_of_role_nosuper(refresh->model.owner, fm_relation_owner(target->table));
 }
 
-/* To the tables to be vacuumed, add one with its partitions, as far as the role owns them. */
+/* Add a table and its partitions to those to vacuum, if `owner` owns them. */
 static void
 add_table(Refresh *refresh, Oid table, Oid owner)
 {
@@ -87,8 +93,8 @@ add_table(Refresh *refresh, Oid table, Oid owner)
 }
 
 /*
- * The tables that the refresh writes to: the model's, the registry's, those of lists; but none of other roles, which
- * may keep us waiting.
+ * Find the tables that the refresh writes to: the model's, the registry's, and tables of lists.
+ * Those of other roles are left out, because they might make this backend wait.
  */
 static void
 find_tables(Refresh *refresh)
@@ -112,7 +118,7 @@ find_tables(Refresh *refresh)
 			add_table(refresh, targets[i].table, fm_relation_owner(targets[i].table));
 }
 
-/* Steps: the phases of a training. */
+/* FmStep, like the following: the phases of a training. */
 static void
 read_step(void *state, const void *argument)
 {
@@ -130,7 +136,7 @@ compute_step(void *state, const void *argument)
 	fm_training_compute(refresh->training);
 }
 
-/* Make room: what the last refresh deleted or replaced, nobody sees any more by now. */
+/* Make room for new rows: by now, no snapshot needs what the last refresh deleted or replaced. */
 static void
 vacuum_step(void *state, const void *argument)
 {
@@ -147,32 +153,33 @@ write_step(void *state, const void *argument)
 
 	resolve_again(refresh);
 	if (refresh->model.owner != owner)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("model \"%s\" has been given to another owner meanwhile",
-							   refresh->model.name),
-						errdetail("What was read for role \"%s\" is not written for role \"%s\".",
-								  GetUserNameFromId(owner, true),
-								  GetUserNameFromId(refresh->model.owner, true)),
-						errhint("Refresh it again.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has been given to another owner meanwhile",
+						refresh->model.name),
+				 errdetail("Ratings read as role \"%s\" must not be published as role \"%s\".",
+						   GetUserNameFromId(owner, true),
+						   GetUserNameFromId(refresh->model.owner, true)),
+				 errhint("Refresh it again.")));
 	fm_training_write(refresh->training);
 	fm_registry_finish_run(refresh->schema, &refresh->run);
 }
 
-/* Step: rewrite one table of lists. */
+/* FmStep: rewrite one table of lists. */
 static void
 target_step(void *state, const void *argument)
 {
 	Refresh *refresh = state;
 	const FmTarget *target = argument;
 
-	/* serving reads under the active snapshot, and that of the CALL is older than this version */
+	/* serving reads under the active snapshot; that of the CALL is older than the new version */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	fm_rewrite_target(refresh->fcinfo, refresh->model.name, target->table, target->x,
 					  target->exclude_seen);
 	PopActiveSnapshot();
 }
 
-/* Step: delete some rows of versions that are not kept any more. */
+/* FmStep: delete some rows of versions that are no longer kept. */
 static void
 prune_step(void *state, const void *argument)
 {
@@ -196,7 +203,7 @@ prune(Refresh *refresh)
 	return error;
 }
 
-/* Add to what went wrong after publishing. */
+/* Record a failure after publishing in the run's message. */
 static void
 note_failure(Refresh *refresh, const char *what, const ErrorData *error)
 {
@@ -213,8 +220,8 @@ note_failure(Refresh *refresh, const char *what, const ErrorData *error)
 }
 
 /*
- * Rewrite one table. The error, if it is one for the model's owner: what others have made of their tables is
- * worth a warning.
+ * Rewrite one table of lists. Returns the error, or NULL. An error with a table of another role
+ * becomes a warning, because the model's owner can do nothing about it.
  */
 static ErrorData *
 rewrite_target(Refresh *refresh, const FmTarget *target)
@@ -230,15 +237,16 @@ rewrite_target(Refresh *refresh, const FmTarget *target)
 		return error;
 	ereport(WARNING, (errcode(error->sqlerrcode),
 					  errmsg("table %s of another role was not written: %s", table, error->message),
-					  errhint("Its owner, or that of the model, ends this with "
+					  errhint("To stop rewriting it, its owner or the model's owner can call "
 							  "fm_forget_target('%s').",
 							  table)));
 	return NULL;
 }
 
 /*
- * Rewrite every table, whatever becomes of the others, unless cancelled; the first error, if any. Those of
- * other roles, which may keep us waiting, come last.
+ * Rewrite all tables of lists, and return the first error, or NULL. An error does not keep the
+ * others from being rewritten, but a cancel does. Tables of other roles come last, because they
+ * might make this backend wait.
  */
 static ErrorData *
 rewrite_targets(Refresh *refresh)
@@ -261,7 +269,7 @@ rewrite_targets(Refresh *refresh)
 				first_error = error;
 			fm_steps_commit(refresh->commits);
 			if (error != NULL && fm_is_cancel(error))
-				return error; /* not only for this table */
+				return error; /* the cancel is for the whole refresh */
 		}
 	return first_error;
 }
@@ -292,7 +300,7 @@ conflict_argument(FunctionCallInfo fcinfo)
 					errmsg("on_conflict must be skip, wait or error, not \"%s\"", given)));
 }
 
-/* False when somebody else is training the model and we are to leave it at that. */
+/* Take the training lock; false if another backend holds it and on_conflict is skip. */
 static bool
 lock_model(Refresh *refresh, OnConflict on_conflict)
 {
@@ -350,7 +358,7 @@ refresh_model(Refresh *refresh)
 		if (error != NULL)
 			note_failure(refresh, "old versions were not deleted", error);
 	}
-	/* tables of lists may keep us waiting, but not the next training */
+	/* let the next training start while this backend may have to wait for tables of lists */
 	if (refresh->commits)
 		fm_training_unlock(refresh->locked, true);
 	if (published && (error == NULL || !fm_is_cancel(error)))

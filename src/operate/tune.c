@@ -1,13 +1,15 @@
 /*
- * CALL fm_tune: try other options for a model on ratings held out, and write down what came of each.
+ * CALL fm_tune: search for better options for a model, by trials on held-out ratings.
  *
- * A pattern search (Hooke and Jeeves 1961): from where the model is, one option at a time is made larger or smaller
- * by a factor for as long as that helps, until none helps any more or the number of trials is used up. A trial is a
- * training whose result is not stored, and a row of fm_trials, committed on its own. A trial that is there already,
- * of the same definition and the same held-out ratings, is not repeated: so a search that was cancelled goes on
- * where it was. The model and what it serves are not touched.
+ * This is a pattern search (Hooke and Jeeves 1961). It starts from the model's options, and
+ * increases or decreases one option at a time by a factor as long as that helps. It ends when no
+ * option helps any more, or when the trials are used up. A trial is a training whose result is not
+ * stored; its metrics are a row of fm_trials, which is committed. A trial that exists already,
+ * with the same definition and the same held-out ratings, is not repeated, so a search that was
+ * cancelled continues when called again. The model and the version being served do not change.
  *
- * Locking: none but the row of the registry for the moment of writing. Memory: a context for each trial.
+ * Locking: only the model's row of the registry, while a trial is recorded. Memory: a context for
+ * each trial.
  */
 #include "pg/compat.h"
 
@@ -27,7 +29,7 @@ PG_FUNCTION_INFO_V1(fm_tune);
 
 #define MAX_TRIALS 1000
 
-/* What more factors must win to be worth their time, as a share of the metric. */
+/* The least gain, as a share of the metric, for which more factors are worth their time. */
 #define FACTORS_MUST_WIN 0.01
 
 /* The options that are searched, in this order. */
@@ -47,7 +49,7 @@ typedef struct Tuning
 	Oid schema;
 	bool commits;
 	MemoryContext context;
-	FmModel model; /* its definition is that of the trial under way */
+	FmModel model; /* with the definition of the current trial */
 	FmRun run;
 	FmTraining *training;
 	int trials_left;
@@ -55,6 +57,7 @@ typedef struct Tuning
 	FmTrial best_trial;
 } Tuning;
 
+/* Whether the solver has this option. */
 static bool
 is_searched(const FmDefinition *definition, Option option)
 {
@@ -74,7 +77,7 @@ is_searched(const FmDefinition *definition, Option option)
 	}
 }
 
-/* To three digits, which are easier to read and enough. */
+/* Multiply and round to three significant digits, which are enough and easier to read. */
 static float
 scaled(float value, double factor)
 {
@@ -83,7 +86,10 @@ scaled(float value, double factor)
 	return (float) (rint(value * factor / unit) * unit);
 }
 
-/* Multiply an option; false where that leaves its range. One that is at its default becomes a number. */
+/*
+ * Multiply an option by a factor; false if it would leave its range. An option that is unset is
+ * taken as the solver's default.
+ */
 static bool
 scale_option(FmDefinition *definition, const FmTrial *at, Option option, double factor)
 {
@@ -125,7 +131,7 @@ compute_step(void *state, const void *argument)
 	fm_training_compute(((Tuning *) state)->training);
 }
 
-/* Train as the model's definition says, without storing anything; the error, if any. */
+/* Train by the current definition, without storing the result; return the error, or NULL. */
 static ErrorData *
 train(Tuning *tuning)
 {
@@ -139,7 +145,10 @@ train(Tuning *tuning)
 	return error;
 }
 
-/* One trial of a definition, found or made. A cancelled one is raised; another failure is a bad result. */
+/*
+ * Return the trial of a definition, after making it unless it exists. A failed trial counts as a
+ * bad result, but a cancel is raised.
+ */
 static FmTrial
 try_definition(Tuning *tuning, const FmDefinition *definition)
 {
@@ -169,7 +178,10 @@ try_definition(Tuning *tuning, const FmDefinition *definition)
 	return trial;
 }
 
-/* By how much a trial is better than the best so far, as a share; less than 0 where it is worse or has failed. */
+/*
+ * Return by which share a trial is better than the best one so far; negative if it is worse or has
+ * failed.
+ */
 static double
 win(const Tuning *tuning, const FmTrial *trial)
 {
@@ -179,7 +191,7 @@ win(const Tuning *tuning, const FmTrial *trial)
 	return isnan(trial->value) ? -1 : before == 0 ? gain : gain / before;
 }
 
-/* Scale an option for as long as that helps; whether it did at all. */
+/* Scale an option as long as that helps; return whether it helped at all. */
 static bool
 climb(Tuning *tuning, Option option, double factor)
 {
@@ -203,6 +215,7 @@ climb(Tuning *tuning, Option option, double factor)
 	return climbed;
 }
 
+/* Search until no option helps any more. */
 static void
 search(Tuning *tuning)
 {
@@ -225,7 +238,7 @@ append_option(StringInfo call, const char *option, float value, float before)
 		appendStringInfo(call, ", %s => %g", option, value);
 }
 
-/* Say what was best, and how to train by it. */
+/* Raise the notice with the best trial and the call that trains with its options. */
 static void
 report(const Tuning *tuning, const FmDefinition *before, int trials)
 {
@@ -241,8 +254,8 @@ report(const Tuning *tuning, const FmDefinition *before, int trials)
 	ereport(NOTICE, (errmsg("after %d new trials, the best has %s %g", trials,
 							fm_metric_name(best->task), tuning->best_trial.value),
 					 errdetail("All are in the view fm_trials."),
-					 call.len == 0 ? errhint("It is the one with the options that the model has.")
-								   : errhint("To train by it: SELECT fm_train(%s%s);",
+					 call.len == 0 ? errhint("It has the options that the model already has.")
+								   : errhint("To train with its options: SELECT fm_train(%s%s);",
 											 quote_literal_cstr(tuning->model.name), call.data)));
 }
 

@@ -1,15 +1,17 @@
 /*
- * Vacuuming tables before they are written to, so that rows deleted by the last refresh make room for this one's
- * without waiting for autovacuum.
+ * Vacuuming tables before they are written to, so that the rows of this refresh can reuse the space
+ * of those that the last one deleted, without waiting for autovacuum.
  *
- * VACUUM commits as it likes, which no procedure may have done to it, so a background worker does it. It connects as an
- * autovacuum worker does, as the bootstrap superuser: the tables' owner may be a role that must not log in. The
- * command itself then acts as the owner of each table under a security-restricted operation. Nobody can make
- * the worker do anything else: what it gets is the OIDs of tables, from the backend that has checked them.
+ * VACUUM commits by itself, which is not possible in a procedure, so a background worker runs it.
+ * The worker connects as the bootstrap superuser, as an autovacuum worker does, because the
+ * tables' owner may be a role that cannot log in. The command itself acts as the owner of each
+ * table, under a security-restricted operation. The worker cannot be made to do anything else: it
+ * only gets OIDs of tables, from a backend that has checked them.
  *
- * Locking: ShareUpdateExclusiveLock on one table at a time, which no reader or writer meets. Autovacuum yields when it
- * has been waited for (deadlock_timeout), others need not: then the table is left to autovacuum. The tables' last
- * pages are not given back, for which readers would be locked out. Memory: the worker's own.
+ * Locking: ShareUpdateExclusiveLock on one table at a time, which does not conflict with readers
+ * or writers. Autovacuum yields after deadlock_timeout; other holders of the lock may not yield,
+ * and then the table is left to autovacuum. Empty pages at the end of a table are not truncated,
+ * because that would lock out readers. Memory: the worker's own.
  */
 #include "operate/vacuum.h"
 
@@ -24,10 +26,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-/* The tables that the worker's entry has room for. */
+/* How many tables fit into the worker's entry. */
 #define TABLES_A_WORKER ((int) (BGW_EXTRALEN / sizeof(Oid)))
 
-/* More than the default of deadlock_timeout, after which autovacuum yields. */
+/* lock_timeout: longer than the default of deadlock_timeout, after which autovacuum yields. */
 #define PATIENCE "2s"
 
 bool fm_vacuum_enabled = true;
@@ -38,7 +40,7 @@ terminate_worker(int code, Datum handle)
 	TerminateBackgroundWorker((BackgroundWorkerHandle *) DatumGetPointer(handle));
 }
 
-/* Let a worker vacuum some tables, and wait for its end; false if there is none to be had. */
+/* Start a worker that vacuums some tables, and wait for its end; false if no worker is free. */
 static bool
 run_worker(const Oid *tables, int num_tables)
 {
@@ -74,8 +76,8 @@ fm_vacuum(const Oid *tables, int num_tables)
 	for (int first = 0; first < num_tables; first += TABLES_A_WORKER)
 		if (!run_worker(tables + first, Min(num_tables - first, TABLES_A_WORKER)))
 		{
-			ereport(DEBUG1,
-					(errmsg_internal("no background worker to vacuum: left to autovacuum")));
+			ereport(DEBUG1, (errmsg_internal(
+								"no background worker is free to vacuum: left to autovacuum")));
 			return;
 		}
 }
@@ -87,8 +89,9 @@ option(const char *name, const char *value)
 }
 
 /*
- * In a transaction, of which nothing is left but an empty one. By OID, so it is silent about a table that is gone. With
- * few dead rows VACUUM would leave their entries in the indexes, which then grow.
+ * Vacuum a table. VACUUM ends the transaction that it is called in, and leaves a new one. A table
+ * given by OID that does not exist is skipped silently. Without index_cleanup, VACUUM would keep
+ * the index entries of a few dead rows, and the indexes would grow.
  */
 static void
 vacuum_table(Oid table)
@@ -102,7 +105,7 @@ vacuum_table(Oid table)
 	ExecVacuum(make_parsestate(NULL), statement, true);
 }
 
-/* What became of a table that could not be vacuumed is a line in the server's log, and none if it was locked. */
+/* Write the error with a table to the server's log, unless the table was locked. */
 static void
 log_failure(const char *name)
 {
@@ -127,7 +130,7 @@ try_table(Oid table)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	/* where the command looks for a context that outlives its commits */
+	/* the command keeps there what must outlive its commits */
 	MemoryContextSwitchTo(PortalContext);
 	name = get_rel_name(table);
 	if (name != NULL)
@@ -148,8 +151,8 @@ try_table(Oid table)
 }
 
 /*
- * Override the database's settings, as an autovacuum worker does: expressions of indexes must find
- * nothing by search_path, and neither a timeout nor a standby that is away may stop it.
+ * Override the database's settings, as an autovacuum worker does: index expressions must not
+ * resolve names by search_path, and neither a timeout nor a missing standby may stop the worker.
  */
 static void
 isolate_from_settings(void)

@@ -1,5 +1,5 @@
 /*
- * Room in tables for the rows that are about to be written.
+ * Vacuuming tables that are about to be written to.
  */
 #ifndef FMTOPX_VACUUM_H
 #define FMTOPX_VACUUM_H
@@ -10,10 +10,10 @@
 extern bool fm_vacuum_enabled;
 
 /*
- * Vacuum tables in a process of its own, and wait for it, at most as long as there is work. A table that is gone,
- * locked, or cannot be vacuumed is left out; so are all when there is no process to be had, or the setting says so. No
- * error but of an interrupt, which ends that process, too. The caller must hold no lock on a table, and have checked
- * that its own caller may have them vacuumed.
+ * Vacuum tables in a background worker, and wait for it to end. Skips a table that does not exist,
+ * is locked, or cannot be vacuumed; skips all if no worker is free or fm_vacuum_enabled is off.
+ * Raises no error except for an interrupt, which ends the worker, too. The caller must not hold a
+ * lock on any of the tables, and must have checked that the user may have them vacuumed.
  */
 extern void fm_vacuum(const Oid *tables, int num_tables);
 
