@@ -25,9 +25,8 @@ struct FmSeenStream
 	MemoryContext context;
 	FmPairs *pairs; /* NULL: the cursor */
 	Portal cursor;
-	SPITupleTable *rows; /* the batch at hand */
-	uint64 num_rows;
-	uint64 next;
+	FmRows rows;
+	bool has_row; /* rows.row is of a user that has not been asked for yet */
 };
 
 /* The reading of all pairs: the ids that the model knows, and where pairs go. */
@@ -47,35 +46,40 @@ has_room(MemoryContext context)
 	return MemoryContextMemAllocated(context, true) / 1024 < maintenance_work_mem;
 }
 
-/* FmRowCallback: a user, in the order of idx. */
+/* FmRowReader: a user, in the order of idx. */
 static bool
-add_user(void *state, TupleTableSlot *row)
+add_user(void *state, const FmRow *row)
 {
 	Reading *reading = state;
 	int32 idx = fm_idmap_count(reading->users);
 
-	if (row->tts_isnull[0] || row->tts_isnull[1] || DatumGetInt32(row->tts_values[0]) != idx ||
-		fm_idmap_intern(reading->users, row->tts_values[1]) != idx)
+	if (fm_row_is_null(row, USER_IDX) || fm_row_is_null(row, USER_ID) ||
+		fm_row_integer(row, USER_IDX) != idx ||
+		fm_idmap_intern(reading->users, fm_row_value(row, USER_ID)) != idx)
 		fm_users_damaged(reading->serving);
 	reading->too_large = idx % FM_PAIR_BUCKET_USERS == 0 && !has_room(reading->context);
 	return !reading->too_large;
 }
 
-/*
- * FmRowCallback: a rating; of users and items that the model does not know there is nothing to
- * say.
- */
+/* What read_pairs reads of a rating. */
+enum
+{
+	PAIR_USER,
+	PAIR_ITEM
+};
+
+/* FmRowReader: a rating. Those of users and items that the model does not know are ignored. */
 static bool
-add_pair(void *state, TupleTableSlot *row)
+add_pair(void *state, const FmRow *row)
 {
 	Reading *reading = state;
 	int32 user;
 	int32 item;
 
-	if (row->tts_isnull[0] || row->tts_isnull[1])
+	if (fm_row_is_null(row, PAIR_USER) || fm_row_is_null(row, PAIR_ITEM))
 		return true;
-	user = fm_idmap_find(reading->users, row->tts_values[0]);
-	item = fm_idmap_find(reading->items, row->tts_values[1]);
+	user = fm_idmap_find(reading->users, fm_row_value(row, PAIR_USER));
+	item = fm_idmap_find(reading->items, fm_row_value(row, PAIR_ITEM));
 	return user < 0 || item < 0 || fm_pairs_add(reading->pairs, user, item);
 }
 
@@ -95,12 +99,14 @@ read_pairs(Reading *reading)
 {
 	const FmDefinition *definition = &reading->serving->model.definition;
 	const FmLoaded *loaded = reading->serving->loaded;
-	const Oid columns[] = {loaded->user_type.type, loaded->item_type.type};
+	const FmColumn columns[] = {[PAIR_USER] = {quote_identifier(definition->user_column),
+											   loaded->user_type.type},
+								[PAIR_ITEM] = {quote_identifier(definition->item_column),
+											   loaded->item_type.type}};
 
-	fm_spi_scan(psprintf("SELECT r.%s, r.%s FROM %s r", quote_identifier(definition->user_column),
-						 quote_identifier(definition->item_column),
+	fm_sql_scan(psprintf("SELECT %s FROM %s", fm_select_list(columns, lengthof(columns)),
 						 fm_relation_sql(definition->ratings)),
-				0, NULL, NULL, reading->serving->read_only, columns, 2, add_pair, reading);
+				NULL, reading->serving->read_only, columns, lengthof(columns), add_pair, reading);
 	fm_pairs_finish(reading->pairs);
 }
 
@@ -134,6 +140,16 @@ make_local_pairs(void *state, int32 num_users, MemoryContext context)
 	return fm_pairs_create(num_users, context);
 }
 
+/* What the sorted query reads of a rating. */
+enum
+{
+	SORTED_USER,
+	SORTED_ITEM
+};
+
+static const FmColumn sorted_columns[] = {
+	[SORTED_USER] = {"u.idx", INT4OID}, [SORTED_ITEM] = {"i.idx", INT4OID}};
+
 static char *
 sorted_query(const FmServing *serving)
 {
@@ -144,7 +160,8 @@ sorted_query(const FmServing *serving)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT u.idx, i.idx FROM %s r JOIN %s u ON u.version = $1 AND ",
+	appendStringInfo(&sql, "SELECT %s FROM %s r JOIN %s u ON u.version = $1 AND ",
+					 fm_select_list(sorted_columns, lengthof(sorted_columns)),
 					 fm_relation_sql(model->definition.ratings),
 					 fm_relation_sql(model->user_table));
 	fm_append_equality(&sql, "u.user_id", loaded->user_type.type, user);
@@ -157,38 +174,36 @@ sorted_query(const FmServing *serving)
 static void
 fetch_rows(FmSeenStream *stream)
 {
-	const Oid columns[] = {INT4OID, INT4OID};
-
-	SPI_freetuptable(stream->rows);
+	fm_rows_end(&stream->rows);
 	SPI_cursor_fetch(stream->cursor, true, ROWS_PER_FETCH);
-	fm_spi_expect(columns, 2);
-	stream->rows = SPI_tuptable;
-	stream->num_rows = SPI_processed;
-	stream->next = 0;
+	fm_rows_begin(&stream->rows, sorted_columns, lengthof(sorted_columns));
+}
+
+/* Read the next row; false after the last. */
+static bool
+next_row(FmSeenStream *stream)
+{
+	if (!fm_rows_next(&stream->rows))
+	{
+		if (stream->rows.count > 0)
+			fetch_rows(stream);
+		if (!fm_rows_next(&stream->rows))
+			return false;
+	}
+	return true;
 }
 
 static void
 add_from_cursor(FmSeenStream *stream, int32 user_idx, uint64 *set)
 {
-	while (stream->num_rows > 0)
-	{
-		for (; stream->next < stream->num_rows; stream->next++)
-		{
-			HeapTuple row = stream->rows->vals[stream->next];
-			bool isnull;
-			int32 user = DatumGetInt32(SPI_getbinval(row, stream->rows->tupdesc, 1, &isnull));
-			int32 item;
+	const FmRow *row = &stream->rows.row;
 
-			if (user > user_idx)
-				return;
-			if (user < user_idx)
-				continue;
-			item = fm_loaded_check_idx(stream->loaded,
-									   DatumGetInt32(
-										   SPI_getbinval(row, stream->rows->tupdesc, 2, &isnull)));
-			fm_bitset_add(set, item);
-		}
-		fetch_rows(stream);
+	while (stream->has_row && fm_row_integer(row, SORTED_USER) <= user_idx)
+	{
+		if (fm_row_integer(row, SORTED_USER) == user_idx)
+			fm_bitset_add(set,
+						  fm_loaded_check_idx(stream->loaded, fm_row_integer(row, SORTED_ITEM)));
+		stream->has_row = next_row(stream);
 	}
 }
 
@@ -196,8 +211,7 @@ FmSeenStream *
 fm_seen_open(const FmServing *serving)
 {
 	FmSeenStream *stream = palloc0(sizeof(FmSeenStream));
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version.number)};
+	FmSqlParameters parameters = {0};
 
 	stream->loaded = serving->loaded;
 	stream->context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx seen items",
@@ -209,9 +223,10 @@ fm_seen_open(const FmServing *serving)
 	if (stream->pairs != NULL)
 		return stream;
 	MemoryContextReset(stream->context);
-	stream->cursor = SPI_cursor_open_with_args(NULL, sorted_query(serving), 1, types, values, NULL,
-											   serving->read_only, 0);
+	fm_add_integer(&parameters, serving->loaded->version.number);
+	stream->cursor = fm_sql_open(sorted_query(serving), &parameters, serving->read_only);
 	fetch_rows(stream);
+	stream->has_row = next_row(stream);
 	return stream;
 }
 
@@ -248,7 +263,7 @@ fm_seen_close(FmSeenStream *stream)
 {
 	if (stream->cursor != NULL)
 	{
-		SPI_freetuptable(stream->rows);
+		fm_rows_end(&stream->rows);
 		SPI_cursor_close(stream->cursor);
 	}
 	if (stream->context != NULL)

@@ -97,16 +97,16 @@ add_user(Users *users, int64 idx, int64 id)
 	return true;
 }
 
-/* FmRowCallback */
+/* FmRowReader */
 static bool
-receive_user(void *state, TupleTableSlot *row)
+receive_user(void *state, const FmRow *row)
 {
 	Users *users = state;
 
-	if (row->tts_isnull[0] || row->tts_isnull[1])
+	if (fm_row_is_null(row, USER_IDX) || fm_row_is_null(row, USER_ID))
 		fm_users_damaged(users->serving);
-	return add_user(users, DatumGetInt32(row->tts_values[0]),
-					fm_id_as_int64(&users->serving->loaded->user_type, row->tts_values[1]));
+	return add_user(users, fm_row_integer(row, USER_IDX),
+					fm_id_as_int64(&users->serving->loaded->user_type, fm_row_value(row, USER_ID)));
 }
 
 /* The same without a query; false, and nothing is done, where that would not be the same. */

@@ -77,24 +77,33 @@ typedef struct Naming
 	bool *missing;
 } Naming;
 
-/* FmRowCallback: (idx, id) of some user. */
+/* What is read of a user. */
+enum
+{
+	NAMED_IDX,
+	NAMED_ID
+};
+
+/* FmRowReader: some user. */
 static bool
-name_user(void *state, TupleTableSlot *row)
+name_user(void *state, const FmRow *row)
 {
 	Naming *naming = state;
 	FmServing *serving = naming->serving;
 	FmIdType *type = &serving->loaded->user_type;
-	Listed key = {row->tts_isnull[0] ? -1 : DatumGetInt32(row->tts_values[0])};
+	Listed key = {fm_row_integer_or(row, NAMED_IDX, -1)};
 	const Listed *listed = bsearch(&key, naming->listed, naming->count, sizeof(Listed),
 								   compare_listed);
 	MemoryContext previous;
+	Datum id;
 
-	if (listed == NULL || row->tts_isnull[1])
+	if (listed == NULL || fm_row_is_null(row, NAMED_ID))
 		return true;
+	id = fm_row_value(row, NAMED_ID);
 	previous = MemoryContextSwitchTo(serving->context);
 	naming->ids[listed->row] = serving->form == FM_IDS_BIGINT
-								   ? Int64GetDatum(fm_id_as_int64(type, row->tts_values[1]))
-								   : CStringGetTextDatum(fm_id_text(type, row->tts_values[1]));
+								   ? Int64GetDatum(fm_id_as_int64(type, id))
+								   : CStringGetTextDatum(fm_id_text(type, id));
 	MemoryContextSwitchTo(previous);
 	naming->missing[listed->row] = false;
 	return true;
@@ -108,9 +117,9 @@ name_users(FmServing *serving, const FmHit *hits, int32 count)
 					 count,
 					 MemoryContextAllocHuge(CurrentMemoryContext, (Size) count * sizeof(Datum)),
 					 MemoryContextAllocHuge(CurrentMemoryContext, (Size) count * sizeof(bool))};
-	const Oid columns[] = {INT4OID, serving->loaded->user_type.type};
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version.number)};
+	const FmColumn columns[] = {
+		[NAMED_IDX] = {"idx", INT4OID}, [NAMED_ID] = {"user_id", serving->loaded->user_type.type}};
+	FmSqlParameters parameters = {0};
 
 	for (int32 r = 0; r < count; r++)
 	{
@@ -118,9 +127,11 @@ name_users(FmServing *serving, const FmHit *hits, int32 count)
 		naming.missing[r] = true;
 	}
 	qsort(naming.listed, count, sizeof(Listed), compare_listed);
-	fm_spi_scan(psprintf("SELECT idx, user_id FROM %s WHERE version = $1",
+	fm_add_integer(&parameters, serving->loaded->version.number);
+	fm_sql_scan(psprintf("SELECT %s FROM %s WHERE version = $1",
+						 fm_select_list(columns, lengthof(columns)),
 						 fm_relation_sql(serving->model.user_table)),
-				1, types, values, serving->read_only, columns, 2, name_user, &naming);
+				&parameters, serving->read_only, columns, lengthof(columns), name_user, &naming);
 	return naming;
 }
 

@@ -11,14 +11,22 @@
 
 #define USERS_PER_FETCH 1000
 
+/* What the walk reads of a user; USER_XMIN only on demand. */
+enum
+{
+	USER_W = USER_ID + 1,
+	USER_V,
+	USER_XMIN,
+	NUM_USER_COLUMNS
+};
+
 struct FmUserWalk
 {
 	const FmLoaded *loaded;
 	Portal cursor;
-	SPITupleTable *rows;
-	uint64 num_rows;
-	uint64 next;
-	bool xmins;
+	FmColumn columns[NUM_USER_COLUMNS];
+	int num_columns; /* without USER_XMIN or with it */
+	FmRows rows;
 	int32 last_idx; /* -1 before the first user */
 	const FmServing *serving;
 	FmBatchUser user;
@@ -27,15 +35,9 @@ struct FmUserWalk
 static void
 fetch_users(FmUserWalk *walk)
 {
-	const Oid columns[] = {INT4OID, walk->loaded->user_type.type, FLOAT4OID, FLOAT4ARRAYOID,
-						   XIDOID};
-
-	SPI_freetuptable(walk->rows);
+	fm_rows_end(&walk->rows);
 	SPI_cursor_fetch(walk->cursor, true, USERS_PER_FETCH);
-	fm_spi_expect(columns, walk->xmins ? 5 : 4);
-	walk->rows = SPI_tuptable;
-	walk->num_rows = SPI_processed;
-	walk->next = 0;
+	fm_rows_begin(&walk->rows, walk->columns, walk->num_columns);
 }
 
 FmUserWalk *
@@ -43,20 +45,25 @@ fm_users_open(const FmServing *serving, bool xmins)
 {
 	const FmLoaded *loaded = serving->loaded;
 	FmUserWalk *walk = palloc0(sizeof(FmUserWalk));
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(loaded->version.number)};
-	char *sql = psprintf("SELECT idx, user_id, w, v%s FROM %s WHERE version = $1 ORDER BY idx",
-						 xmins ? ", xmin" : "", fm_relation_sql(serving->model.user_table));
+	FmSqlParameters parameters = {0};
 	int guc_nest_level = fm_sort_like_maintenance();
 
 	walk->serving = serving;
 	walk->loaded = loaded;
 	walk->last_idx = -1;
-	walk->xmins = xmins;
+	walk->num_columns = xmins ? USER_XMIN + 1 : USER_XMIN;
+	walk->columns[USER_IDX] = (FmColumn){"idx", INT4OID};
+	walk->columns[USER_ID] = (FmColumn){"user_id", loaded->user_type.type};
+	walk->columns[USER_W] = (FmColumn){"w", FLOAT4OID};
+	walk->columns[USER_V] = (FmColumn){"v", FLOAT4ARRAYOID};
+	walk->columns[USER_XMIN] = (FmColumn){"xmin", XIDOID};
 	walk->user.vector.query = palloc0((loaded->version.num_factors + 1) * sizeof(float));
 	walk->user.vector.query[loaded->version.num_factors] = 1;
-	walk->cursor = SPI_cursor_open_with_args(NULL, sql, 1, types, values, NULL, serving->read_only,
-											 0);
+	fm_add_integer(&parameters, loaded->version.number);
+	walk->cursor = fm_sql_open(psprintf("SELECT %s FROM %s WHERE version = $1 ORDER BY idx",
+										fm_select_list(walk->columns, walk->num_columns),
+										fm_relation_sql(serving->model.user_table)),
+							   &parameters, serving->read_only);
 	fetch_users(walk); /* the first fetch sorts */
 	AtEOXact_GUC(false, guc_nest_level);
 	return walk;
@@ -65,26 +72,29 @@ fm_users_open(const FmServing *serving, bool xmins)
 const FmBatchUser *
 fm_users_next(FmUserWalk *walk)
 {
-	Datum values[5];
-	bool nulls[5];
+	const FmRow *row = &walk->rows.row;
 
-	if (walk->next == walk->num_rows && walk->num_rows > 0)
-		fetch_users(walk);
-	if (walk->num_rows == 0)
-		return NULL;
-	heap_deform_tuple(walk->rows->vals[walk->next++], walk->rows->tupdesc, values, nulls);
-	if (nulls[0] || nulls[1] || nulls[2] || nulls[3])
+	if (!fm_rows_next(&walk->rows))
+	{
+		if (walk->rows.count > 0)
+			fetch_users(walk);
+		if (!fm_rows_next(&walk->rows))
+			return NULL;
+	}
+	if (fm_row_is_null(row, USER_IDX) || fm_row_is_null(row, USER_ID) ||
+		fm_row_is_null(row, USER_W) || fm_row_is_null(row, USER_V))
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("a row of the model's user table contains NULL"),
 						errhint("Train the model again.")));
-	walk->user.idx = DatumGetInt32(values[0]);
+	walk->user.idx = fm_row_integer(row, USER_IDX);
 	if (walk->user.idx <= walk->last_idx)
 		fm_users_damaged(walk->serving);
 	walk->last_idx = walk->user.idx;
-	walk->user.id = values[1];
-	walk->user.xmin = walk->xmins ? DatumGetTransactionId(values[4]) : InvalidTransactionId;
-	walk->user.vector.base = walk->loaded->version.b + DatumGetFloat4(values[2]);
-	fm_read_real_array(values[3], walk->loaded->version.num_factors, "a user's v",
+	walk->user.id = fm_row_value(row, USER_ID);
+	walk->user.xmin = walk->num_columns > USER_XMIN ? fm_row_xid(row, USER_XMIN)
+													: InvalidTransactionId;
+	walk->user.vector.base = walk->loaded->version.b + fm_row_real(row, USER_W);
+	fm_read_real_array(fm_row_value(row, USER_V), walk->loaded->version.num_factors, "a user's v",
 					   walk->user.vector.query);
 	return &walk->user;
 }
@@ -92,21 +102,23 @@ fm_users_next(FmUserWalk *walk)
 void
 fm_users_close(FmUserWalk *walk)
 {
-	SPI_freetuptable(walk->rows);
+	fm_rows_end(&walk->rows);
 	SPI_cursor_close(walk->cursor);
 }
 
 void
-fm_users_scan(const FmServing *serving, FmRowCallback callback, void *state)
+fm_users_scan(const FmServing *serving, FmRowReader reader, void *state)
 {
-	const Oid columns[] = {INT4OID, serving->loaded->user_type.type};
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(serving->loaded->version.number)};
+	const FmColumn columns[] = {
+		[USER_IDX] = {"idx", INT4OID}, [USER_ID] = {"user_id", serving->loaded->user_type.type}};
+	FmSqlParameters parameters = {0};
 	int guc_nest_level = fm_sort_like_maintenance();
 
-	fm_spi_scan(psprintf("SELECT idx, user_id FROM %s WHERE version = $1 ORDER BY idx",
+	fm_add_integer(&parameters, serving->loaded->version.number);
+	fm_sql_scan(psprintf("SELECT %s FROM %s WHERE version = $1 ORDER BY idx",
+						 fm_select_list(columns, lengthof(columns)),
 						 fm_relation_sql(serving->model.user_table)),
-				1, types, values, serving->read_only, columns, 2, callback, state);
+				&parameters, serving->read_only, columns, lengthof(columns), reader, state);
 	AtEOXact_GUC(false, guc_nest_level);
 }
 

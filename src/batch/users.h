@@ -28,8 +28,15 @@ extern FmUserWalk *fm_users_open(const FmServing *serving, bool xmins);
 extern const FmBatchUser *fm_users_next(FmUserWalk *walk); /* NULL at the end */
 extern void fm_users_close(FmUserWalk *walk);
 
-/* Call `callback` with (idx, id) of each user, in ascending order of idx. */
-extern void fm_users_scan(const FmServing *serving, FmRowCallback callback, void *state);
+/* The columns that a reader of fm_users_scan gets. */
+enum
+{
+	USER_IDX,
+	USER_ID
+};
+
+/* Call the reader for each user, in ascending order of idx. */
+extern void fm_users_scan(const FmServing *serving, FmRowReader reader, void *state);
 
 /* Report that the users' idx do not run from 0 without gaps. */
 pg_noreturn extern void fm_users_damaged(const FmServing *serving);

@@ -120,11 +120,11 @@ fm_grant(PG_FUNCTION_ARGS)
 	previous = fm_act_as(model.owner);
 	if (OidIsValid(model.level_table))
 		levels = psprintf(", %s", fm_relation_sql(model.level_table));
-	fm_spi_execute(psprintf("GRANT SELECT ON %s, %s, %s, %s%s TO %s",
-							fm_relation_sql(model.version_table), fm_relation_sql(model.user_table),
-							fm_relation_sql(model.item_table), fm_relation_sql(model.matrix_table),
-							levels, quote_identifier(NameStr(*PG_GETARG_NAME(1)))),
-				   0, NULL, NULL, NULL, false);
+	fm_sql_run(psprintf("GRANT SELECT ON %s, %s, %s, %s%s TO %s",
+						fm_relation_sql(model.version_table), fm_relation_sql(model.user_table),
+						fm_relation_sql(model.item_table), fm_relation_sql(model.matrix_table),
+						levels, quote_identifier(NameStr(*PG_GETARG_NAME(1)))),
+			   NULL, false);
 	fm_restore_role(&previous);
 	fm_spi_finish();
 	PG_RETURN_VOID();

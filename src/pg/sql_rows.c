@@ -49,10 +49,13 @@ fm_check_columns(TupleDesc desc, const FmColumn *columns, int num_columns)
 void
 fm_rows_begin(FmRows *rows, const FmColumn *columns, int num_columns)
 {
-	Assert(num_columns <= FM_MAX_COLUMNS);
+	bool few = num_columns <= FM_FEW_COLUMNS;
+
 	rows->table = SPI_tuptable;
 	rows->count = SPI_processed;
 	rows->next = 0;
+	rows->values = few ? rows->few_values : palloc(num_columns * sizeof(Datum));
+	rows->nulls = few ? rows->few_nulls : palloc(num_columns * sizeof(bool));
 	rows->row = (FmRow){rows->values, rows->nulls, columns};
 	fm_check_columns(rows->table->tupdesc, columns, num_columns);
 }
@@ -62,6 +65,13 @@ fm_rows_end(FmRows *rows)
 {
 	SPI_freetuptable(rows->table);
 	rows->table = NULL;
+	if (rows->values != rows->few_values && rows->values != NULL)
+	{
+		pfree(rows->values);
+		pfree(rows->nulls);
+	}
+	rows->values = NULL;
+	rows->nulls = NULL;
 }
 
 pg_noreturn static void

@@ -17,8 +17,6 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
-#define FM_MAX_COLUMNS 32
-
 typedef struct FmColumn
 {
 	const char *sql; /* the expression in the SELECT list */
@@ -33,15 +31,19 @@ typedef struct FmRow
 	const FmColumn *columns;
 } FmRow;
 
-/* The rows of a result of SPI, one after the other. */
+#define FM_FEW_COLUMNS 32
+
+/* The rows of a result of SPI, one after the other. Not to be copied: it points into itself. */
 typedef struct FmRows
 {
 	SPITupleTable *table;
 	uint64 count;
 	uint64 next;
 	FmRow row; /* the current one, after fm_rows_next; its values point into the table */
-	Datum values[FM_MAX_COLUMNS];
-	bool nulls[FM_MAX_COLUMNS];
+	Datum *values;
+	bool *nulls;
+	Datum few_values[FM_FEW_COLUMNS]; /* where the values are, unless there are more */
+	bool few_nulls[FM_FEW_COLUMNS];
 } FmRows;
 
 /* "idx, user_id": the SELECT list, in the current context or appended. */
@@ -54,7 +56,7 @@ extern void fm_append_select_list(StringInfo sql, const FmColumn *columns, int n
  */
 extern void fm_check_columns(TupleDesc desc, const FmColumn *columns, int num_columns);
 
-/* Start to read the last result of SPI. */
+/* Start to read the last result of SPI. `columns` must live as long as *rows. */
 extern void fm_rows_begin(FmRows *rows, const FmColumn *columns, int num_columns);
 
 /* Read the next row; false after the last. */
@@ -68,7 +70,7 @@ fm_rows_next(FmRows *rows)
 	return true;
 }
 
-/* Free the result. */
+/* Free the result. Does nothing if *rows is all zero. */
 extern void fm_rows_end(FmRows *rows);
 
 /*

@@ -190,7 +190,6 @@ fm_entity_parts(const FmServing *serving, int side, bool has_id, Datum id, doubl
 		last = feature;
 		move_level(&parts[0], &parts[*num_parts - 1], &rows.row, k);
 	}
-	if (sql != NULL)
-		fm_rows_end(&rows);
+	fm_rows_end(&rows);
 	return parts;
 }

@@ -61,16 +61,15 @@ create_target(FmLists *lists, Oid schema, const char *name, FmProof *proof)
 	char *qualified = fm_qualified_sql(schema, name);
 	Rows rows = {.lists = lists, .sql_name = qualified};
 
-	fm_spi_execute(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
-							"item_id %s NOT NULL, score real NOT NULL) "
-							"WITH (fillfactor = 90, vacuum_truncate = false)",
-							qualified, fm_id_type_sql(&lists->user_type),
-							fm_id_type_sql(&lists->item_type)),
-				   0, NULL, NULL, NULL, false);
+	fm_sql_run(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
+						"item_id %s NOT NULL, score real NOT NULL) "
+						"WITH (fillfactor = 90, vacuum_truncate = false)",
+						qualified, fm_id_type_sql(&lists->user_type),
+						fm_id_type_sql(&lists->item_type)),
+			   NULL, false);
 	rows.new_table = get_relname_relid(name, schema);
 	fm_proof_write(proof, write_rows, &rows);
-	fm_spi_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), 0, NULL,
-				   NULL, NULL, false);
+	fm_sql_run(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), NULL, false);
 }
 
 static void

@@ -38,8 +38,19 @@
 /* Value of `unproved` that never falls to 0 */
 #define UNKNOWN PG_INT32_MAX
 
+/* What is read of the table. */
+enum
+{
+	LIST_USER,
+	LIST_RANK,
+	LIST_ITEM,
+	LIST_SCORE,
+	NUM_LIST_COLUMNS
+};
+
 struct FmDiff
 {
+	FmColumn columns[NUM_LIST_COLUMNS];
 	MemoryContext context;
 	const FmLoaded *loaded;
 	FmProof *proof;
@@ -106,46 +117,47 @@ intern_user(FmDiff *diff, Datum id)
 
 /* Return the item and score of a row; WRONG_ROW if no list can have them. */
 static FmListItem
-read_item(FmDiff *diff, const Datum *values, const bool *nulls)
+read_item(FmDiff *diff, const FmRow *row)
 {
-	FmListItem row = {WRONG_ROW, 0};
+	FmListItem item = {WRONG_ROW, fm_row_real_or(row, LIST_SCORE, NAN)};
+	Datum id;
 
-	if (nulls[2] || nulls[3] || isnan(DatumGetFloat4(values[3])))
-		return row;
-	row.score = DatumGetFloat4(values[3]);
+	if (fm_row_is_null(row, LIST_ITEM) || isnan(item.score))
+		return (FmListItem){WRONG_ROW, 0};
+	id = fm_row_value(row, LIST_ITEM);
 	if (diff->items != NULL)
-		row.item = fm_idmap_find(diff->items, values[2]);
+		item.item = fm_idmap_find(diff->items, id);
 	else if (diff->loaded->version.num_items > 0)
-		row.item = fm_image_find_integer(diff->loaded->image,
-										 fm_id_as_int64(&diff->loaded->item_type, values[2]));
-	return row;
+		item.item = fm_image_find_integer(diff->loaded->image,
+										  fm_id_as_int64(&diff->loaded->item_type, id));
+	return item;
 }
 
 /*
- * Take a row of the table: user_id, rank, item_id, score. `stands` says that it is known to be as
- * it was written. Return false if there is no room for it.
+ * Take a row of the table. `stands` says that it is known to be as it was written. Return false if
+ * there is no room for it.
  */
 static bool
-read_row(FmDiff *diff, Datum *values, bool *nulls, bool stands)
+read_row(FmDiff *diff, const FmRow *row, bool stands)
 {
-	FmListItem row;
+	FmListItem item;
 	FmListItem *place;
 	int32 rank;
 	int32 user;
 
-	if (nulls[0] || nulls[1])
+	if (fm_row_is_null(row, LIST_USER) || fm_row_is_null(row, LIST_RANK))
 	{
 		diff->changes.keyless = true;
 		return true;
 	}
-	rank = DatumGetInt32(values[1]);
+	rank = fm_row_integer(row, LIST_RANK);
 	if (rank < 1 || rank > diff->length)
 	{
-		fm_changes_put(&diff->changes, &diff->changes.gone, values, nulls);
+		fm_changes_put(&diff->changes, &diff->changes.gone, row->values, row->nulls);
 		return true;
 	}
-	row = read_item(diff, values, nulls);
-	user = intern_user(diff, values[0]);
+	item = read_item(diff, row);
+	user = intern_user(diff, fm_row_value(row, LIST_USER));
 	if (diff->too_large)
 		return false;
 	place = diff->rows + (Size) user * diff->length + rank - 1;
@@ -154,9 +166,9 @@ read_row(FmDiff *diff, Datum *values, bool *nulls, bool stands)
 	else
 		diff->unproved[user] = UNKNOWN;
 	/* in a table without a key, rows with the same user and rank are right if all are the same */
-	if (place->item != NO_ROW && (place->item != row.item || place->score != row.score))
-		row.item = WRONG_ROW;
-	*place = row;
+	if (place->item != NO_ROW && (place->item != item.item || place->score != item.score))
+		item.item = WRONG_ROW;
+	*place = item;
 	return true;
 }
 
@@ -193,6 +205,10 @@ create_diff(const FmLoaded *loaded, int32 x, FmProof *proof)
 	diff->unproved = palloc(diff->capacity * sizeof(int32));
 	diff->seeds = MemoryContextAllocHuge(context, Max(1, diff->length) * sizeof(int32));
 	diff->last_user = -1;
+	diff->columns[LIST_USER] = (FmColumn){"user_id", loaded->user_type.type};
+	diff->columns[LIST_RANK] = (FmColumn){"rank", INT4OID};
+	diff->columns[LIST_ITEM] = (FmColumn){"item_id", loaded->item_type.type};
+	diff->columns[LIST_SCORE] = (FmColumn){"score", FLOAT4OID};
 	fm_changes_init(&diff->changes, &loaded->user_type, &loaded->item_type);
 	MemoryContextSwitchTo(previous);
 	return diff;
@@ -205,11 +221,11 @@ fm_diff_free(FmDiff *diff)
 	MemoryContextDelete(diff->context);
 }
 
-/* FmRowCallback */
+/* FmRowReader */
 static bool
-receive_row(void *state, TupleTableSlot *slot)
+receive_row(void *state, const FmRow *row)
 {
-	return read_row(state, slot->tts_values, slot->tts_isnull, false);
+	return read_row(state, row, false);
 }
 
 /*
@@ -219,23 +235,20 @@ receive_row(void *state, TupleTableSlot *slot)
 static bool
 open_plain(FmDiff *diff, Oid target)
 {
-	const FmColumn columns[] = {{"user_id", diff->loaded->user_type.type},
-								{"rank", INT4OID},
-								{"item_id", diff->loaded->item_type.type},
-								{"score", FLOAT4OID}};
-	AttrNumber numbers[lengthof(columns)];
+	const FmColumn *columns = diff->columns;
+	AttrNumber numbers[NUM_LIST_COLUMNS];
 	Relation relation;
 	Snapshot snapshot;
 
 	if (!diff->loaded->user_type.is_integer || !diff->loaded->item_type.is_integer)
 		return false;
 	relation = table_open(target, AccessShareLock);
-	if (!fm_plain_scan_possible(relation, columns, lengthof(columns)))
+	if (!fm_plain_scan_possible(relation, columns, NUM_LIST_COLUMNS))
 	{
 		table_close(relation, NoLock);
 		return false;
 	}
-	for (int i = 0; i < lengthof(columns); i++)
+	for (int i = 0; i < NUM_LIST_COLUMNS; i++)
 		numbers[i] = get_attnum(target, columns[i].sql);
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
@@ -262,13 +275,14 @@ static bool
 begin_lists(void *state)
 {
 	FmDiff *diff = state;
-	Datum values[4];
-	bool nulls[4];
+	Datum values[NUM_LIST_COLUMNS];
+	bool nulls[NUM_LIST_COLUMNS];
+	const FmRow row = {values, nulls, diff->columns};
 
 	if (diff->plain == NULL)
 		return !diff->too_large;
 	while (!diff->too_large && fm_plain_scan_next(diff->plain, values, nulls))
-		(void) read_row(diff, values, nulls,
+		(void) read_row(diff, &row,
 						diff->proof->known &&
 							fm_proof_row_stands(diff->proof, fm_plain_scan_xmin(diff->plain)));
 	close_plain(diff);
@@ -281,15 +295,13 @@ FmDiff *
 fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 {
 	FmDiff *diff = create_diff(loaded, x, proof);
-	const Oid columns[] = {diff->loaded->user_type.type, INT4OID, diff->loaded->item_type.type,
-						   FLOAT4OID};
 
 	read_items(diff);
 	if (!diff->too_large && !open_plain(diff, target))
 	{
-		fm_spi_scan(psprintf("SELECT user_id, rank, item_id, score FROM %s",
+		fm_sql_scan(psprintf("SELECT %s FROM %s", fm_select_list(diff->columns, NUM_LIST_COLUMNS),
 							 fm_relation_sql(target)),
-					0, NULL, NULL, false, columns, 4, receive_row, diff);
+					NULL, false, diff->columns, NUM_LIST_COLUMNS, receive_row, diff);
 		fm_idmap_seal(diff->users);
 	}
 	if (!diff->too_large)

@@ -26,7 +26,7 @@ same_key(const FmIdType *user_type)
 static void
 execute(const char *sql)
 {
-	fm_spi_execute(sql, 0, NULL, NULL, NULL, false);
+	fm_sql_run(sql, NULL, false);
 }
 
 /* Update the rows of the table that differ from those of `rows` with the same key. */
@@ -79,9 +79,11 @@ fm_changes_init(FmChanges *changes, const FmIdType *user_type, const FmIdType *i
 }
 
 void
-fm_changes_put(const FmChanges *changes, FmChangedRows *rows, Datum *values, bool *nulls)
+fm_changes_put(const FmChanges *changes, FmChangedRows *rows, const Datum *values,
+			   const bool *nulls)
 {
-	tuplestore_putvalues(rows->store, changes->desc, values, nulls);
+	tuplestore_putvalues(rows->store, changes->desc, unconstify(Datum *, values),
+						 unconstify(bool *, nulls));
 	rows->count++;
 }
 

@@ -41,8 +41,8 @@ extern void fm_changes_init(FmChanges *changes, const FmIdType *user_type,
 							const FmIdType *item_type);
 
 /* Add a row to one of the three kinds. */
-extern void fm_changes_put(const FmChanges *changes, FmChangedRows *rows, Datum *values,
-						   bool *nulls);
+extern void fm_changes_put(const FmChanges *changes, FmChangedRows *rows, const Datum *values,
+						   const bool *nulls);
 
 /* Make the changes, by at most one statement for each kind. */
 extern void fm_changes_apply(const FmChanges *changes, const char *table);

@@ -214,19 +214,21 @@ fm_prune(const FmModel *model)
 Datum
 fm_finish_with_run(Oid schema, const char *model, int version)
 {
-	Oid types[] = {TEXTOID, INT4OID};
-	Datum values[] = {CStringGetTextDatum(model), Int32GetDatum(version)};
+	FmSqlParameters parameters = {0};
 	Datum row;
 	/* as the caller, but past the operators in his search_path, which may be anybody's */
 	FmRoleSwitch previous = fm_act_as(GetUserId());
 
-	fm_spi_execute(psprintf("SELECT r FROM %s r WHERE model = $1 AND version = $2",
-							fm_qualified_sql(schema, "fm_runs")),
-				   2, types, values, NULL, false);
+	fm_add_text(&parameters, model);
+	fm_add_integer(&parameters, version);
+	fm_sql_run(psprintf("SELECT r FROM %s r WHERE model = $1 AND version = $2",
+						fm_qualified_sql(schema, "fm_runs")),
+			   &parameters, false);
 	fm_restore_role(&previous);
 	if (SPI_processed != 1)
 		elog(ERROR, "run %d of model \"%s\" is not in fm_runs", version, model);
-	row = SPI_datumTransfer(fm_spi_value_not_null(0, 1), false, -1);
+	row = SPI_datumTransfer(fm_sql_value(get_rel_type_id(get_relname_relid("fm_runs", schema))),
+							false, -1);
 	fm_spi_finish();
 	return row;
 }
