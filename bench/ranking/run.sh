@@ -5,15 +5,12 @@
 #                                       without any: 100k 1M
 #
 # The peers come from PyPI into a virtual environment below build/, made with PYTHON (python3), which must be
-# one that the server's user may run where this is called as root. Nothing is asserted about time: read the
-# table, and compare only within it.
+# one that the server's user may run if root calls this. No time makes the run fail: read the table, and compare only
+# within it.
 set -eu
 cd "$(dirname "$0")/../.."
-venv=build/bench-ranking
-if [ ! -x "$venv/bin/python" ]; then
-    "${PYTHON:-python3}" -m venv "$venv"
-    "$venv/bin/pip" install --quiet numpy scipy implicit lightfm
-fi
+. bench/python.sh
+server_python_with bench-ranking 'numpy, scipy, implicit, lightfm' numpy scipy implicit lightfm
 make -s
 export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
-exec scripts/with-cluster.sh "$venv/bin/python" bench/ranking/bench.py "$@"
+exec scripts/with-cluster.sh "$python" bench/ranking/bench.py "$@"

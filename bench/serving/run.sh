@@ -11,23 +11,20 @@
 # runs all of this inside a Debian 13 in DIR, which it makes where there is none (debian-13.sh says how).
 #
 # faiss and hnswlib come from PyPI into a virtual environment below build/, made with PYTHON (python3), which must
-# be one that the server's user may run where this is called as root. Time is not asserted: read the table, and
-# compare only within it.
+# be one that the server's user may run if root calls this. No time makes the run fail: read the table, and compare
+# only within it.
 set -eu
 if [ "${1:-}" = --debian-13 ]; then
     shift
     exec "$(dirname "$0")/debian-13.sh" "$@"
 fi
 cd "$(dirname "$0")/../.."
-venv=build/bench-serving
-[ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
-if ! "$venv/bin/python" -c 'import numpy, faiss, hnswlib' 2>/dev/null; then
-    "$venv/bin/pip" install --quiet numpy faiss-cpu hnswlib
-fi
+. bench/python.sh
+server_python_with bench-serving 'numpy, faiss, hnswlib' numpy faiss-cpu hnswlib
 make -s
 SERVER_OPTIONS="shared_buffers = 4GB
 maintenance_work_mem = 1GB
 max_wal_size = 16GB
 jit = off"
 export SERVER_OPTIONS
-exec scripts/with-cluster.sh "$venv/bin/python" -u bench/serving/bench.py "$@"
+exec scripts/with-cluster.sh "$python" -u bench/serving/bench.py "$@"

@@ -5,14 +5,11 @@
 #                                        without any: 100k 1M 10M
 #
 # The peers come from PyPI into a virtual environment below build/, made with PYTHON (python3), which must be
-# one that the server's user may run where this is called as root. Nothing is asserted about time: read the
-# table, and compare only within it.
+# one that the server's user may run if root calls this. No time makes the run fail: read the table, and compare only
+# within it.
 set -eu
 cd "$(dirname "$0")/../.."
-venv=build/bench-training
-if [ ! -x "$venv/bin/python" ]; then
-    "${PYTHON:-python3}" -m venv "$venv"
-    "$venv/bin/pip" install --quiet numpy scipy myfm libmf
-fi
+. bench/python.sh
+server_python_with bench-training 'numpy, scipy, myfm, libmf' numpy scipy myfm libmf
 make -s
-exec scripts/with-cluster.sh "$venv/bin/python" bench/training/bench.py "$@"
+exec scripts/with-cluster.sh "$python" bench/training/bench.py "$@"
