@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # For the benches' run.sh, which read this from the top of the tree.
 
-# Set python to the one of a virtual environment below build/ that can import some modules: python_with NAME MODULES
-# PACKAGE... The environment is made with PYTHON (python3) where it does not exist, and the packages come from PyPI.
+# Set python to the one of a virtual environment below build/ that can import some modules: python_with NAME
+# MODULES PACKAGE... The environment is made with PYTHON (python3) where it does not exist, and the packages
+# come from PyPI.
 python_with()
 {
     venv=build/$1
@@ -23,8 +24,8 @@ python_with()
     fi
 }
 
-# The same for a bench within a throwaway cluster, which root runs as the server's user: that user must be able to run
-# this Python, too.
+# The same for a bench within a throwaway cluster, which root runs as the server's user: that user must be
+# able to run this Python, too.
 server_python_with()
 {
     user=${FMTOPX_USER:-postgres}

@@ -28,11 +28,13 @@ FROM fm_train('films', ratings => 'ratings', test_size => 0.2);
 \echo
 
 WITH rated AS (
-    SELECT user_id, title, row_number() OVER (PARTITION BY user_id ORDER BY rating DESC, rated_at DESC) AS rank
+    SELECT user_id, title,
+           row_number() OVER (PARTITION BY user_id ORDER BY rating DESC, rated_at DESC) AS rank
     FROM ratings JOIN films USING (item_id)
 ), recommended AS (
     SELECT v.user_id, t.rank, t.score, f.title
-    FROM (VALUES (42), (200), (655)) v (user_id) CROSS JOIN fm_top_x(v.user_id, 8) t JOIN films f USING (item_id)
+    FROM (VALUES (42), (200), (655)) v (user_id)
+    CROSS JOIN fm_top_x(v.user_id, 8) t JOIN films f USING (item_id)
 )
 SELECT user_id, rank, left(rated.title, 36) AS rated_highest, left(recommended.title, 36) AS recommended,
        round(score::numeric, 2) AS score

@@ -7,10 +7,11 @@
 #   scripts/in-debian.sh trixie DIR make test        PostgreSQL 17
 #   scripts/in-debian.sh sid DIR make test           the newest that Debian has
 #
-# DIR is made with debootstrap where it is not there yet, from debootstrap's default mirror, with a compiler, make
-# and git, and kept with whatever the command installs. DEBOOTSTRAP_OPTIONS holds more of its options: Ubuntu's releases
-# (jammy: PostgreSQL 14, noble: 16) want --components=main,universe. Needs root. The tree is copied into it and built there; its
-# build directory stays for the next run. MOVIELENS, if set, is seen by the command as well.
+# DIR is made with debootstrap where it is not there yet, from debootstrap's default mirror, with a compiler,
+# make and git, and kept with whatever the command installs. DEBOOTSTRAP_OPTIONS holds more of its options:
+# Ubuntu's releases (jammy: PostgreSQL 14, noble: 16) want --components=main,universe. Needs root. The tree is
+# copied into it and built there; its build directory stays for the next run. MOVIELENS, if set, is seen by
+# the command as well.
 set -eu
 suite=$1
 root=$(mkdir -p "$2" && cd "$2" && pwd)
@@ -19,7 +20,8 @@ cd "$(dirname "$0")/.."
 
 if [ ! -e "$root/debian-ready" ]; then
     # shellcheck disable=SC2086 # several options
-    debootstrap ${DEBOOTSTRAP_OPTIONS:-} --variant=minbase --include=gcc,g++,make,libc6-dev,git,ca-certificates "$suite" "$root"
+    debootstrap ${DEBOOTSTRAP_OPTIONS:-} --variant=minbase \
+        --include=gcc,g++,make,libc6-dev,git,ca-certificates "$suite" "$root"
     touch "$root/debian-ready"
 fi
 

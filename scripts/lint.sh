@@ -4,8 +4,8 @@
 #   scripts/lint.sh          everything
 #   scripts/lint.sh quick    only what takes no build and a few seconds (.githooks/pre-commit)
 #
-# Prints one line for each check, and after it what the check found. Fails if one of them failed. The builds are kept in
-# build/lint, so that the next run compiles only what has changed since.
+# Prints one line for each check, and after it what the check found. Fails if one of them failed. The builds
+# are kept in build/lint, so that the next run compiles only what has changed since.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 status=0
@@ -43,7 +43,8 @@ files()
         -type f \( "${names[@]:1}" \) -print | sed 's,^\./,,' | sort
 }
 
-# Bring a copy of the tree in build/lint up to date and compile it there, with warnings as errors: build CC COPT.
+# Bring a copy of the tree in build/lint up to date and compile it there, with warnings as errors:
+# build CC COPT.
 # shellcheck disable=SC2317 # called through check
 build()
 {
@@ -52,12 +53,16 @@ build()
     [ "$made_with" = "$(cat "$copy/made-with" 2>/dev/null)" ] || rm -rf "$copy"
     mkdir -p "$copy/build" && echo "$made_with" >"$copy/made-with"
     find "$copy" -path "$copy/build" -prune -o -type f ! -name '*.o' ! -name '*.d' ! -name made-with -delete
-    tar -cf - --exclude=./.git --exclude=./build --exclude=./results --exclude='*.o' --exclude='*.d' --exclude='*.so' . |
+    tar -cf - --exclude=./.git --exclude=./build --exclude=./results --exclude='*.o' --exclude='*.d' \
+        --exclude='*.so' . |
         tar -xf - -C "$copy" &&
         find "$copy/src" -name '*.o' | while read -r object; do # of a source that is gone
             [ -e "${object%.o}.c" ] || rm -f "$object" "${object%.o}.d"
         done
-    (unset MAKEFLAGS MFLAGS MAKELEVEL && make -s -k -j"$(nproc)" -C "$copy" all core-build CC="$1" COPT="-Werror $2")
+    (
+        unset MAKEFLAGS MFLAGS MAKELEVEL
+        make -s -k -j"$(nproc)" -C "$copy" all core-build CC="$1" COPT="-Werror $2"
+    )
 }
 
 mapfile -t c_files < <(files 'src/*.[ch]' 'test/*.[ch]')
@@ -84,7 +89,8 @@ mkdir -p build/lint/cppcheck
 check 'cppcheck' cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j "$(nproc)" \
     --cppcheck-build-dir=build/lint/cppcheck \
     --enable=warning,performance --suppress=missingInclude --suppress=unknownMacro \
-    --suppress=missingReturn --suppress=ctuuninitvar -DERROR=21 '-Dereport(level,...)=((level) < 21 ? (void) 0 : abort())' \
+    --suppress=missingReturn --suppress=ctuuninitvar -DERROR=21 \
+    '-Dereport(level,...)=((level) < 21 ? (void) 0 : abort())' \
     '-Delog(level,...)=((level) < 21 ? (void) 0 : abort())' \
     -DPG_VERSION_NUM=150000 '-DPG_FUNCTION_INFO_V1(x)=' -DPG_MODULE_MAGIC= -Isrc \
     "${source_files[@]}"

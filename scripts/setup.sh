@@ -5,9 +5,10 @@
 #   scripts/setup.sh test    the same and what the tests need
 #   scripts/setup.sh lint    the same and the linters
 #
-# Looks for files and commands, not for packages: if nothing is missing, the package manager is not called. As root on
-# Debian or Ubuntu, what is missing is installed with apt; other users are told what to install. PG_CONFIG chooses
-# among several PostgreSQL installations. No database cluster is created, started or changed.
+# Looks for files and commands, not for packages: if nothing is missing, the package manager is not called. As
+# root on Debian or Ubuntu, what is missing is installed with apt; other users are told what to install.
+# PG_CONFIG chooses among several PostgreSQL installations. No database cluster is created, started or
+# changed.
 set -eu
 
 purpose=${1:-test}
@@ -30,14 +31,15 @@ require()
     "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 
-# Print the major version of the PostgreSQL that PG_CONFIG names; if there is none, of the one that apt would install;
-# if apt has no lists yet, of Debian 12's.
+# Print the major version of the PostgreSQL that PG_CONFIG names; if there is none, of the one that apt would
+# install; if apt has no lists yet, of Debian 12's.
 postgres_version()
 {
     if version=$("$pg_config" --version 2>/dev/null); then
         echo "$version" | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
     else
-        version=$(apt-cache show postgresql 2>/dev/null | sed -n 's/^Depends:.* postgresql-\([0-9]*\).*/\1/p' | head -n 1)
+        version=$(apt-cache show postgresql 2>/dev/null |
+            sed -n 's/^Depends:.* postgresql-\([0-9]*\).*/\1/p' | head -n 1)
         echo "${version:-15}"
     fi
 }
@@ -47,6 +49,7 @@ list_missing()
     missing=
     version=$(postgres_version)
     bindir=$("$pg_config" --bindir 2>/dev/null || true)
+    headers=$("$pg_config" --includedir-server 2>/dev/null || true)
     extensions=$("$pg_config" --sharedir 2>/dev/null || true)/extension
 
     require gcc command -v "${CC:-cc}"
@@ -54,7 +57,7 @@ list_missing()
     require libopenblas-serial-dev pkg-config --exists openblas
     require "postgresql-$version" test -x "$bindir/initdb" -a -x "$bindir/postgres"
     # PGXS's makefile alone comes with the client: the headers are the test.
-    require "postgresql-server-dev-$version" test -f "$("$pg_config" --includedir-server 2>/dev/null || true)/postgres.h"
+    require "postgresql-server-dev-$version" test -f "$headers/postgres.h"
     [ "$purpose" = demo ] && return
 
     require perl command -v prove

@@ -50,7 +50,8 @@ trap 'exit 130' INT TERM HUP
 if [ "$(id -u)" = 0 ]; then
     user=${FMTOPX_USER:-postgres}
     mkdir "$work/tree"
-    tar -cf - --exclude=./.git --exclude=./results --exclude=./build/lint --exclude=./build/log . | tar -xf - -C "$work/tree"
+    tar -cf - --exclude=./.git --exclude=./results --exclude=./build/lint --exclude=./build/log . |
+        tar -xf - -C "$work/tree"
     if [ -n "${MOVIELENS:-}" ]; then
         cp -R "$MOVIELENS" "$work/movielens"
         export MOVIELENS="$work/movielens"
@@ -79,7 +80,8 @@ END
 elif "$bindir/postgres" --describe-config | grep -q '^extension_destdir'; then
     echo "extension_destdir = '$root'" >"$TEMP_CONFIG"
 elif ! cmp -s fmtopx.so "$pkglibdir/fmtopx.so"; then
-    echo "fmtopx: this PostgreSQL finds extensions only where they are installed. Please run: sudo make install" >&2
+    echo "fmtopx: this PostgreSQL finds extensions only where they are installed." \
+        "Please run: sudo make install" >&2
     exit 1
 fi
 if [ -s "$TEMP_CONFIG" ]; then

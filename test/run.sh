@@ -1,8 +1,9 @@
 #!/bin/sh
 # Run every test. Called by `make test` inside a throwaway cluster.
 #
-# Arguments, if any, are the tests to run instead of all. CORE_TESTS lists the programs that test the core. MOVIELENS
-# names the MovieLens 100k folder; without it, the tests that need it skip. HARNESS_VERBOSE=1 shows all output.
+# Arguments, if any, are the tests to run instead of all. CORE_TESTS lists the programs that test the core.
+# MOVIELENS names the MovieLens 100k folder; without it, the tests that need it skip. HARNESS_VERBOSE=1 shows
+# all output.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,7 +16,8 @@ if [ $# -eq 0 ]; then
     set -- test/regress.pl test/pages/*.pl ${CORE_TESTS:-} test/pgtap/*.sql test/cluster/*.pl
 fi
 
-# Where PostgreSQL keeps its own Perl modules for tests, and what they need to find. TESTDIR is for those before 16.
+# Where PostgreSQL keeps its own Perl modules for tests, and what they need to find. TESTDIR is for those
+# before 16.
 pgxs=$("$PG_CONFIG" --pgxs)
 PERL5LIB=${pgxs%/makefiles/*}/test/perl${PERL5LIB:+:$PERL5LIB}
 PG_REGRESS=${pgxs%/makefiles/*}/test/regress/pg_regress

@@ -56,6 +56,7 @@ END $$;
 \ir round.sql
 
 \echo
-SELECT what, min(ms)::integer AS ms, round((min(ms) / (SELECT min(ms) FROM times WHERE what LIKE 'INSERT%'))::numeric, 2)
-    AS of_insert, string_agg(ms::integer::text, ' ' ORDER BY run) AS all_ms
+SELECT what, min(ms)::integer AS ms,
+    round((min(ms) / (SELECT min(ms) FROM times WHERE what LIKE 'INSERT%'))::numeric, 2) AS of_insert,
+    string_agg(ms::integer::text, ' ' ORDER BY run) AS all_ms
 FROM times GROUP BY 1 ORDER BY min(ms) DESC;

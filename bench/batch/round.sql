@@ -1,15 +1,16 @@
 -- One round of batch.sql.
 DROP TABLE IF EXISTS inserted, lists;
 CHECKPOINT;
-CREATE TABLE inserted (user_id integer NOT NULL, rank integer NOT NULL, item_id integer NOT NULL, score real NOT NULL,
-    PRIMARY KEY (user_id, rank));
+CREATE TABLE inserted (user_id integer NOT NULL, rank integer NOT NULL, item_id integer NOT NULL,
+    score real NOT NULL, PRIMARY KEY (user_id, rank));
 CALL timed('INSERT … SELECT of the same rows', :run, 'INSERT INTO inserted TABLE ready');
 CHECKPOINT;
 CALL timed('a new table', :run, format('SELECT fm_write_top_x(''lists'', %s, ''m'')', :x));
 SELECT equal_to_function('lists', :x) \g /dev/null
 CREATE TABLE before AS SELECT ctid AS at, user_id, rank FROM lists;
 VACUUM ANALYZE lists;
--- Each of these users now has seen the tenth of his list (the last of a shorter one), and all below it move up.
+-- Each of these users now has seen the tenth item of their list (the last of a shorter list), and all items
+-- below it move up.
 INSERT INTO ratings SELECT user_id, item_id, 3 FROM lists
 WHERE rank = least(10, :x) AND user_id % 100 < least(2, :x);
 CHECKPOINT;

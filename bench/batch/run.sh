@@ -3,8 +3,8 @@
 #
 #   bench/batch/run.sh [USERS [ITEMS [RATINGS [X]]]]     without any: 70000 10000 7500000 20
 #
-# The cluster flushes to disk as an installed one does. No time makes the run fail: read the ratios, and compare only
-# within one run. A wrong row does.
+# The cluster flushes to disk as an installed one does. No time makes the run fail: read the ratios, and
+# compare only within one run. A wrong row does.
 set -eu
 cd "$(dirname "$0")/../.."
 make -s

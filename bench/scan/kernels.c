@@ -1,6 +1,6 @@
 /*
- * The scan as a shared library for bench.py: a host outside of PostgreSQL, and calls that ctypes can
- * make.
+ * The scan as a shared library for bench.py: a host outside of PostgreSQL, and functions that
+ * ctypes can call.
  */
 #include <stdio.h>
 #include <stdlib.h>

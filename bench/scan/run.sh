@@ -1,11 +1,12 @@
 #!/bin/sh
-# Time the scan alone, kernel by kernel, beside faiss's IndexFlatIP, in one run and one thread. The lists are compared.
+# Time the scan alone, kernel by kernel, beside faiss's IndexFlatIP, in one run and one thread. The lists are
+# compared.
 #
 #   bench/scan/run.sh [MATRIX ...]     gaussian, trained, large (5 million items), or PREFIX for vectors in
 #                                      PREFIX_items.npy and PREFIX_users.npy; without any: the first three
 #
-# faiss comes from PyPI into a virtual environment below build/, made with PYTHON (python3). No time makes the run fail:
-# read the table, and compare only within it.
+# faiss comes from PyPI into a virtual environment below build/, made with PYTHON (python3). No time makes the
+# run fail: read the table, and compare only within it.
 set -eu
 cd "$(dirname "$0")/../.."
 . bench/python.sh

@@ -5,8 +5,8 @@
 #                                        without any: 100k 1M 10M
 #
 # The peers come from PyPI into a virtual environment below build/, made with PYTHON (python3), which must be
-# one that the server's user may run if root calls this. No time makes the run fail: read the table, and compare only
-# within it.
+# one that the server's user may run if root calls this. No time makes the run fail: read the table, and
+# compare only within it.
 set -eu
 cd "$(dirname "$0")/../.."
 . bench/python.sh
