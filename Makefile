@@ -68,13 +68,13 @@ test:
 setup:
 	@scripts/setup.sh test
 
-# The core without PostgreSQL, under sanitizers: every test/core/test_*.c is a program that prints TAP, with what
-# test/core/*_test.c has for all of them.
-CORE_TESTS = $(patsubst test/core/%.c,build/core/%,$(sort $(wildcard test/core/test_*.c)))
+# The core without PostgreSQL, under sanitizers: every test_*.c below test/core is a program that prints TAP, linked
+# with the helpers in test/core/support.
+CORE_TESTS = $(patsubst test/core/%.c,build/core/%,$(sort $(wildcard test/core/test_*.c test/core/*/test_*.c)))
 CORE_OBJS = $(patsubst src/core/%.c,build/core/%.o,$(sort $(wildcard src/core/*.c src/core/*/*.c)))
-CORE_TEST_OBJS = $(patsubst test/core/%.c,build/core/%.o,$(sort $(wildcard test/core/*_test.c)))
+CORE_SUPPORT_OBJS = $(patsubst test/core/%.c,build/core/%.o,$(sort $(wildcard test/core/support/*.c)))
 CORE_CFLAGS = -MMD -MP -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
-	-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Isrc -Itest
+	-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -Isrc -Itest/core
 
 core-test: core-build
 	@prove -e '' $(CORE_TESTS)
@@ -85,18 +85,16 @@ build/core/%.o: src/core/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CORE_CFLAGS) -c -o $@ $<
 
-build/core/%_test.o: test/core/%_test.c
+build/core/support/%.o: test/core/support/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CORE_CFLAGS) -c -o $@ $<
 
-build/core/test_%: test/core/test_%.c $(CORE_OBJS) $(CORE_TEST_OBJS)
+$(CORE_TESTS): build/core/%: test/core/%.c $(CORE_OBJS) $(CORE_SUPPORT_OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) $(CORE_TEST_OBJS) -lm -lpthread $(BLAS_LIBS)
-
-.SECONDARY: $(CORE_OBJS) $(CORE_TEST_OBJS)
+	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) $(CORE_SUPPORT_OBJS) -lm -lpthread $(BLAS_LIBS)
 
 # Which headers each object was made from, as the compiler wrote it down.
--include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(CORE_TEST_OBJS:.o=.d) $(CORE_TESTS:=.d)
+-include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(CORE_SUPPORT_OBJS:.o=.d) $(CORE_TESTS:=.d)
 
 lint:
 	@scripts/setup.sh lint
@@ -104,7 +102,8 @@ lint:
 
 format:
 	@scripts/setup.sh lint
-	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] src/core/*/*.[ch] test/core/*.[ch])
+	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] src/core/*/*.[ch] test/core/*.[ch] \
+		test/core/*/*.[ch])
 
 help:
 	@echo 'make demo       set up, build, train on made-up ratings, print recommendations'

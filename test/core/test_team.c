@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "core/team.h"
-#include "planted_test.h"
-#include "tap_test.h"
+#include "support/planted.h"
+#include "support/tap.h"
 
 /* What the processes of a team share, their solver's arrays behind it. */
 typedef struct TeamMemory

@@ -1,14 +1,13 @@
 /*
- * Ratings: both compressed orders, the canonical order, the held-out share; and the ranking metrics.
+ * Ratings: both compressed orders, the canonical order, the held-out share. Prints TAP.
  */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "core/model/metrics.h"
-#include "data_test.h"
-#include "tap_test.h"
+#include "support/data.h"
+#include "support/tap.h"
 
 #define USERS 40
 #define ITEMS 25
@@ -237,36 +236,6 @@ test_weights_order(void)
 	free_triples(&triples);
 }
 
-static void
-test_errors(void)
-{
-	FmErrorSums sums = {0}, repeated = {0};
-
-	fm_add_error(&sums, 1, 3, 2);
-	fm_add_error(&sums, 1, 0, 1);
-	for (int r = 0; r < 2; r++)
-		fm_add_error(&repeated, 1, 3, 1);
-	fm_add_error(&repeated, 1, 0, 1);
-	ok(fabs(fm_rmse(&sums) - sqrt(3)) < 1e-12 && fabs(fm_mae(&sums) - 5.0 / 3) < 1e-12 &&
-		   fm_rmse(&sums) == fm_rmse(&repeated) && fm_mae(&sums) == fm_mae(&repeated),
-	   "an error counts as often as its weight says");
-}
-
-static void
-test_ranking_metrics(void)
-{
-	const unsigned char is_hit[] = {0, 1, 0, 1, 0};
-	FmRankingSums sums = {0};
-
-	fm_add_ranking(&sums, is_hit, 5, 5, 3);
-	ok(fabs(sums.precision - 2.0 / 5) < 1e-12 && fabs(sums.recall - 2.0 / 3) < 1e-12,
-	   "precision and recall");
-	ok(fabs(sums.mrr - 0.5) < 1e-12, "reciprocal rank");
-	ok(fabs(sums.map - (1.0 / 2 + 2.0 / 4) / 3) < 1e-12, "average precision");
-	ok(fabs(sums.ndcg - (1 / log2(3) + 1 / log2(5)) / (1 + 1 / log2(3) + 0.5)) < 1e-12,
-	   "normalised discounted gain");
-}
-
 int
 main(void)
 {
@@ -277,7 +246,5 @@ main(void)
 		test_hold_out(weighted);
 	}
 	test_weights_order();
-	test_errors();
-	test_ranking_metrics();
 	return done_testing();
 }

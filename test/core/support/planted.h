@@ -4,7 +4,7 @@
 #ifndef FMTOPX_TEST_PLANTED_H
 #define FMTOPX_TEST_PLANTED_H
 
-#include "data_test.h"
+#include "support/data.h"
 
 #define USERS 300
 #define ITEMS 200

@@ -1,7 +1,7 @@
 /*
  * What the stand-alone tests of the core make their data with.
  */
-#include "data_test.h"
+#include "support/data.h"
 
 #include <math.h>
 

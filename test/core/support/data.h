@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "core/train/solver.h"
-#include "host_test.h"
+#include "support/host.h"
 
 /* splitmix64: the same state gives the same numbers from then on. */
 extern uint64_t random_state;

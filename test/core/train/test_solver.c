@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "core/train/block.h"
-#include "planted_test.h"
-#include "tap_test.h"
+#include "support/planted.h"
+#include "support/tap.h"
 
 static void
 test_recovery(void)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/math/rng.h"
-#include "tap_test.h"
+#include "support/tap.h"
 
 static void
 test_random(void)

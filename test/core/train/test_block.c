@@ -9,8 +9,8 @@
 
 #include "core/train/block.h"
 #include "core/train/problem.h"
-#include "data_test.h"
-#include "tap_test.h"
+#include "support/data.h"
+#include "support/tap.h"
 
 #define SIDE_COUNT 40
 #define LONG_ENTITY 3 /* has many ratings, so that sums are widened */

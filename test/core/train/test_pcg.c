@@ -10,8 +10,8 @@
 
 #include "core/train/ials.h"
 #include "core/train/pcg.h"
-#include "data_test.h"
-#include "tap_test.h"
+#include "support/data.h"
+#include "support/tap.h"
 
 static float *
 random_floats(size_t count, double centre, double spread)

@@ -10,8 +10,8 @@
 #include "core/train/ials.h"
 #include "core/bitset.h"
 #include "core/model/ranking.h"
-#include "data_test.h"
-#include "tap_test.h"
+#include "support/data.h"
+#include "support/tap.h"
 
 #define USERS 120
 #define ITEMS 90

@@ -1,7 +1,7 @@
 /*
  * Ratings of a known model.
  */
-#include "planted_test.h"
+#include "support/planted.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /*
  * The host of the stand-alone tests of the core. What is not released the sanitizers tell.
  */
-#include "host_test.h"
+#include "support/host.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -14,8 +14,8 @@
 #include "core/scan/scan.h"
 #include "core/bitset.h"
 #include "core/scan/scan_kernels.h"
-#include "data_test.h"
-#include "tap_test.h"
+#include "support/data.h"
+#include "support/tap.h"
 
 /* In (-1, 1). */
 static double

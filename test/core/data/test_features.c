@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "data_test.h"
-#include "tap_test.h"
+#include "support/data.h"
+#include "support/tap.h"
 
 /* ---- Building ---- */
 

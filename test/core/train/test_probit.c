@@ -1,6 +1,6 @@
 /*
- * Yes/no ratings: the approximations against the C library, the latent draws against the normal they are cut
- * from, calibration on planted data, corners. Prints TAP.
+ * Classification: latent draws against the normal distribution that they are cut from, calibration on planted
+ * data, corner cases. Prints TAP.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -8,30 +8,10 @@
 #include <string.h>
 
 #include "core/train/block.h"
-#include "core/model/metrics.h"
 #include "core/math/normal.h"
 #include "core/math/rng.h"
-#include "data_test.h"
-#include "tap_test.h"
-
-/* ---- The normal distribution in double ---- */
-
-static void
-test_functions(void)
-{
-	double worst = 0;
-
-	for (double p = 1e-12; p < 1; p = p < 0.01 ? p * 3 : p + 0.01)
-		worst = fmax(worst, fabs(fm_normal_cdf(fm_normal_quantile(p)) / p - 1));
-	ok(worst < 1e-9, "the quantile inverts the distribution (%.1e)", worst);
-	worst = 0;
-	for (double x = -36; x < 8; x += 0.1)
-		worst = fmax(worst, fabs(fm_normal_log_cdf(x) / log(fm_normal_cdf(x)) - 1));
-	ok(worst < 1e-9, "the logarithm of the distribution (%.1e)", worst);
-	ok(fabs(fm_normal_log_cdf(-1e4) / -5e7 - 1) < 1e-6, "also where it is 0");
-	ok(fm_probability(0, 3) == 0.5 && fm_probability(2, 3) == fm_normal_cdf(1),
-	   "a probability counts the variance in");
-}
+#include "support/data.h"
+#include "support/tap.h"
 
 /* ---- Latent draws ---- */
 
@@ -277,43 +257,9 @@ test_corners(void)
 	check_corner("many factors", answer_planted, 0.05, false, 200, 3, 100);
 }
 
-/* ---- Metrics ---- */
-
-static void
-test_metrics(void)
-{
-	static const double scores[] = {1, 1, 0.2, -0.5, -0.5, -2};
-	static const bool labels[] = {true, false, true, true, false, false};
-	FmLabelSums *sums = fm_label_sums_create(&host), *none = fm_label_sums_create(&host);
-	double loss = 0;
-
-	for (int r = 0; r < 6; r++)
-	{
-		double weight = r == 2 ? 2 : 1;
-
-		fm_add_label(sums, 2 * scores[r], 3, labels[r], weight);
-		loss -= weight * log(fm_normal_cdf(labels[r] ? scores[r] : -scores[r]));
-	}
-	ok(fabs(fm_log_loss(sums) - loss / 7) < 1e-12, "log loss");
-	ok(fabs(fm_accuracy(sums) - 5.0 / 7) < 1e-12, "accuracy");
-	ok(fabs(fm_f1(sums) - 6.0 / 8) < 1e-12, "f1");
-	ok(fabs(fm_auc(sums) - (2.5 + 2 * 2 + 1.5) / 12) < 1e-12, "area under the curve, with ties");
-	ok(isnan(fm_log_loss(none)) && isnan(fm_f1(none)) && isnan(fm_auc(none)), "none of nothing");
-	fm_add_label(none, -1e6, 0, true, 1);
-	ok(fm_log_loss(none) > 1e11 && isfinite(fm_log_loss(none)), "nothing is impossible");
-	for (int label = 0; label < 2; label++)
-	{
-		host.release(host.ctx, sums->steps[label]);
-		host.release(host.ctx, none->steps[label]);
-	}
-	host.release(host.ctx, sums);
-	host.release(host.ctx, none);
-}
-
 int
 main(void)
 {
-	test_functions();
 	for (const FmBlockKernel *const *kernel = fm_block_kernels(); *kernel != NULL; kernel++)
 	{
 		test_draws(*kernel);
@@ -321,6 +267,5 @@ main(void)
 	}
 	test_calibration();
 	test_corners();
-	test_metrics();
 	return done_testing();
 }

@@ -1,0 +1,80 @@
+/*
+ * Similar items, against plain cosines. Prints TAP.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "core/scan/similar.h"
+#include "support/data.h"
+#include "support/tap.h"
+
+static double
+around_zero(void)
+{
+	return uniform() + uniform() + uniform() + uniform() - 2;
+}
+
+static void
+test_similar(int32_t count, int k)
+{
+	FmScanMatrix *matrix =
+		fm_scan_matrix_init(host.alloc(host.ctx, fm_scan_matrix_size(count, k), 1), count, k);
+	float *v = malloc((size_t) count * k * sizeof(float));
+	FmHit *hits = malloc(count * sizeof(FmHit)), *all = malloc(count * sizeof(FmHit));
+	bool right = true, whole = true;
+
+	for (int32_t i = 0; i < count; i++)
+	{
+		/* some are others again, twice as long; some are nothing */
+		for (int f = 0; f < k; f++)
+			v[(size_t) i * k + f] = i % 7 == 3	 ? 0
+									: i % 5 == 4 ? 2 * v[(size_t) (i / 2) * k + f]
+												 : (float) around_zero();
+		fm_scan_matrix_set(matrix, i, v + (size_t) i * k, 5);
+	}
+	fm_scan_matrix_finish(matrix);
+	for (int32_t item = 0; item < count && item < 12; item++)
+	{
+		int32_t found = fm_similar(matrix, item, count, &host, all), few;
+
+		whole &= found == count - 1;
+		for (int32_t r = 0; r < found; r++)
+		{
+			const float *a = v + (size_t) item * k, *b = v + (size_t) all[r].item * k;
+			double inner = 0, square_a = 0, square_b = 0, cosine = 0;
+
+			for (int f = 0; f < k; f++)
+			{
+				inner += (double) a[f] * b[f];
+				square_a += (double) a[f] * a[f];
+				square_b += (double) b[f] * b[f];
+			}
+			if (square_a > 0 && square_b > 0)
+				cosine = inner / sqrt(square_a * square_b);
+			right &= all[r].item != item && fabs(all[r].score - cosine) < 1e-12;
+			right &= r == 0 || all[r - 1].score > all[r].score ||
+					 (all[r - 1].score == all[r].score && all[r - 1].item < all[r].item);
+		}
+		few = fm_similar(matrix, item, 3, &host, hits);
+		right &= few == (found < 3 ? found : 3);
+		for (int32_t r = 0; r < few; r++)
+			right &= hits[r].item == all[r].item && hits[r].score == all[r].score;
+		right &= fm_similar(matrix, item, 0, &host, hits) == 0;
+	}
+	ok(whole && right, "cosines of %d items with %d factors, in order", count, k);
+	host.release(host.ctx, matrix);
+	free(v);
+	free(hits);
+	free(all);
+}
+
+int
+main(void)
+{
+	test_similar(1, 3);
+	test_similar(9, 1);
+	test_similar(500, 12);
+	return done_testing();
+}
