@@ -1,9 +1,9 @@
 /*
  * A block of users on its way through the scan.
  *
- * Who fills a block, who scans it, and who takes the hits may be different processes (batch.c,
- * batch_team.c): a block is memory without pointers, and this file knows nothing of either.
- * Memory: a scanner has one bitmap over the items a user, and what the scan itself needs.
+ * A block has no pointers in it, so the processes that fill it, scan it and take its lists may be
+ * different ones (ring.c). Memory: a scanner has one bitset of items for each user of a block, and
+ * what the scan itself needs.
  */
 #include "batch/batch_block.h"
 
@@ -13,7 +13,7 @@
 #include "pg/host_pg.h"
 
 #define MAX_USERS 256
-#define BLOCK_SIZE (8 * 1024 * 1024) /* bytes, unless one user needs more */
+#define BLOCK_SIZE (8 * 1024 * 1024) /* bytes; more if one user needs more */
 
 struct FmBlockScanner
 {
@@ -94,7 +94,7 @@ fm_scanner_create(const FmBlockShape *shape, const FmScanMatrix *matrix, FmSeenS
 	return scanner;
 }
 
-/* What the users have seen; their idx ascend. */
+/* Fill the sets with what the users have seen. Their idx ascend. */
 static void
 fill_sets(FmBlockScanner *scanner, const int32 *idx, int32 count)
 {

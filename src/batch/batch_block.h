@@ -11,38 +11,41 @@
 #include "batch/seen_all.h"
 #include "serve/serving.h"
 
-/* What all blocks of a batch have in common. */
+/* What all blocks of a batch have in common. Lists have `length` rows at most. */
 typedef struct FmBlockShape
 {
 	int32 max_users;
-	int32 length; /* of the lists */
+	int32 length;
 	int32 num_factors;
 	int32 num_items;
 } FmBlockShape;
 
-/* Users, then their hits; flat arrays, in memory that may be shared. */
+/*
+ * Arrays with entries for each user: first what the scan reads, then what it writes. They are in
+ * memory that may be shared.
+ */
 typedef struct FmBlock
 {
 	int32 *count;	/* of users */
-	int32 *idx;		/* an entry a user */
-	float *queries; /* num_factors + 1 entries a user */
-	int32 *seeds;	/* `length` items a user that are likely to be hits, or -1 */
-	FmHit *hits;	/* `length` entries a user */
-	int32 *counts;	/* of hits, an entry a user */
+	int32 *idx;		/* ascending */
+	float *queries; /* × (num_factors + 1) */
+	int32 *seeds;	/* × length: items that are likely to be hits, or -1 */
+	FmHit *hits;	/* × length */
+	int32 *counts;	/* of hits */
 } FmBlock;
 
-/* As many users as fit, with all that they need, into some megabytes. */
+/* Return a shape with as many users as fit, with all they need, into a few megabytes. */
 extern FmBlockShape fm_block_shape(const FmLoaded *loaded, int32 x);
 
 extern Size fm_block_size(const FmBlockShape *shape);
 
-/* A block in memory of that size, aligned to 64; nothing is written. */
+/* Return the block in memory of that size, aligned to 64 bytes. Writes nothing. */
 extern FmBlock fm_block_at(const FmBlockShape *shape, char *memory);
 
-/* A process's means to scan one block after the other. */
+/* What a process needs to scan blocks, one after the other. */
 typedef struct FmBlockScanner FmBlockScanner;
 
-/* `seen`, unless it is NULL, tells what is excluded. */
+/* Create a scanner. It excludes the items of `seen`, unless that is NULL. */
 extern FmBlockScanner *fm_scanner_create(const FmBlockShape *shape, const FmScanMatrix *matrix,
 										 FmSeenStream *seen, MemoryContext context);
 extern void fm_scanner_run(FmBlockScanner *scanner, const FmBlock *block);

@@ -1,12 +1,17 @@
 /*
- * fm_evaluate: how well a model does on ratings that it is shown for the purpose.
+ * fm_evaluate: how well a model predicts given ratings.
  *
- * The relation is named in the call, so it is read as the caller; everything else as the model's
- * owner. Where it has all of the model's context columns, each row is scored in its context; the
- * lists are not. Where it has the model's weight column, the errors are weighted; where not, every
- * row counts once. A rating at or above the mean rating of the training counts as relevant, in a
- * classification a yes. The lists are those of fm_top_x with what the user has rated left out,
- * except that the rows being evaluated stay eligible: they are what a good list should contain.
+ * The relation is an argument of the call, so it is read as the caller; everything else is read as
+ * the model's owner.
+ *
+ * Errors: if the relation has all of the model's context columns, each row is scored in its
+ * context. If it has the model's weight column, the errors are weighted.
+ *
+ * Lists: they are those of fm_top_x without context, excluding what the user has rated, except
+ * that the items of the rows being evaluated stay eligible: a good list should contain them. An
+ * item is relevant if its rating is at least the mean rating of the training, or a yes in a
+ * classification.
+ *
  * Memory: the evaluated rows, in the context of the call.
  */
 #include "batch/users.h"
@@ -32,27 +37,30 @@ typedef struct Evaluation
 {
 	FmServing serving;
 	int32 x;
-	FmRatingReading *reading; /* its items: the model's by idx, then those it does not know */
+	FmRatingReading *reading; /* its items: the model's by idx, then unknown ones */
 	FmRatings by_user;
-	bool *done; /* users scored so far */
+	bool *done; /* by user: has been scored */
 
-	uint64 *excluded; /* of the user at hand; so for the next two */
+	/* of the user being scored */
+	uint64 *excluded;
 	uint64 *relevant;
 	FmHit *hits;
 	unsigned char *is_hit;
 
-	/* of the combinations of contexts; NULL: none */
+	/* by combination of contexts; NULL: there are none */
 	double *context_base;
 	float *context_query; /* × (num_factors + 1) */
-	float *query;		  /* of the row at hand */
+	float *query;		  /* of the row being scored */
 
-	uint64 *recommended; /* items in any list */
+	uint64 *recommended; /* items that are in any list */
 	FmErrorSums errors;
-	FmLabelSums *labels; /* instead, of a classification */
-	float *scores;		 /* of all items for a user; of a ranking alone, as are the next two */
-	int32 *relevant_items;
-	int64 *above;
+	FmLabelSums *labels; /* instead of errors, in a classification */
 	FmRankingSums ranking;
+
+	/* of the user being scored, only in a ranking */
+	float *scores; /* of all items */
+	int32 *relevant_items;
+	int64 *above; /* by relevant item: how many others stand above it */
 } Evaluation;
 
 static void
@@ -108,7 +116,7 @@ read_rows(Evaluation *evaluation, Oid relation)
 						 loaded->version.rating_max);
 }
 
-/* What each combination of contexts adds to a user. */
+/* Compute what each combination of contexts adds to a user. */
 static void
 prepare_contexts(Evaluation *evaluation)
 {
@@ -149,7 +157,7 @@ prepare_contexts(Evaluation *evaluation)
 		}
 }
 
-/* What a row is scored with: the user, in its context. */
+/* Return the vector that scores a row: the user's, in the row's context. */
 static FmUserVector
 row_vector(const Evaluation *evaluation, int64 row, const FmUserVector *user)
 {
@@ -197,7 +205,10 @@ prepare(Evaluation *evaluation)
 	}
 }
 
-/* Add the errors of a user's rows, collect his relevant items; returns how many distinct ones. */
+/*
+ * Add the errors of a user's rows, and collect the relevant items. Return how many distinct ones
+ * there are.
+ */
 static int64
 score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 {
@@ -232,7 +243,7 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 	return num_relevant;
 }
 
-/* Where the user's relevant items stand in the list of all that are eligible. */
+/* Add the AUC of the user's list of all eligible items. */
 static void
 rank_whole_list(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 {
@@ -245,7 +256,7 @@ rank_whole_list(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 	{
 		int32 item = rows->user_item[r];
 
-		/* taken out of the set, an item that is rated twice counts once */
+		/* removed from the set, so that an item with two rows counts once */
 		if (item < loaded->version.num_items && fm_bitset_has(evaluation->relevant, item))
 			evaluation->relevant_items[num_relevant++] = item;
 		fm_bitset_remove(evaluation->relevant, item);
@@ -260,7 +271,7 @@ rank_whole_list(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 		fm_add_auc(&evaluation->ranking, fm_ranking_auc(evaluation->above, num_relevant, others));
 }
 
-/* Score one user, whose seen items are in `excluded`. */
+/* Score a user. Their seen items are in `excluded`. */
 static void
 score_user(Evaluation *evaluation, int32 user, const FmUserVector *vector, const FmHost *host)
 {
@@ -383,7 +394,7 @@ static void
 put_metrics(const Evaluation *evaluation, ReturnSetInfo *result)
 {
 	const FmRankingSums *sums = &evaluation->ranking;
-	bool none = sums->users == 0; /* nobody had a relevant item */
+	bool none = sums->users == 0; /* no user had a relevant item */
 	double users = none ? 1 : (double) sums->users;
 
 	if (evaluation->labels != NULL)

@@ -1,7 +1,7 @@
 /*
- * Every user's list, on its way from the scan to a table.
+ * The lists of all users, kept until they are written to a table.
  *
- * Eight bytes a row in memory, as long as they fit into maintenance_work_mem; else rows in a
+ * They take eight bytes a row in memory. If that exceeds maintenance_work_mem, all rows move to a
  * tuplestore, which spills to disk.
  */
 #include "batch/lists.h"
@@ -82,7 +82,7 @@ grow(FmLists *lists, int32 users, int64 items)
 	}
 }
 
-/* FmListCallback */
+/* FmListCallback: append a list. */
 static void
 put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 {

@@ -1,11 +1,13 @@
 /*
- * (user, item) pairs, dealt into buckets of users as they come, and told user by user.
+ * (user, item) pairs: added in any order, returned user by user.
  *
- * Four bytes a pair, no sort and no join: a bucket is put in order when the first of its users is
- * asked for. Memory is local (chunks of a context), or one piece that is shared: then chunks are
- * cut from it by an atomic counter, each process fills its own, and a barrier of the caller's
- * stands between adding and asking. A chunk is referred to by its distance from the header, or by
- * its address where it is local.
+ * This takes four bytes a pair, and neither a sort nor a join. A bucket is a set of linked lists
+ * of chunks, one list for each process. Its pairs are ordered by user when the first of its users
+ * is asked for.
+ *
+ * Memory: local chunks are allocated in a context; shared ones are cut off one block of shared
+ * memory by an atomic counter. A reference to a chunk is its address if local, else its distance
+ * from the header.
  */
 #include "batch/pairs.h"
 
@@ -67,7 +69,7 @@ fm_pairs_create(int32 num_users, MemoryContext context)
 Size
 fm_pairs_size(int32 num_users, int num_lists, Size room)
 {
-	/* a chunk of each list and bucket is not full */
+	/* the last chunk of each list is not full */
 	Size partial = mul_size(mul_size(num_lists, count_buckets(num_users)), sizeof(FmPairChunk));
 
 	return add_size(header_size(num_users, num_lists), add_size(partial, room));
@@ -86,7 +88,7 @@ fm_pairs_attach(void *memory, int list, MemoryContext context)
 	return open_view(memory, list, context);
 }
 
-/* A chunk's memory and what refers to it; NULL if there is no room. */
+/* Allocate a chunk, and return it and a reference to it; NULL if there is no room. */
 static FmPairChunk *
 allocate_chunk(FmPairs *pairs, uint64 *reference)
 {
@@ -133,7 +135,7 @@ fm_pairs_grow(FmPairs *pairs, int32 bucket)
 		return false;
 	}
 	chunk->next = *head;
-	chunk->count = FM_PAIR_CHUNK; /* unless fm_pairs_finish finds fewer */
+	chunk->count = FM_PAIR_CHUNK; /* fm_pairs_finish corrects that of the last chunk */
 	*head = reference;
 	pairs->spaces[bucket] = (FmPairSpace){chunk->pairs, chunk->pairs + FM_PAIR_CHUNK};
 	return true;
@@ -226,7 +228,7 @@ add_items(const FmPairChunk *chunk, void *state)
 	}
 }
 
-/* Put one bucket's pairs in the order of the users. */
+/* Order the pairs of a bucket by user, by counting. */
 static void
 sort_bucket(FmPairs *pairs, int32 bucket)
 {
@@ -253,8 +255,8 @@ sort_bucket(FmPairs *pairs, int32 bucket)
 }
 
 /*
- * Raise an error unless the pairs cover these users. The user table has been read once for the pairs
- * and once for the lists, and its owner can make the two reads differ.
+ * Raise an error unless the pairs cover these users. The user table has been read once for the
+ * pairs and once for the lists, and its owner can make the two reads differ.
  */
 static void
 check_users(const FmPairs *pairs, int32 first, int32 count)
@@ -288,7 +290,7 @@ fm_pairs_add_to_sets(FmPairs *pairs, int32 first, int32 count, uint64 *sets, Siz
 				 (count == FM_PAIR_BUCKET_USERS || first + count == pairs->header->num_users);
 
 	check_users(pairs, first, count);
-	if (whole && count <= FM_PAIR_BUCKET_USERS) /* in any order */
+	if (whole && count <= FM_PAIR_BUCKET_USERS) /* no need to order the pairs */
 		for_chunks(pairs, first / FM_PAIR_BUCKET_USERS, add_items, &(Sets){sets, set_words});
 	else
 		for (int32 i = 0; i < count; i++)

@@ -1,5 +1,9 @@
 /*
- * (user, item) pairs, dealt into buckets of users as they come, and told user by user.
+ * (user, item) pairs: added in any order, returned user by user.
+ *
+ * First add all pairs, then ask for them. Several processes may share the pairs: each adds to a
+ * list of its own, calls fm_pairs_finish, and asks only when all have done so; a barrier for that
+ * is up to the caller.
  */
 #ifndef FMTOPX_PAIRS_H
 #define FMTOPX_PAIRS_H
@@ -8,36 +12,39 @@
 
 #include "port/atomics.h"
 
-/* A pair is (user's place in the bucket) << FM_PAIR_ITEM_BITS | item. */
+/*
+ * Pairs are kept in buckets of FM_PAIR_BUCKET_USERS consecutive users. A pair takes 32 bits: the
+ * user's place in the bucket, then the item in FM_PAIR_ITEM_BITS bits.
+ */
 #define FM_PAIR_ITEM_BITS 24
 #define FM_PAIR_MAX_ITEMS (1 << FM_PAIR_ITEM_BITS)
 #define FM_PAIR_BUCKET_USERS (1 << (32 - FM_PAIR_ITEM_BITS))
 
-#define FM_PAIR_CHUNK 509 /* pairs of a chunk: makes it 2 kB */
+#define FM_PAIR_CHUNK 509 /* pairs in a chunk, which then has 2 kB */
 
 typedef struct FmPairChunk
 {
-	uint64 next; /* where the next one is, see pairs.c; 0: nowhere */
+	uint64 next; /* reference to the next chunk of the list (pairs.c); 0: none */
 	uint32 count;
 	uint32 pairs[FM_PAIR_CHUNK];
 } FmPairChunk;
 
-/* What all processes see of the same pairs. */
+/* What all processes share. */
 typedef struct FmPairsHeader
 {
-	Size size;			   /* of the memory from here on; 0: local */
-	pg_atomic_uint64 used; /* of that */
+	Size size;			   /* of the shared memory that begins here; 0: local memory */
+	pg_atomic_uint64 used; /* bytes of it */
 	int32 num_users;
 	int32 num_buckets;
-	int32 num_lists; /* each process that adds has a list of chunks for each bucket */
+	int32 num_lists; /* of chunks in each bucket: one for each process */
 	pg_atomic_uint32 too_many;
 	uint64 heads[FLEXIBLE_ARRAY_MEMBER]; /* [list × num_buckets + bucket] */
 } FmPairsHeader;
 
-/* Where the next pairs of a bucket go: from `next` to `end`, which is that of a chunk. */
+/* The free part of the chunk that is being filled. */
 typedef struct FmPairSpace
 {
-	uint32 *next; /* NULL, as is the end: there is no chunk yet */
+	uint32 *next; /* NULL, like `end`: there is no chunk yet */
 	uint32 *end;
 } FmPairSpace;
 
@@ -47,29 +54,34 @@ typedef struct FmPairs
 	FmPairsHeader *header;
 	MemoryContext context;
 	int list;
-	FmPairSpace *spaces; /* by bucket: what is left of the chunk that is being filled */
+	FmPairSpace *spaces; /* by bucket */
 
-	int32 sorted; /* the bucket that is in `items` in the order of its users, or -1 */
+	int32 sorted; /* the bucket whose items are in `items`, ordered by user; or -1 */
 	int64 start[FM_PAIR_BUCKET_USERS + 1];
 	int32 *items;
 	int64 capacity;
 } FmPairs;
 
-/* Pairs in local memory, for as long as all of the context fits into maintenance_work_mem. */
+/* Create pairs in local memory. There is room until the context exceeds maintenance_work_mem. */
 extern FmPairs *fm_pairs_create(int32 num_users, MemoryContext context);
 
 /*
- * The same in shared memory that has room for `room` bytes of pairs, added by num_lists processes.
+ * Create pairs in shared memory of fm_pairs_size bytes: enough for `room` bytes of pairs, added by
+ * num_lists processes. The creator adds to list 0; the others attach with the number of their
+ * list.
  */
 extern Size fm_pairs_size(int32 num_users, int num_lists, Size room);
 extern FmPairs *fm_pairs_create_shared(void *memory, Size size, int32 num_users, int num_lists,
 									   MemoryContext context);
 extern FmPairs *fm_pairs_attach(void *memory, int list, MemoryContext context);
 
-/* A new chunk for a bucket; false, and too_many from now on, if there is no room for it. */
+/*
+ * Begin a new chunk of a bucket. Return false if there is no room; from then on there are too many
+ * pairs.
+ */
 extern bool fm_pairs_grow(FmPairs *pairs, int32 bucket);
 
-/* False if there is no room. */
+/* Add a pair. Return false if there is no room. */
 static inline bool
 fm_pairs_add(FmPairs *pairs, int32 user, int32 item)
 {
@@ -82,16 +94,16 @@ fm_pairs_add(FmPairs *pairs, int32 user, int32 item)
 	return true;
 }
 
-/* To be called by everybody who has added pairs, before anybody asks for them. */
+/* Finish adding. Each process that has added pairs calls it before any of them asks. */
 extern void fm_pairs_finish(FmPairs *pairs);
 
-/* Whether somebody found no room: then the pairs are not all here. */
+/* Return whether some process found no room, so that pairs are missing. */
 extern bool fm_pairs_too_many(const FmPairs *pairs);
 
-/* Add a user's items to a set (serving.h), once all pairs are there. Cheap for ascending users. */
+/* Add a user's items to a set. Fast if users are asked for in ascending order. */
 extern void fm_pairs_add_to_set(FmPairs *pairs, int32 user, uint64 *set);
 
-/* The same for `count` users from `first` on, whose sets have set_words words each. */
+/* Do the same for `count` users from `first` on. Their sets have set_words words each. */
 extern void fm_pairs_add_to_sets(FmPairs *pairs, int32 first, int32 count, uint64 *sets,
 								 Size set_words);
 

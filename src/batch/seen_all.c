@@ -1,11 +1,11 @@
 /*
- * What every user has rated, read live from the ratings relation, and told user by user.
+ * The items that every user has rated, read live from the ratings relation.
  *
- * The relation is read once, as it comes, into buckets of users (pairs.c). That takes an entry in
- * memory for every user and every pair; when it would exceed maintenance_work_mem, they are
- * dropped and the relation is read again, joined with the users and sorted by the executor, which
- * spills to disk as it sees fit. A batch with workers has its own way to fill the buckets
- * (seen_scan.c). Memory: a context of the stream.
+ * The relation is read once, in any order, into pairs (pairs.c). That takes memory for every user
+ * and every pair. If it would exceed maintenance_work_mem, the pairs are dropped, and a query
+ * reads the relation again, joined with the users and sorted; the executor spills to disk. A batch
+ * with workers usually fills the pairs by a parallel scan (seen_scan.c). Memory: a context of the
+ * stream.
  */
 #include "batch/seen_all.h"
 
@@ -23,18 +23,18 @@ struct FmSeenStream
 {
 	const FmLoaded *loaded;
 	MemoryContext context;
-	FmPairs *pairs; /* NULL: the cursor */
+	FmPairs *pairs; /* NULL: read by the cursor */
 	Portal cursor;
 	FmRows rows;
-	bool has_row; /* rows.row is of a user that has not been asked for yet */
+	bool has_row; /* rows.row is of a user who has not been asked for yet */
 };
 
-/* The reading of all pairs: the ids that the model knows, and where pairs go. */
+/* All pairs, while they are read. */
 typedef struct Reading
 {
 	const FmServing *serving;
 	MemoryContext context;
-	FmIdMap *users; /* index: idx */
+	FmIdMap *users; /* numbered by idx, like the items */
 	FmIdMap *items;
 	FmPairs *pairs;
 	bool too_large;
@@ -46,7 +46,7 @@ has_room(MemoryContext context)
 	return MemoryContextMemAllocated(context, true) / 1024 < maintenance_work_mem;
 }
 
-/* FmRowReader: a user, in the order of idx. */
+/* FmRowReader: a user, in ascending order of idx. */
 static bool
 add_user(void *state, const FmRow *row)
 {
@@ -68,7 +68,7 @@ enum
 	PAIR_ITEM
 };
 
-/* FmRowReader: a rating. Those of users and items that the model does not know are ignored. */
+/* FmRowReader: a rating. Skip users and items that the model does not know. */
 static bool
 add_pair(void *state, const FmRow *row)
 {

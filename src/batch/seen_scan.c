@@ -1,12 +1,14 @@
 /*
- * What every user has rated, for batches: the ratings relation read by several processes at once.
+ * The items that every user has rated, for batches: a scan of the ratings by several processes at
+ * once.
  *
- * By the table's access method, as a parallel index build reads its table, since no query would
- * hand over rows to several processes. So this is for relations where that is all a query would
- * do: a table or materialised view without children, policies or other rights to consider; all
- * else is read by SQL (seen_all.c). Ids must be integers: then users are found in a table of
- * shared memory, made here, and items in the model's image. Locking: AccessShareLock on the
- * relation until the end of the transaction.
+ * The scan uses the table's access method, as a parallel index build does, because no query hands
+ * over its rows to several processes. So it is only for relations of which a query would return
+ * exactly the rows they store; others are read by SQL (seen_all.c). Ids must be integers: the idx
+ * of users are found in shared memory, those of items in the model's image.
+ *
+ * Locking: AccessShareLock on the relation until the end of the transaction. Members count with
+ * atomics; two of them may set the same flag of a user, but all write the same value.
  */
 #include "batch/seen_scan.h"
 
@@ -24,7 +26,7 @@
 
 #define ROWS_AT_ONCE 256
 
-/* Whether the relation's rows are all that a query of it would read, for all processes alike. */
+/* Return whether all processes may scan the relation instead of running a query. */
 static bool
 may_scan(const FmServing *serving, Relation relation)
 {
@@ -51,7 +53,7 @@ fm_seen_scan_possible(const FmServing *serving)
 	return possible;
 }
 
-/* The ids of users, being read. */
+/* The ids of users, while they are read. */
 typedef struct Users
 {
 	const FmServing *serving;
@@ -62,7 +64,7 @@ typedef struct Users
 	bool too_large;
 } Users;
 
-/* False if there is no room for more. */
+/* Return false if there is no room for more. */
 static bool
 grow_users(Users *users, int64 idx)
 {
@@ -109,7 +111,10 @@ receive_user(void *state, const FmRow *row)
 					fm_id_as_int64(&users->serving->loaded->user_type, fm_row_value(row, USER_ID)));
 }
 
-/* The same without a query; false, and nothing is done, where that would not be the same. */
+/*
+ * Read the users without a query. Return false, having read nothing, if a query could return other
+ * rows.
+ */
 static bool
 scan_users(Users *users)
 {
@@ -165,14 +170,14 @@ fm_seen_scan_users(const FmServing *serving, MemoryContext context, int32 *num_u
 Size
 fm_seen_scan_room(Relation ratings)
 {
-	/* a row with two ids, of two bytes at least, takes as much of a page */
+	/* the least that a row with two ids takes of a page */
 	Size row = MAXALIGN(MAXALIGN(SizeofHeapTupleHeader) + 2 * sizeof(int16)) + sizeof(ItemIdData);
 	Size rows = mul_size(RelationGetNumberOfBlocks(ratings), BLCKSZ / row);
 
 	return Min(mul_size(rows, sizeof(uint32)), (Size) maintenance_work_mem * 1024);
 }
 
-/* The least and the greatest id; false if there is none. */
+/* Find the least and the greatest id. Return false if there is none. */
 static bool
 find_range(const int64 *ids, int32 num_users, int64 *least, int64 *greatest)
 {
@@ -186,7 +191,10 @@ find_range(const int64 *ids, int32 num_users, int64 *least, int64 *greatest)
 	return num_users > 0;
 }
 
-/* How many places there are: one for each id from the least to the greatest, or a hash table's. */
+/*
+ * Return the number of places: one for each id between the least and the greatest if these are
+ * dense, else a hash table.
+ */
 static uint64
 count_places(const int64 *ids, int32 num_users, bool *hashed)
 {
@@ -228,7 +236,11 @@ fm_seen_scan_size(const int64 *ids, int32 num_users)
 	return lay_out(&scan, num_users, count_places(ids, num_users, &hashed));
 }
 
-/* Multiplied by 2^64 over the golden ratio, then mixed (Knuth's multiplicative hashing). */
+/*
+ * Return the first place to look for an id. Multiplicative hashing with 2^64 divided by the golden
+ * ratio (Knuth, The Art of Computer Programming, vol. 3, section 6.4), with the high bits mixed
+ * in.
+ */
 static inline uint64
 first_place(const FmSeenScan *scan, int64 id)
 {
@@ -244,7 +256,7 @@ find_user(const FmSeenScan *scan, int64 id)
 	const int32 *places = (const int32 *) ((const char *) scan + scan->places);
 	uint64 place = (uint64) id - (uint64) scan->least;
 
-	if (place > scan->range) /* ids below the least have wrapped around */
+	if (place > scan->range) /* ids below the least wrap around and are large */
 		return -1;
 	if (scan->mask == 0)
 		return places[place];
@@ -303,18 +315,18 @@ fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, 
 	}
 }
 
-/* Rows at hand, and where in the model their ids are; -1: nowhere. */
+/* Some rows, and the idx of their users and items; -1: the model does not know them. */
 typedef struct Rows
 {
 	int count;
 	int64 user_ids[ROWS_AT_ONCE];
 	int64 item_ids[ROWS_AT_ONCE];
-	TransactionId xmins[ROWS_AT_ONCE]; /* for a check */
+	TransactionId xmins[ROWS_AT_ONCE]; /* only for a check */
 	int32 users[ROWS_AT_ONCE];
 	int32 items[ROWS_AT_ONCE];
 } Rows;
 
-/* Look up the ids of rows side by side, so that they wait for memory only once. */
+/* Look up the ids. Many look-ups in one loop overlap their waits for memory. */
 static void
 find_rows(const FmSeenScan *scan, const FmImage *image, Rows *rows)
 {
@@ -335,7 +347,7 @@ add_pairs(const Rows *rows, FmPairs *pairs)
 	return true;
 }
 
-/* Count those that are old, by either measure, and mark whose are not. */
+/* Count rows that precede either xid, and flag the users of the others. */
 static void
 check_rows(FmSeenScan *scan, const Rows *rows, int64 *old_rows, int64 *new_rows)
 {

@@ -1,9 +1,8 @@
 /*
- * fm_top_users: who of the model's users would like an item best.
+ * fm_top_users: the users of the model who would like an item best.
  *
- * Users are not kept in memory, so each call goes through the user table, once for the scores and
- * once more for the ids of those who are listed. Memory: a block of users, eight bytes for each
- * row of the list, and its ids.
+ * A loaded version has no users, so each call reads the user table twice: once for the scores, and
+ * once for the ids of the users in the list. Memory: a fetch of users, and the list with its ids.
  */
 #include "batch/users.h"
 
@@ -24,7 +23,7 @@ enum
 	ARG_MODEL
 };
 
-/* The best x users, best first, ties by idx; returns how many. */
+/* Find the best x users, best first, ties by idx. Return how many there are. */
 static int32
 find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
 {
@@ -33,7 +32,7 @@ find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
 	FmBest best = {NULL, 0, 0};
 	const FmBatchUser *user;
 
-	/* no more than asked for, but not all of it before there are so many users */
+	/* let the list grow with the users: x may be huge */
 	while (x > 0 && (user = fm_users_next(walk)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -51,7 +50,7 @@ find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
 	return fm_best_finish(&best);
 }
 
-/* A listed user and the row of the list. */
+/* A user in the list, and the row. */
 typedef struct Listed
 {
 	int32 idx;
@@ -73,7 +72,7 @@ typedef struct Naming
 	FmServing *serving;
 	Listed *listed; /* by idx */
 	int32 count;
-	Datum *ids; /* by row, as the call wants them */
+	Datum *ids; /* by row, in the form that the call returns */
 	bool *missing;
 } Naming;
 
@@ -84,7 +83,7 @@ enum
 	NAMED_ID
 };
 
-/* FmRowReader: some user. */
+/* FmRowReader: take the id of a user who is in the list. */
 static bool
 name_user(void *state, const FmRow *row)
 {

@@ -2,7 +2,7 @@
  * fm_user_vectors and fm_item_vectors: V_u ‖ 1 and V_i ‖ w_i, whose inner product orders items as
  * fm_top_x does.
  *
- * Both are filled into a tuplestore row by row.
+ * Memory: one row. The rows go to a tuplestore.
  */
 #include "batch/users.h"
 

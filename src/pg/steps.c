@@ -1,8 +1,8 @@
 /*
- * Steps of a procedure: commits in between, and subtransactions from which an error comes back.
+ * Procedures that work in steps and commit between them, if they may.
  *
- * A procedure that was called inside a transaction block, a function or an exception block may not
- * commit; its steps are then part of that transaction. Memory: see steps.h.
+ * Memory: a commit ends the transaction's contexts, so what a procedure keeps between steps is in
+ * a context below fm_steps_parent().
  */
 #include "pg/steps.h"
 

@@ -1,5 +1,9 @@
 /*
- * Procedures that work in steps, with commits in between where they were called at the top level.
+ * Procedures that work in steps and commit between them, if they may.
+ *
+ * A procedure may commit if it was called at the top level: not in a transaction block, in a
+ * function or in a PL/pgSQL block with an exception clause. Otherwise all of its steps run in the
+ * caller's transaction. The argument `commits` is what fm_steps_begin has returned.
  */
 #ifndef FMTOPX_STEPS_H
 #define FMTOPX_STEPS_H
@@ -9,24 +13,26 @@
 #include "fmgr.h"
 #include "pg/sql.h"
 
-/*
- * Connect to SPI; whether the procedure may commit. What is to outlive a commit must be in a
- * context below fm_steps_parent().
- */
+/* Connect to SPI. Return whether the procedure may commit. */
 extern bool fm_steps_begin(FunctionCallInfo fcinfo);
+
+/* Return the parent for memory contexts that must survive a commit. */
 extern MemoryContext fm_steps_parent(bool commits);
 
-/* Commit if it may, and go on with a snapshot. */
+/* If the procedure may commit, commit and begin a transaction with an active snapshot. */
 extern void fm_steps_commit(bool commits);
 
-/* The same, but without a snapshot, and with none that would stay once it has been taken. */
+/*
+ * Do the same without an active snapshot, for a long computation. A snapshot taken in it does not
+ * last: the transaction is READ COMMITTED, whatever the session's default.
+ */
 extern void fm_steps_commit_to_compute(bool commits);
 
 typedef void (*FmStep)(void *state, const void *argument);
 
 /*
- * Run a step in a subtransaction. On failure it is undone and the error returned, in `context`,
- * else NULL.
+ * Run a step in a subtransaction. Return NULL; or, if the step fails, roll it back and return the
+ * error, in `context`.
  */
 extern ErrorData *fm_attempt(FmStep step, void *state, const void *argument, MemoryContext context);
 

@@ -210,7 +210,7 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 	writing.owner = fm_relation_owner(target);
 	if (!OidIsValid(writing.owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the target with OID %u has been dropped meanwhile", target)));
+						errmsg("the table of lists with OID %u has been dropped", target)));
 	previous = fm_act_as(writing.owner);
 	fm_serve_begin(&writing.serving, fcinfo, cstring_to_text(model), FM_IDS_TEXT,
 				   CurrentMemoryContext);
