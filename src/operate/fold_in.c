@@ -39,7 +39,7 @@
 #include "store/levels.h"
 #include "store/tables.h"
 #include "store/version_rows.h"
-#include "train/train.h"
+#include "train/publish.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -400,16 +400,16 @@ fill_result(Folding *folding, const FmRun *run)
 }
 
 static void
-write_version(Folding *folding, Oid schema, FmRun *run)
+write_version(Folding *folding, FmRun *run)
 {
 	FmModel *model = &folding->model;
 	FmRoleSwitch previous = fm_act_as(model->owner);
 
 	fill_result(folding, run);
-	fm_store_version_rows(model, schema, &folding->result);
+	fm_store_version_rows(model, &folding->result);
 	run->features += fm_store_copy_levels(model, run->version, folding->version.number);
 	fm_restore_role(&previous);
-	fm_publish(schema, model, run, &folding->result);
+	fm_publish(model, run, &folding->result.version, &folding->result.arrays);
 }
 
 /* The model, locked, with a version to fold into. */
@@ -489,7 +489,7 @@ fm_fold_in(PG_FUNCTION_ARGS)
 		version = run.version;
 		fm_progress_phase(run.model, FM_PHASE_WRITING);
 		fill_run(folding, &run);
-		write_version(folding, schema, &run);
+		write_version(folding, &run);
 		fm_prune(&folding->model);
 		definition = folding->definition;
 		run.by_fold_in = true;

@@ -26,7 +26,7 @@
 #include "pg/steps.h"
 #include "store/prune.h"
 #include "targets/target.h"
-#include "train/train.h"
+#include "train/training.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -319,8 +319,7 @@ train(Refresh *refresh)
 	MemoryContext previous = MemoryContextSwitchTo(refresh->context);
 	ErrorData *error;
 
-	refresh->training = fm_training_begin(refresh->schema, &refresh->model, InvalidOid,
-										  &refresh->run);
+	refresh->training = fm_training_begin(&refresh->model, InvalidOid, &refresh->run);
 	MemoryContextSwitchTo(previous);
 	error = fm_attempt(read_step, refresh, NULL, refresh->context);
 	if (error == NULL)

@@ -20,7 +20,7 @@
 #include "registry/registry_runs.h"
 #include "registry/registry_trials.h"
 #include "pg/steps.h"
-#include "train/train.h"
+#include "train/training.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -163,8 +163,7 @@ try_definition(Tuning *tuning, const FmDefinition *definition)
 	{
 		tuning->trials_left--;
 		tuning->run = (FmRun){.model = tuning->model.name, .started_at = GetCurrentTimestamp()};
-		tuning->training = fm_training_begin(tuning->schema, &tuning->model, InvalidOid,
-											 &tuning->run);
+		tuning->training = fm_training_begin(&tuning->model, InvalidOid, &tuning->run);
 		error = train(tuning);
 		if (error != NULL && fm_is_cancel(error))
 			ReThrowError(error);

@@ -80,7 +80,7 @@ create_entity_table(const FmModel *model, Oid schema, const char *entity, const 
 }
 
 void
-fm_store_create_tables(FmModel *model, Oid schema, Oid extension_schema, const FmIdType *user_type,
+fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *user_type,
 					   const FmIdType *item_type)
 {
 	model->version_table = create_table(model, schema, "version", fm_version_column_definitions(),
@@ -92,7 +92,7 @@ fm_store_create_tables(FmModel *model, Oid schema, Oid extension_schema, const F
 		model, schema, "matrix",
 		psprintf("version integer NOT NULL, block integer NOT NULL, matrix %s NOT NULL, "
 				 "PRIMARY KEY (version, block)",
-				 fm_qualified_sql(extension_schema, "fm_matrix")),
+				 fm_qualified_sql(model->extension_schema, "fm_matrix")),
 		"the augmented item matrix (v, w) by item idx, in blocks");
 }
 

@@ -4,7 +4,7 @@
  *   fm_<model>_version  one row for each version: version.h
  *   fm_<model>_user     w and v of each user
  *   fm_<model>_item     w and v of each item
- *   fm_<model>_level    w and v of each level of the features and contexts; created when there are any
+ *   fm_<model>_level    w and v of each level of a feature or context; created on first need
  *   fm_<model>_matrix   the augmented item matrix in blocks of items, as fm_matrix
  *
  * In each version, `idx` numbers the users and the items from 0 in the order of their ids
@@ -22,8 +22,8 @@
 extern void fm_check_model_name(const char *name);
 
 /* Create the tables in a schema, as the current user, and set their OIDs in *model. */
-extern void fm_store_create_tables(FmModel *model, Oid schema, Oid extension_schema,
-								   const FmIdType *user_type, const FmIdType *item_type);
+extern void fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *user_type,
+								   const FmIdType *item_type);
 
 /* Create the table of levels beside the others, and set its OID in *model. */
 extern void fm_store_create_level_table(FmModel *model);

@@ -103,18 +103,18 @@ insert_entity_rows(const EntityRows *rows, const FmSqlParameters *version)
 }
 
 static void
-insert_matrix(const FmModel *model, Oid extension_schema, const FmSqlParameters *version)
+insert_matrix(const FmModel *model, const FmSqlParameters *version)
 {
 	fm_sql_run(psprintf("INSERT INTO %s (version, block, matrix) "
 						"SELECT $1, idx / %d, %s(idx, v, w) FROM %s WHERE version = $1 GROUP BY 2",
 						fm_relation_sql(model->matrix_table), MATRIX_BLOCK_ITEMS,
-						fm_qualified_sql(extension_schema, "fm_matrix_agg"),
+						fm_qualified_sql(model->extension_schema, "fm_matrix_agg"),
 						fm_relation_sql(model->item_table)),
 			   version, false);
 }
 
 void
-fm_store_version_rows(FmModel *model, Oid extension_schema, const FmResult *result)
+fm_store_version_rows(FmModel *model, const FmResult *result)
 {
 	const FmParameters *parameters = result->parameters;
 	const FmTrainingData *data = result->data;
@@ -134,5 +134,5 @@ fm_store_version_rows(FmModel *model, Oid extension_schema, const FmResult *resu
 	insert_entity_rows(&users, &version);
 	insert_entity_rows(&items, &version);
 	fm_store_levels(model, result);
-	insert_matrix(model, extension_schema, &version);
+	insert_matrix(model, &version);
 }

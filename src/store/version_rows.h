@@ -12,6 +12,6 @@
  * the table of levels, and sets its OID in *model, if there are levels and the model has no such
  * table yet. SPI must be connected.
  */
-extern void fm_store_version_rows(FmModel *model, Oid extension_schema, const FmResult *result);
+extern void fm_store_version_rows(FmModel *model, const FmResult *result);
 
 #endif

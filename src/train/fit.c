@@ -1,9 +1,9 @@
 /*
- * The second phase of a training: from what was read to V, w and b, their metrics, and what folding in needs to know
- * beside them.
+ * The second phase of a training: from what was read to V, w and b, their metrics, and what folding
+ * in needs to know beside them.
  *
- * It looks nothing up and writes nothing, so it needs no snapshot but while workers start (train_workers.c). Memory: the
- * current context; what workers share is given back before the end.
+ * It looks nothing up and writes nothing, so it needs no snapshot but while workers start
+ * (train_workers.c). Memory: the current context; what workers share is given back before the end.
  */
 #include "train/fit.h"
 
@@ -21,7 +21,10 @@
 /* A worker is not worth its start for fewer. */
 #define RATINGS_PER_WORKER 10000
 
-/* The least that ratings are taken to vary around their scores, as a share of the square of their range. */
+/*
+ * The least that ratings are taken to vary around their scores, as a share of the square of their
+ * range.
+ */
 #define LEAST_NOISE 1e-6
 
 /* Of the lists that ratings held out are looked for in. */
@@ -94,7 +97,10 @@ hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
 						errhint("Lower test_size.")));
 }
 
-/* As many workers as were asked for, or as the server allows to a maintenance command; fewer for little. */
+/*
+ * As many workers as were asked for, or as the server allows to a maintenance command; fewer for
+ * little.
+ */
 static int
 choose_workers(const FmDefinition *definition, int64 num_ratings)
 {
@@ -227,7 +233,10 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data,
 	run->skipped = data->ratings->skipped;
 }
 
-/* Score all ratings into the run, with memory of its host; returns the mean of those trained on, in their unit. */
+/*
+ * Score all ratings into the run, with memory of its host; returns the mean of those trained on, in
+ * their unit.
+ */
 static double
 score_run(FmRun *run, const FmDefinition *definition, const FmRatingReading *reading,
 		  const Fit *fit, const FmHost *host)

@@ -1,11 +1,11 @@
 /*
  * How far a training is, for other connections to see: the view fm_progress.
  *
- * The figures stand in the backend's own entry of PostgreSQL's activity array, in the slots that VACUUM
- * and CREATE INDEX use for theirs, under a command number that the server does not give out. So they
- * need no shared memory of ours and no preloading, are read without a lock, and are gone when the
- * training ends, however it ends. Commands that report their own progress (CREATE INDEX, COPY) take
- * the slots over while they run; each phase claims them again.
+ * The figures stand in the backend's own entry of PostgreSQL's activity array, in the slots that
+ * VACUUM and CREATE INDEX use for theirs, under a command number that the server does not give out.
+ * So they need no shared memory of ours and no preloading, are read without a lock, and are gone
+ * when the training ends, however it ends. Commands that report their own progress (CREATE INDEX,
+ * COPY) take the slots over while they run; each phase claims them again.
  */
 #include "train/progress.h"
 

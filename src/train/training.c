@@ -1,0 +1,157 @@
+/*
+ * One training, from the ratings relation to a published version.
+ *
+ * Its three phases are strictly in order: read the relations through SPI, compute (in parallel
+ * mode), and write. fm_train runs all of them in the caller's transaction, so a training that fails
+ * or is cancelled leaves nothing behind. fm_refresh commits in between, and computes without a
+ * snapshot. Therefore only local memory passes from one phase to the next, computing looks nothing
+ * up in the database, and writing checks again what others may have altered meanwhile.
+ *
+ * Locking: the caller holds the model's training lock (registry/training_lock.h) throughout, so
+ * trainings of one model run one after the other. No reader or writer of rows waits for them.
+ * Memory: one context for everything; what workers share is released when computing ends.
+ */
+#include "train/training.h"
+
+#include "pg/sql.h"
+#include "source/feature_columns.h"
+#include "source/ratings_columns.h"
+#include "source/training_data.h"
+#include "store/tables.h"
+#include "store/version_rows.h"
+#include "train/fit.h"
+#include "train/progress.h"
+#include "train/publish.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+struct FmTraining
+{
+	MemoryContext context;
+	FmModel *model;
+	Oid tables_schema; /* where to create the tables, or InvalidOid */
+	FmRun *run;
+	FmTrainingData data;
+	FmResult result;
+};
+
+static void
+prepare_tables(const FmTraining *training)
+{
+	FmModel *model = training->model;
+	FmIdType user_type;
+	FmIdType item_type;
+
+	fm_check_ratings_relation(&model->definition, &user_type, &item_type);
+	if (get_rel_persistence(model->definition.ratings) == RELPERSISTENCE_TEMP)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+						errmsg("a model cannot be trained on temporary relation \"%s\"",
+							   get_rel_name(model->definition.ratings)),
+						errdetail("What users have rated is read from it whenever the model is "
+								  "asked, in every session."),
+						errhint("Copy it into a table that stays.")));
+	if (OidIsValid(model->definition.features[FM_USERS]))
+		fm_check_features_relation(model->definition.features[FM_USERS], "user_features",
+								   model->definition.user_column, "user_column", &user_type);
+	if (OidIsValid(model->definition.features[FM_ITEMS]))
+		fm_check_features_relation(model->definition.features[FM_ITEMS], "item_features",
+								   model->definition.item_column, "item_column", &item_type);
+	if (OidIsValid(training->tables_schema))
+		fm_store_create_tables(model, training->tables_schema, &user_type, &item_type);
+	else
+		fm_store_check_id_types(model, &user_type, &item_type);
+}
+
+/*
+ * Raise an error unless the ids that were read still have the type of those in the relation and in
+ * the tables.
+ */
+static void
+check_id_types(const FmTraining *training)
+{
+	FmIdType user_type;
+	FmIdType item_type;
+
+	fm_check_ratings_relation(&training->model->definition, &user_type, &item_type);
+	fm_store_check_id_types(training->model, &user_type, &item_type);
+	fm_store_check_id_types(training->model, fm_idmap_type(training->data.ratings->users),
+							fm_idmap_type(training->data.ratings->items));
+}
+
+/* Return whether the model does not allow a version that is this bad (max_worse). If so, warn. */
+static bool
+is_refused(const FmModel *model, FmRun *run)
+{
+	if (!fm_registry_refuse_run(model->extension_schema, run, &model->definition, model->max_worse))
+		return false;
+	ereport(WARNING,
+			(errmsg("version %d of model \"%s\" is not published", run->version, model->name),
+			 errdetail("Its %s.", run->message)));
+	return true;
+}
+
+FmTraining *
+fm_training_begin(FmModel *model, Oid tables_schema, FmRun *run)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx training",
+												  ALLOCSET_DEFAULT_SIZES);
+	FmTraining *training = MemoryContextAllocZero(context, sizeof(FmTraining));
+
+	training->context = context;
+	training->model = model;
+	training->tables_schema = tables_schema;
+	training->run = run;
+	return training;
+}
+
+void
+fm_training_read(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+	FmRoleSwitch previous = fm_act_as(training->model->owner);
+
+	prepare_tables(training);
+	fm_progress_phase(training->model->name, FM_PHASE_LOADING);
+	fm_read_training_data(&training->model->definition, &training->data);
+	for (int side = 0; side < 2; side++)
+		training->result.digest[side] = fm_digest_ratings(&training->data, side);
+	fm_restore_role(&previous);
+	MemoryContextSwitchTo(previous_context);
+}
+
+void
+fm_training_compute(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+
+	fm_progress_phase(training->model->name, FM_PHASE_TRAINING);
+	fm_fit(&training->model->definition, &training->data, training->run, &training->result);
+	MemoryContextSwitchTo(previous_context);
+}
+
+void
+fm_training_write(FmTraining *training)
+{
+	MemoryContext previous_context = MemoryContextSwitchTo(training->context);
+	FmModel *model = training->model;
+	FmRoleSwitch previous = fm_act_as(model->owner);
+
+	fm_progress_phase(model->name, FM_PHASE_WRITING);
+	check_id_types(training);
+	if (!OidIsValid(training->tables_schema) && is_refused(model, training->run))
+		fm_restore_role(&previous);
+	else
+	{
+		fm_store_version_rows(model, &training->result);
+		fm_restore_role(&previous);
+		fm_publish(model, training->run, &training->result.version, &training->result.arrays);
+	}
+	fm_progress_end();
+	MemoryContextSwitchTo(previous_context);
+}
+
+void
+fm_training_end(FmTraining *training)
+{
+	MemoryContextDelete(training->context);
+}
