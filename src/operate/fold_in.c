@@ -1,23 +1,25 @@
 /*
  * fm_fold_in: what has been rated since a training, taken into the model without another.
  *
- * The version being served is read, and so are the ratings as they are now; the result is a new version. Three
- * kinds of vectors are solved (core/model/fold.c), all others are copied:
+ * The version being served is read, and so are the ratings as they are now; the result is a new
+ * version. Three kinds of vectors are solved (core/model/fold.c), all others are copied:
  *
  * - users whose ratings are others than those the version has for them, as their digests tell
  * - users and items that the version does not have
  * - items that it has without ratings, from their features
  *
- * Items that it has with ratings stay: so many users lean on them. The vector of a user who has not changed stays,
- * too, because a posterior mean, from samples of all items, is better than one solve against their mean: with all
- * users of MovieLens 100k solved anew the test RMSE was 0.8899 in place of 0.8869 (of als, which has no such mean,
- * 0.8986 in place of 0.9032). What the version has is never taken away, even if the ratings have gone.
+ * Items that it has with ratings stay: so many users lean on them. The vector of a user who has not
+ * changed stays, too, because a posterior mean, from samples of all items, is better than one solve
+ * against their mean: with all users of MovieLens 100k solved anew the test RMSE was 0.8899 in
+ * place of 0.8869 (of als, which has no such mean, 0.8986 in place of 0.9032). What the version has
+ * is never taken away, even if the ratings have gone.
  *
- * New items are solved against users, and these against items. So first come the users, against the items that the
- * version has; then the new items, against all users; then those users again, against all items.
+ * New items are solved against users, and these against items. So first come the users, against the
+ * items that the version has; then the new items, against all users; then those users again,
+ * against all items.
  *
- * Everything is in the caller's transaction. Locking: the model's training lock until its end. Memory: one
- * context, with the ratings in both orders and w and v of everybody, as in a training.
+ * Everything is in the caller's transaction. Locking: the model's training lock until its end.
+ * Memory: one context, with the ratings in both orders and w and v of everybody, as in a training.
  */
 #include "pg/compat.h"
 
@@ -116,23 +118,33 @@ grow(Known *known)
 	known->digest = repalloc_huge(known->digest, known->capacity * sizeof(int64));
 }
 
-/* FmRowCallback: (id, w, v, digest) of an entity. */
+/* What is read of an entity. */
+enum
+{
+	KNOWN_ID,
+	KNOWN_W,
+	KNOWN_V,
+	KNOWN_DIGEST,
+	NUM_KNOWN_COLUMNS
+};
+
+/* FmRowReader: an entity. */
 static bool
-add_known(void *state, TupleTableSlot *row)
+add_known(void *state, const FmRow *row)
 {
 	Known *known = state;
 
-	for (int column = 0; column < 4; column++)
-		if (row->tts_isnull[column])
+	for (int column = 0; column < NUM_KNOWN_COLUMNS; column++)
+		if (fm_row_is_null(row, column))
 			fm_model_damaged(known->model, "a row of a user or item contains NULL");
 	if (known->count == known->capacity)
 		grow(known);
-	if (fm_idmap_intern(known->ids, row->tts_values[0]) != known->count)
+	if (fm_idmap_intern(known->ids, fm_row_value(row, KNOWN_ID)) != known->count)
 		fm_model_damaged(known->model, "it has a user or item twice");
-	known->w[known->count] = DatumGetFloat4(row->tts_values[1]);
-	fm_read_real_array(row->tts_values[2], known->num_factors, "a v of the version",
+	known->w[known->count] = fm_row_real(row, KNOWN_W);
+	fm_read_real_array(fm_row_value(row, KNOWN_V), known->num_factors, "a v of the version",
 					   known->v + (Size) known->count * known->num_factors);
-	known->digest[known->count] = DatumGetInt64(row->tts_values[3]);
+	known->digest[known->count] = fm_row_bigint(row, KNOWN_DIGEST);
 	known->count++;
 	CHECK_FOR_INTERRUPTS();
 	return true;
@@ -144,9 +156,11 @@ read_known(Folding *folding, int side)
 {
 	const FmModel *model = &folding->model;
 	Known *known = &folding->known[side];
-	Oid types[] = {INT4OID};
-	Datum values[] = {Int32GetDatum(folding->version.number)};
-	Oid columns[] = {InvalidOid, FLOAT4OID, FLOAT4ARRAYOID, INT8OID};
+	FmColumn columns[] = {[KNOWN_ID] = {side == FM_USERS ? "user_id" : "item_id"},
+						  [KNOWN_W] = {"w", FLOAT4OID},
+						  [KNOWN_V] = {"v", FLOAT4ARRAYOID},
+						  [KNOWN_DIGEST] = {"digest", INT8OID}};
+	FmSqlParameters parameters = {0};
 
 	known->model = model;
 	known->ids = side == FM_USERS ? folding->data.ratings->users : folding->data.ratings->items;
@@ -155,11 +169,12 @@ read_known(Folding *folding, int side)
 	known->w = palloc(known->capacity * sizeof(float));
 	known->v = palloc((Size) known->capacity * known->num_factors * sizeof(float));
 	known->digest = palloc(known->capacity * sizeof(int64));
-	columns[0] = fm_idmap_type(known->ids)->type;
-	fm_spi_scan(psprintf("SELECT %s, w, v, digest FROM %s WHERE version = $1 ORDER BY idx",
-						 side == FM_USERS ? "user_id" : "item_id",
+	columns[KNOWN_ID].type = fm_idmap_type(known->ids)->type;
+	fm_add_integer(&parameters, folding->version.number);
+	fm_sql_scan(psprintf("SELECT %s FROM %s WHERE version = $1 ORDER BY idx",
+						 fm_select_list(columns, NUM_KNOWN_COLUMNS),
 						 fm_relation_sql(side == FM_USERS ? model->user_table : model->item_table)),
-				1, types, values, false, columns, lengthof(columns), add_known, known);
+				&parameters, false, columns, NUM_KNOWN_COLUMNS, add_known, known);
 }
 
 /* The ratings as they are now, behind what the version has. */
@@ -275,7 +290,10 @@ most_ratings(const int64 *start, int32 count)
 	return most;
 }
 
-/* Of a ranking, what all pairs with a side owe to it. Who cannot be used yet is zero but for its bias. */
+/*
+ * Of a ranking, what all pairs with a side owe to it. Who cannot be used yet is zero but for its
+ * bias.
+ */
 static void
 sum_all_pairs(const Folding *folding, int side, float *gram)
 {
@@ -286,8 +304,8 @@ sum_all_pairs(const Folding *folding, int side, float *gram)
 }
 
 /*
- * Solve what is to be solved of one side. What an entity's features say is where each round of it starts, so
- * it is overwritten in the last only.
+ * Solve what is to be solved of one side. What an entity's features say is where each round of it
+ * starts, so it is overwritten in the last only.
  */
 static void
 solve_side(Folding *folding, int side, bool last)

@@ -1,10 +1,10 @@
 /*
  * Running SQL from C: roles, SPI, names.
  *
- * Everything that reads or writes a user's relation goes through here, so this is the place to look
- * for who runs what. Registry statements run as the owner of the extension's tables; a model's
- * tables and its stored relations are read as the model's owner; a relation that the caller names
- * in the call itself is read as the caller. Memory: results belong to SPI until fm_spi_finish.
+ * Everything that reads or writes a user's relation goes through here. Who runs what: statements on
+ * the registry run as the owner of the extension's tables; a model's tables and the relations that
+ * it was trained on are read as the model's owner; a relation that the caller names in the call
+ * itself is read as the caller. Memory: results belong to SPI until fm_rows_end or fm_spi_finish.
  */
 #include "pg/sql.h"
 
@@ -62,32 +62,29 @@ fm_spi_finish(void)
 		elog(ERROR, "SPI_finish failed");
 }
 
-void
-fm_spi_execute(const char *sql, int num_args, Oid *types, Datum *values, const char *nulls,
-			   bool read_only)
+/* SPI does not change the arrays, but does not say so. */
+static FmSqlParameters *
+for_spi(const FmSqlParameters *parameters)
 {
-	int result = SPI_execute_with_args(sql, num_args, types, values, nulls, read_only, 0);
+	static const FmSqlParameters none;
+
+	return unconstify(FmSqlParameters *, parameters == NULL ? &none : parameters);
+}
+
+void
+fm_sql_run(const char *sql, const FmSqlParameters *parameters, bool read_only)
+{
+	FmSqlParameters *p = for_spi(parameters);
+	int result = SPI_execute_with_args(sql, p->count, p->types, p->values, p->nulls, read_only, 0);
 
 	if (result < 0)
 		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
 }
 
-static const FmSqlParameters no_parameters;
-
-void
-fm_sql_run(const char *sql, const FmSqlParameters *parameters, bool read_only)
-{
-	FmSqlParameters *p = unconstify(FmSqlParameters *,
-									parameters == NULL ? &no_parameters : parameters);
-
-	fm_spi_execute(sql, p->count, p->types, p->values, p->nulls, read_only);
-}
-
 Portal
 fm_sql_open(const char *sql, const FmSqlParameters *parameters, bool read_only)
 {
-	FmSqlParameters *p = unconstify(FmSqlParameters *,
-									parameters == NULL ? &no_parameters : parameters);
+	FmSqlParameters *p = for_spi(parameters);
 
 	return SPI_cursor_open_with_args(NULL, sql, p->count, p->types, p->values, p->nulls, read_only,
 									 0);
@@ -96,7 +93,7 @@ fm_sql_open(const char *sql, const FmSqlParameters *parameters, bool read_only)
 void
 fm_plan_free(FmPlan *plan)
 {
-	/* a plan that is running is not freed but forgotten: some kilobytes, in a case that is rare */
+	/* a running plan cannot be freed: in this rare case, some kilobytes leak */
 	if (plan->plan != NULL && plan->running == 0)
 		SPI_freeplan(plan->plan);
 	if (plan->sql != NULL)
@@ -106,9 +103,9 @@ fm_plan_free(FmPlan *plan)
 }
 
 static void
-prepare(FmPlan *plan, const char *sql, int num_args, Oid *types)
+prepare(FmPlan *plan, const char *sql, FmSqlParameters *parameters)
 {
-	SPIPlanPtr prepared = SPI_prepare(sql, num_args, types);
+	SPIPlanPtr prepared = SPI_prepare(sql, parameters->count, parameters->types);
 
 	if (prepared == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -119,18 +116,16 @@ prepare(FmPlan *plan, const char *sql, int num_args, Oid *types)
 	plan->plan = prepared;
 }
 
+/* Run a prepared statement. */
 static void
-run_plan(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values, const char *nulls,
-		 bool read_only)
+run_prepared(FmPlan *plan, FmSqlParameters *parameters, bool read_only)
 {
 	volatile int result = 0;
 
-	if (plan->plan == NULL || strcmp(plan->sql, sql) != 0)
-		prepare(plan, sql, num_args, types);
 	plan->running++;
 	PG_TRY();
 	{
-		result = SPI_execute_plan(plan->plan, values, nulls, read_only, 0);
+		result = SPI_execute_plan(plan->plan, parameters->values, parameters->nulls, read_only, 0);
 	}
 	PG_FINALLY();
 	{
@@ -142,49 +137,23 @@ run_plan(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
 }
 
 void
-fm_plan_execute(FmPlan *plan, const char *sql, int num_args, Oid *types, Datum *values,
-				bool read_only)
-{
-	run_plan(plan, sql, num_args, types, values, NULL, read_only);
-}
-
-void
 fm_plan_run(FmPlan *plan, const char *sql, const FmSqlParameters *parameters, bool read_only)
 {
-	FmSqlParameters *p = unconstify(FmSqlParameters *,
-									parameters == NULL ? &no_parameters : parameters);
+	FmSqlParameters *p = for_spi(parameters);
 
-	run_plan(plan, sql, p->count, p->types, p->values, p->nulls, read_only);
+	if (plan->plan == NULL || strcmp(plan->sql, sql) != 0)
+		prepare(plan, sql, p);
+	run_prepared(plan, p, read_only);
 }
 
-static void
-expect_columns(TupleDesc desc, const Oid *types, int num_columns)
-{
-	for (int i = 0; i < num_columns; i++)
-		if (SPI_gettypeid(desc, i + 1) != types[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("column \"%s\" that fmtopx reads is of type %s, not %s any more",
-							NameStr(TupleDescAttr(desc, i)->attname),
-							format_type_be(SPI_gettypeid(desc, i + 1)), format_type_be(types[i])),
-					 errhint("Give it back its type, or drop the model and train it again.")));
-}
-
-void
-fm_spi_expect(const Oid *types, int num_columns)
-{
-	expect_columns(SPI_tuptable->tupdesc, types, num_columns);
-}
-
-/* A destination of rows that is a callback. */
+/* A destination of rows that passes them to a reader. */
 typedef struct RowReceiver
 {
 	DestReceiver receiver;
-	FmRowCallback callback; /* or a reader */
-	void *state;
-	MemoryContext row_context;
 	FmRowReader reader;
+	void *state;
 	const FmColumn *columns;
+	MemoryContext row_context;
 } RowReceiver;
 
 static bool
@@ -195,11 +164,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	bool more;
 
 	slot_getallattrs(slot);
-	if (rows->reader != NULL)
-		more = rows->reader(rows->state,
-							&(FmRow){slot->tts_values, slot->tts_isnull, rows->columns});
-	else
-		more = rows->callback(rows->state, slot);
+	more = rows->reader(rows->state, &(FmRow){slot->tts_values, slot->tts_isnull, rows->columns});
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(rows->row_context);
 	return more;
@@ -216,60 +181,21 @@ end_receiver(DestReceiver *self)
 }
 
 void
-fm_spi_scan(const char *sql, int num_args, Oid *types, Datum *values, bool read_only,
-			const Oid *columns, int num_columns, FmRowCallback callback, void *state)
-{
-	Portal portal = SPI_cursor_open_with_args(NULL, sql, num_args, types, values, NULL, read_only,
-											  0);
-	RowReceiver rows = {{receive_row, start_receiver, end_receiver, end_receiver, DestNone},
-						callback,
-						state,
-						AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
-											  ALLOCSET_SMALL_SIZES)};
-
-	expect_columns(portal->tupDesc, columns, num_columns);
-	PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
-	SPI_cursor_close(portal);
-	MemoryContextDelete(rows.row_context);
-}
-
-void
 fm_sql_scan(const char *sql, const FmSqlParameters *parameters, bool read_only,
 			const FmColumn *columns, int num_columns, FmRowReader reader, void *state)
 {
 	Portal portal = fm_sql_open(sql, parameters, read_only);
 	RowReceiver rows = {{receive_row, start_receiver, end_receiver, end_receiver, DestNone},
-						NULL,
-						state,
-						AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
-											  ALLOCSET_SMALL_SIZES),
 						reader,
-						columns};
+						state,
+						columns,
+						AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
+											  ALLOCSET_SMALL_SIZES)};
 
 	fm_check_columns(portal->tupDesc, columns, num_columns);
 	PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
 	SPI_cursor_close(portal);
 	MemoryContextDelete(rows.row_context);
-}
-
-Datum
-fm_spi_value(uint64 row, int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
-}
-
-Datum
-fm_spi_value_not_null(uint64 row, int column)
-{
-	bool isnull;
-	Datum value = fm_spi_value(row, column, &isnull);
-
-	if (isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("unexpected NULL in column \"%s\" of a table of fmtopx",
-						NameStr(TupleDescAttr(SPI_tuptable->tupdesc, column - 1)->attname))));
-	return value;
 }
 
 void

@@ -53,9 +53,30 @@ fm_check_ratings(const FmServing *serving)
 	}
 }
 
-/* Return the query for a user's items; with ratings and weights if `values` is given. */
+/* The columns of the queries for a user's items; the last two only for the user's ratings. */
+enum
+{
+	SEEN_ITEM,
+	OWN_RATING,
+	OWN_WEIGHT,
+	NUM_OWN_COLUMNS
+};
+
+/* Return the item column: the id, or idx after the join. */
+static FmColumn
+seen_item_column(const FmServing *serving)
+{
+	const char *item = serving->model.definition.item_column;
+
+	if (serving->loaded->item_type.is_integer)
+		return (FmColumn){psprintf("r.%s", quote_identifier(item)),
+						  serving->loaded->item_type.type};
+	return (FmColumn){"i.idx", INT4OID};
+}
+
+/* Return the query for a user's items. */
 static char *
-seen_query(const FmServing *serving, const FmDefinition *values)
+seen_query(const FmServing *serving, const FmColumn *columns, int num_columns)
 {
 	const FmLoaded *loaded = serving->loaded;
 	const FmModel *model = &serving->model;
@@ -65,9 +86,8 @@ seen_query(const FmServing *serving, const FmDefinition *values)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s", loaded->item_type.is_integer ? item : "i.idx");
-	if (values != NULL)
-		fm_append_values(&sql, values);
+	appendStringInfoString(&sql, "SELECT ");
+	fm_append_select_list(&sql, columns, num_columns);
 	appendStringInfo(&sql, " FROM %s r ", ratings);
 	if (loaded->item_type.is_integer)
 		appendStringInfo(&sql, "WHERE %s IS NOT NULL AND ", item);
@@ -82,26 +102,10 @@ seen_query(const FmServing *serving, const FmDefinition *values)
 	return sql.data;
 }
 
-/* The columns of these queries. */
-enum
-{
-	SEEN_ITEM,
-	OWN_RATING,
-	OWN_WEIGHT
-};
-
-/* Return the item column of these queries: ids, or idx after the join. */
-static FmColumn
-seen_item_column(const FmLoaded *loaded)
-{
-	if (loaded->item_type.is_integer)
-		return (FmColumn){"item", loaded->item_type.type};
-	return (FmColumn){"idx", INT4OID};
-}
-
-/* Run one of these queries. */
+/* Run the query and start to read its rows. */
 static void
-run_seen_query(FmPlan *plan, const FmServing *serving, Datum user_id, const FmDefinition *values)
+begin_seen_query(FmPlan *plan, const FmServing *serving, Datum user_id, const FmColumn *columns,
+				 int num_columns, FmRows *rows)
 {
 	const FmLoaded *loaded = serving->loaded;
 	FmSqlParameters parameters = {0};
@@ -109,7 +113,8 @@ run_seen_query(FmPlan *plan, const FmServing *serving, Datum user_id, const FmDe
 	fm_add_parameter(&parameters, loaded->user_type.type, user_id, false);
 	if (!loaded->item_type.is_integer)
 		fm_add_integer(&parameters, loaded->version.number);
-	fm_plan_run(plan, seen_query(serving, values), &parameters, serving->read_only);
+	fm_plan_run(plan, seen_query(serving, columns, num_columns), &parameters, serving->read_only);
+	fm_rows_begin(rows, columns, num_columns);
 }
 
 /* Return the idx of an item in a row of the last result, or -1. */
@@ -125,14 +130,14 @@ void
 fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 {
 	FmLoaded *loaded = serving->loaded;
-	const FmColumn columns[] = {[SEEN_ITEM] = seen_item_column(loaded)};
+	FmColumn column;
 	FmRows rows;
 
 	if (!fm_knows_seen(serving))
 		return;
 	fm_check_ratings(serving);
-	run_seen_query(&loaded->seen_plan, serving, user_id, NULL);
-	fm_rows_begin(&rows, columns, lengthof(columns));
+	column = seen_item_column(serving);
+	begin_seen_query(&loaded->seen_plan, serving, user_id, &column, 1, &rows);
 	while (fm_rows_next(&rows))
 	{
 		int32 item = seen_item(loaded, fm_row_value(&rows.row, SEEN_ITEM));
@@ -148,9 +153,8 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 {
 	FmLoaded *loaded = serving->loaded;
 	FmDefinition definition = serving->model.definition;
-	const FmColumn columns[] = {[SEEN_ITEM] = seen_item_column(loaded),
-								[OWN_RATING] = {"rating", FLOAT8OID},
-								[OWN_WEIGHT] = {"weight", FLOAT8OID}};
+	FmColumn columns[NUM_OWN_COLUMNS];
+	int num_columns;
 	FmRows rows;
 	FmOwnRating *ratings;
 
@@ -159,8 +163,9 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 	definition.task = loaded->version.task;
 	if (!fm_ratings_are_readable(&definition, loaded->user_type.type, loaded->item_type.type))
 		return NULL;
-	run_seen_query(&loaded->own_plan, serving, user_id, &definition);
-	fm_rows_begin(&rows, columns, definition.weight_column == NULL ? OWN_WEIGHT : OWN_WEIGHT + 1);
+	columns[SEEN_ITEM] = seen_item_column(serving);
+	num_columns = OWN_RATING + fm_value_columns(&definition, columns + OWN_RATING);
+	begin_seen_query(&loaded->own_plan, serving, user_id, columns, num_columns, &rows);
 	ratings = MemoryContextAllocHuge(CurrentMemoryContext, (rows.count + 1) * sizeof(FmOwnRating));
 	while (fm_rows_next(&rows))
 	{

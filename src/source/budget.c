@@ -97,10 +97,10 @@ fm_check_budget_to_read(const FmDefinition *definition)
 
 	if (bytes_of_ratings(definition, estimate_rows(relation)) <= fm_training_memory * 1024.0)
 		return;
-	fm_spi_execute(psprintf("SELECT count(*) FROM %s WHERE %s IS NOT NULL", relation,
-							quote_identifier(definition->user_column)),
-				   0, NULL, NULL, NULL, false);
-	rows = DatumGetInt64(fm_spi_value_not_null(0, 1));
+	fm_sql_run(psprintf("SELECT count(*) FROM %s WHERE %s IS NOT NULL", relation,
+						quote_identifier(definition->user_column)),
+			   NULL, false);
+	rows = DatumGetInt64(fm_sql_value(INT8OID));
 	check(definition, bytes_of_ratings(definition, rows), "at least", rows);
 }
 

@@ -161,20 +161,24 @@ fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_
 			has_numbers(relation, definition->weight_column, false));
 }
 
-void
-fm_append_values(StringInfo sql, const FmDefinition *definition)
+int
+fm_value_columns(const FmDefinition *definition, FmColumn *columns)
 {
-	if (fm_is_ranking(definition->task))
-		appendStringInfoString(sql, ", 1::pg_catalog.float8");
-	else
-		appendStringInfo(sql, ", r.%s%s::pg_catalog.float8",
-						 quote_identifier(definition->rating_column),
-						 is_boolean_column(definition->ratings, definition->rating_column)
-							 ? "::pg_catalog.int4"
-							 : "");
+	int count = 0;
+
+	columns[count].type = FLOAT8OID;
+	columns[count++].sql =
+		fm_is_ranking(definition->task)
+			? "1::pg_catalog.float8"
+			: psprintf("r.%s%s::pg_catalog.float8", quote_identifier(definition->rating_column),
+					   is_boolean_column(definition->ratings, definition->rating_column)
+						   ? "::pg_catalog.int4"
+						   : "");
 	if (definition->weight_column != NULL)
-		appendStringInfo(sql, ", r.%s::pg_catalog.float8",
-						 quote_identifier(definition->weight_column));
+		columns[count++] = (FmColumn){psprintf("r.%s::pg_catalog.float8",
+											   quote_identifier(definition->weight_column)),
+									  FLOAT8OID};
+	return count;
 }
 
 static void

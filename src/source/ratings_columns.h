@@ -9,8 +9,8 @@
 
 #include "pg/compat.h"
 
-#include "lib/stringinfo.h"
 #include "pg/id_map.h"
+#include "pg/sql_rows.h"
 #include "registry/model.h"
 
 /*
@@ -27,15 +27,15 @@ extern void fm_check_ratings_relation(const FmDefinition *definition, FmIdType *
 extern bool fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_type);
 
 /*
- * Append ", rating" and, if the definition has a weight column, ", weight" to a SELECT list, as
- * float8. The relation has the alias r.
+ * Fill in the columns of the rating and, if the definition has a weight column, of the weight, both
+ * as float8 of the relation with the alias r. Return how many: 1 or 2.
  */
-extern void fm_append_values(StringInfo sql, const FmDefinition *definition);
+extern int fm_value_columns(const FmDefinition *definition, FmColumn *columns);
 
 /*
- * Take the rating and the weight (1 without a weight column) from the columns that fm_append_values
- * selected. Returns false if the row does not count, because of a NULL or a weight of 0. A value
- * that cannot be learnt from is an error.
+ * Take the rating and the weight (1 without a weight column) from the columns of fm_value_columns.
+ * Returns false if the row does not count, because of a NULL or a weight of 0. A value that cannot
+ * be learnt from is an error.
  */
 extern bool fm_take_values(const FmDefinition *definition, const Datum *values, const bool *nulls,
 						   double *rating, double *weight);

@@ -35,21 +35,38 @@ typedef struct Reading
 	int32 *column;	/* of each entry, whose level is an index in the map of its column */
 } Reading;
 
-static char *
-features_query(const FmFeatureReading *reading, const char *key_column, const FmIdType *id_type)
+/* What is read of a row: the id, then the columns of features. */
+enum
 {
-	static const char *const casts[] = {"float8", "text", "text[]"};
-	StringInfoData sql;
+	FEATURES_ID,
+	FEATURES_FIRST
+};
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s", quote_identifier(key_column));
-	if (id_type->is_integer)
-		appendStringInfo(&sql, "::%s", fm_id_type_sql(id_type));
+static FmColumn *
+list_columns(const FmFeatureReading *reading, const char *key_column, const FmIdType *id_type)
+{
+	static const struct
+	{
+		const char *cast;
+		Oid type;
+	} kinds[] = {[FM_FEATURE_NUMBER] = {"float8", FLOAT8OID},
+				 [FM_FEATURE_CATEGORY] = {"text", TEXTOID},
+				 [FM_FEATURE_BAG] = {"text[]", TEXTARRAYOID}};
+	FmColumn *columns = palloc((FEATURES_FIRST + reading->num_columns) * sizeof(FmColumn));
+
+	columns[FEATURES_ID].type = id_type->type;
+	columns[FEATURES_ID].sql = psprintf("%s%s%s", quote_identifier(key_column),
+										id_type->is_integer ? "::" : "",
+										id_type->is_integer ? fm_id_type_sql(id_type) : "");
 	for (int c = 0; c < reading->num_columns; c++)
-		appendStringInfo(&sql, ", %s::pg_catalog.%s", quote_identifier(reading->columns[c].name),
-						 casts[reading->columns[c].kind]);
-	appendStringInfo(&sql, " FROM %s", fm_relation_sql(reading->relation));
-	return sql.data;
+	{
+		const FmFeatureColumn *column = &reading->columns[c];
+
+		columns[FEATURES_FIRST + c].type = kinds[column->kind].type;
+		columns[FEATURES_FIRST + c].sql =
+			psprintf("%s::pg_catalog.%s", quote_identifier(column->name), kinds[column->kind].cast);
+	}
+	return columns;
 }
 
 static void
@@ -106,19 +123,19 @@ add_bag(Reading *reading, int32 entity, int column, ArrayType *array)
 }
 
 static void
-read_row(Reading *reading, const Datum *values, const bool *nulls)
+read_row(Reading *reading, const FmRow *row)
 {
 	const FmFeatureReading *result = reading->result;
 	int32 entity;
 
-	if (nulls[0])
+	if (fm_row_is_null(row, FEATURES_ID))
 		return;
-	entity = fm_idmap_intern(reading->ids, values[0]);
+	entity = fm_idmap_intern(reading->ids, fm_row_value(row, FEATURES_ID));
 	for (int c = 0; c < result->num_columns; c++)
 	{
-		Datum value = values[c + 1];
+		Datum value = row->values[FEATURES_FIRST + c];
 
-		if (nulls[c + 1])
+		if (fm_row_is_null(row, FEATURES_FIRST + c))
 			continue;
 		if (result->columns[c].kind == FM_FEATURE_NUMBER)
 			add_number(reading, entity, c, DatumGetFloat8(value));
@@ -131,31 +148,16 @@ read_row(Reading *reading, const Datum *values, const bool *nulls)
 
 /* Fetch the next rows and add their entries; returns false if there are none. */
 static bool
-read_batch(Reading *reading, Portal cursor)
+read_batch(Reading *reading, Portal cursor, const FmColumn *columns)
 {
-	static const Oid types[] = {FLOAT8OID, TEXTOID, TEXTARRAYOID};
-	const FmFeatureReading *result = reading->result;
-	int num_values = result->num_columns + 1;
-	Oid *columns = palloc(num_values * sizeof(Oid));
-	Datum *values = palloc(num_values * sizeof(Datum));
-	bool *nulls = palloc(num_values * sizeof(bool));
-	SPITupleTable *rows;
-	uint64 num_rows;
+	FmRows rows;
 
-	columns[0] = fm_idmap_type(reading->ids)->type;
-	for (int c = 0; c < result->num_columns; c++)
-		columns[c + 1] = types[result->columns[c].kind];
 	SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
-	fm_spi_expect(columns, num_values);
-	rows = SPI_tuptable;
-	num_rows = SPI_processed;
-	for (uint64 r = 0; r < num_rows; r++)
-	{
-		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
-		read_row(reading, values, nulls);
-	}
-	SPI_freetuptable(rows);
-	return num_rows > 0;
+	fm_rows_begin(&rows, columns, FEATURES_FIRST + reading->result->num_columns);
+	while (fm_rows_next(&rows))
+		read_row(reading, &rows.row);
+	fm_rows_end(&rows);
+	return rows.count > 0;
 }
 
 static void
@@ -235,6 +237,7 @@ fm_read_features(const FmDefinition *definition, Oid relation, const char *key_c
 	Reading reading = {result, ids, 1024};
 	MemoryContext batch;
 	MemoryContext previous;
+	FmColumn *columns;
 	Portal cursor;
 
 	result->relation = relation;
@@ -248,10 +251,13 @@ fm_read_features(const FmDefinition *definition, Oid relation, const char *key_c
 	reading.column = palloc(reading.capacity * sizeof(int32));
 	batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx features batch",
 								  ALLOCSET_DEFAULT_SIZES);
-	cursor = SPI_cursor_open_with_args(NULL, features_query(result, key_column, fm_idmap_type(ids)),
-									   0, NULL, NULL, NULL, false, 0);
+	columns = list_columns(result, key_column, fm_idmap_type(ids));
+	cursor = fm_sql_open(psprintf("SELECT %s FROM %s",
+								  fm_select_list(columns, FEATURES_FIRST + result->num_columns),
+								  fm_relation_sql(relation)),
+						 NULL, false);
 	previous = MemoryContextSwitchTo(batch);
-	while (read_batch(&reading, cursor))
+	while (read_batch(&reading, cursor, columns))
 	{
 		fm_check_budget_of_features(definition, relation, bytes + fm_features_reading_size(result));
 		MemoryContextReset(batch);

@@ -20,35 +20,58 @@
 
 #define ROWS_PER_FETCH 10000
 
-/* Append whether a row is among the latest test_size of all rows. A row without a time is not. */
-static void
-append_is_late(StringInfo sql, const FmDefinition *definition)
+/* What is read of a row: first these, then the contexts, then whether the row is late. */
+enum
+{
+	RATING_USER,
+	RATING_ITEM,
+	RATING_VALUES
+};
+
+typedef struct RatingColumns
+{
+	FmColumn *columns;
+	int first_context;
+	int late; /* only with a time column */
+	int count;
+} RatingColumns;
+
+/*
+ * Return SQL for whether a row is among the latest test_size of all rows; one without a time is
+ * not.
+ */
+static char *
+late_sql(const FmDefinition *definition)
 {
 	const char *column = quote_identifier(definition->time_column);
 
-	appendStringInfo(sql,
-					 ", coalesce(r.%s > (SELECT pg_catalog.percentile_disc(%.9g) WITHIN GROUP "
-					 "(ORDER BY %s) FROM %s), false)",
-					 column, 1 - (double) definition->test_size, column,
-					 fm_relation_sql(definition->ratings));
+	return psprintf("coalesce(r.%s > (SELECT pg_catalog.percentile_disc(%.9g) WITHIN GROUP "
+					"(ORDER BY %s) FROM %s), false)",
+					column, 1 - (double) definition->test_size, column,
+					fm_relation_sql(definition->ratings));
 }
 
-static char *
-ratings_query(const FmDefinition *definition)
+static RatingColumns
+list_columns(const FmDefinition *definition, const FmRatingReading *reading)
 {
-	StringInfoData sql;
+	int num_contexts = definition->num_context_columns;
+	RatingColumns list = {palloc((RATING_VALUES + 3 + num_contexts) * sizeof(FmColumn))};
+	FmColumn *columns = list.columns;
 
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT r.%s, r.%s", quote_identifier(definition->user_column),
-					 quote_identifier(definition->item_column));
-	fm_append_values(&sql, definition);
-	for (int c = 0; c < definition->num_context_columns; c++)
-		appendStringInfo(&sql, ", r.%s::pg_catalog.text",
-						 quote_identifier(definition->context_columns[c]));
+	columns[RATING_USER] = (FmColumn){psprintf("r.%s", quote_identifier(definition->user_column)),
+									  fm_idmap_type(reading->users)->type};
+	columns[RATING_ITEM] = (FmColumn){psprintf("r.%s", quote_identifier(definition->item_column)),
+									  fm_idmap_type(reading->items)->type};
+	list.first_context = RATING_VALUES + fm_value_columns(definition, columns + RATING_VALUES);
+	list.late = list.first_context + num_contexts;
+	for (int c = 0; c < num_contexts; c++)
+		columns[list.first_context + c] = (FmColumn){
+			psprintf("r.%s::pg_catalog.text", quote_identifier(definition->context_columns[c])),
+			TEXTOID};
+	list.count = list.late;
 	if (definition->time_column != NULL)
-		append_is_late(&sql, definition);
-	appendStringInfo(&sql, " FROM %s r", fm_relation_sql(definition->ratings));
-	return sql.data;
+		columns[list.count++] = (FmColumn){late_sql(definition), BOOLOID};
+	return list;
 }
 
 FmRatingReading *
@@ -108,76 +131,60 @@ add_rating(FmRatingReading *reading, Datum user, Datum item, double rating, doub
 
 /* Add one row to the reading; returns false if it is skipped. */
 static bool
-read_row(const FmDefinition *definition, const Datum *values, const bool *nulls,
+read_row(const FmDefinition *definition, const RatingColumns *columns, const FmRow *row,
 		 FmRatingReading *reading)
 {
-	int first_context = definition->weight_column == NULL ? 3 : 4;
-	int last = first_context + definition->num_context_columns;
 	double rating;
 	double weight;
 	int32 context = 0;
 
-	if (nulls[0] || nulls[1] ||
-		!fm_take_values(definition, values + 2, nulls + 2, &rating, &weight))
+	if (fm_row_is_null(row, RATING_USER) || fm_row_is_null(row, RATING_ITEM) ||
+		!fm_take_values(definition, row->values + RATING_VALUES, row->nulls + RATING_VALUES,
+						&rating, &weight))
 		return false;
 	if (reading->contexts != NULL)
-		context = fm_intern_context(reading->contexts, values + first_context,
-									nulls + first_context);
-	add_rating(reading, values[0], values[1], rating, weight, context,
-			   reading->is_late != NULL && DatumGetBool(values[last]));
+		context = fm_intern_context(reading->contexts, row->values + columns->first_context,
+									row->nulls + columns->first_context);
+	add_rating(reading, fm_row_value(row, RATING_USER), fm_row_value(row, RATING_ITEM), rating,
+			   weight, context, reading->is_late != NULL && fm_row_boolean(row, columns->late));
 	return true;
 }
 
-static void
-read_batch(const FmDefinition *definition, FmRatingReading *reading)
+/* Read the rows that have been fetched; returns false if there are none. */
+static bool
+read_batch(const FmDefinition *definition, const RatingColumns *columns, FmRatingReading *reading)
 {
-	SPITupleTable *rows = SPI_tuptable;
-	uint64 num_rows = SPI_processed;
-	int num_columns = rows->tupdesc->natts;
-	Datum *values = palloc(num_columns * sizeof(Datum));
-	bool *nulls = palloc(num_columns * sizeof(bool));
+	FmRows rows;
 
-	for (uint64 r = 0; r < num_rows; r++)
-	{
-		heap_deform_tuple(rows->vals[r], rows->tupdesc, values, nulls);
-		if (!read_row(definition, values, nulls, reading))
+	fm_rows_begin(&rows, columns->columns, columns->count);
+	while (fm_rows_next(&rows))
+		if (!read_row(definition, columns, &rows.row, reading))
 			reading->skipped++;
-	}
+	if (rows.count > 0 && reading->is_training)
+		fm_check_budget_while_reading(definition, reading->triples.count,
+									  fm_context_reading_size(reading->contexts));
+	fm_rows_end(&rows);
+	return rows.count > 0;
 }
 
 void
 fm_read_ratings(const FmDefinition *definition, bool read_only, FmRatingReading *reading)
 {
-	int first_context = definition->weight_column == NULL ? 3 : 4;
-	int num_columns = first_context + definition->num_context_columns;
-	Oid *columns = palloc((num_columns + 1) * sizeof(Oid));
+	RatingColumns columns = list_columns(definition, reading);
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx ratings batch",
 												ALLOCSET_DEFAULT_SIZES);
-	Portal cursor = SPI_cursor_open_with_args(NULL, ratings_query(definition), 0, NULL, NULL, NULL,
-											  read_only, 0);
+	Portal cursor = fm_sql_open(psprintf("SELECT %s FROM %s r",
+										 fm_select_list(columns.columns, columns.count),
+										 fm_relation_sql(definition->ratings)),
+								NULL, read_only);
 	MemoryContext previous = MemoryContextSwitchTo(batch);
 
-	columns[0] = fm_idmap_type(reading->users)->type;
-	columns[1] = fm_idmap_type(reading->items)->type;
-	for (int c = 2; c < num_columns; c++)
-		columns[c] = c < first_context ? FLOAT8OID : TEXTOID;
-	if (definition->time_column != NULL)
-		columns[num_columns++] = BOOLOID;
-	for (;;)
+	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
-		fm_spi_expect(columns, num_columns);
-		if (SPI_processed == 0)
-			break;
-		read_batch(definition, reading);
-		if (reading->is_training)
-			fm_check_budget_while_reading(definition, reading->triples.count,
-										  fm_context_reading_size(reading->contexts));
-		SPI_freetuptable(SPI_tuptable);
 		MemoryContextReset(batch);
-	}
-	SPI_freetuptable(SPI_tuptable);
+		SPI_cursor_fetch(cursor, true, ROWS_PER_FETCH);
+	} while (read_batch(definition, &columns, reading));
 	SPI_cursor_close(cursor);
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(batch);
