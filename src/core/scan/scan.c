@@ -1,17 +1,25 @@
 /*
- * The exact top-x over a loaded matrix: one query, a batch, or a list of items.
+ * The exact top-x over a loaded matrix: for one query, a batch of queries, or a list of items.
  *
- * A scan goes through the matrix tile by tile and keeps the best x seen so far, by exact score, in a
- * heap that stands in the caller's array of hits. The score of the worst of them is the threshold
- * that everything else must reach: a tile whose bound does not is passed over, the other tiles are
- * screened in 8 bits (scan_kernels.c), and what the screen lets through is rescored exactly. Items
- * come in the order of their places, not of their indices, so one that equals the threshold is
- * rescored too and the heap settles the tie.
+ * A scan goes through the matrix tile by tile. It keeps the best x items seen so far, by exact
+ * score, in a heap in the caller's array of hits. The score of the worst of them is the threshold
+ * that any other item must reach. If the bound of a tile does not reach it, the tile is skipped.
+ * The items of other tiles are screened in 8 bits (scan_kernel.h), and those that pass are scored
+ * exactly ("rescored"). As the screen never drops an item that reaches the threshold, the result is
+ * exact.
+ *
+ * Items are visited in the order of their places in the matrix, not of their indices. So an item
+ * that equals the threshold is rescored as well, and the heap settles the tie.
+ *
+ * Rescoring waits until several items have passed ("pending"), and prefers to wait for a higher
+ * threshold, which drops most of them. The threshold also rises by lower bounds: a screened score
+ * less its error is a lower bound of the exact score, and the x-th best of these is a threshold,
+ * too.
  *
  * A batch goes through the tiles once for every QUERIES_AT_ONCE queries, and screens a tile for as
- * many of them at a time as the kernel takes. While one query is rescored, the rows of the next are
- * on their way from memory. Only a batch needs memory of its own, of a size that
- * does not depend on the number of queries or items.
+ * many queries at a time as the kernel takes. While one query is rescored, the rows of the next are
+ * prefetched. Only a batch needs memory of its own. Its size does not depend on the number of
+ * queries or items.
  */
 #include "core/scan/scan.h"
 
@@ -28,63 +36,67 @@
 
 #define LANES FM_SCAN_LANES
 
-/* Unless one query in so many is done with a tile, it is screened for those too. */
+/* If less than one query in this many is done with a tile, the tile is screened for all queries. */
 #define NEARLY_ALL 4
 
-/* Queries of a batch that go through the matrix together: a tile's codes are read once for them. */
+/*
+ * Queries of a batch that go through the matrix together: the codes of a tile are read once for
+ * all.
+ */
 #define QUERIES_AT_ONCE 256
 
 /*
- * Scoring an item of a list costs as much as screening so many: it is somewhere in memory, and in
- * double precision.
+ * Scoring an item of a list costs as much as screening this many items: it is somewhere in memory,
+ * and in double precision.
  */
 #define LIST_PAYS_BELOW 32
 
 /*
- * The most hits for which lower bounds are kept (a multiple of LANES), and the survivors that then
- * wait to be rescored.
+ * Lower bounds are kept for at most MOST_LOWER hits, a multiple of LANES. With them, up to
+ * MOST_PENDING items wait to be rescored.
  */
 #define MOST_LOWER 128
 #define MOST_PENDING 256
 
-/* The same without lower bounds: few, because only rescoring raises the threshold then. */
+/* Items that wait without lower bounds: few, because then only rescoring raises the threshold. */
 #define FEW_PENDING 16
 
-/* The same after seeds, which are a good threshold as a rule. */
+/* Items that wait after seeds, which usually give a good threshold. */
 #define SEEDED_PENDING 64
 
-/* Rows ahead of the one being scored that are asked for. */
+/* Rows are prefetched this many rows before they are scored. */
 #define ROWS_AHEAD 16
 
-/* Bytes of a row that are prefetched. */
+/* Bytes of a row that are prefetched at most. */
 #define MOST_PREFETCHED 1024
 
 typedef struct Survivor
 {
 	int32_t place;
-	float upper; /* its exact score is no higher, unless this is NaN */
+	float upper; /* the exact score is at most this, unless this is NaN */
 } Survivor;
 
 typedef struct Search
 {
 	const FmScanKernel *kernel;
-	FmBest best; /* of those rescored */
+	FmBest best; /* of the items rescored */
 	const uint64_t *excluded;
 	int32_t num_pending;
 	int32_t most_pending;
 	bool keeps_lower; /* lower bounds raise the threshold */
-	bool seeded;	  /* there was a threshold before the scan */
+	bool seeded;	  /* seeds gave a threshold before the scan */
 	int32_t num_seeds;
-	uint64_t seed_bits;		   /* a bit for item modulo 64 */
-	int32_t seeds[MOST_LOWER]; /* items whose scores are among the best already */
+	uint64_t seed_bits;		   /* bit i % 64 is set for each seed i */
+	int32_t seeds[MOST_LOWER]; /* items already offered to `best` */
 	FmScreenQuery query __attribute__((aligned(FM_ALIGNMENT))); /* with the threshold */
 	float lower[MOST_LOWER]; /* the best lower bounds, in descending order */
 	Survivor pending[MOST_PENDING + LANES];
 } Search;
 
 /*
- * The definition of a score. The product of two floats is exact in a double, so a compiler that
- * fuses multiplication and addition changes nothing, and no sum of finite floats overflows.
+ * The definition of a score. The product of two floats is exact in a double, so it makes no
+ * difference whether a compiler fuses multiplication and addition, and no sum of finite floats
+ * overflows.
  */
 double
 fm_scan_score(const FmScanMatrix *matrix, const float *query, int32_t item)
@@ -97,7 +109,7 @@ fm_scan_score(const FmScanMatrix *matrix, const float *query, int32_t item)
 	return score;
 }
 
-/* Ask for an item's row, so that it is in the cache when it is scored. */
+/* Prefetch an item's row. */
 static void
 prefetch_row(const FmScanMatrix *matrix, int32_t item)
 {
@@ -105,7 +117,7 @@ prefetch_row(const FmScanMatrix *matrix, int32_t item)
 	size_t bytes = ((size_t) matrix->num_factors + 1) * sizeof(float);
 
 	if (bytes > MOST_PREFETCHED)
-		bytes = MOST_PREFETCHED; /* the CPU has caught on by then */
+		bytes = MOST_PREFETCHED; /* the CPU prefetches the rest by itself */
 	for (size_t offset = 0; offset < bytes; offset += FM_CACHE_LINE)
 		__builtin_prefetch(row + offset);
 	__builtin_prefetch(row + bytes - 1);
@@ -140,12 +152,13 @@ is_seed(const Search *search, int32_t item)
 
 	if ((search->seed_bits >> (item % 64) & 1) == 0)
 		return false;
-	for (int32_t i = 0; i < search->num_seeds; i++) /* to the end, so that it is done in vectors */
+	/* no early exit, so that the compiler makes vectors of it */
+	for (int32_t i = 0; i < search->num_seeds; i++)
 		found |= search->seeds[i] == item;
 	return found != 0;
 }
 
-/* Whether an item is wanted, and its score not known yet. */
+/* Return whether an item is eligible and has not been scored yet. */
 static bool
 is_open(const Search *search, int32_t item)
 {
@@ -154,8 +167,8 @@ is_open(const Search *search, int32_t item)
 }
 
 /*
- * Keep the best lower bounds; the worst of as many as hits are wanted is a threshold. They are in
- * descending order, and one is put in without a branch that could be mispredicted.
+ * Add a lower bound to the best ones. They are in descending order, and the last of as many as hits
+ * are wanted is a threshold. Inserting avoids branches that could be mispredicted.
  */
 static void
 offer_lower(Search *search, float value)
@@ -179,7 +192,7 @@ offer_lower(Search *search, float value)
 		search->query.threshold = lower[wanted - 1];
 }
 
-/* Forget those pending that the threshold has overtaken. */
+/* Drop the pending items that no longer reach the threshold. */
 static void
 sift_pending(Search *search)
 {
@@ -191,7 +204,7 @@ sift_pending(Search *search)
 	search->num_pending = kept;
 }
 
-/* Rescore those pending. */
+/* Rescore the pending items. */
 static void
 rescore_pending(const FmScanMatrix *matrix, Search *search)
 {
@@ -208,7 +221,7 @@ rescore_pending(const FmScanMatrix *matrix, Search *search)
 		fm_screen_raise_threshold(&search->query, search->best.hits[0].score);
 }
 
-/* Sift those pending, and rescore them when they are too many even so. */
+/* Sift the pending items, and rescore them if too many remain. */
 static void
 make_room(const FmScanMatrix *matrix, Search *search)
 {
@@ -217,7 +230,7 @@ make_room(const FmScanMatrix *matrix, Search *search)
 		rescore_pending(matrix, search);
 }
 
-/* Note what a screen let through of one block for one query. */
+/* Add to the pending items what passed the screen of one block for one query. */
 static void
 add_survivors(const FmScanMatrix *matrix, int32_t block, const FmSurvivors *survivors, int column,
 			  float error, Search *search)
@@ -238,7 +251,10 @@ add_survivors(const FmScanMatrix *matrix, int32_t block, const FmSurvivors *surv
 		make_room(matrix, search);
 }
 
-/* Not less, rather than more or equal: NaN means that nothing is known. */
+/*
+ * Return whether a tile may have hits. The test is "not less", not "more or equal", because with
+ * NaN nothing is known.
+ */
 static bool
 may_find_more(const Search *search, const FmScanTile *tile)
 {
@@ -264,7 +280,7 @@ begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float
 					  kernel->code_zero);
 }
 
-/* Ask for the rows that finishing this search will read. */
+/* Prefetch the rows that finishing this search will read. */
 static void
 fetch_pending(const FmScanMatrix *matrix, Search *search)
 {
@@ -274,9 +290,9 @@ fetch_pending(const FmScanMatrix *matrix, Search *search)
 }
 
 /*
- * Items that may be among the best, as a start: those that are eligible and distinct are scored now, and
- * passed over when the scan meets them. As many as are wanted are a threshold; fewer are at least lower
- * bounds.
+ * Start from items that may be among the best. Those that are eligible and distinct are scored now,
+ * and skipped when the scan meets them. If there are as many as hits are wanted, they give a
+ * threshold; fewer give at least lower bounds.
  */
 static void
 use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
@@ -305,7 +321,7 @@ use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
 			offer_lower(search, fm_round_down(search->best.hits[i].score));
 }
 
-/* Ask for the rows that using these seeds will read. */
+/* Prefetch the rows that using these seeds will read. */
 static void
 fetch_seeds(const FmScanMatrix *matrix, const int32_t *seeds, int32_t count)
 {
@@ -333,7 +349,9 @@ begin_screen(const FmScanMatrix *matrix, FmScreen *screen)
 	memset(screen->loaded, 0, sizeof(screen->loaded));
 }
 
-/* Put a query's codes into its column of a screen of `width` queries, unless they are there. */
+/*
+ * Copy a query's codes to its column of a screen of `width` queries, unless they are there already.
+ */
 static void
 load_codes(FmScreen *screen, int column, int width, const FmScreenQuery *query)
 {
@@ -348,7 +366,10 @@ load_codes(FmScreen *screen, int column, int width, const FmScreenQuery *query)
 			   FM_SCAN_GROUP);
 }
 
-/* Screen a few blocks for `count` queries whose codes are loaded, and note what comes through. */
+/*
+ * Screen a few blocks for `count` queries whose codes are loaded, and add what passes to the
+ * pending items.
+ */
 static void
 search_blocks(const FmScanMatrix *matrix, int32_t from, int32_t to, FmScreenBlocks screen_blocks,
 			  FmScreen *screen, Search *const *searches, int count)
@@ -373,9 +394,9 @@ search_blocks(const FmScanMatrix *matrix, int32_t from, int32_t to, FmScreenBloc
 }
 
 /*
- * A tile at once; but its blocks one by one as long as a query has no threshold, and throughout the
- * first tile, where thresholds still rise so fast that it pays to use the newest: unless there were
- * seeds.
+ * Screen a whole tile at once. Its blocks are screened one by one as long as some query has no
+ * threshold, and in the first tile, where thresholds rise so fast that using the newest pays; but
+ * not there if seeds gave every query a threshold.
  */
 static void
 search_tile(const FmScanMatrix *matrix, int32_t t, FmScreenBlocks screen_blocks, FmScreen *screen,
@@ -423,7 +444,7 @@ fm_scan_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, const u
 	return finish_search(matrix, &search);
 }
 
-/* QUERIES_AT_ONCE queries, and as many screens as they fill. */
+/* The state of QUERIES_AT_ONCE queries, with as many screens as they fill. */
 typedef struct Batch
 {
 	int32_t count;
@@ -436,7 +457,7 @@ static void
 search_columns(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *kernel, FmScreen *screen,
 			   Search *const *column, int filled)
 {
-	/* columns that stay empty let nothing through */
+	/* let nothing pass in columns that stay empty */
 	for (int j = filled; j < kernel->width; j++)
 	{
 		load_codes(screen, j, kernel->width, &column[0]->query);
@@ -448,9 +469,9 @@ search_columns(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *kernel
 }
 
 /*
- * One tile for all queries of a batch that may find something there, a screenful at a time. Where that is
- * nearly all of them, every query keeps the column that it has anyway: moving codes would cost more than the
- * others do.
+ * Screen one tile for all queries of a batch that may find something there, one screen of queries
+ * at a time. If these are nearly all queries, every query keeps its column: moving codes would cost
+ * more than screening for the others.
  */
 static void
 search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *kernel,
@@ -477,7 +498,7 @@ search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *
 	}
 }
 
-/* The queries from `first` on, and what their seeds tell. */
+/* Begin the searches of a batch, and use their seeds. */
 static void
 begin_batch(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *queries, int32_t x,
 			const uint64_t *const *excluded, const int32_t *seeds, FmHit *hits, Batch *batch)

@@ -1,32 +1,34 @@
 /*
- * The half-step of every solver: the entities of one side, each updated as one block given the
- * other.
+ * The half-step of every solver (block.h says what it promises).
  *
  * Given the other side, the targets of entity e are linear in θ = (v_e, w_e):
  *
  *   y_r - w_other(r) = <θ, z_r> + noise,   z_r = (v_other(r), 1)
  *
- * With prior precision Λ (diagonal) and mean μ, and noise precision α, the conditional is normal
- * with precision M = Λ + α Σ z zᵀ and mean M⁻¹ (Λ μ + α Σ z (y - w)) (Salakhutdinov and Mnih 2008,
- * eq. 11-13, with the bias in the block). With M = L Lᵀ and h = L⁻¹ rhs the mean is L⁻ᵀ h, and a
- * draw is L⁻ᵀ (h + n), n standard normal.
+ * With the prior precision Λ (diagonal), the prior mean μ and the noise precision α, the
+ * conditional distribution of θ is normal, with the precision M = Λ + α Σ z zᵀ and the mean M⁻¹ (Λ
+ * μ + α Σ z (y - w)) (Salakhutdinov and Mnih 2008, eq. 11-13, with the bias in the block). With M =
+ * L Lᵀ and h = L⁻¹ (Λ μ + α Σ z (y - w)), the mean is L⁻ᵀ h, and a draw is L⁻ᵀ (h + n) with n
+ * standard normal.
  *
- * The loop gathers rows (z, y - w) into a panel that stays in cache, and adds panelᵀ panel to the
- * entity's Gram matrix: all of Σ z zᵀ, Σ z (y - w) and Σ (y - w)² at once. Sixteen entities are
- * then factored side by side, one to a SIMD lane; that is several times faster than one LAPACK call
- * each until the batch outgrows the cache, where the roles change.
+ * How. The rows (z, y - w) of an entity's ratings are gathered into a panel that stays in cache.
+ * Adding panelᵀ panel to the entity's Gram matrix yields Σ z zᵀ, Σ z (y - w) and Σ (y - w)² at
+ * once. Then sixteen entities are factored side by side, one in each SIMD lane, which is several
+ * times faster than one LAPACK call for each. Blocks of more than LANE_DIM_MAX numbers no longer
+ * fit the cache that way and go to LAPACK one by one.
  *
- * Sums run in single precision over at most SINGLE_ROWS ratings, in double beyond. A pivot that
- * cancels in single precision sends its entity through LAPACK in double.
+ * Precision. Sums run in single precision over at most SINGLE_ROWS ratings; longer ones are added
+ * up in double. If a pivot cancels in single precision, its entity is solved by LAPACK in double.
  *
- * The residual comes from the same sums, without another look at the ratings: |Lᵀ θ|² = |h + n|²,
- * so Σ (y - ŷ)² = Σ (y - w)² - 2 θᵀ Σ z (y - w) + (|h + n|² - θᵀ Λ θ) / α.
+ * Residuals. They come from the same sums, without another pass over the ratings. As |Lᵀ θ|² = |h +
+ * n|²,
  *
- * A rating may have terms besides the two entities', such as its context: they are added while rows are packed.
+ *   Σ (y - ŷ)² = Σ (y - w)² - 2 θᵀ Σ z (y - w) + (|h + n|² - θᵀ Λ θ) / α
  *
- * With probit, targets are drawn while rows are packed (probit.c), given the entity's θ from before.
+ * Further terms of a rating, such as its context, are added while rows are packed. With probit,
+ * targets are drawn at that point as well (probit.c), given the θ that the entity had before.
  *
- * Memory is one FmBlockWork per worker, allocated before the first step.
+ * Memory: one FmBlockWork for each worker, allocated before the first step.
  */
 #include "core/train/block.h"
 
@@ -40,16 +42,16 @@
 #define PANEL_ROWS FM_PROBIT_ROWS
 #define SINGLE_ROWS 1024
 
-/* How many ratings ahead the rows of the other side are fetched. */
+/* The rows of the other side are prefetched this many ratings ahead. */
 #define PREFETCH_ROWS 16
 
-/* The largest block that is solved in lanes: 1 MB of them. */
+/* The largest block that is solved in lanes: 1 MB for all of them. */
 #define LANE_DIM_MAX 160
 
 /* Multiply-adds between checks for interrupts: one or two milliseconds. */
 #define WORK_BETWEEN_CHECKS 2e7
 
-/* The most that the diagonal is raised by, as a share of its largest element. */
+/* The diagonal is raised by at most this share of its largest element. */
 #define RIDGE_MAX 1e-2
 
 struct FmBlockWork
@@ -60,17 +62,17 @@ struct FmBlockWork
 	size_t gram_size; /* floats from one Gram matrix to the next */
 
 	float *panel;
-	float *theta;  /* of the entity being summed up, as it was (probit.h) */
+	float *theta;  /* of the entity at hand, before its update (probit.h) */
 	float *gram;   /* batch_size Gram matrices */
 	double *total; /* a Gram matrix of more than SINGLE_ROWS ratings */
-	float *matrix; /* the batch in lanes, packed lower triangles */
+	float *matrix; /* the batch in lanes: packed lower triangles */
 	double *wide;  /* one matrix for LAPACK, and its vectors */
-	float *noise;  /* dim × FM_BLOCK_LANES, as are means and draws */
+	float *noise;  /* dim × FM_BLOCK_LANES, as the next three */
 	float *mean;
 	float *draw;
 	float *prior_linear; /* precision × mean of the prior */
 
-	int count; /* entities in the batch, and what is particular to each */
+	int count; /* entities in the batch; the arrays below have one element for each */
 	int32_t entity[FM_BLOCK_LANES];
 	float noise_precision[FM_BLOCK_LANES];
 	float prior_factor[FM_BLOCK_LANES];
@@ -95,7 +97,7 @@ fm_block_work(const FmHost *host, const FmBlockKernel *kernel, int rank)
 	work->dim = dim;
 	work->stride = stride;
 	work->batch_size = lanes ? FM_BLOCK_LANES : 1;
-	/* One cache line more than the matrix, so that the lanes do not fall on the same cache sets. */
+	/* One cache line more than the matrix, so that the lanes do not map to the same cache sets. */
 	work->gram_size = stride * stride + 16;
 	work->panel = host->alloc(host->ctx, PANEL_ROWS * stride, sizeof(float));
 	work->theta = host->alloc(host->ctx, stride, sizeof(float));
@@ -138,7 +140,7 @@ count_work(const FmHalfStep *step, FmBlockWork *work, double amount)
 	step->host->check_interrupts(step->host->ctx);
 }
 
-/* Move a finished part of a long sum into the double total, and back at the end. */
+/* Move a part of a long sum into the total in double. narrow_gram() brings the total back. */
 static void
 widen_gram(const FmBlockWork *work, float *gram)
 {
@@ -168,7 +170,7 @@ fm_block_weigh_rows(const float *weight, int count, int stride, float *panel)
 	}
 }
 
-/* The entity as it was drawn last, to go with packed rows (probit.h). */
+/* Load the entity's last draw as (v, w, -1), to be multiplied with packed rows (probit.h). */
 static void
 load_theta(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 {
@@ -182,8 +184,9 @@ load_theta(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 }
 
 /*
- * Add a term to packed rows s · (z, 1, -w): to z, or what it makes with z to the last. The row of a term that
- * weighs multiplies all by its s.
+ * Add a term to packed rows s · (z, 1, -w). A term that joins the other side is added to z and to
+ * -w; any other is multiplied with z, and the product is added to -w. A term that weighs multiplies
+ * the row by its s.
  */
 static void
 add_term(const FmBlockTerm *term, int32_t entity, int64_t at, int rows, int stride, int rank,
@@ -209,7 +212,10 @@ add_term(const FmBlockTerm *term, int32_t entity, int64_t at, int rows, int stri
 	}
 }
 
-/* Gather some of an entity's ratings into the panel; the log loss of their values, with probit. */
+/*
+ * Gather some of an entity's ratings into the panel. Return the log loss of their values, with
+ * probit.
+ */
 static double
 pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at, int rows)
 {
@@ -218,7 +224,7 @@ pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at,
 	int64_t ahead = side->start[side->count] - at - rows;
 	double log_loss = 0;
 
-	/* Whose ratings come next does not matter: the next entity's follow this one's. */
+	/* It does not matter which entity has the next ratings: they follow this one's. */
 	step->kernel->pack(step->other_rows, side->other + at,
 					   ahead < PREFETCH_ROWS ? (int) ahead : PREFETCH_ROWS, side->value + at, rows,
 					   work->stride, work->dim, step->value_mean,
@@ -234,7 +240,7 @@ pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at,
 	return log_loss;
 }
 
-/* The sums over all ratings of one entity; its log loss, with probit. */
+/* Sum over all ratings of one entity. Return its log loss, with probit. */
 static double
 sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gram)
 {
@@ -268,9 +274,9 @@ sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gra
 }
 
 /*
- * Factor one lane's matrix in double. Its sums carry the rounding of single precision, which can
- * outweigh the prior when an entity has very many ratings or almost no noise; then the diagonal is
- * raised by as much as that rounding, and more until the factorization stands.
+ * Factor one lane's matrix in double. Its sums carry the rounding error of single precision, which
+ * can outweigh the prior if an entity has very many ratings or almost no noise. In that case the
+ * diagonal is raised by as much as that error, and by more until the factorization succeeds.
  */
 static void
 factor_wide(const FmHalfStep *step, const FmBlockWork *work, int lane, double *a)
@@ -299,7 +305,7 @@ factor_wide(const FmHalfStep *step, const FmBlockWork *work, int lane, double *a
 	}
 }
 
-/* Solve one lane in double, from its Gram matrix and its noise. */
+/* Solve one lane in double, from its Gram matrix and its noise. Return |h + n|². */
 static double
 solve_wide(const FmHalfStep *step, FmBlockWork *work, int lane)
 {
@@ -330,7 +336,7 @@ solve_wide(const FmHalfStep *step, FmBlockWork *work, int lane)
 	return norm2;
 }
 
-/* The sum of squared residuals of a solved lane; see the top of the file. */
+/* Return the sum of squared residuals of a solved lane; see the top of the file. */
 static double
 lane_error(const FmHalfStep *step, const FmBlockWork *work, int lane, double norm2)
 {
@@ -348,7 +354,7 @@ lane_error(const FmHalfStep *step, const FmBlockWork *work, int lane, double nor
 	return fmax(rhs[work->dim] - 2 * linear + (norm2 - prior) / work->noise_precision[lane], 0);
 }
 
-/* Write one lane into a table of rows. */
+/* Write one lane into a table of rows, unless that is NULL. */
 static void
 store_lane(const FmBlockWork *work, int lane, const float *theta, float *rows)
 {
@@ -363,7 +369,7 @@ store_lane(const FmBlockWork *work, int lane, const float *theta, float *rows)
 	row[work->dim] = -theta[(size_t) (work->dim - 1) * FM_BLOCK_LANES + lane];
 }
 
-/* The prior's share of the right-hand side. */
+/* Compute the prior's part of the right-hand side. */
 static void
 load_prior(const FmHalfStep *step, FmBlockWork *work)
 {
@@ -390,7 +396,7 @@ load_prior(const FmHalfStep *step, FmBlockWork *work)
 	}
 }
 
-/* Solve the entities whose sums are complete, and empty the batch. */
+/* Solve the entities of the batch, and empty it. */
 static void
 finish_batch(const FmHalfStep *step, FmBlockWork *work)
 {
@@ -425,7 +431,7 @@ finish_batch(const FmHalfStep *step, FmBlockWork *work)
 	work->count = 0;
 }
 
-/* Sum up one entity and put it into the batch. */
+/* Sum up one entity and add it to the batch. */
 static void
 add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 {

@@ -1,10 +1,22 @@
 /*
- * The block update that all solvers share: one entity's θ = (v, w) given the other side.
+ * The half-step that all solvers share: update every entity of one side as one block, given the
+ * other side.
  *
- * A side's entities are kept as rows s · (v_0 .. v_{k-1}, 1, -w, 0 ...) of `stride` floats. Seen
- * from the other side, the first k + 1 numbers are the row z of the linear model, and the next is
- * what the entity takes off the target; one gather fetches all of it. The scale s is the square
- * root of the entity's weight in the other side's sums, 1 unless the solver says otherwise.
+ * Terms. A side is the users or the items; an entity is one of them. Its block is θ = (v, w), with
+ * rank + 1 numbers. A half-step is the update of all entities of one side while the other side
+ * stays as it is.
+ *
+ * Promises. Given the other side, the entities of a side do not depend on each other. So
+ * fm_block_half_step() can be called for any ranges, by any number of workers and in any order, and
+ * each entity gets the same bits. Entities without ratings keep their rows.
+ *
+ * Rows. A side is stored as one row of `stride` floats for each entity:
+ *
+ *   s · (v_0 .. v_{k-1}, 1, -w, 0 ...)
+ *
+ * Seen from the other side, the first k + 1 numbers are the row z of the linear model, and the next
+ * one is what the entity subtracts from the target. One gather fetches both. The scale s is the
+ * square root of the entity's weight in the other side's sums; it is 1 unless the solver sets it.
  */
 #ifndef FMTOPX_CORE_BLOCK_H
 #define FMTOPX_CORE_BLOCK_H
@@ -18,27 +30,28 @@
 #include "core/train/block_kernels.h"
 #include "core/train/probit.h"
 
-/* What a member of a team takes at a time: whole batches. */
+/* Entities that a member of a team takes at a time: whole batches. */
 #define FM_BLOCK_CHUNK (2 * FM_BLOCK_LANES)
 
 /* One side's ratings. */
 typedef struct FmSide
 {
 	int32_t count;
-	const int64_t *start; /* count + 1 */
+	/* count + 1: entity e has the ratings start[e] .. start[e + 1] - 1 */
+	const int64_t *start;
 	const int32_t *other; /* index on the other side */
 	const float *value;
-	const float *weight; /* of a rating in all sums, or NULL: 1 */
+	const float *weight; /* of each rating in all sums; NULL: 1 */
 } FmSide;
 
-/* Whether an entity has ratings. */
+/* Return whether an entity has ratings. */
 static inline bool
 fm_side_is_rated(const FmSide *side, int32_t entity)
 {
 	return side->start[entity] < side->start[entity + 1];
 }
 
-/* The total weight of an entity's ratings: their number, where they have none. */
+/* Return the total weight of an entity's ratings: their number if ratings have no weights. */
 static inline double
 fm_side_weight(const FmSide *side, int32_t entity)
 {
@@ -52,22 +65,23 @@ fm_side_weight(const FmSide *side, int32_t entity)
 }
 
 /*
- * What the score of a rating has besides the two entities: the products of the other side's v with those of
- * something else, and its w. What that is, `index` says by rating in the order of the side, or it is
- * the entity itself.
+ * A term that the score of a rating has besides those of its two entities, such as its context: the
+ * product of the other side's v with the v of a third row, plus the w of that row.
  */
 typedef struct FmBlockTerm
 {
-	const float *rows;	  /* s · (v, 1, -w), as a side's */
-	const int32_t *index; /* NULL: the entity's own number */
-	float sign;			  /* 1, or -1 where another term has counted it already */
-	bool joins;			  /* it goes with the other side: its products are with the entity's v */
-	bool weighs;		  /* s, the root of a weight, counts in the sums; else s is 1 */
+	const float *rows; /* s · (v, 1, -w), as the rows of a side */
+	/* row of each rating, in the order of the side; NULL: the entity's own */
+	const int32_t *index;
+	float sign; /* 1; or -1 if another term has counted this one already */
+	/* it belongs to the other side: its v is multiplied with the entity's */
+	bool joins;
+	bool weighs; /* its s, the root of a weight, scales the sums; otherwise s is 1 */
 } FmBlockTerm;
 
 #define FM_BLOCK_TERMS 3
 
-/* What a half-step reads and writes. Everything but the outputs is shared by all workers. */
+/* The inputs and outputs of a half-step. All workers share everything but the outputs. */
 typedef struct FmHalfStep
 {
 	const FmHost *host;
@@ -76,35 +90,43 @@ typedef struct FmHalfStep
 	const FmSide *side;
 	double value_mean; /* targets are (value - value_mean) * value_scale */
 	double value_scale;
-	const FmProbit *probit; /* instead, values above 0 are yes and targets drawn; or NULL */
+	const FmProbit *probit; /* NULL, or: values above 0 are yes, and targets are drawn */
 	const float *other_rows;
 	int num_terms;
 	FmBlockTerm terms[FM_BLOCK_TERMS];
-	const float
-		*base; /* what an entity's Gram matrix starts from, stride × stride, or NULL: zeros */
+	/* what each entity's Gram matrix starts from, stride × stride; NULL: zeros */
+	const float *base;
 
-	/* The noise precision of an entity's ratings is noise_precision, times its own share if given.
+	/*
+	 * The noise precision of an entity's ratings is noise_precision, times its share if there are
+	 * shares.
 	 */
 	double noise_precision;
 	const float *noise_share; /* by entity, or NULL */
 
-	/* The prior of an entity's θ: independent normals. Arrays of rank + 1, for v and then for w. */
+	/*
+	 * The prior of an entity's θ: independent normals. Arrays of rank + 1 numbers: v first, then w.
+	 */
 	const float *prior_precision;
 	const float *prior_mean;
-	const float *prior_slope;  /* of the mean with the covariate, if there is one */
+	const float *prior_slope;  /* of the mean with the covariate; read only with a covariate */
 	const float *covariate;	   /* by entity, or NULL */
-	const float *prior_offset; /* rows by entity of v, then w, added to the mean; or NULL */
-	bool prior_by_count;	   /* multiply the precision by the root of the ratings' total weight */
-	double prior_count_base;   /* and this */
+	const float *prior_offset; /* a row for each entity, v then w, added to the mean; or NULL */
+	/* multiply the precision by √(total weight of the ratings + prior_count_base) */
+	bool prior_by_count;
+	double prior_count_base; /* see prior_by_count */
 
-	const FmRandomKey *noise; /* NULL: no noise, draw and mean are the same */
+	const FmRandomKey *noise; /* NULL: no noise, so the draw is the mean */
 
-	/* Outputs. Rows have scale 1. */
-	float *
-		draw_rows; /* a draw from the conditional, or NULL; with probit, read before it is written */
-	float *mean_rows; /* its mean, or NULL */
-	double *error; /* by entity: the weighted sum of squared residuals of the draw; with probit, of
-					   * -ln P(value) before it */
+	/* Outputs. Rows get the scale 1. */
+	/* a draw from the conditional distribution, or NULL; probit reads the old one first */
+	float *draw_rows;
+	float *mean_rows; /* the mean of the conditional distribution, or NULL */
+	/*
+	 * by entity: the weighted sum of the draw's squared residuals; with probit, of -ln P(value) for
+	 * the θ before the draw
+	 */
+	double *error;
 } FmHalfStep;
 
 /* One worker's memory for half-steps of a given rank. */
@@ -115,15 +137,15 @@ extern FmBlockWork *fm_block_work(const FmHost *host, const FmBlockKernel *kerne
 extern void fm_block_work_release(const FmHost *host, FmBlockWork *work);
 
 /*
- * Update the entities [begin, end). The output of an entity depends only on the step, not on how
- * the range was cut. Entities without ratings are left alone, their error 0.
+ * Update the entities [begin, end). What an entity becomes depends only on the step, not on how
+ * ranges are cut. Entities without ratings are left alone, and so is their error.
  */
 extern void fm_block_half_step(const FmHalfStep *step, FmBlockWork *work, int32_t begin,
 							   int32_t end);
 
 /*
- * Multiply packed rows by the roots of their weights: a row counts in every sum as if it stood there `weight`
- * times.
+ * Multiply packed rows by the square roots of their weights, so that each row counts in every sum
+ * as if it occurred `weight` times.
  */
 extern void fm_block_weigh_rows(const float *weight, int count, int stride, float *panel);
 

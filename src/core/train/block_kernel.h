@@ -1,17 +1,17 @@
 /*
- * The body of a block kernel, included by block_kernels.c once for every instruction set with
+ * The body of a block kernel, included by block_kernels.c once for each instruction set with
  *
  *   KERNEL(name)    the name of the function in this kernel
- *   KERNEL_TARGET   the function attribute that switches the instructions on
- *   KERNEL_WIDTH    floats to a SIMD register
+ *   KERNEL_TARGET   the function attribute that enables the instructions
+ *   KERNEL_WIDTH    floats in a SIMD register
  *   KERNEL_TILE     rows of the register tile of the Gram matrix
- *   KERNEL_NARROW   floats to a register no wider than that
- *   KERNEL_EVEN     0, 2, 4 ..: as many as there are floats to a register
+ *   KERNEL_NARROW   floats in a register no wider than that
+ *   KERNEL_EVEN     0, 2, 4 ..: as many as there are floats in a register
  *   KERNEL_ODD      1, 3, 5 ..
  *
  * It is written in the vector extensions that gcc and clang share, so the same text serves AVX-512,
- * AVX2, NEON and whatever else a compiler can make of it. Products and sums are of single
- * precision; block.c bounds how many are added up before a double takes over.
+ * AVX2, NEON and any other target. Products and sums are in single precision; block.c limits how
+ * many are added before a double takes over.
  */
 #define Vec KERNEL(Vec)
 #define IntVec KERNEL(IntVec)
@@ -39,13 +39,15 @@
 
 typedef float Vec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias));
 typedef float TileVec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias,
-									 aligned(KERNEL_NARROW * 4))); /* rows of a stride begin so */
+									 /* rows of a stride are aligned so */
+									 aligned(KERNEL_NARROW * 4)));
 typedef float NarrowVec __attribute__((vector_size(KERNEL_NARROW * 4), may_alias));
 typedef int32_t IntVec __attribute__((vector_size(KERNEL_WIDTH * 4), may_alias));
 
 /*
- * Gather rows into a panel, fetching what comes `ahead` ratings later, and add the standardised ratings to `column`, where the rows hold -s·w.
- * The column before it holds s, the scale of the row.
+ * Gather rows into a panel, prefetching the rows `ahead` ratings later, and add the standardised
+ * ratings to `column`, where the rows hold -s·w. The column before it holds s, the scale of the
+ * row.
  */
 KERNEL_TARGET static void
 pack(const float *rows, const int32_t *index, int ahead, const float *value, int count, int stride,
@@ -65,7 +67,7 @@ pack(const float *rows, const int32_t *index, int ahead, const float *value, int
 	}
 }
 
-/* Gather the first columns of rows into a panel. */
+/* Gather the first columns of rows into a panel, prefetching the rows `ahead` ratings later. */
 KERNEL_TARGET static void
 gather(const float *rows, const int32_t *index, int ahead, int count, int stride, int columns,
 	   float *panel)
@@ -110,8 +112,8 @@ DEFINE_ACCUMULATE_TILE(accumulate_narrow, NarrowVec)
 #undef DEFINE_ACCUMULATE_TILE
 
 /*
- * The lower triangle of gram += panel' panel. Where a whole register of columns would reach beyond the
- * diagonal's tile, one of KERNEL_TILE columns does.
+ * Add panel' panel to the lower triangle of gram. If a whole register of columns would reach beyond
+ * the diagonal's tile, a register of KERNEL_TILE columns is used.
  */
 KERNEL_TARGET static void
 accumulate(const float *panel, int count, int stride, float *gram)
@@ -128,7 +130,7 @@ accumulate(const float *panel, int count, int stride, float *gram)
 	}
 }
 
-/* Sums of neighbours: first those of a, then those of b. */
+/* Add neighbours: first those of a, then those of b. */
 KERNEL_TARGET static inline Vec
 add_neighbours(Vec a, Vec b)
 {
@@ -136,9 +138,10 @@ add_neighbours(Vec a, Vec b)
 }
 
 /*
- * The products of up to KERNEL_WIDTH rows with x; 0 beyond. Four rows at a time, which share the loads of x; in
- * the end log₂ KERNEL_WIDTH rounds of adding neighbours turn a register a row into one of all products. Where a
- * row is no multiple of a register, `last` goes with its last register, and has zeros for what came before.
+ * Return the products of up to KERNEL_WIDTH rows with x; 0 beyond. Four rows at a time share the
+ * loads of x. In the end, log₂ KERNEL_WIDTH rounds of adding neighbours turn one register for each
+ * row into one register of all products. If a row is no multiple of a register, `last` is
+ * multiplied with its last register, and has zeros for the columns that came before.
  */
 KERNEL_TARGET static inline Vec
 multiply_rows(const float *panel, int count, int stride, const float *x, Vec last)
@@ -169,7 +172,7 @@ multiply_rows(const float *panel, int count, int stride, const float *x, Vec las
 	return sum[0];
 }
 
-/* Four registers of columns of sum += Σ coefficient × row. */
+/* Add four registers of columns of Σ coefficient × row to sum. */
 KERNEL_TARGET static inline void
 add_wide(const float *row, int count, int stride, const float *coefficient, float *sum)
 {
@@ -184,7 +187,10 @@ add_wide(const float *row, int count, int stride, const float *coefficient, floa
 		*(TileVec *) (sum + q * KERNEL_WIDTH) = part[q];
 }
 
-/* One register of them: four sums under way, as an addition takes as long as four begin. */
+/*
+ * Add one register of columns. Four sums are under way, because an addition takes as long as four
+ * begin.
+ */
 #define DEFINE_ADD_COLUMNS(name, Columns)                                                          \
 	KERNEL_TARGET static inline void name(const float *row, int count, int stride,                 \
 										  const float *coefficient, float *sum)                    \
@@ -219,8 +225,8 @@ add_rows(const float *panel, int count, int stride, const float *coefficient, fl
 }
 
 /*
- * sum += panel' (panel x - target): what the Gram matrix of the panel makes of x, without the matrix; for no
- * target it is 0. Returns |panel x - target|².
+ * Compute sum += panel' (panel x - target): the product of the panel's Gram matrix with x, without
+ * that matrix. Without a target it is 0. Return |panel x - target|².
  */
 KERNEL_TARGET static float
 multiply_gram(const float *panel, int count, int stride, const float *x, const float *target,
@@ -249,7 +255,7 @@ multiply_gram(const float *panel, int count, int stride, const float *x, const f
 	return square;
 }
 
-/* One row of every Gram matrix of a batch, scaled, into its lanes. */
+/* Copy one row of every Gram matrix of a batch, scaled, into its lanes. */
 KERNEL_TARGET static inline void
 load_row(const float *gram, size_t gram_size, int count, const float *precision, float *matrix)
 {
@@ -260,8 +266,8 @@ load_row(const float *gram, size_t gram_size, int count, const float *precision,
 }
 
 /*
- * Turn the Gram matrices of a batch into its lanes: packed rows of noise precision × gram, the last
- * of them the right-hand side, plus the prior's share of the diagonal and of the right-hand side.
+ * Copy the Gram matrices of a batch into its lanes: packed rows of noise precision × gram, of which
+ * the last is the right-hand side. Add the prior to the diagonal and the right-hand side.
  */
 KERNEL_TARGET static void
 load(const float *gram, size_t gram_size, int stride, int dim, const float *precision,
@@ -281,7 +287,7 @@ load(const float *gram, size_t gram_size, int stride, int dim, const float *prec
 	}
 }
 
-/* 1/√x for positive normal floats, by Newton's method from the halved exponent. */
+/* Return 1/√x for positive normal floats, by Newton's method from the halved exponent. */
 KERNEL_TARGET static inline Vec
 reciprocal_root(Vec x)
 {
@@ -295,10 +301,10 @@ reciprocal_root(Vec x)
 }
 
 /*
- * Cholesky in place, left-looking, four rows at a time; the right-hand side rides along as the last
- * row and comes out as h = L⁻¹ rhs. The diagonal keeps the reciprocals. Rows beyond the last are
- * computed as copies of the last, which spares a loop for the remainder. Returns -1 in the lanes
- * where every pivot kept more than FM_PIVOT_TOLERANCE of its diagonal element.
+ * Factor the matrices in place (Cholesky, left-looking, four rows at a time). The right-hand side
+ * is the last row, and becomes h = L⁻¹ rhs. The diagonal keeps the reciprocals. Rows beyond the
+ * last are computed as copies of the last, which saves a loop for the remainder. Return -1 in the
+ * lanes where every pivot kept more than FM_PIVOT_TOLERANCE of its diagonal element.
  */
 KERNEL_TARGET static inline IntVec
 factor_lanes(int dim, float *matrix)
@@ -343,8 +349,10 @@ factor_lanes(int dim, float *matrix)
 	return sound;
 }
 
-/* mean = L⁻ᵀ h and draw = L⁻ᵀ (h + noise), by rows from the last up; both start as the right-hand
- * side. */
+/*
+ * Compute mean = L⁻ᵀ h and draw = L⁻ᵀ (h + noise), from the last row up. Both start as the
+ * right-hand side.
+ */
 KERNEL_TARGET static inline void
 solve_back(int dim, const float *matrix, float *mean, float *draw)
 {
@@ -368,8 +376,8 @@ solve_back(int dim, const float *matrix, float *mean, float *draw)
 }
 
 /*
- * Solve a batch. `noise` holds standard normals (or zeros); norm2 is |h + noise|²; sound is 0 in
- * the lanes that single precision could not factor.
+ * Solve a batch. `noise` holds standard normals (or zeros), norm2 is |h + noise|², and sound is 0
+ * in the lanes that single precision could not factor.
  */
 KERNEL_TARGET static void
 solve(int dim, float *matrix, const float *noise, float *mean, float *draw, float *norm2,

@@ -1,10 +1,12 @@
 /*
- * The block kernels for every instruction set, and which of them this CPU runs.
+ * The block kernels for each instruction set, and the choice among those that this CPU runs.
  *
  * The build carries no -march flag: each kernel is compiled for its own target by a function
- * attribute, and chosen once, at run time. All give the same results up to rounding in single
- * precision; on one CPU the choice is always the same, so results are reproducible there to the
- * bit.
+ * attribute, and chosen once, at run time. All kernels give the same results up to rounding in
+ * single precision. On one CPU the choice is always the same, so results are reproducible there to
+ * the bit.
+ *
+ * Owns the process-wide choice of kernel and nothing else; allocates nothing.
  */
 #include "core/train/block_kernels.h"
 
@@ -15,17 +17,17 @@
 
 #define FM_PACKED_ROW(i) ((size_t) (i) * ((size_t) (i) + 1) / 2 * FM_BLOCK_LANES)
 
-/* A pivot that lost more than this to cancellation is left to double precision. */
+/* A pivot that loses more than this to cancellation is left to double precision. */
 #define FM_PIVOT_TOLERANCE 2e-6f
 
-/* Of probit_kernel.h. No p is less than 1 - p can tell from 0. */
+/* For probit_kernel.h: no p is less, so that 1 - p differs from 1. */
 #define FM_PROBIT_P_MIN 1e-9f
 #define FM_PROBIT_DENSITY_0 0.398942280401433f /* 1 / √2π */
 
 #define VEC(pointer) (*(Vec *) (pointer))
 #define CONST_VEC(pointer) (*(const Vec *) (pointer))
 
-/* Elements of two vectors one after the other, by their numbers. */
+/* Pick elements by number from two vectors, one after the other. */
 #if defined(__clang__) || __GNUC__ >= 12
 #define FM_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -56,7 +58,7 @@
 
 #endif
 
-/* Four lanes: what SSE2 (x86-64) and NEON (AArch64) have without asking. */
+/* Four lanes: SSE2 (x86-64) and NEON (AArch64), which every CPU of theirs has. */
 #define KERNEL(name) base_##name
 #define KERNEL_NAME "c"
 #define KERNEL_TARGET
@@ -91,7 +93,7 @@ fm_block_use_kernel(const char *name)
 {
 	const FmBlockKernel *const *kernel = fm_block_kernels();
 
-	/* plain C, the last, takes all other names */
+	/* plain C, the last one, takes all other names */
 	while (strcmp(name, "auto") != 0 && kernel[1] != NULL &&
 		   strncmp(name, kernel[0]->name, strlen(kernel[0]->name)) != 0)
 		kernel++;

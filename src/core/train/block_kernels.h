@@ -10,14 +10,14 @@
 #include "core/math/rng.h"
 #include "core/train/probit.h"
 
-/* Entities are solved in batches, one to a SIMD lane. */
+/* Entities are solved in batches, one in each SIMD lane. */
 #define FM_BLOCK_LANES FM_RANDOM_LANES
 
-/* One implementation of the hot loops; block.c says what each must do. */
+/* One implementation of the hot loops; block_kernel.h says what each function does. */
 typedef struct FmBlockKernel
 {
 	const char *name;
-	int tile; /* strides are multiples of it */
+	int tile; /* strides are multiples of this */
 	void (*pack)(const float *rows, const int32_t *index, int ahead, const float *value, int count,
 				 int stride, int column, double value_mean, double value_scale, float *panel);
 	void (*gather)(const float *rows, const int32_t *index, int ahead, int count, int stride,
@@ -36,12 +36,13 @@ typedef struct FmBlockKernel
 	void (*normals)(const FmRandomKey *key, const uint32_t *entity, int dims, float *out);
 } FmBlockKernel;
 
-/* The kernels this CPU runs, best first, NULL-ended. */
+/* Return the kernels that this CPU runs, best first, NULL-ended. */
 extern const FmBlockKernel *const *fm_block_kernels(void);
 
 /*
- * The kernel that trainings from now on use: "auto" (the default) for the best, else the one whose instruction
- * set a scan kernel of that name (core/scan/scan_kernels.h) has, or plain C.
+ * Choose the kernel of later trainings: "auto" (the default) for the best, or the name of a scan
+ * kernel (core/scan/scan_kernels.h). If no kernel here has that one's instruction set, plain C is
+ * used.
  */
 extern void fm_block_use_kernel(const char *name);
 extern const FmBlockKernel *fm_block_kernel(void);

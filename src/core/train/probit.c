@@ -1,23 +1,28 @@
 /*
- * Yes/no ratings by data augmentation (Albert and Chib 1993).
+ * Classification by data augmentation (Albert and Chib 1993).
  *
- * y = 1 with probability Φ(η) is the same as y = 1 where a latent y* = η + N(0, 1) is positive. Given y and
- * η, y* is a normal cut off at 0; given y*, the model is a regression with noise precision 1, which
- * block.c solves. So a half-step draws every y* anew while it packs the rows, and nothing is kept of it.
+ * That y = 1 with probability Φ(η) is the same as y = 1 if a latent y* = η + N(0, 1) is positive.
+ * Given y and η, y* is a normal distribution cut off at 0. Given y*, the model is a regression with
+ * noise precision 1, which block.c solves. So a half-step draws every y* anew while it packs the
+ * rows, and stores none of them.
  *
- * With a = η for y = 1 and -η for y = 0, y* - η is ±t, where t is a standard normal above -a. It is drawn by
- * inversion, t = -Φ⁻¹(u Φ(a)), in three steps that keep their relative accuracy in the tails:
+ * With a = η for y = 1 and a = -η for y = 0, y* - η is ±t, where t is a standard normal above -a.
+ * It is drawn by inversion, t = -Φ⁻¹(u Φ(a)), in three steps that keep their relative accuracy in
+ * the tails:
  *
  * - b = |a|: Φ(-b) = exp(-b²/2) g(b), where g(b) = s P(s), s = 1 / (1 + 0.32 b), P a polynomial
- * - p = u Φ(a) or 1 - u Φ(a), whichever is at most a half, as x = √(-2 ln p)
+ * - p = u Φ(a) or 1 - u Φ(a), the one that is at most a half, as x = √(-2 ln p)
  * - -Φ⁻¹(p) = x - N(x) / D(x), N and D polynomials
  *
- * The polynomials are our own minimax fits (iteratively reweighted least squares) to the functions in
- * double precision: P to 1e-6 of g, N / D to 4.5e-7 for p down to 1e-347. All of it is without branches, so
- * that several rows run side by side (probit_kernel.h).
+ * The polynomials are minimax fits made for this file (iteratively reweighted least squares) to the
+ * functions in double precision: P to 1e-6 of g, N / D to 4.5e-7 for p down to 1e-347. There are no
+ * branches, so several rows run side by side (probit_kernel.h).
  *
- * A weight stands for so many ratings, each with a y* of its own. Only their mean matters: it is drawn as
- * E t + (t - E t) / √weight, which has the mean and the variance of that of `weight` independent draws.
+ * A rating of some weight stands for that many ratings, each with its own y*. Only their mean
+ * matters. It is drawn as E t + (t - E t) / √weight, which has the mean and the variance of the
+ * mean of `weight` independent draws.
+ *
+ * Nothing is owned or allocated.
  */
 #include "core/train/probit.h"
 
@@ -32,7 +37,7 @@ fm_probit_draw(const FmProbit *probit, FmLatentKernel kernel, int32_t entity, in
 	FmLatentRows rows;
 	double loss = 0;
 
-	/* registers are filled up with rows of no meaning */
+	/* the last register may be filled up with rows that mean nothing */
 	memset(rows.score, 0, sizeof(rows.score));
 	for (int r = 0; r < FM_PROBIT_ROWS; r++)
 	{

@@ -1,5 +1,5 @@
 /*
- * Yes/no ratings: P(y = 1) = Φ(η), where η is what a factorization machine says.
+ * Classification: P(y = 1) = Φ(η), where η is the score of the factorization machine.
  */
 #ifndef FMTOPX_CORE_PROBIT_H
 #define FMTOPX_CORE_PROBIT_H
@@ -13,10 +13,10 @@
 typedef struct FmProbit
 {
 	FmRandomKey key;
-	float offset; /* what η has beside the biases of the two sides */
+	float offset; /* what η has besides the biases of the two sides */
 } FmProbit;
 
-/* Rows of a panel at a time. */
+/* Rows of a panel that are drawn at a time. */
 #define FM_PROBIT_ROWS (4 * FM_RANDOM_LANES)
 
 /* The latent variables of some rows, y* = η + noise. */
@@ -31,18 +31,20 @@ typedef struct FmLatentRows
 } __attribute__((aligned(FM_ALIGNMENT))) FmLatentRows;
 
 /*
- * One implementation of the hot part (block_kernels.c): random words for an entity from a position on, the
- * scores of the panel's rows, and from these noise and loss.
+ * One implementation of the hot part (block_kernels.c): draw random words for an entity from a
+ * position on, compute the scores of the panel's rows, and from these noise and loss.
  */
 typedef void (*FmLatentKernel)(const FmProbit *probit, uint32_t entity, uint32_t position,
 							   const float *panel, const float *theta, int count, int stride,
 							   FmLatentRows *rows);
 
 /*
- * Draw the latent targets of an entity's ratings from number `first` (a multiple of FM_PROBIT_ROWS) on, for
- * which the panel holds packed rows (block.h) with nothing of the ratings in them: (z, -w_other) of scale 1,
- * `column` being where the targets go. theta is (v, w, -1, 0 ...) of the entity as it was drawn last,
- * `stride` floats. Weights may be NULL. Returns the weighted sum of -ln P(y).
+ * Draw the latent targets of an entity's ratings, beginning with rating number `first` (a multiple
+ * of FM_PROBIT_ROWS).
+ *
+ * The panel holds packed rows (block.h) without the values of the ratings: (z, -w_other) of scale
+ * 1. The targets are added to `column`. theta is (v, w, -1, 0 ...) of the entity as it was drawn
+ * last, `stride` floats. Weights may be NULL. Return the weighted sum of -ln P(y).
  */
 extern double fm_probit_draw(const FmProbit *probit, FmLatentKernel kernel, int32_t entity,
 							 int64_t first, const float *theta, const float *value,

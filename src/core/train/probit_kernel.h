@@ -1,6 +1,7 @@
 /*
- * The hot part of probit.c, included by block_kernel.h for every instruction set: `draw_latent` draws y* - η for
- * the rows of a panel, as many at a time as a register holds. probit.c says how.
+ * The hot part of probit.c, included by block_kernel.h for each instruction set. `draw_latent`
+ * draws y* - η for the rows of a panel, as many at a time as a register holds. The method is in
+ * probit.c.
  */
 #define choose KERNEL(choose)
 #define logarithm KERNEL(logarithm)
@@ -11,7 +12,7 @@
 #define draw_lanes KERNEL(draw_lanes)
 #define draw_latent KERNEL(draw_latent)
 
-/* Where mask is -1 the first, where it is 0 the second. */
+/* Return the first where mask is -1, and the second where it is 0. */
 KERNEL_TARGET static inline Vec
 choose(IntVec mask, Vec yes, Vec no)
 {
