@@ -1,7 +1,7 @@
 /*
- * The best of many, one at a time: a heap in an array of hits, the worst of them on top.
+ * The best of many items, offered one at a time: a heap in an array of hits, with the worst on top.
  *
- * Best is the highest score, and of equal scores the lowest item.
+ * The best has the highest score, and of equal scores the lowest item.
  */
 #ifndef FMTOPX_CORE_BEST_H
 #define FMTOPX_CORE_BEST_H
@@ -28,7 +28,7 @@ fm_ranks_before(FmHit a, FmHit b)
 	return a.score > b.score || (a.score == b.score && a.item < b.item);
 }
 
-/* Put `hit` in the place of the top of a heap of `count`. */
+/* Replace the top of a heap of `count` by `hit`. */
 static inline void
 fm_best_replace_top(FmHit *hits, int32_t count, FmHit hit)
 {

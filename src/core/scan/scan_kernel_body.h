@@ -1,9 +1,9 @@
 /*
- * The body of a scan kernel, included once for every instruction set by scan_kernels_x86.c,
- * scan_kernels_arm.c and scan_kernels_c.c with
+ * The body of a scan kernel, included once for each instruction set, by scan_kernels_x86.c,
+ * scan_kernels_arm.c and scan_kernels_c.c, with
  *
  *   KERNEL(name)    the name of a function or type in this kernel
- *   KERNEL_TARGET   the function attribute that switches the instructions on
+ *   KERNEL_TARGET   the function attribute that enables the instructions
  *   KERNEL_WIDTH    queries at once: as many as there are registers for their sums
  *
  * and, before it, a type and functions for the sums of the 16 lanes of a block:
@@ -19,14 +19,14 @@
  *                                                      + error; the lanes where it is not less than
  *                                                      threshold, as NaN never is
  *
- * Nearly all blocks have nothing for any of the queries, and are done with in integers: sums start
- * below zero by what products have to come to (fm_screen_needed), and one test of their signs says
- * whether anything got there. Only then the lanes are looked at one by one, in floats.
+ * Nearly all blocks have no item that any of the queries wants, and are finished in integers: each
+ * sum starts below zero by what the products must reach (fm_screen_needed), and one test of the
+ * signs says whether any sum got there. Only then the lanes are compared one by one, in floats.
  */
 
 /*
- * Where the sums of one query start in the blocks of a tile. One step per loop, and no inlining, for
- * this is how compilers make vectors of it.
+ * Compute where the sums of one query start in the blocks of a tile. One step per loop, and no
+ * inlining, because this is how compilers make vectors of it.
  */
 KERNEL_TARGET static __attribute__((noinline)) void
 KERNEL(find_starts)(int32_t offset, double needed, const double *per_scale, int32_t *starts)

@@ -1,15 +1,15 @@
 /*
  * The table of the scan kernels, and the choice among them.
  *
- * Owns the process-wide choice of kernel and nothing else; allocates nothing. What the results of a kernel
- * mean, and how they may be rounded, is in scan_screen.c.
+ * Owns the process-wide choice of kernel and nothing else; allocates nothing. What the results of a
+ * kernel mean, and how they may be rounded, is in scan_screen.c.
  *
- * The codes of items are bytes from 0 to 255, those of a query are signed. Instruction sets differ in how
- * they multiply these: see four_max.
+ * The codes of items are bytes from 0 to 255, those of a query are signed. Instruction sets differ
+ * in how they multiply these: see four_max.
  *
- * Exact scores come from the kernels, too, for several rows side by side. The product of two floats is exact
- * in a double, so it makes no difference whether an instruction set fuses it with the addition, and each
- * row's sum is taken in the one order.
+ * Exact scores come from the kernels, too, for several rows side by side. The product of two floats
+ * is exact in a double, so it makes no difference whether an instruction set fuses it with the
+ * addition, and each row is summed in the same order.
  */
 #include "core/scan/scan_kernels.h"
 

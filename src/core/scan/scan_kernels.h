@@ -11,10 +11,15 @@
 /* Return the kernel in use: the best one until another is chosen. */
 extern const FmScanKernel *fm_scan_kernel(void);
 
-/* Kernels by name: "avx512vnni", "avx512", "avx2", "neondot", "neon", "c". */
-extern const char *const *
-fm_scan_kernel_names(void);						  /* those this CPU runs, best first, NULL-ended */
-extern bool fm_scan_use_kernel(const char *name); /* "auto" or a name; false: not on this CPU */
+/*
+ * Return the names of the kernels that this CPU runs, best first, NULL-ended: of "avx512vnni",
+ * "avx512", "avx2", "neondot", "neon" and "c".
+ */
+extern const char *const *fm_scan_kernel_names(void);
+
+/* Use the kernel of a name, or the best one for "auto"; return false if this CPU cannot run it. */
+extern bool fm_scan_use_kernel(const char *name);
+
 extern const char *fm_scan_kernel_in_use(void);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * The scan kernels for AArch64: NEON, and NEON with dot products.
  *
- * The latter is compiled for its instruction by a function attribute, and called only after the CPU said
- * that it runs it. Nothing is owned or allocated.
+ * The latter is compiled for its instruction by a function attribute, and is called only after the
+ * CPU said that it can run it. Nothing is owned or allocated.
  */
 #include "core/scan/scan_kernels_arm.h"
 
@@ -43,7 +43,7 @@ neon_is_negative(neon_Sum sum)
 								vandq_s32(sum.quarter[2], sum.quarter[3]))) < 0;
 }
 
-/* Four codes of four items, made signed. */
+/* Load four codes of four items, made signed. */
 static inline int8x16_t
 neon_signed_codes(const uint8_t *codes)
 {

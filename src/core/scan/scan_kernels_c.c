@@ -17,9 +17,10 @@ fm_scan_score_rows(const float *const *rows, const float *query, int length, dou
 }
 
 /*
- * Plain C, in the vector extensions that gcc and clang share: the odd and the even codes of four
- * items are products of 16 bits (255 · 127 is below 2^15), and pairs of those are added in 32 bits.
- * Which of two bytes is the low one does not matter, as it is the same for items and queries.
+ * Plain C, in the vector extensions that gcc and clang share. The odd and the even codes of four
+ * items are multiplied in 16 bits (255 · 127 is below 2^15), and pairs of products are added in 32
+ * bits. It does not matter which of two bytes is the low one, as it is the same for items and
+ * queries.
  */
 typedef uint16_t c_Pairs __attribute__((vector_size(16), may_alias));
 typedef int16_t c_SignedPairs __attribute__((vector_size(16)));

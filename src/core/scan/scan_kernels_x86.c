@@ -1,8 +1,9 @@
 /*
  * The scan kernels for x86-64: AVX-512 with VNNI, AVX-512, and AVX2.
  *
- * Each kernel is compiled for its instruction set by a function attribute, so the build needs no machine
- * flags. It is called only after the CPU said that it runs it. Nothing is owned or allocated.
+ * Each kernel is compiled for its instruction set by a function attribute, so the build needs no
+ * machine flags. A kernel is called only after the CPU said that it can run it. Nothing is owned or
+ * allocated.
  */
 #include "core/scan/scan_kernels_x86.h"
 
@@ -11,12 +12,13 @@
 #include <immintrin.h>
 
 /*
- * For the instruction that adds two products of bytes in 16 bits: 255 · 128 is below 2^15. So two such
- * results may be added before they are widened, which is what makes these kernels fast.
+ * The limit of sums of four codes for the instruction that adds two products of bytes in 16 bits:
+ * 255 · 128 is below 2^15. So two such results may be added before they are widened, which is what
+ * makes these kernels fast.
  */
 #define SUM_OF_FOUR_MAX 128
 
-/* Eight floats of each of eight rows, turned: in[f] then holds the f-th of every row. */
+/* Load eight floats of each of eight rows, transposed: in[f] then holds the f-th of every row. */
 __attribute__((target("avx2"), always_inline)) static inline void
 load_turned(const float *const *rows, int from, __m256 in[8])
 {
@@ -44,7 +46,7 @@ load_turned(const float *const *rows, int from, __m256 in[8])
 	}
 }
 
-/* One float of each of eight rows. */
+/* Load one float of each of eight rows. */
 __attribute__((target("avx2"), always_inline)) static inline __m256
 load_one(const float *const *rows, int f)
 {
@@ -52,7 +54,7 @@ load_one(const float *const *rows, int f)
 						  rows[6][f], rows[7][f]);
 }
 
-/* What both AVX-512 kernels share. */
+/* For both AVX-512 kernels. */
 
 __attribute__((target("avx512f"))) static void
 avx512_score_rows(const float *const *rows, const float *query, int length, double *scores)
@@ -78,7 +80,7 @@ avx512_start(const int32_t *value)
 {
 	__m512i sum;
 
-	/* not _mm512_set1_epi32, which gcc (12) would have take the way of a general register */
+	/* not _mm512_set1_epi32, which gcc (12) would move through a general register */
 	__asm__("vpbroadcastd %1, %0" : "=v"(sum) : "m"(*value));
 	return sum;
 }
@@ -114,7 +116,7 @@ typedef __m512i avx512vnni_Sum;
 
 /*
  * Not _mm512_dpbusd_epi32, because gcc (12) would copy each sum before and after it, and load each
- * group into a register of its own: with eight queries half the speed.
+ * group into a register of its own, which halves the speed with eight queries.
  */
 AVX512VNNI_TARGET static inline __m512i
 avx512vnni_add(__m512i sum, const uint8_t *codes, const int32_t *first, const int32_t *second)

@@ -2,9 +2,9 @@
  * Building a loaded matrix, and reading items back: the phase before any scan.
  *
  * Setting an item copies its floats. Finishing measures all items, orders them, codes them in
- * blocks and sums up the tiles; its scratch is the place of the codes before they are written. The
- * memory is the caller's, nothing is allocated here. A finished matrix is only read, by any number
- * of processes at once.
+ * blocks and summarises the tiles; its scratch memory is the place of the codes before they are
+ * written. The memory is the caller's; nothing is allocated here. A finished matrix is only read,
+ * by any number of processes at once.
  */
 #include "core/scan/scan_matrix.h"
 
@@ -20,7 +20,7 @@
 
 #define LANES FM_SCAN_LANES
 
-/* Fill in the header; returns the size of the whole, 0 when there is none. */
+/* Fill in the header; return the size of the whole, 0 if it does not fit a size_t. */
 static size_t
 lay_out(FmScanMatrix *matrix, int32_t num_items, int num_factors)
 {
@@ -32,7 +32,7 @@ lay_out(FmScanMatrix *matrix, int32_t num_items, int num_factors)
 	size_t code_bytes = groups * FM_SCAN_GROUP_BYTES;
 
 	if (code_bytes < LANES * sizeof(FmScanPlace))
-		code_bytes = LANES * sizeof(FmScanPlace); /* the scratch of finishing */
+		code_bytes = LANES * sizeof(FmScanPlace); /* scratch memory of finishing */
 	matrix->num_items = num_items;
 	matrix->num_factors = num_factors;
 	matrix->num_blocks = (int32_t) blocks;
@@ -106,7 +106,7 @@ measure_items(const FmScanMatrix *matrix, FmScanPlace *places)
 	}
 }
 
-/* What the places know goes where it stays, before the codes overwrite them. */
+/* Copy what the places hold to where it stays, before the codes overwrite the places. */
 static void
 settle_places(FmScanMatrix *matrix, const FmScanPlace *places)
 {
@@ -144,8 +144,8 @@ largest_magnitude(const float *v, int count)
 }
 
 /*
- * Code a vector of `padded` entries in units of `scale`; returns ‖r‖. Whatever the rounding below
- * makes of an entry, r is taken from the code that was stored.
+ * Code a vector of `padded` entries in units of `scale`; return ‖r‖. Whatever the rounding makes of
+ * an entry, r is computed from the code that was stored.
  */
 static double
 encode(const float *v, int padded, float scale, uint8_t *codes)
@@ -165,7 +165,7 @@ encode(const float *v, int padded, float scale, uint8_t *codes)
 	return sqrt(squares[0] + squares[1] + squares[2] + squares[3]);
 }
 
-/* Code one block; returns a bound of ‖r‖ for its items. */
+/* Code one block; return a bound of ‖r‖ for its items. */
 static float
 encode_block(FmScanMatrix *matrix, int32_t block)
 {
@@ -182,7 +182,8 @@ encode_block(FmScanMatrix *matrix, int32_t block)
 		largest = fmaxf(largest, largest_magnitude(fm_scan_row(matrix, items[lane]), num_factors));
 	scale = largest / FM_SCAN_CODE_MAX;
 	if (scale < FLT_MIN)
-		scale = 0; /* a denormal one might read as zero later, and all is rest then anyway */
+		/* a denormal scale might be read as zero later, and then all is rest anyway */
+		scale = 0;
 	fm_scan_scales(matrix)[block] = scale;
 	fm_scan_per_scale(matrix)[block] = scale > 0 ? 1 / (double) scale : 0;
 	for (int lane = 0; lane < LANES; lane++)

@@ -1,11 +1,11 @@
 /*
  * The order of items in a loaded matrix: a partition of the plane of (bias, norm) into tiles.
  *
- * The plane is halved again and again, each time across the side on which its items are spread
- * wider, until a tile is left: a k-d tree of which only the leaves are kept. So a tile is narrow in
- * bias and in norm, and their two maxima bound the score of any of its items closely. The halves
- * with more bias or more norm come first, so that a scan meets good items early. Works in place and
- * in O(n log n); the result depends on the items alone.
+ * The plane is halved repeatedly, each time across the side on which its items are spread wider,
+ * until a tile is left: a k-d tree of which only the leaves are kept. So a tile is narrow in bias
+ * and in norm, and their two maxima bound the score of any of its items closely. The halves with
+ * more bias or more norm come first, so that a scan meets good items early. Works in place and in
+ * O(n log n); the result depends on the items alone.
  */
 #include "core/scan/scan_order.h"
 
@@ -17,7 +17,7 @@
 
 typedef struct Spread
 {
-	double bias; /* standard deviation of all items, the unit of the plane's sides */
+	double bias; /* standard deviations of all items, the units of the plane's sides */
 	double norm;
 } Spread;
 
@@ -58,13 +58,16 @@ range(const FmScanPlace *places, int32_t count, bool by_bias)
 	return high - low;
 }
 
-/* Quickselect: nothing before `middle` has a smaller coordinate than anything from it on. */
+/*
+ * Partition the places (quickselect): none before `middle` has a smaller coordinate than any from
+ * it on.
+ */
 static void
 split(FmScanPlace *places, int32_t count, int32_t middle, bool by_bias)
 {
 	int32_t first = 0;
 	int32_t last = count - 1;
-	uint32_t random = 1; /* so that no order of the items can be the worst one on purpose */
+	uint32_t random = 1; /* so that no given order of the items is always the worst case */
 
 	while (first < last)
 	{
@@ -115,7 +118,7 @@ partition(FmScanPlace *places, int32_t count, const Spread *unit)
 	}
 }
 
-/* Within a tile by norm, so that the items of a block are of one scale. */
+/* Within a tile, order by norm, so that the items of a block have similar scales. */
 static int
 compare_norms(const void *a, const void *b)
 {

@@ -1,45 +1,50 @@
 /*
- * The error bound of the 8-bit screen.
+ * The error bound of the 8-bit screen, with its proof.
  *
- * Write a query as (φ, β) with φ = t·φ̂ + p and an item as (ψ, bias) with ψ = s·ψ̂ + r, φ̂ and ψ̂ being
- * the integers that are multiplied. Then
+ * Write a query as (φ, β) with φ = t·φ̂ + p, and an item as (ψ, bias) with ψ = s·ψ̂ + r, where φ̂
+ * and ψ̂ are the integers that are multiplied. Then
  *
  *     ⟨φ, ψ⟩  =  t·s·⟨φ̂, ψ̂⟩  +  ⟨t·φ̂, r⟩  +  ⟨p, ψ⟩,
  *
- * and by Cauchy-Schwarz the last two are at most ‖t·φ̂‖·‖r‖ + ‖p‖·‖ψ‖. The integer sum is exact: its
- * magnitude is at most 255 · 127 · FM_SCAN_MAX_FACTORS < 2^31. The kernels compute in float
+ * and by Cauchy-Schwarz the last two terms are at most ‖t·φ̂‖·‖r‖ + ‖p‖·‖ψ‖. The integer sum is
+ * exact: its magnitude is at most 255 · 127 · FM_SCAN_MAX_FACTORS < 2^31. The kernels compute in
+ * float
  *
  *     upper  =  (c·⟨φ̂, ψ̂⟩ + β·bias) + error,     c = t·s,
  *
- * and drop an item when upper < threshold. So `error` has to hold, besides the two terms, all that
- * rounding may take away. Let u = 2^-24, M = ‖t·φ̂‖·(‖ψ‖ + ‖r‖) ≥ |t·s·⟨φ̂, ψ̂⟩| and B = |β·bias|.
- * Computing c, converting the integer and multiplying err by no more than 3 u M together, β·bias by
- * u B, the two additions by u of what they add, with or without fused multiply-add: less than
- * 8 u (M + B) in all, and less than 2 u of the error itself. The exact score is a double sum, which
- * is above the real one by at most 2^-42 (‖φ‖·‖ψ‖ + B): another u of that is more than enough. That
- * gives the factors in fm_screen_prepare, which are then taken 2^-16 larger, for their own rounding,
- * that of the error's sum, and the 2 u of it. All of this bounds the screened score on the other side
- * too, with room for one more addition: upper - 2·error, in float, is no more than the exact score.
+ * and drop an item if upper < threshold. So `error` must cover, besides the two terms, all that
+ * rounding may take away.
  *
- * Most items are dropped before that, without rounding in float: as t·s·⟨φ̂, ψ̂⟩ + β·bias + error < τ,
- * τ being the threshold, is what drops an item, so does
+ * Rounding. Let u = 2^-24, M = ‖t·φ̂‖·(‖ψ‖ + ‖r‖) ≥ |t·s·⟨φ̂, ψ̂⟩|, and B = |β·bias|. Computing c,
+ * converting the integer and multiplying err by at most 3 u M together, β·bias by u B, and the two
+ * additions by u times what they add, with or without fused multiply-add: less than 8 u (M + B) in
+ * all, and less than 2 u of the error itself. The exact score is a double sum, which is above the
+ * real one by at most 2^-42 (‖φ‖·‖ψ‖ + B): another u of that is more than enough. This gives the
+ * factors in fm_screen_prepare. They are then made 2^-16 larger, to cover their own rounding, that
+ * of the error's sum, and the 2 u of the error. All of this bounds the screened score on the other
+ * side as well, with room for one more addition: upper - 2·error, in float, is at most the exact
+ * score.
+ *
+ * Cuts. Most items are dropped earlier, without rounding in float. Let τ be the threshold. As an
+ * item is dropped if t·s·⟨φ̂, ψ̂⟩ + β·bias + error < τ, it is also dropped if
  *
  *     ⟨φ̂, ψ̂⟩  <  (τ - error - max β·bias) / t / s,
  *
- * the maximum being that of the tile. The right side is computed in double. Where it matters, that is
- * where it is no more than the left side may be, |τ| is at most M + B + error, so that rounding moves
- * it by less than 2^-48 (M + B + error) / t / s, of which the unused 7 u (M + B) and the 2 u of the
- * error are a multiple; and by 2^-51 of itself, for which the cut is rounded down by more than 1. A
- * scale or unit of 0 gives a cut below 0, which is what all codes being 0 cannot be below.
+ * with the maximum over the tile. The right side is computed in double. It matters only if it is at
+ * most what the left side may be. In that case |τ| is at most M + B + error, so rounding moves the
+ * right side by less than 2^-48 (M + B + error) / t / s, and the unused 7 u (M + B) and the 2 u of
+ * the error are a multiple of that; and by 2^-51 of itself, for which the cut is rounded down by
+ * more than 1. A scale or unit of 0 gives a cut below 0, which no sum is below if all codes are 0.
  *
- * Underflow. An operation may lose up to the least normal float, and so may each number read, for a
- * library in the same process may have switched the CPU to flush denormals to zero. t and s are
- * normal or zero, so the worst is a c that underflows, times an integer sum below 2^14 per factor.
- * `flushed` is twice as much, and stands for one such loss per entry of norm 1 on either side.
+ * Underflow. An operation may lose up to the least normal float, and so may each number read,
+ * because a library in the same process may have switched the CPU to flush denormals to zero. t and
+ * s are normal or zero, so the worst case is a c that underflows, times an integer sum below 2^14
+ * per factor. `flushed` is twice as much, and stands for one such loss per entry of norm 1 on
+ * either side.
  *
- * Overflow. The error contains 8 u (M + B). Where it is below u · FLT_MAX, M + B is below FLT_MAX / 8
- * and no operation overflows. Otherwise the error is made infinite; then upper is infinite or NaN,
- * and a kernel drops nothing, for it drops only what compares as less.
+ * Overflow. The error contains 8 u (M + B). If it is below u · FLT_MAX, M + B is below FLT_MAX / 8
+ * and no operation overflows. Otherwise the error is made infinite. Then upper is infinite or NaN,
+ * and a kernel drops nothing, because it drops only what compares as less.
  */
 #include "core/scan/scan_screen.h"
 
@@ -56,7 +61,7 @@ larger(float a, float b)
 	return a > b ? a : b;
 }
 
-/* What a code should be worth. Rounding may add a half to each code, so to a sum of four 2. */
+/* Choose the unit of the codes. Rounding may add a half to each code, and so 2 to a sum of four. */
 static float
 choose_unit(const float *query, int num_factors, int four_max)
 {
@@ -76,7 +81,10 @@ choose_unit(const float *query, int num_factors, int four_max)
 	return unit < FLT_MIN ? 0 : unit;
 }
 
-/* Code φ; returns the squares of ‖φ‖, ‖t·φ̂‖ and ‖p‖, each in four sums that do not wait for each other. */
+/*
+ * Code φ. Return the squares of ‖φ‖, ‖t·φ̂‖ and ‖p‖, each in four sums that do not wait for each
+ * other.
+ */
 static void
 code_query(FmScreenQuery *screen, int num_factors, int code_zero, double squares[3])
 {
@@ -129,7 +137,7 @@ fm_screen_prepare(FmScreenQuery *screen, const float *query, int num_factors, in
 	screen->threshold = -INFINITY;
 }
 
-/* Rounded down, so that what reaches the threshold reaches the float too. */
+/* Rounded down, so that a score that reaches the threshold also reaches the float. */
 void
 fm_screen_raise_threshold(FmScreenQuery *screen, double threshold)
 {
