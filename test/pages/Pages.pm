@@ -10,8 +10,12 @@ use strict;
 use warnings;
 use Exporter 'import';
 use File::Find;
+use Test::More ();
 
 our @EXPORT_OK = qw(pages read_page all_markdown anchor);
+
+# What a test shows of a page may hold any character.
+binmode(Test::More->builder->$_, ':encoding(UTF-8)') for qw(output failure_output todo_output);
 
 sub all_markdown
 {
