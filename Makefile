@@ -49,7 +49,7 @@ endif
 # again, which then finds PGXS. That make uses all processors unless -j says otherwise.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 
-.PHONY: demo test setup core-test core-build lint format help
+.PHONY: demo test setup hooks core-test core-build lint format help
 
 demo:
 	@scripts/setup.sh demo
@@ -96,6 +96,10 @@ $(CORE_TESTS): build/core/%: test/core/%.c $(CORE_OBJS) $(CORE_SUPPORT_OBJS)
 # Which headers each object was made from, as the compiler wrote it down.
 -include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(CORE_SUPPORT_OBJS:.o=.d) $(CORE_TESTS:=.d)
 
+hooks:
+	@scripts/setup.sh lint
+	git config core.hooksPath .githooks
+
 lint:
 	@scripts/setup.sh lint
 	@scripts/lint.sh
@@ -115,4 +119,5 @@ help:
 	@echo 'make core-test  only the tests of the C core, which need no PostgreSQL'
 	@echo 'make lint       formatting, lengths, layers, warnings of gcc and clang, cppcheck, shellcheck'
 	@echo 'make format     format the C code'
+	@echo 'make hooks      check each commit of this clone (.githooks)'
 	@echo 'make setup      only install what the build and the tests need'

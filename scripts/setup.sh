@@ -44,6 +44,12 @@ postgres_version()
     fi
 }
 
+# Check that a compiler has what the sanitizers of the core's tests link with: sanitizes CC.
+sanitizes()
+{
+    echo 'int main(void) { return 0; }' | "$1" -x c -fsanitize=address,undefined -o /dev/null -
+}
+
 list_missing()
 {
     missing=
@@ -52,7 +58,14 @@ list_missing()
     headers=$("$pg_config" --includedir-server 2>/dev/null || true)
     extensions=$("$pg_config" --sharedir 2>/dev/null || true)/extension
 
-    require gcc command -v "${CC:-cc}"
+    # The sanitizers of clang have a package of their own from Debian 12 on.
+    clang_runtime=clang
+    apt-cache show libclang-rt-dev >/dev/null 2>&1 && clang_runtime=libclang-rt-dev
+    case ${CC:-cc} in
+        *clang*) compiler=clang ;;
+        *) compiler=gcc ;;
+    esac
+    require $compiler command -v "${CC:-cc}"
     require pkg-config command -v pkg-config
     require libopenblas-serial-dev pkg-config --exists openblas
     require "postgresql-$version" test -x "$bindir/initdb" -a -x "$bindir/postgres"
@@ -60,6 +73,7 @@ list_missing()
     require "postgresql-server-dev-$version" test -f "$headers/postgres.h"
     [ "$purpose" = demo ] && return
 
+    [ $compiler = gcc ] || require "$clang_runtime" sanitizes "$CC"
     require perl command -v prove
     require libipc-run-perl perl -MIPC::Run -e 1
     require libtap-parser-sourcehandler-pgtap-perl perl -MTAP::Parser::SourceHandler::pgTAP -e 1
@@ -68,6 +82,7 @@ list_missing()
     [ "$purpose" = test ] && return
 
     require clang command -v clang
+    require "$clang_runtime" sanitizes clang
     require clang-format command -v clang-format
     require cppcheck command -v cppcheck
     require shellcheck command -v shellcheck
