@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 # Check how long lines and files are, and how many sources a folder of src/ holds.
 #
-# A line has at most 100 columns in C and 110 in SQL, shell and prose. A table of Markdown cannot be wrapped, and tests may
-# keep a row of data or a query on one line; neither is checked. A tab goes to the next multiple of four.
+# A line has at most 100 columns in C and 110 in SQL, shell and prose. Tests may keep a row of data or a query on
+# one line, and some lines of Markdown cannot be wrapped: rows of tables, headings, and entries of a table of
+# contents. These are not checked. A tab goes to the next multiple of four.
 use strict;
 use warnings;
 use FindBin;
@@ -23,7 +24,7 @@ sub width
 {
 	my $path = shift;
 	return 100 if $path =~ /\.[ch]$/;
-	return 0 if $path =~ m{^(?:expected|test)/};
+	return 0 if $path =~ m{^(?:expected|test|sql/(?!fmtopx--))};
 	return $path =~ /\.(?:sql|md|sh)$/ ? 110 : 0;
 }
 
@@ -46,7 +47,7 @@ for my $path (sort @paths)
 	{
 		chomp $line;
 		1 while $line =~ s/^([^\t]*)\t/$1 . ' ' x (4 - length($1) % 4)/e;
-		next if !$width || length($line) <= $width || ($path =~ /\.md$/ && $line =~ /^\s*\|/);
+		next if !$width || length($line) <= $width || ($path =~ /\.md$/ && $line =~ /^\s*\||^#|^\s*- \[.*\)$/);
 		complain("$path:$.: ", length($line), " columns, more than $width");
 	}
 	complain("$path: $. lines, more than 700") if $. > 700 && $path =~ /\.(?:[ch]|pl|pm|sh|py)$/;
