@@ -74,8 +74,9 @@ select_sql(Oid relation, const FmColumn *columns, int num_columns)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT");
 	for (int i = 0; i < num_columns; i++)
-		appendStringInfo(&sql, "%s%s", i == 0 ? "SELECT " : ", ", quote_identifier(columns[i].sql));
+		appendStringInfo(&sql, "%s %s", i == 0 ? "" : ",", quote_identifier(columns[i].sql));
 	appendStringInfo(&sql, " FROM %s", fm_relation_sql(relation));
 	return sql.data;
 }

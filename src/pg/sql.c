@@ -13,7 +13,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/queryenvironment.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
@@ -196,21 +195,6 @@ fm_sql_scan(const char *sql, const FmSqlParameters *parameters, bool read_only,
 	PortalRunFetch(portal, FETCH_FORWARD, FETCH_ALL, &rows.receiver);
 	SPI_cursor_close(portal);
 	MemoryContextDelete(rows.row_context);
-}
-
-void
-fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store, double num_rows)
-{
-	EphemeralNamedRelation rows = palloc0(sizeof(EphemeralNamedRelationData));
-
-	rows->md.name = pstrdup(name);
-	rows->md.reliddesc = InvalidOid;
-	rows->md.tupdesc = desc;
-	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
-	rows->md.enrtuples = num_rows;
-	rows->reldata = store;
-	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register relation \"%s\"", name);
 }
 
 Oid

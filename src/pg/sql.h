@@ -72,10 +72,6 @@ typedef bool (*FmRowReader)(void *state, const FmRow *row);
 extern void fm_sql_scan(const char *sql, const FmSqlParameters *parameters, bool read_only,
 						const FmColumn *columns, int num_columns, FmRowReader reader, void *state);
 
-/* Let statements read a tuplestore as a relation, until SPI_unregister_relation. */
-extern void fm_spi_register_rows(const char *name, TupleDesc desc, Tuplestorestate *store,
-								 double num_rows);
-
 /* Return the owner of a relation, or InvalidOid if there is no such relation. */
 extern Oid fm_relation_owner(Oid relation);
 

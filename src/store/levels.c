@@ -10,6 +10,7 @@
 #include "catalog/pg_type.h"
 #include "pg/real_array.h"
 #include "pg/sql.h"
+#include "pg/sql_input.h"
 #include "pg/sql_rows.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
@@ -159,21 +160,31 @@ has_levels(const FmResult *result)
 			(features[FM_USERS].num_levels > 0 || features[FM_ITEMS].num_levels > 0));
 }
 
-/* Insert rows of a version into the table from a relation of levels. */
-static void
-insert_levels(const FmModel *model, const FmSqlParameters *parameters, const char *from)
+/* The statement that inserts rows of a version into the table from a relation of levels. */
+static char *
+insert_sql(const FmModel *model, const char *from)
 {
 	char *list = fm_select_list(columns, NUM_COLUMNS);
 
-	fm_sql_run(psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM %s",
-						fm_relation_sql(model->level_table), list, list, from),
-			   parameters, false);
+	return psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM %s",
+					fm_relation_sql(model->level_table), list, list, from);
+}
+
+static void
+insert_levels(const FmModel *model, int version, const LevelRows *rows)
+{
+	FmInput input = {"new_rows", rows->desc, rows->store, rows->count};
+	FmInputWay way = fm_input_way(model->level_table);
+	FmSqlParameters parameters = {0};
+
+	fm_add_integer(&parameters, version);
+	fm_input_run(insert_sql(model, psprintf("%s n", fm_input_sql(&input, way, parameters.count))),
+				 &parameters, &input, way);
 }
 
 void
 fm_store_levels(FmModel *model, const FmResult *result)
 {
-	FmSqlParameters parameters = {0};
 	LevelRows rows = {.parameters = result->parameters};
 
 	if (!has_levels(result))
@@ -185,10 +196,7 @@ fm_store_levels(FmModel *model, const FmResult *result)
 	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
 											 ALLOCSET_SMALL_SIZES);
 	put_levels(&rows, result);
-	fm_add_integer(&parameters, result->version.number);
-	fm_spi_register_rows("new_rows", rows.desc, rows.store, rows.count);
-	insert_levels(model, &parameters, "new_rows");
-	SPI_unregister_relation("new_rows");
+	insert_levels(model, result->version.number, &rows);
 	tuplestore_end(rows.store);
 	MemoryContextDelete(rows.row_context);
 }
@@ -202,7 +210,8 @@ fm_store_copy_levels(const FmModel *model, int version, int from_version)
 		return 0;
 	fm_add_integer(&parameters, version);
 	fm_add_integer(&parameters, from_version);
-	insert_levels(model, &parameters,
-				  psprintf("%s WHERE version = $2", fm_relation_sql(model->level_table)));
+	fm_sql_run(insert_sql(model,
+						  psprintf("%s WHERE version = $2", fm_relation_sql(model->level_table))),
+			   &parameters, false);
 	return (int64) SPI_processed;
 }

@@ -1,9 +1,9 @@
 /*
  * The rows of one version: users, items and matrix blocks.
  *
- * Rows are collected in a tuplestore, which an INSERT ... SELECT then reads as a relation, as
- * triggers read transition tables. That takes one statement for a million rows, and respects
- * whatever the owner of the table has put on it: triggers, partitions, constraints. Memory: one row
+ * Rows are collected in a tuplestore, which an INSERT ... SELECT then reads (pg/sql_input.h). That
+ * takes one statement for a million rows, and respects what the owner of the table has put on it:
+ * triggers, partitions, constraints. Memory: one row
  * at a time has a context of its own; the tuplestore spills to disk beyond work_mem. Locking: the
  * statements' own. A new version is invisible until the registry points at it, so no reader waits.
  */
@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "pg/real_array.h"
 #include "pg/sql.h"
+#include "pg/sql_input.h"
 #include "store/levels.h"
 #include "utils/memutils.h"
 
@@ -91,15 +92,15 @@ static void
 insert_entity_rows(const EntityRows *rows, const FmSqlParameters *version)
 {
 	TupleDesc desc = entity_row_desc(fm_idmap_type(rows->ids), rows->id_column);
-	Tuplestorestate *store = put_entity_rows(rows, desc);
+	FmInput input = {"new_rows", desc, put_entity_rows(rows, desc), fm_idmap_count(rows->ids)};
+	FmInputWay way = fm_input_way(rows->table);
 	char *columns = psprintf("idx, %s, w, v, digest", rows->id_column);
 
-	fm_spi_register_rows("new_rows", desc, store, fm_idmap_count(rows->ids));
-	fm_sql_run(psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM new_rows",
-						fm_relation_sql(rows->table), columns, columns),
-			   version, false);
-	SPI_unregister_relation("new_rows");
-	tuplestore_end(store);
+	fm_input_run(psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM %s n",
+						  fm_relation_sql(rows->table), columns, columns,
+						  fm_input_sql(&input, way, version->count)),
+				 version, &input, way);
+	tuplestore_end(input.store);
 }
 
 static void

@@ -33,8 +33,8 @@ typedef struct Rows
 {
 	FmDiff *diff;
 	FmLists *lists;
-	const char *sql_name;
-	Oid new_table; /* or InvalidOid */
+	Oid target;
+	bool is_new;
 } Rows;
 
 /* FmStep */
@@ -44,9 +44,9 @@ write_rows(void *state, const void *argument)
 	Rows *rows = state;
 
 	if (rows->diff != NULL)
-		fm_diff_apply(rows->diff, rows->sql_name);
-	else if (!OidIsValid(rows->new_table) || !fm_target_fill(rows->new_table, rows->lists))
-		fm_target_update(rows->sql_name, rows->lists);
+		fm_diff_apply(rows->diff, rows->target);
+	else if (!rows->is_new || !fm_target_fill(rows->target, rows->lists))
+		fm_target_update(rows->target, rows->lists);
 }
 
 /*
@@ -59,7 +59,7 @@ static void
 create_target(FmLists *lists, Oid schema, const char *name, FmProof *proof)
 {
 	char *qualified = fm_qualified_sql(schema, name);
-	Rows rows = {.lists = lists, .sql_name = qualified};
+	Rows rows = {.lists = lists, .is_new = true};
 
 	fm_sql_run(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
 						"item_id %s NOT NULL, score real NOT NULL) "
@@ -67,7 +67,7 @@ create_target(FmLists *lists, Oid schema, const char *name, FmProof *proof)
 						qualified, fm_id_type_sql(&lists->user_type),
 						fm_id_type_sql(&lists->item_type)),
 			   NULL, false);
-	rows.new_table = get_relname_relid(name, schema);
+	rows.target = get_relname_relid(name, schema);
 	fm_proof_write(proof, write_rows, &rows);
 	fm_sql_run(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), NULL, false);
 }
@@ -131,7 +131,7 @@ open_diff(Writing *writing, Oid target)
 static void
 update_target(Writing *writing, Oid schema, Oid target)
 {
-	Rows rows = {.sql_name = fm_relation_sql(target)};
+	Rows rows = {.target = target};
 	FmRoleSwitch previous;
 
 	fm_proof_open(&writing->proof, schema, &writing->serving, target, writing->x,

@@ -34,6 +34,7 @@
 /* Values of FmListItem.item besides items */
 #define NO_ROW (-2)	   /* the table has no such row */
 #define WRONG_ROW (-1) /* it has one that cannot be right */
+#define REPEATED (-3)  /* it has several, without a key that keeps them out */
 
 /* Value of `unproved` that never falls to 0 */
 #define UNKNOWN PG_INT32_MAX
@@ -165,9 +166,8 @@ read_row(FmDiff *diff, const FmRow *row, bool stands)
 		diff->unproved[user]--;
 	else
 		diff->unproved[user] = UNKNOWN;
-	/* in a table without a key, rows with the same user and rank are right if all are the same */
-	if (place->item != NO_ROW && (place->item != item.item || place->score != item.score))
-		item.item = WRONG_ROW;
+	if (place->item != NO_ROW)
+		item.item = REPEATED;
 	*place = item;
 	return true;
 }
@@ -374,10 +374,12 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 		{
 			Datum values[] = {user->id, Int32GetDatum(r + 1),
 							  fm_loaded_item_id(diff->loaded, hits[r].item), Float4GetDatum(score)};
-			bool there = old != NULL && old[r].item != NO_ROW;
+			bool once = old != NULL && old[r].item != NO_ROW && old[r].item != REPEATED;
 
-			fm_changes_put(&diff->changes, there ? &diff->changes.changed : &diff->changes.missing,
+			fm_changes_put(&diff->changes, once ? &diff->changes.changed : &diff->changes.missing,
 						   values, nulls);
+			if (old != NULL && old[r].item == REPEATED)
+				put_gone(diff, user->id, r + 1);
 		}
 	}
 	for (int32 r = count; old != NULL && r < diff->length; r++)
@@ -414,11 +416,11 @@ find_gone(FmDiff *diff)
 }
 
 void
-fm_diff_apply(FmDiff *diff, const char *table)
+fm_diff_apply(FmDiff *diff, Oid target)
 {
 	ereport(DEBUG1, (errmsg_internal("%lld lists of table %s are known to be right still",
-									 (long long) diff->num_current, table)));
+									 (long long) diff->num_current, fm_relation_sql(target))));
 	find_gone(diff);
-	fm_changes_apply(&diff->changes, table);
+	fm_changes_apply(&diff->changes, target);
 	fm_diff_free(diff);
 }

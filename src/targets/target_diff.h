@@ -25,7 +25,7 @@ extern FmListReceiver fm_diff_receiver(FmDiff *diff);
 extern int64 fm_diff_num_rows(const FmDiff *diff); /* that the table will hold */
 
 /* Change the rows that differ in the table, given by its quoted name, and free the comparison. */
-extern void fm_diff_apply(FmDiff *diff, const char *table);
+extern void fm_diff_apply(FmDiff *diff, Oid target);
 extern void fm_diff_free(FmDiff *diff);
 
 #endif

@@ -1,15 +1,22 @@
 /*
  * The SQL statements that change the rows of a table of lists.
  *
- * The statements read new rows from tuplestores, which stand in them as relations (the mechanism
- * of transition tables). Triggers, defaults, partitions and policies of the table work as in any
- * statement. Locking: that of the statements. Memory: tuplestores of work_mem each, which spill to
- * disk.
+ * The statements read new rows from tuplestores (pg/sql_input.h). Triggers, defaults, partitions
+ * and policies of the table work as in any statement. Locking: that of the statements. Memory:
+ * tuplestores of work_mem each, which spill to disk.
  */
 #include "targets/target_statements.h"
 
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_index.h"
 #include "optimizer/optimizer.h"
+#include "pg/sql.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
 
 /* Return "t.rank = n.rank AND t.user_id = n.user_id". */
 static char *
@@ -29,41 +36,115 @@ execute(const char *sql)
 	fm_sql_run(sql, NULL, false);
 }
 
+/* Return "tuplestore n", as the statement that reads it wants it. */
+static char *
+rows_sql(const FmInput *rows, FmInputWay way)
+{
+	return psprintf("%s n", fm_input_sql(rows, way, 0));
+}
+
 /* Update the rows of the table that differ from those of `rows` with the same key. */
 static void
-execute_update(const FmIdType *user_type, const FmIdType *item_type, const char *table,
-			   const char *rows)
+update_rows(const FmIdType *user_type, const FmIdType *item_type, const char *table,
+			const FmInput *rows, FmInputWay way)
 {
 	StringInfoData same_item;
 
 	initStringInfo(&same_item);
 	fm_append_equality(&same_item, "t.item_id", item_type->type, "n.item_id");
-	execute(psprintf("UPDATE %s t SET item_id = n.item_id, score = n.score FROM %s n "
-					 "WHERE %s AND NOT coalesce(%s AND t.score = n.score, false)",
-					 table, rows, same_key(user_type), same_item.data));
+	fm_input_run(psprintf("UPDATE %s t SET item_id = n.item_id, score = n.score FROM %s "
+						  "WHERE %s AND NOT coalesce(%s AND t.score = n.score, false)",
+						  table, rows_sql(rows, way), same_key(user_type), same_item.data),
+				 NULL, rows, way);
 }
 
-void
-fm_target_update(const char *table, FmLists *lists)
+static bool
+is_key_column(Oid table, AttrNumber number)
 {
+	return number == get_attnum(table, "user_id") || number == get_attnum(table, "rank");
+}
+
+/* Return whether the index keeps rows with the same user and rank out. */
+static bool
+is_list_key(Oid table, Oid index)
+{
+	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form;
+	bool is_key;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_index) GETSTRUCT(tuple);
+	is_key = form->indisunique && form->indisvalid && form->indimmediate &&
+			 heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+	for (int i = 0; is_key && i < form->indnkeyatts; i++)
+		is_key = is_key_column(table, form->indkey.values[i]);
+	ReleaseSysCache(tuple);
+	return is_key;
+}
+
+static bool
+has_list_key(Oid table)
+{
+	Relation relation = table_open(table, AccessShareLock);
+	List *indexes = RelationGetIndexList(relation);
+	ListCell *cell;
+	bool found = false;
+
+	foreach (cell, indexes)
+		found = found || is_list_key(table, lfirst_oid(cell));
+	list_free(indexes);
+	table_close(relation, NoLock);
+	return found;
+}
+
+/* Delete all rows of a user and rank of which there are several; the right one is inserted anew. */
+static void
+delete_repeated_rows(Oid target, const char *table, const char *key)
+{
+	if (!has_list_key(target))
+		execute(psprintf("DELETE FROM %s t USING (SELECT user_id, rank FROM %s "
+						 "GROUP BY user_id, rank HAVING count(*) > 1) n WHERE %s",
+						 table, table, key));
+}
+
+/*
+ * Where the lists have to be passed in chunks, no statement sees all of them, so none can tell which
+ * rows of the table to keep.
+ */
+void
+fm_target_update(Oid target, FmLists *lists)
+{
+	char *table = fm_relation_sql(target);
 	char *key = same_key(&lists->user_type);
+	FmInputWay way = fm_input_way(target);
+	FmInput rows;
+	char *missing = "";
 
 	fm_lists_spill(lists);
-	fm_spi_register_rows("new_lists", lists->desc, lists->store, lists->num_rows);
-	execute_update(&lists->user_type, &lists->item_type, table, "new_lists");
-	execute(psprintf("DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM new_lists n WHERE %s)", table,
-					 key));
-	execute(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
-					 "SELECT user_id, rank, item_id, score FROM new_lists n "
-					 "WHERE NOT EXISTS (SELECT FROM %s t WHERE %s)",
-					 table, table, key));
-	SPI_unregister_relation("new_lists");
+	rows = (FmInput){"new_lists", lists->desc, lists->store, lists->num_rows};
+	if (way == FM_INPUT_ARRAYS)
+		execute(psprintf("DELETE FROM %s", table));
+	else
+	{
+		delete_repeated_rows(target, table, key);
+		update_rows(&lists->user_type, &lists->item_type, table, &rows, way);
+		fm_input_run(psprintf("DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM new_lists n "
+							  "WHERE %s)",
+							  table, key),
+					 NULL, &rows, way);
+		missing = psprintf("WHERE NOT EXISTS (SELECT FROM %s t WHERE %s)", table, key);
+	}
+	fm_input_run(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
+						  "SELECT user_id, rank, item_id, score FROM %s %s",
+						  table, rows_sql(&rows, way), missing),
+				 NULL, &rows, way);
 }
 
-static FmChangedRows
-begin_rows(const char *name)
+static FmInput
+begin_rows(const FmChanges *changes, const char *name)
 {
-	return (FmChangedRows){name, tuplestore_begin_heap(true, false, work_mem), 0};
+	return (FmInput){name, changes->desc, tuplestore_begin_heap(true, false, work_mem), 0};
 }
 
 void
@@ -72,25 +153,18 @@ fm_changes_init(FmChanges *changes, const FmIdType *user_type, const FmIdType *i
 	changes->user_type = *user_type;
 	changes->item_type = *item_type;
 	changes->desc = fm_lists_desc(user_type, item_type);
-	changes->changed = begin_rows("changed_rows");
-	changes->gone = begin_rows("gone_rows");
-	changes->missing = begin_rows("missing_rows");
+	changes->changed = begin_rows(changes, "changed_rows");
+	changes->gone = begin_rows(changes, "gone_rows");
+	changes->missing = begin_rows(changes, "missing_rows");
 	changes->keyless = false;
 }
 
 void
-fm_changes_put(const FmChanges *changes, FmChangedRows *rows, const Datum *values,
-			   const bool *nulls)
+fm_changes_put(const FmChanges *changes, FmInput *rows, const Datum *values, const bool *nulls)
 {
 	tuplestore_putvalues(rows->store, changes->desc, unconstify(Datum *, values),
 						 unconstify(bool *, nulls));
 	rows->count++;
-}
-
-static void
-register_rows(const FmChanges *changes, const FmChangedRows *rows)
-{
-	fm_spi_register_rows(rows->name, changes->desc, rows->store, rows->count);
 }
 
 /*
@@ -108,32 +182,30 @@ expect_cached_pages(void)
 
 /* Run the statements in an order in which keys do not clash. */
 static void
-execute_changes(const FmChanges *changes, const char *table)
+execute_changes(const FmChanges *changes, const char *table, FmInputWay way)
 {
 	if (changes->changed.count > 0)
-		execute_update(&changes->user_type, &changes->item_type, table, changes->changed.name);
+		update_rows(&changes->user_type, &changes->item_type, table, &changes->changed, way);
 	if (changes->gone.count > 0)
-		execute(psprintf("DELETE FROM %s t USING %s n WHERE %s", table, changes->gone.name,
-						 same_key(&changes->user_type)));
+		fm_input_run(psprintf("DELETE FROM %s t USING %s WHERE %s", table,
+							  rows_sql(&changes->gone, way), same_key(&changes->user_type)),
+					 NULL, &changes->gone, way);
 	if (changes->keyless)
 		execute(psprintf("DELETE FROM %s WHERE user_id IS NULL OR rank IS NULL", table));
 	if (changes->missing.count > 0)
-		execute(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
-						 "SELECT user_id, rank, item_id, score FROM %s",
-						 table, changes->missing.name));
+		fm_input_run(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
+							  "SELECT user_id, rank, item_id, score FROM %s",
+							  table, rows_sql(&changes->missing, way)),
+					 NULL, &changes->missing, way);
 }
 
 void
-fm_changes_apply(const FmChanges *changes, const char *table)
+fm_changes_apply(const FmChanges *changes, Oid target)
 {
-	register_rows(changes, &changes->changed);
-	register_rows(changes, &changes->gone);
-	register_rows(changes, &changes->missing);
+	FmInputWay way = fm_input_way(target);
+
 	expect_cached_pages();
-	execute_changes(changes, table);
-	SPI_unregister_relation(changes->changed.name);
-	SPI_unregister_relation(changes->gone.name);
-	SPI_unregister_relation(changes->missing.name);
+	execute_changes(changes, fm_relation_sql(target), way);
 }
 
 void

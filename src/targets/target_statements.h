@@ -1,7 +1,7 @@
 /*
  * The SQL statements that change the rows of a table of lists.
  *
- * All of them need SPI connected and act as the table's owner. A table is given by its quoted name.
+ * All of them need SPI connected and act as the table's owner.
  */
 #ifndef FMTOPX_TARGET_STATEMENTS_H
 #define FMTOPX_TARGET_STATEMENTS_H
@@ -9,20 +9,13 @@
 #include "pg/compat.h"
 
 #include "batch/lists.h"
+#include "pg/sql_input.h"
 
 /*
  * Make the rows of a table those of the lists, by statements that compare the two. Only rows that
  * differ are touched. Moves the lists to their tuplestore.
  */
-extern void fm_target_update(const char *table, FmLists *lists);
-
-/* Rows of one kind of change: user_id, rank, item_id and score. */
-typedef struct FmChangedRows
-{
-	const char *name; /* as a relation in statements */
-	Tuplestorestate *store;
-	double count;
-} FmChangedRows;
+extern void fm_target_update(Oid target, FmLists *lists);
 
 /* Changes to a table, collected before any of them is made. */
 typedef struct FmChanges
@@ -30,10 +23,10 @@ typedef struct FmChanges
 	FmIdType user_type;
 	FmIdType item_type;
 	TupleDesc desc;
-	FmChangedRows changed; /* rows with a new item or score */
-	FmChangedRows gone;	   /* keys of rows to delete */
-	FmChangedRows missing; /* rows to insert */
-	bool keyless;		   /* delete also rows without a user or a rank */
+	FmInput changed; /* rows with a new item or score */
+	FmInput gone;	 /* keys of rows to delete */
+	FmInput missing; /* rows to insert */
+	bool keyless;	 /* delete also rows without a user or a rank */
 } FmChanges;
 
 /* Begin with none, in the current context. */
@@ -41,11 +34,11 @@ extern void fm_changes_init(FmChanges *changes, const FmIdType *user_type,
 							const FmIdType *item_type);
 
 /* Add a row to one of the three kinds. */
-extern void fm_changes_put(const FmChanges *changes, FmChangedRows *rows, const Datum *values,
+extern void fm_changes_put(const FmChanges *changes, FmInput *rows, const Datum *values,
 						   const bool *nulls);
 
 /* Make the changes, by at most one statement for each kind. */
-extern void fm_changes_apply(const FmChanges *changes, const char *table);
+extern void fm_changes_apply(const FmChanges *changes, Oid target);
 
 /* Free the tuplestores. */
 extern void fm_changes_free(const FmChanges *changes);
