@@ -1,16 +1,19 @@
 /*
- * A model version in memory, ready to serve: attached to in shared memory, where one backend has loaded it
- * for all (shared_cache.c), or loaded into this backend's own.
+ * Model versions that this backend has ready to serve. The image of a version is in shared memory,
+ * where one backend has loaded it for all (shared_cache.c), or in this backend's own memory.
  *
- * A version never changes, so there is nothing to invalidate: an entry is found by (matrix table,
- * stamp), which the caller has just looked up under its own snapshot; rollback, savepoints and old
- * snapshots are right by construction. Own memory serves versions that are of no use to others, being
- * uncommitted or past, and all of them when sharing is off or shared memory is short.
+ * A version never changes, so nothing is ever invalidated. A version is found by (matrix table,
+ * stamp), and the caller has just looked the stamp up under its own snapshot. That makes rollbacks,
+ * savepoints and old snapshots correct. Own memory is used for versions that others have no use
+ * for, because they are uncommitted or no longer the latest, and for all versions when sharing is
+ * off or shared memory is short.
  *
- * Memory: each entry has a context of its own below TopMemoryContext, made complete before it is hung
- * there. At most MAX_LOADED entries are kept, one a model where no call is using more; the least recently used one
- * that no call is using goes first. What has been evicted from the shared cache goes at the next call of
- * another transaction. Locking: the loading lock of shared_cache.c around a shared load.
+ * Memory: each version has a context of its own, which is moved below TopMemoryContext when it is
+ * complete. At most MAX_LOADED versions are kept, and only one of a model unless calls are using
+ * more. When there is no room, the least recently used version that no call is using is freed. A
+ * version that has been evicted from the shared cache is freed at the next call in another
+ * transaction. Locking: the loading lock of shared_cache.c while a version is loaded into shared
+ * memory.
  */
 #include "cache/loaded.h"
 
@@ -47,7 +50,10 @@ free_entry(int slot)
 	MemoryContextDelete(loaded->context);
 }
 
-/* Forget other versions of a model that nobody is using: most are older, and gone for good. */
+/*
+ * Free the versions of a model that no call is using. Most of them are old, and not asked for
+ * again.
+ */
 static void
 free_versions(Oid matrix_table)
 {
@@ -57,7 +63,10 @@ free_versions(Oid matrix_table)
 			free_entry(i);
 }
 
-/* Let go of what has been evicted, but for what this transaction, whose snapshot may be old, has used. */
+/*
+ * Free what has been evicted, except for versions that this transaction has used: its snapshot may
+ * be old, and it may use them again.
+ */
 static void
 free_evicted(void)
 {
@@ -72,7 +81,10 @@ free_evicted(void)
 	}
 }
 
-/* After a change of fmtopx.cache_size: keep to it, and try again to share what could not be. */
+/*
+ * After a change of fmtopx.cache_size, evict what no longer fits, and free what is in own memory,
+ * so that the next call tries again to share it.
+ */
 static void
 follow_cache_size(void)
 {
@@ -91,7 +103,7 @@ follow_cache_size(void)
 	followed = fm_cache_size;
 }
 
-/* A slot for one more: an empty one, else the least recently used that nobody is using. */
+/* Return a free slot; if there is none, free the least recently used that no call is using. */
 static int
 free_slot(void)
 {
@@ -125,7 +137,7 @@ create_entry(const FmModel *model)
 	loaded->stamp = model->stamp;
 	loaded->uncommitted = model->uncommitted;
 	loaded->loaded_at = GetCurrentTimestamp();
-	/* the types' functions are called for as long as the entry lives */
+	/* in the entry's context, because functions of the types are called as long as it lives */
 	fm_id_type_of_column(model->user_table, fm_column_number(model->user_table, "user_id", "model"),
 						 &loaded->user_type);
 	fm_id_type_of_column(model->item_table, fm_column_number(model->item_table, "item_id", "model"),
@@ -144,7 +156,7 @@ alloc_own(void *ctx, Size size)
 	return host->alloc(host->ctx, size, 1);
 }
 
-/* FmImageAlloc; where shared memory is short, say so, and use own. */
+/* FmImageAlloc; if shared memory is short, warn, and use own memory. */
 static void *
 alloc_shared(void *ctx, Size size)
 {
@@ -157,13 +169,13 @@ alloc_shared(void *ctx, Size size)
 	ereport(WARNING,
 			(errmsg("a model of %zu kB is loaded into this connection's own memory: %s",
 					size / 1024, problem),
-			 errhint("Set fmtopx.cache_size in the server's configuration, and see that the system "
-					 "has as much shared memory (/dev/shm, in a container --shm-size). With 0, "
-					 "nothing is shared and this is not said.")));
+			 errhint("Set fmtopx.cache_size in the server's configuration, and make sure that the "
+					 "system has that much shared memory (/dev/shm; in a container, --shm-size). "
+					 "With 0, models are not shared, and there is no warning.")));
 	return alloc_own(ctx, size);
 }
 
-/* Attach to the version if another has loaded it, and its ids are of the types that they are now. */
+/* Attach to the version if another backend has loaded it, and its ids have the current types. */
 static bool
 attach(FmLoaded *loaded)
 {
@@ -179,14 +191,15 @@ attach(FmLoaded *loaded)
 	return loaded->image != NULL;
 }
 
-/* Whether the version is the one that a transaction beginning now would be served. */
+/* Return whether a transaction that begins now would be served this version. */
 static bool
 is_latest(const FmModel *model)
 {
 	FmModel latest;
 	bool found;
 
-	if (IsInParallelMode()) /* which allows no newer snapshot; at worst the latest is evicted */
+	/* parallel mode allows no newer snapshot; at worst, the latest version is evicted */
+	if (IsInParallelMode())
 		return true;
 	PushActiveSnapshot(GetLatestSnapshot());
 	found = fm_model_lookup(model->extension_schema, model->name, true, CurrentMemoryContext,
@@ -234,7 +247,7 @@ obtain(const FmModel *model, bool read_only)
 	FmLoaded *loaded = create_entry(model);
 	int slot;
 
-	(void) free_slot(); /* or an error, while there is nothing to undo */
+	(void) free_slot(); /* raise any error now, while there is nothing to undo */
 	if (fm_cache_size > 0 && !model->uncommitted && !attach(loaded))
 		load_for_all(model, read_only, loaded);
 	if (loaded->image == NULL)
@@ -278,7 +291,7 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 	follow_cache_size();
 	free_evicted();
 	for (int i = 0; i < MAX_LOADED && loaded == NULL; i++)
-		/* what was loaded uncommitted may have been changed before it was committed */
+		/* a version loaded while uncommitted may have been changed before the commit */
 		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == model->matrix_table &&
 			loaded_models[i]->stamp == model->stamp &&
 			loaded_models[i]->uncommitted == model->uncommitted)

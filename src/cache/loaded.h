@@ -1,5 +1,5 @@
 /*
- * A model version in memory, ready to serve.
+ * Model versions in memory, ready to serve.
  */
 #ifndef FMTOPX_LOADED_H
 #define FMTOPX_LOADED_H
@@ -16,15 +16,15 @@
 typedef struct FmLoaded
 {
 	MemoryContext context;
-	Oid matrix_table; /* with stamp: which version of which model */
+	Oid matrix_table; /* with the stamp, this identifies the version */
 	int64 stamp;
-	FmShared shared;  /* where the image is; none: in the context */
-	bool uncommitted; /* the version was when it was loaded */
+	FmShared shared;  /* where the image is; none: in the entry's context */
+	bool uncommitted; /* the version was, when it was loaded */
 	int pins;		  /* calls that are using it */
 	uint64 hits;
 	uint64 last_used;
 	TimestampTz loaded_at;
-	TimestampTz transaction; /* start of the last one that used it */
+	TimestampTz transaction; /* start of the last transaction that used it */
 
 	FmIdType user_type;
 	FmIdType item_type;
@@ -38,23 +38,21 @@ typedef struct FmLoaded
 
 	FmPlan user_plan; /* (user_id, version) → w, v */
 	FmPlan item_plan; /* (item_id, version) → idx */
-	FmPlan seen_plan; /* see seen.c; so for the next */
+	FmPlan seen_plan; /* of serve/seen.c; the same holds for the next */
 	FmPlan own_plan;
-	FmPlan context_plan; /* see question_context.c */
+	FmPlan context_plan; /* of serve/question_context.c */
 } FmLoaded;
 
 /*
- * The loaded form of the model's active version, pinned until `user` (a memory context) is reset or
- * deleted. Must run as the model's owner, with SPI connected.
+ * Return the version that *model points at, loaded if it was not yet. It is pinned until the memory
+ * context `user` is reset or deleted. Must run as the model's owner, with SPI connected.
  */
 extern FmLoaded *fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user);
 
-/*
- * An idx read from a table, which its owner may have changed: an error unless the version has it.
- */
+/* Return an idx that was read from a table; raise an error unless the version has it. */
 extern int32 fm_loaded_check_idx(const FmLoaded *loaded, int32 idx);
 
-/* The id of an item, as the source types it; it lasts as long as the pin. */
+/* Return the id of an item, as the source types it. It lasts as long as the pin. */
 extern Datum fm_loaded_item_id(const FmLoaded *loaded, int32 item);
 
 #endif

@@ -1,20 +1,33 @@
 /*
- * Loaded versions in shared memory: a directory of segments, one a version.
+ * The shared cache: model versions in shared memory. One backend loads a version, and all backends
+ * use it.
  *
- * The directory is a few kilobytes of main shared memory (from PostgreSQL 17 on, a named segment), made by
- * whoever needs it first, without preloading. A version stands in a segment of its own, which the
- * directory pins. To evict is to forget and to unpin: the memory goes when the last backend that is attached
- * has noticed, which each does at its next call (loaded.c); so nobody's memory is ever taken away.
+ * It promises:
  *
- * An entry is found by (database, matrix table, stamp). A stamp is random and names one set of contents, so an
- * entry can be useless but not wrong: not after a rollback, a restore, a promotion, nor when an OID comes
- * again. Uncommitted versions are not published.
+ * - A backend that looks for a version finds exactly that version, or nothing.
+ * - Memory that a backend is attached to stays valid until the backend detaches.
+ * - The cached versions together take at most fmtopx.cache_size.
+ * - The library need not be preloaded.
  *
- * Locking: the directory's LWLock for its entries, held for a few microseconds and never while memory is
- * allocated or a catalog read. An entry's id and its counters are atomics: a backend that is attached asks
- * whether its entry is still there without a lock. A backend that loads holds a heavyweight lock, advisory in kind since
- * those alone may be exclusive on a standby. Ends of backends: the lock goes with the transaction, an
- * unpublished segment with its resource owner, pins by a callback; a crash takes all of it.
+ * Each version has a segment of dynamic shared memory of its own. A directory of NUM_SLOTS slots
+ * lists the segments and keeps them pinned. It takes a few kilobytes of main shared memory (from
+ * PostgreSQL 17 on, of a named segment), and is created by the first backend that needs it.
+ * Evicting a version clears its slot and unpins its segment. The system frees the memory when the
+ * last backend has detached; each backend does so at its next call (loaded.c).
+ *
+ * A version is found by (database, matrix table, stamp). The stamp is a random number, drawn for
+ * each set of contents. So an entry may become useless, but it is never wrong: not after a
+ * rollback, a restore or a promotion, and not when an OID is reused. Uncommitted versions are not
+ * published.
+ *
+ * Locking: an LWLock protects the slots. It is held for microseconds, and never while memory is
+ * allocated or a catalog is read. A slot's entry number and its counters are atomic, so a backend
+ * that is attached checks without a lock whether its version is still cached. A backend that loads
+ * a version holds a heavyweight lock meanwhile: an advisory lock, because a standby grants no other
+ * exclusive lock.
+ *
+ * When a backend ends, its transaction releases the loading lock, its resource owner an unpublished
+ * segment, and a callback the pins. A crash of the server removes everything.
  */
 #include "cache/shared_cache.h"
 
@@ -30,12 +43,12 @@
 
 #define NUM_SLOTS 64
 
-/* Among advisory locks: those of SQL have 1 or 2 here. */
+/* The fourth field of the lock tag; the advisory locks of SQL have 1 or 2 there. */
 #define LOADING_LOCK 0x464D
 
 typedef struct Slot
 {
-	pg_atomic_uint64 entry; /* never the same twice; 0: free */
+	pg_atomic_uint64 entry; /* a number that is never used again; 0: the slot is free */
 	Oid database;
 	Oid matrix_table;
 	int64 stamp;
@@ -45,7 +58,7 @@ typedef struct Slot
 	TimestampTz loaded_at;
 	pg_atomic_uint64 hits;
 	pg_atomic_uint64 last_used; /* a TimestampTz */
-	pg_atomic_uint32 in_use;	/* calls; outlasts the entry, if they do */
+	pg_atomic_uint32 in_use;	/* calls; not reset when the entry is evicted */
 } Slot;
 
 typedef struct Directory
@@ -65,8 +78,8 @@ typedef struct Evicted
 int fm_cache_size = FM_DEFAULT_CACHE_SIZE;
 
 static Directory *directory = NULL;
-static const char *directory_problem = NULL; /* why there is none */
-static uint32 pins[NUM_SLOTS];				 /* of this backend */
+static const char *directory_problem = NULL; /* why there is no directory */
+static uint32 pins[NUM_SLOTS];				 /* of this backend, by slot */
 
 static void
 init_directory(void *area)
@@ -84,7 +97,7 @@ init_directory(void *area)
 	}
 }
 
-/* before_shmem_exit: a call that ended with its backend. */
+/* before_shmem_exit: release the pins of calls that the end of the backend has ended. */
 static void
 give_back_pins(int code, Datum arg)
 {
@@ -96,8 +109,9 @@ give_back_pins(int code, Datum arg)
 }
 
 /*
- * Libraries that lay memory out in another way, before and after an update without a restart, have directories of their
- * own. FM_IMAGE_LAYOUT says how this one does; should it have been forgotten, the sizes tell most of the time.
+ * Return the name of the directory. Libraries with different layouts, as before and after an update
+ * without a restart, must not share one. FM_IMAGE_LAYOUT tells layouts apart; the sizes do so in
+ * most cases if it was not incremented.
  */
 static const char *
 directory_name(void)
@@ -106,7 +120,7 @@ directory_name(void)
 					sizeof(FmImage), fm_scan_matrix_size(1000, 10));
 }
 
-/* Find or make the directory; false, from then on, if there is no memory for it. */
+/* Find or create the directory. Once there was no memory for it, always return false. */
 static bool
 open_directory(void)
 {
@@ -160,7 +174,7 @@ unpin_evicted(const Evicted *evicted)
 		dsm_unpin_segment(evicted->handles[i]);
 }
 
-/* For the functions from here to publish, the caller holds the directory's lock. */
+/* The caller holds the lock of the directory, here and in the functions down to evict_down_to. */
 static uint64
 slot_entry(Slot *slot)
 {
@@ -210,7 +224,7 @@ evict_model(Oid matrix_table, Evicted *evicted)
 	}
 }
 
-/* The one used longest ago, of those that no call is using if there are any. */
+/* Return the least recently used slot; one that a call is using only if there is no other. */
 static Slot *
 least_useful(void)
 {
@@ -282,7 +296,7 @@ fm_shared_attach(Oid matrix_table, int64 stamp, FmShared *shared)
 	if (slot == NULL)
 		return false;
 	found.segment = fm_segment_attach(handle, &problem);
-	if (found.segment == NULL) /* evicted this moment, or no room in the address space */
+	if (found.segment == NULL) /* evicted meanwhile, or no room in the address space */
 		return false;
 	dsm_pin_mapping(found.segment);
 	*shared = found;
@@ -314,7 +328,7 @@ fm_shared_unlock(Oid matrix_table)
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
-/* Whether an entry's database or table is no more, as far as this database can tell. */
+/* Return whether the database of an entry, or its table in this database, no longer exists. */
 static bool
 is_dead(const FmSharedEntry *entry)
 {
@@ -438,7 +452,8 @@ fm_shared_pin(const FmShared *shared)
 void
 fm_shared_unpin(const FmShared *shared)
 {
-	if (shared->entry == 0 || pins[shared->slot] == 0) /* the second when the backend is ending */
+	/* at the end of the backend, give_back_pins has released all pins */
+	if (shared->entry == 0 || pins[shared->slot] == 0)
 		return;
 	pins[shared->slot]--;
 	pg_atomic_fetch_sub_u32(&directory->slots[shared->slot].in_use, 1);

@@ -1,5 +1,5 @@
 /*
- * Loaded versions in shared memory: found, published, counted, evicted.
+ * The shared cache: find, publish, count and evict model versions in shared memory.
  */
 #ifndef FMTOPX_SHARED_CACHE_H
 #define FMTOPX_SHARED_CACHE_H
@@ -8,7 +8,7 @@
 
 #include "pg/segment.h"
 
-/* A backend's hold on a version in shared memory; all zero: none. */
+/* A backend's attachment to a version in shared memory. All zero: none. */
 typedef struct FmShared
 {
 	dsm_segment *segment;
@@ -21,43 +21,44 @@ extern int fm_cache_size;
 
 #define FM_DEFAULT_CACHE_SIZE (1024 * 1024)
 
-/* Attach to a version, for the session; false if it is not in the cache. */
+/* Attach to a version until fm_shared_detach; return false if it is not cached. */
 extern bool fm_shared_attach(Oid matrix_table, int64 stamp, FmShared *shared);
 
 /*
- * Who wants to load a version takes this lock, and looks again whether another has loaded it meanwhile. It ends with the
- * transaction at the latest, and a deadlock over it is found as any.
+ * Lock the loading of a model's versions. A backend that wants to load one takes this lock, then
+ * tries again to attach, because another backend may have loaded it meanwhile. The lock is released
+ * at the end of the transaction at the latest, and takes part in deadlock detection.
  */
 extern void fm_shared_lock(Oid matrix_table);
 extern void fm_shared_unlock(Oid matrix_table);
 
 /*
- * Make room in the cache and a segment to load into, which belongs to the current resource owner. Its
- * 64-byte aligned address, or NULL with the reason in *problem.
+ * Make room in the cache, and create a segment to load into, which belongs to the current resource
+ * owner. Returns its address, aligned to 64 bytes, or NULL and the reason in *problem.
  */
 extern void *fm_shared_create(Size size, FmShared *shared, const char **problem);
 
 /*
- * Let others find what has been loaded, and evict other versions of the model. The hold is the session's
- * from now on.
+ * Publish what has been loaded, so that others find it, and evict other versions of the model. The
+ * backend stays attached until fm_shared_detach.
  */
 extern void fm_shared_publish(FmShared *shared, Oid matrix_table, int64 stamp, int version);
 
 extern void *fm_shared_address(const FmShared *shared);
 extern void fm_shared_detach(FmShared *shared);
 
-/* Whether the hold is on something that others can find still. */
+/* Return whether others can still find the version. */
 extern bool fm_shared_is_cached(const FmShared *shared);
 
-/* Count a call that begins and ends. */
+/* Count a call that begins to use the version, and one that ends. */
 extern void fm_shared_pin(const FmShared *shared);
 extern void fm_shared_unpin(const FmShared *shared);
 
-/* Evict what is above fmtopx.cache_size, or all versions of one model. */
+/* Evict versions until the rest fits in fmtopx.cache_size; or evict all versions of a model. */
 extern void fm_shared_trim(void);
 extern void fm_shared_forget(Oid matrix_table);
 
-/* A copy of what the directory says of one version. */
+/* A copy of a slot of the directory. */
 typedef struct FmSharedEntry
 {
 	Oid database;
@@ -71,7 +72,7 @@ typedef struct FmSharedEntry
 	uint64 entry;
 } FmSharedEntry;
 
-/* All of them, in the current context. */
+/* Return all cached versions, in the current context. */
 extern FmSharedEntry *fm_shared_list(int *count);
 
 #endif
