@@ -1,18 +1,19 @@
 /*
- * Alternating least squares: the block update of block.c without its noise.
+ * Alternating least squares: the half-step of block.c without its noise.
  *
  * It minimises, in standardised units,
  *
  *   Σ (y - w_u - w_i - <v_u, v_i>)² + Σ_e √n_e (l2_reg_w w_e² + l2_reg_v |v_e|²)
  *
- * over the entities e of both sides, n_e the number of ratings of e (their total weight, if they have one). The root is a measurement: the
- * best test RMSE over three splits of MovieLens 100k at 32 factors was 0.9136 with weight 1, 0.9139
- * with n (Zhou et al. 2008), and 0.9098, 0.9093, 0.9101 and 0.9118 with n to the power of 1/4, 1/2,
- * 0.6 and 3/4.
+ * over the entities e of both sides, where n_e is the number of ratings of e, or their total weight
+ * if ratings have weights. The square root was found by measuring: the best test RMSE over three
+ * splits of MovieLens 100k at 32 factors was 0.9136 with weight 1, 0.9139 with n (Zhou et al.
+ * 2008), and 0.9098, 0.9093, 0.9101 and 0.9118 with n to the power of 1/4, 1/2, 0.6 and 3/4.
  *
- * With features or history (regression.c), what is drawn towards 0 is θ_e - Σ_j x_ej B_j, and every B_j.
+ * With features or history (regression.c), the terms drawn towards 0 are θ_e - Σ_j x_ej B_j and
+ * every B_j.
  *
- * Memory: one table of rows for each side, one member's block memory.
+ * Memory: one table of rows for each side; block memory for each member.
  */
 #include "core/train/als.h"
 
@@ -23,13 +24,14 @@
 #include "core/team.h"
 
 /*
- * How much more strongly the effects of features and history are drawn to 0 than what is an entity's own. On
- * MovieLens 100k (five folds) 2, 4, 6 and 9 gave a test RMSE of 0.8894, 0.8825, 0.8827 and 0.8847 with history, and of
- * 0.9007, 0.8976, 0.8976 and 0.8986 with age band, sex, occupation and genres; without either it is 0.9073.
+ * The effects of features and history are drawn to 0 this many times as strongly as an entity's own
+ * part. On MovieLens 100k (five folds) 2, 4, 6 and 9 gave a test RMSE of 0.8894, 0.8825, 0.8827 and
+ * 0.8847 with history, and of 0.9007, 0.8976, 0.8976 and 0.8986 with age band, sex, occupation and
+ * genres; without either it is 0.9073.
  */
 #define STRENGTH 5
 
-/* The part of a half-step that members of a team share out. */
+/* The part of a half-step that the members of a team share out. */
 typedef struct SideUpdate
 {
 	const FmHalfStep *step;

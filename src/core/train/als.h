@@ -6,7 +6,7 @@
 
 #include "core/train/gibbs.h"
 
-/* Train, and call the sink once with the result. */
+/* Train, and give the sink one sample: the result. */
 extern void fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx);
 
 #endif

@@ -7,43 +7,45 @@
  *   θ_ef ~ N(μ_f + β_f g_e, 1/λ_f)
  *   α ~ Gamma(1/2, 1/2)   λ_f ~ Gamma(1/2, 1/2)   μ_f, β_f ~ N(0, 1/λ_f)   τ_e ~ Gamma(ν/2, ν/2)
  *
- * α, λ and μ are the hyper-priors of Rendle ("Factorization Machines with libFM", 2012,
- * section 3.4), one group to a side; nothing is left for the user to tune. Two things go beyond
- * them:
+ * α, λ and μ have the hyper-priors of Rendle ("Factorization Machines with libFM", 2012, section
+ * 3.4), with one group for each side, so the user has nothing to tune. Two things are added:
  *
  * - τ: people differ in how consistently they rate, and items in how much they divide opinion.
- * Gamma shares of the noise precision, as in Student's t, keep the careless from pulling at the
- * vectors of everybody else (compare Lakshminarayanan, Bouchard and Archambeau, "Robust Bayesian
- * matrix factorisation", 2011).
- * - g_e: the centred logarithm of the number of ratings. What is rated often is rated differently,
- * so an entity with few ratings is drawn towards others with few, not towards the mean of all.
+ *   Gamma shares of the noise precision, as in Student's t, keep inconsistent raters from pulling
+ *   at the vectors of all others (compare Lakshminarayanan, Bouchard and Archambeau, "Robust
+ *   Bayesian matrix factorisation", 2011).
+ * - g_e: the centred logarithm of the number of ratings. Entities with many ratings are rated
+ *   differently, so an entity with few ratings is drawn towards others with few, not towards the
+ *   mean of all.
  *
- * Measured on MovieLens 100k, five random 80/20 splits, rank 8, ν = 20, mean test RMSE:
- * 0.8979 without either, 0.8957 with g, 0.8918 with g and the users' τ, 0.8911 with all.
+ * Measured on MovieLens 100k, five random 80/20 splits, rank 8, ν = 20, mean test RMSE: 0.8979
+ * without either, 0.8957 with g, 0.8918 with g and the users' τ, 0.8911 with all.
  *
- * Where features or history say something of the entities, the prior mean has another term: regression.c.
+ * If there are features or history, the prior mean has another term: regression.c.
  *
- * Given the other side, all θ_e of a side are independent and each is drawn as one block (block.c),
- * as in BPMF (Salakhutdinov and Mnih 2008). The global b stays at the mean of the ratings: the two
- * μ_w do its work. Entities without ratings are integrated out by leaving them out.
+ * Given the other side, all θ_e of a side are independent, and each is drawn as one block
+ * (block.c), as in BPMF (Salakhutdinov and Mnih 2008). The global b stays at the mean of the
+ * ratings; the two μ_w do its work. Entities without ratings are integrated out by leaving them
+ * out.
  *
- * What is handed on is not the drawn pair (U, V). Of the side just updated the sink gets the mean
- * of the conditional, which is at hand anyway, together with the draw of the other side that it was
- * conditioned on. The average of E[U|V] Vᵀ over draws of V converges to the same posterior mean as
- * the average of U Vᵀ, with the noise of U integrated out (Rao-Blackwell; Gelfand and Smith 1990).
- * The two halves of an iteration take turns in this: successive samples are so much alike that both
- * lowered the RMSE on MovieLens 100k (five folds, three seeds) by no more than 0.0001, for twice the cost
- * of distilling.
+ * Samples. The sink does not get the drawn pair (U, V). For the side just updated it gets the mean
+ * of the conditional distribution, which the half-step computes anyway, together with the draw of
+ * the other side that it was conditioned on. The average of E[U|V] Vᵀ over draws of V converges to
+ * the same posterior mean as the average of U Vᵀ, with the noise of U integrated out
+ * (Rao-Blackwell; Gelfand and Smith 1990). The two halves of an iteration take turns: successive
+ * samples are so much alike that taking both lowered the RMSE on MovieLens 100k (five folds, three
+ * seeds) by no more than 0.0001, for twice the cost of distilling.
  *
- * In a classification (probit.c) y is latent and drawn anew in every half-step, α and τ are 1. Noise shares
- * have no place there: τ_i would be a scale of the score that depends on the item, and the order of a user's
- * items by probability were no longer that of an inner product; and τ_u of a scale that a user's own numbers
- * have already. An iteration costs twice as much, so both half-steps are handed on: of one in two the share of
- * ua.test that is predicted right was 0.0005 lower.
+ * Classification (probit.c). y is latent and drawn anew in every half-step; α and τ are 1. Noise
+ * shares cannot be used there: τ_i would be a scale of the score that depends on the item, so the
+ * order of a user's items by probability would no longer be that of an inner product; and τ_u would
+ * be a scale that the user's own numbers have already. An iteration costs twice as much, so the
+ * sink gets both half-steps: with one of two, the share of ua.test that is predicted right was
+ * 0.0005 lower.
  *
- * A team (team.h) shares out the entities of each half-step and the sums over a side; every member
- * feeds the sink, whose work is shared out likewise. Memory: two tables of rows for each side, shared
- * by the team; block memory for each member.
+ * Teams (team.h). The entities of each half-step and the sums over a side are shared out. Every
+ * member feeds the sink, whose work is shared out as well. Memory: two tables of rows for each
+ * side, shared by the team; block memory for each member.
  */
 #include "core/train/gibbs.h"
 
@@ -60,43 +62,45 @@
 #define PRIOR_COUNT 1.0
 
 /*
- * ν: an entity's τ starts out with the weight of this many ratings. 10, 20, 40 and 80 gave a mean test
- * RMSE of 0.8898, 0.8890, 0.8885 and 0.8887 over twelve splits.
+ * ν: the prior of an entity's τ weighs as much as this many ratings. 10, 20, 40 and 80 gave a mean
+ * test RMSE of 0.8898, 0.8890, 0.8885 and 0.8887 over twelve splits.
  */
 #define SHARE_COUNT 40.0
 
-/* More would let exact data drive single precision to its limits. */
+/* A higher precision would let exact data exceed the limits of single precision. */
 #define NOISE_PRECISION_MAX 1e5
 
 /*
- * The λ of the first few iterations' v. Drawn at once, λ would answer the first V, which is small,
- * with a prior that keeps it small: that costs some forty iterations.
+ * The λ of v in the first few iterations. If λ were drawn from the start, the first V, which is
+ * small, would give a prior that keeps V small, which costs some forty iterations.
  */
 #define START_ITERATIONS 3
 #define START_PRECISION 20.0
 
 /*
- * Of the iterations, the first and one in BURN_IN are discarded. On MovieLens 100k (200 iterations, five
- * folds, three seeds) a fifth, a tenth and a twentieth gave a mean RMSE of 0.8864, 0.8863 and 0.8862; on a
- * million planted ratings the three were the same after 200 iterations, and after 60 a tenth was better
- * than a fifth by 0.0004.
+ * The first iteration and one in BURN_IN of all are discarded. On MovieLens 100k (200 iterations,
+ * five folds, three seeds) a fifth, a tenth and a twentieth gave a mean RMSE of 0.8864, 0.8863 and
+ * 0.8862. On a million planted ratings the three were the same after 200 iterations, and after 60 a
+ * tenth was better than a fifth by 0.0004.
  */
 #define BURN_IN 10
 
-/* Sums over a side are cut into so many slices. */
+/* Sums over a side are cut into this many slices. */
 #define SLICES 32
 
-/* Kept samples to one that enters the spread, which costs as much as a few ratings an entity. */
+/*
+ * One in this many kept samples enters the spread, which costs as much as a few ratings per entity.
+ */
 #define SPREAD_EVERY 4
 
 typedef struct Prior
 {
-	float *precision; /* rank + 1, as are the others: of v, then of w */
+	float *precision; /* rank + 1 numbers, as the others: of v, then of w */
 	float *mean;
 	float *slope;
 } Prior;
 
-/* Over the entities of a side, for one coordinate of θ. */
+/* Sums over the entities of a side, for one coordinate of θ. */
 typedef struct CoordinateSums
 {
 	double theta;
@@ -141,7 +145,10 @@ typedef struct SideLoop
 	const FmHalfStep *step;
 } SideLoop;
 
-/* Where the prior means of a side depend on what is known of its entities: by how much; else NULL. */
+/*
+ * Return by how much the prior mean of each entity of a side is moved by what is known of it, or
+ * NULL.
+ */
 static const float *
 prior_offset(const Sampler *sampler, int side)
 {
@@ -150,7 +157,7 @@ prior_offset(const Sampler *sampler, int side)
 	return regression == NULL ? NULL : fm_regression_offset(regression);
 }
 
-/* FmTeamSliceBody: the sums over a slice that the prior is drawn from. */
+/* FmTeamSliceBody: compute the sums over a slice that the prior is drawn from. */
 static void
 sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 {
@@ -184,7 +191,7 @@ sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 	}
 }
 
-/* The sums over a side of one coordinate: its slices', in their order. */
+/* Return the sums over a side of one coordinate: those of its slices, in their order. */
 static CoordinateSums
 add_slices(const Sampler *sampler, int coordinate)
 {
@@ -202,8 +209,8 @@ add_slices(const Sampler *sampler, int coordinate)
 }
 
 /*
- * Draw λ_f, μ_f and β_f from their normal-gamma conditional, given the side's rows. The covariate is
- * centred, so that μ_f and β_f are independent.
+ * Draw λ_f, μ_f and β_f from their normal-gamma conditional distribution, given the side's rows.
+ * The covariate is centred, so that μ_f and β_f are independent.
  */
 static void
 draw_prior(Sampler *sampler, int side)
@@ -240,7 +247,7 @@ draw_prior(Sampler *sampler, int side)
 	}
 }
 
-/* Draw how the prior means of a side depend on what is known of its entities, given its rows. */
+/* Draw the effects of what is known of a side's entities on their prior means, given its rows. */
 static void
 draw_regression(Sampler *sampler, int side)
 {
@@ -323,7 +330,7 @@ draw_side(Sampler *sampler, int side)
 	fm_team_for(sampler->problem->host, step.side->count, FM_BLOCK_CHUNK, draw_range, &loop);
 }
 
-/* Draw what contexts add to the users, whose prior was drawn last. */
+/* Draw what contexts add to the users, given the users' prior. */
 static void
 draw_contexts(Sampler *sampler)
 {
@@ -337,8 +344,10 @@ draw_contexts(Sampler *sampler)
 		fm_context_update(sampler->context, &step);
 }
 
-/* Draw α given the residuals; returns their weighted root mean square. In a classification α is 1, and
- * it returns the mean log loss. */
+/*
+ * Draw α given the residuals; return their weighted root mean square. In a classification α is 1,
+ * and the mean log loss is returned.
+ */
 static double
 draw_noise_precision(Sampler *sampler)
 {
@@ -355,7 +364,10 @@ draw_noise_precision(Sampler *sampler)
 	return sqrt(error / n);
 }
 
-/* g: the logarithm of the ratings' total weight, centred over the entities that have any. */
+/*
+ * Compute g: the logarithm of the ratings' total weight, centred over the entities that have
+ * ratings.
+ */
 static void
 init_covariate(Sampler *sampler, int side)
 {
@@ -435,17 +447,18 @@ sampler_release(Sampler *sampler)
 }
 
 /*
- * Sampling costs rank² for every rating, distilling almost nothing, so the rank of the samples
- * follows the data and not only the size of the model: a quarter of the ratings of an average
- * entity, such that rows fill whole cache lines. On MovieLens 100k (61 ratings, five splits, 200
- * iterations) ranks 8, 14, 22 and 30 gave 0.8911, 0.8899, 0.8893 and 0.8892 in 0.5, 0.7, 1.4
- * and 1.8 seconds.
+ * Sampling costs rank² for every rating and distilling almost nothing, so the rank of the samples
+ * depends on the data and not only on the size of the model: a quarter of the number of ratings of
+ * an average entity, such that rows fill whole cache lines. On MovieLens 100k (61 ratings, five
+ * splits, 200 iterations) ranks 8, 14, 22 and 30 gave 0.8911, 0.8899, 0.8893 and 0.8892 in 0.5,
+ * 0.7, 1.4 and 1.8 seconds.
  *
- * A yes or no says less than a number: a quarter of that rank, such that rows fill half cache lines. On the
- * same with rating ≥ 4, in 500 iterations, ranks 4, 6, 8 and 14 gave a log loss of 0.5504, 0.5500, 0.5499 and
- * 0.5496 on ua.test (means of 18 to 28 seeds) and of 0.5331, 0.5323, 0.5320 and 0.5318 on four random tenths.
- * But of ua.test they said 71.45, 71.38, 71.36 and 71.35 percent right, and of ten bins of probabilities the
- * worst was off by 0.025, 0.031, 0.033 and 0.037, which is what tells a probability from a score.
+ * A yes or no tells less than a number: a classification has a quarter of that rank, such that rows
+ * fill half cache lines. On the same data with rating ≥ 4, in 500 iterations, ranks 4, 6, 8 and 14
+ * gave a log loss of 0.5504, 0.5500, 0.5499 and 0.5496 on ua.test (means of 18 to 28 seeds) and of
+ * 0.5331, 0.5323, 0.5320 and 0.5318 on four random tenths. But on ua.test they predicted 71.45,
+ * 71.38, 71.36 and 71.35 percent right, and the worst of ten bins of probabilities was off by
+ * 0.025, 0.031, 0.033 and 0.037, which is what distinguishes a probability from a score.
  */
 int
 fm_gibbs_rank(const FmProblem *problem, int num_factors)
@@ -466,7 +479,7 @@ fm_gibbs_sums_size(int rank)
 	return (size_t) SLICES * (rank + 1) * sizeof(CoordinateSums) + 64;
 }
 
-/* Hand on the conditional means of one side with the draws of the other. */
+/* Give the sink the conditional means of one side with the draws of the other. */
 static void
 hand_on(const Sampler *sampler, int mean_side, FmSampleSink sink, void *sink_ctx)
 {

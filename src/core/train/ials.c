@@ -1,33 +1,38 @@
 /*
- * Implicit alternating least squares (Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback
- * datasets", 2008): observed pairs are 1, all pairs are 0 with a small weight α₀ as well.
+ * Implicit alternating least squares (Hu, Koren and Volinsky, "Collaborative filtering for implicit
+ * feedback datasets", 2008). Observed pairs count as 1. Besides, all pairs count as 0 with a small
+ * weight α₀: unobserved pairs are weak negatives.
  *
- * It minimises, over the users u and items i with ratings, ŷ = w_u + w_i + <v_u, v_i>,
+ * It minimises, over the users u and items i with ratings, with ŷ = w_u + w_i + <v_u, v_i>,
  *
- *   Σ_observed c (1 - ŷ)² + α₀ Σ_all ŷ² + Σ_e √((n_e + α₀ N) / (n̄ + α₀ N)) (λ_w w_e² + λ_v |v_e|²)
+ *   Σ_observed c (1 - ŷ)² + α₀ Σ_all ŷ²
+ *     + Σ_e √((n_e + α₀ N) / (n̄ + α₀ N)) (λ_w w_e² + λ_v |v_e|²)
  *
- * where c is the weight of an observation, n_e the total weight of an entity's, n̄ its mean over the side, and
- * N the number of entities on the other side. The sum over all pairs is never enumerated: for each entity of
- * a side it is the same quadratic form in θ, whose matrix is the Gram matrix of the other side's rows (Bayer
- * et al. 2017). Every entity's sums start from it.
+ * where c is the weight of an observation, n_e the total weight of an entity's observations, n̄ its
+ * mean over the side, and N the number of entities on the other side. The sum over all pairs is
+ * never enumerated: for each entity of a side it is the same quadratic form in θ, whose matrix is
+ * the Gram matrix of the other side's rows (Bayer et al. 2017). Every entity's sums start from it.
  *
- * Few factors are solved for exactly (block.c), more by two steps of conjugate gradients from where they were
- * (pcg.c). Iteration by iteration these lower the objective as much.
+ * With few factors the solution is exact (block.c). With more, two steps of conjugate gradients are
+ * made from the previous solution (pcg.c), which lower the objective as much in each iteration.
  *
- * Options are without the size of the data:
+ * Options do not depend on the size of the data:
  *
- * - λ = l2_reg (√n̄_users + √n̄_items). What regularisation of both sides does to V_u V_iᵀ is to lower its
- *   singular values by λ, and √n̄_users + √n̄_items is about the largest singular value of noise: of a matrix of
- *   as many ones in random places (as its entries' variance is their density). On MovieLens 100k (rating ≥ 4;
- *   three splits, 32 factors) an l2_reg_v of 0.4, 0.5, 0.6 and 0.8 gave an NDCG@10 of 0.313, 0.318, 0.312 and
- *   0.287. With four tenths of the ratings it was 0.152, 0.162, 0.169 and 0.168.
- * - α₀, unless given, such that the unobserved pairs weigh UNOBSERVED_SHARE times as much as the observed: 3,
- *   6, 10 and 20 gave at best 0.314, 0.318, 0.319 and 0.317, and with four tenths 0.172, 0.171, 0.170 and 0.166.
- * - The root in the weights of the regularisation: exponents 0, ½ and 1 for both sides gave 0.320, 0.321 and 0.317
- *   at their best λ; Rendle et al. ("Revisiting the performance of iALS", 2021) found 1 better than 0.
- * - Biases: with λ_w equal to λ_v they lowered the NDCG to 0.302, with 40 times as much they made no difference.
- *   So l2_reg_w is large: biases are next to nothing, and pcg.c leaves them out. What all users have in common ends
- *   up in w_i all the same, by the gauge of the result (solver.h).
+ * - λ = l2_reg (√n̄_users + √n̄_items). Regularisation of both sides lowers the singular values of
+ *   V_u V_iᵀ by λ, and √n̄_users + √n̄_items is about the largest singular value of noise: of a
+ *   matrix with as many ones in random places (as the variance of its entries is their density). On
+ *   MovieLens 100k (rating ≥ 4; three splits, 32 factors) an l2_reg_v of 0.4, 0.5, 0.6 and 0.8 gave
+ *   an NDCG@10 of 0.313, 0.318, 0.312 and 0.287. With four tenths of the ratings it was 0.152,
+ *   0.162, 0.169 and 0.168.
+ * - α₀, unless given, makes the unobserved pairs weigh UNOBSERVED_SHARE times as much as the
+ *   observed: 3, 6, 10 and 20 gave at best 0.314, 0.318, 0.319 and 0.317, and with four tenths of
+ *   the ratings 0.172, 0.171, 0.170 and 0.166.
+ * - The root in the weights of the regularisation: exponents 0, ½ and 1 for both sides gave 0.320,
+ *   0.321 and 0.317 at their best λ. Rendle et al. ("Revisiting the performance of iALS", 2021)
+ *   found 1 better than 0.
+ * - Biases: with λ_w equal to λ_v they lowered the NDCG to 0.302, with 40 times as much they made
+ *   no difference. So l2_reg_w is large: biases are next to nothing, and pcg.c leaves them out.
+ *   What all users have in common still ends up in w_i, by the gauge of the result (solver.h).
  *
  * Memory: as als.c, and the sums over a side and what pcg.c makes of them, shared.
  */
@@ -46,7 +51,9 @@
 /* Of the regression on features and history, as in als.c. */
 #define STRENGTH 5.0
 
-/* Sums over a side are cut into so many slices, and in single precision run over so many rows. */
+/*
+ * Sums over a side are cut into SLICES slices. In single precision they run over SINGLE_ROWS rows.
+ */
 #define SLICES 8
 #define SINGLE_ROWS 1024
 
@@ -57,14 +64,14 @@ typedef struct Ials
 	int stride;
 	int columns; /* of base and rated, which are square */
 	double unobserved_weight;
-	FmBlockWork *work; /* exact half-steps; or NULL, and the next two */
+	FmBlockWork *work; /* for exact half-steps; or NULL, and the next two are used */
 	FmPcgWork *pcg;
 	FmPreconditioner *preconditioner;
 	float *prior_mean;
 	float *prior_precision;
 	float *base;	/* α₀ × the Gram matrix of the other side's rows */
-	float *rated;	/* pcg: the mean of such products over all ratings */
-	float *weight;	/* pcg: of some rows' entities */
+	float *rated;	/* pcg: the mean of z zᵀ over all ratings */
+	float *weight;	/* pcg: the total weights of some rows' entities */
 	float *weighed; /* SINGLE_ROWS × stride: those rows */
 	float *gram;	/* their Gram matrix */
 	double *sums;	/* SLICES × num_sums × stride × stride, shared */
@@ -79,7 +86,9 @@ fm_ials_unobserved_weight(double given, double total_weight, double num_pairs)
 	return given >= 0 ? given : UNOBSERVED_SHARE * total_weight / num_pairs;
 }
 
-/* Sums over a side: one for the pairs, and with pcg another for the ratings. */
+/*
+ * Return the number of sums over a side: one for the pairs, and with pcg another for the ratings.
+ */
 static int
 num_sums(int rank)
 {
@@ -113,7 +122,7 @@ add_gram(Ials *ials, const float *rows, int count, double *sums)
 		sums[i] += ials->gram[i];
 }
 
-/* Copy rows, each times the root of its entity's total weight. */
+/* Copy rows, each times the square root of its entity's total weight. */
 static void
 weigh_rows(Ials *ials, int side, int32_t first, int count)
 {
@@ -126,7 +135,10 @@ weigh_rows(Ials *ials, int side, int32_t first, int count)
 	fm_block_weigh_rows(ials->weight, count, ials->stride, ials->weighed);
 }
 
-/* FmTeamSliceBody: the Gram matrices of a slice of rows; those of entities without ratings are zero. */
+/*
+ * FmTeamSliceBody: sum the Gram matrices of a slice of rows. Entities without ratings have rows of
+ * zeros.
+ */
 static void
 sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 {
@@ -150,7 +162,7 @@ sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 	}
 }
 
-/* The slices' sums times a factor, as a symmetric matrix; they hold the lower triangle. */
+/* Write the slices' sums times a factor as a symmetric matrix; they hold the lower triangle. */
 static void
 add_slices(const Ials *ials, int which, double factor, float *matrix)
 {
@@ -168,7 +180,10 @@ add_slices(const Ials *ials, int which, double factor, float *matrix)
 		}
 }
 
-/* What all entities of the other side owe to the pairs with this one's, and what they are like in a rating. */
+/*
+ * Compute the sums over one side that a half-step of the other needs: for the pairs, and with pcg
+ * the mean of z zᵀ over the ratings.
+ */
 static void
 sum_other_side(Ials *ials, int side)
 {
@@ -199,7 +214,7 @@ mean_weight(const FmProblem *problem, int side)
 	return problem->total_weight / problem->num_rated[side];
 }
 
-/* λ, over the root that block.c multiplies by √(n_e + α₀ N). */
+/* Set λ, divided by a root, because block.c multiplies by √(n_e + α₀ N). */
 static void
 set_prior(Ials *ials, int side)
 {
@@ -213,7 +228,10 @@ set_prior(Ials *ials, int side)
 	ials->prior_precision[ials->rank] = (float) (problem->l2_reg_w * unit);
 }
 
-/* What the entities of a side are expected to be, of all that is known of them; or NULL. */
+/*
+ * Update the regression of a side, if it has one; return the prior mean that it gives each entity,
+ * or NULL.
+ */
 static const float *
 fit_regression(Ials *ials, int side, int iteration)
 {

@@ -1,31 +1,38 @@
 /*
  * Half-steps of ials by preconditioned conjugate gradients.
  *
- * An exact solution takes Σ z zᵀ, which is k²/2 multiply-adds a rating, and a factorization. Here the matrix of the
- * normal equations is only multiplied: with the rows z̃ = (v, 1, -w) of the other side, and x = (θ, -1),
+ * An exact solution needs Σ z zᵀ, which is k²/2 multiply-adds for each rating, and a factorization.
+ * Here the matrix of the normal equations is only multiplied with vectors. With the rows z̃ = (v,
+ * 1, -w) of the other side, and x = (θ, -1), the first k + 1 elements of
  *
  *   g = base x + Σ z̃ (<z̃, x> - y)
  *
- * has in its first k + 1 elements the gradient of half the squared errors. A multiplication looks at every rating once,
- * at 2 k multiply-adds. One is for where the entity was, and one for each step: directions come from the preconditioner
- * (precondition.c) and what conjugate gradients (Hestenes and Stiefel 1952) make of it, lengths are those that lower
- * the objective most along them, so it never rises. As the gradient is computed afresh at every half-step, no error of
- * rounding or of stopping early adds up. Takács et al. ("Applications of the conjugate gradient method for implicit
- * feedback collaborative filtering", 2011) did so without the Gram matrix in the preconditioner.
+ * are the gradient of half the squared errors. One multiplication reads every rating once, at 2 k
+ * multiply-adds. A half-step multiplies once for the previous solution, and once for each step.
+ * Directions come from the preconditioner (precondition.c) and conjugate gradients (Hestenes and
+ * Stiefel 1952). The length of a step is the one that lowers the objective most, so the objective
+ * never rises. As the gradient is computed afresh in every half-step, errors of rounding or of
+ * stopping early do not add up. Takács et al. ("Applications of the conjugate gradient method for
+ * implicit feedback collaborative filtering", 2011) did this without the Gram matrix in the
+ * preconditioner.
  *
- * Measured with a prototype, at 64 factors on 300,000 made-up events: the objective of exact solutions after 3, 6,
- * 9 and 12 iterations was exceeded by 0.01, -0.004, -0.005 and -0.003 % with two steps, by 0.09, 0.006, 0.002 and
- * 0.002 % with one, and with three steps without a preconditioner by 0.05, 0.02, 0.009 and 0.005 %; by sweeps over
- * blocks of 32 coordinates (Rendle et al., "iALS++", 2021) by 0.11, -0.01, 0.02 and 0.02 %. On MovieLens 100k
- * (five splits) NDCG@10 and recall@20 are 0.318 and 0.377 at 32 factors, 0.323 and 0.379 at 64; by exact solutions
- * 0.318 and 0.376, 0.323 and 0.378.
+ * Measured with a prototype, at 64 factors on 300,000 made-up events: after 3, 6, 9 and 12
+ * iterations, the objective exceeded that of exact solutions by 0.01, -0.004, -0.005 and -0.003 %
+ * with two steps, by 0.09, 0.006, 0.002 and 0.002 % with one, and with three steps without a
+ * preconditioner by 0.05, 0.02, 0.009 and 0.005 %; by sweeps over blocks of 32 coordinates (Rendle
+ * et al., "iALS++", 2021) by 0.11, -0.01, 0.02 and 0.02 %. On MovieLens 100k (five splits) NDCG@10
+ * and recall@20 are 0.318 and 0.377 at 32 factors, 0.323 and 0.379 at 64; by exact solutions 0.318
+ * and 0.376, 0.323 and 0.378.
  *
- * Without biases the last two columns are left out: of 64 factors 64 are read, and fall into whole registers.
+ * Without biases the last two columns are left out, so that 64 factors are 64 columns, which fill
+ * whole registers.
  *
- * An entity's rows are gathered into a panel at the first multiplication, and stay there, in the cache of the core,
- * for the others. Those with more than PANEL_ROWS ratings gather them anew each time, in bounded memory.
+ * An entity's rows are gathered into a panel at the first multiplication, and stay there, in the
+ * cache of the core, for the others. An entity with more than PANEL_ROWS ratings gathers them for
+ * each multiplication, in bounded memory.
  *
- * Sums run in single precision over at most SINGLE_ROWS ratings, in double beyond.
+ * Sums run in single precision over at most SINGLE_ROWS ratings, in double beyond. Memory: one
+ * FmPcgWork for each worker.
  */
 #include "core/train/pcg.h"
 
@@ -34,22 +41,25 @@
 
 #define STEPS 2
 
-/* The smallest rank that it pays for: both take the same time at about 20, this less than half at 64. */
+/*
+ * The smallest rank for which this pays: both take the same time at about 20, this one less than
+ * half at 64.
+ */
 #define RANK_MIN 32
 
 #define PANEL_ROWS 4096
 #define SINGLE_ROWS 1024
 
-/* Rows gathered before they are multiplied: they are still in the innermost cache. */
+/* Rows that are gathered before they are multiplied, while they are in the innermost cache. */
 #define PACK_ROWS 64
 
-/* How many ratings ahead the rows of the other side are fetched. */
+/* The rows of the other side are prefetched this many ratings ahead. */
 #define PREFETCH_ROWS 16
 
 /* Multiply-adds between checks for interrupts: one or two milliseconds. */
 #define WORK_BETWEEN_CHECKS 2e7
 
-/* Sums of a dot product that are under way together. */
+/* Partial sums of a dot product. */
 #define LANES 8
 
 struct FmPcgWork
@@ -61,9 +71,9 @@ struct FmPcgWork
 	float *panel;
 	float *target;	/* PACK_ROWS */
 	double *total;	/* columns: a sum over more than SINGLE_ROWS ratings */
-	float *vectors; /* memory of those that follow */
+	float *vectors; /* memory of the vectors below */
 
-	/* Of `columns` elements; zero beyond dim, but for x and the products. */
+	/* Vectors of `columns` elements: zero beyond dim, except for x and the products. */
 	float *x;			/* (θ, -1) */
 	float *gradient;	/* of half the squared errors */
 	float *precision;	/* of the prior */
@@ -154,14 +164,14 @@ dot(const float *a, const float *b, int columns)
 	return sum[0];
 }
 
-/* Gather some ratings into the panel. */
+/* Gather the rows of some ratings into the panel. */
 static void
 pack_rows(const FmHalfStep *step, const FmPcgWork *work, int64_t at, int rows, float *panel)
 {
 	const FmSide *side = step->side;
 	int64_t ahead = side->start[side->count] - at - rows;
 
-	/* Whose ratings come next does not matter: the next entity's follow this one's. */
+	/* It does not matter which entity has the next ratings: they follow this one's. */
 	step->kernel->gather(step->other_rows, side->other + at,
 						 ahead < PREFETCH_ROWS ? (int) ahead : PREFETCH_ROWS, rows, work->stride,
 						 work->columns, panel);
@@ -169,7 +179,7 @@ pack_rows(const FmHalfStep *step, const FmPcgWork *work, int64_t at, int rows, f
 		fm_block_weigh_rows(side->weight + at, rows, work->columns, panel);
 }
 
-/* y of some ratings, by the root of their weights as the rows. */
+/* Load the targets y of some ratings, times the roots of their weights, as the rows. */
 static void
 load_targets(const FmHalfStep *step, FmPcgWork *work, int64_t at, int rows)
 {
@@ -203,7 +213,10 @@ multiply(const FmHalfStep *step, FmPcgWork *work, const float *matrix, const flo
 	count_work(step, work, (double) work->columns * work->columns);
 }
 
-/* product += Σ z̃ (<z̃, x> - y), with y = 0 but for where the entity is; returns Σ (<z̃, x> - y)². */
+/*
+ * Compute product += Σ z̃ (<z̃, x> - y); return Σ (<z̃, x> - y)². If x is a direction and not the
+ * solution, y is 0.
+ */
 static double
 add_ratings(const FmHalfStep *step, FmPcgWork *work, int32_t entity, const float *x, float *product)
 {
@@ -233,7 +246,7 @@ add_ratings(const FmHalfStep *step, FmPcgWork *work, int32_t entity, const float
 	return square;
 }
 
-/* Where the entity is, and its prior. */
+/* Load the entity's previous solution and its prior. */
 static void
 load_entity(const FmHalfStep *step, FmPcgWork *work, int32_t entity, double weight)
 {
@@ -258,7 +271,10 @@ load_entity(const FmHalfStep *step, FmPcgWork *work, int32_t entity, double weig
 	work->is_packed = false;
 }
 
-/* The squared errors where the entity is, over its ratings and all pairs, and their gradient. */
+/*
+ * Compute the squared errors of the previous solution, over the ratings and all pairs, and their
+ * gradient.
+ */
 static void
 start(const FmHalfStep *step, FmPcgWork *work, int32_t entity)
 {
@@ -267,7 +283,7 @@ start(const FmHalfStep *step, FmPcgWork *work, int32_t entity)
 	work->error += add_ratings(step, work, entity, work->x, work->gradient);
 }
 
-/* Minus the gradient, the prior's share included; zero where there is no parameter. */
+/* Compute minus the gradient, with the prior's; zero beyond the parameters. */
 static void
 set_residual(FmPcgWork *work)
 {
@@ -276,7 +292,10 @@ set_residual(FmPcgWork *work)
 							work->precision[j] * (work->x[j] - work->centre[j]);
 }
 
-/* The next direction: the preconditioned residual, with as much of the last as makes them conjugate. */
+/*
+ * Choose the next direction: the preconditioned residual, plus as much of the last direction as
+ * makes the two conjugate.
+ */
 static void
 turn(const FmHalfStep *step, FmPcgWork *work, const float *inverse, float *square)
 {
@@ -289,7 +308,9 @@ turn(const FmHalfStep *step, FmPcgWork *work, const float *inverse, float *squar
 		work->direction[j] = work->conditioned[j] + share * work->direction[j];
 }
 
-/* Go along the direction to where the objective is least; false if that is here. */
+/*
+ * Go along the direction to the minimum of the objective. Return false if that is already reached.
+ */
 static bool
 advance(const FmHalfStep *step, FmPcgWork *work, int32_t entity)
 {

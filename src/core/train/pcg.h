@@ -1,5 +1,6 @@
 /*
- * The half-step of block.h over all pairs, approximately: a few steps of conjugate gradients from where an entity is.
+ * The half-step of block.h over all pairs, approximately: a few steps of conjugate gradients from
+ * the previous solution of each entity.
  */
 #ifndef FMTOPX_CORE_PCG_H
 #define FMTOPX_CORE_PCG_H
@@ -10,13 +11,13 @@
 /* One worker's memory for half-steps of a given rank. */
 typedef struct FmPcgWork FmPcgWork;
 
-/* Whether it takes less time than the exact half-step. */
+/* Return whether this takes less time than the exact half-step. */
 extern bool fm_pcg_pays(int rank);
 
-/* What there is to solve for: v, and w unless biases are none. */
+/* Return the number of parameters of an entity: v, and w if there are biases. */
 extern int fm_pcg_dim(int rank, bool has_biases);
 
-/* How many of the columns of rows are read; matrices are so large. */
+/* Return how many columns of the rows are read. Matrices are square, of that size. */
 extern int fm_pcg_columns(const FmBlockKernel *kernel, int rank, bool has_biases);
 
 extern FmPcgWork *fm_pcg_work(const FmHost *host, const FmBlockKernel *kernel, int rank,
@@ -24,9 +25,9 @@ extern FmPcgWork *fm_pcg_work(const FmHost *host, const FmBlockKernel *kernel, i
 extern void fm_pcg_work_release(const FmHost *host, FmPcgWork *work);
 
 /*
- * As fm_block_half_step, for a step with a noise precision of 1, a prior by count, mean_rows and error, and without
- * noise, terms or probit. Its base is symmetric, and of fm_pcg_columns. It starts from mean_rows and never raises
- * what the step minimises.
+ * Do as fm_block_half_step does, for a step with a noise precision of 1, prior_by_count, mean_rows
+ * and error, and without noise, terms or probit. Its base is symmetric, of fm_pcg_columns. The
+ * half-step starts from mean_rows, and never raises what it minimises.
  */
 extern void fm_pcg_half_step(const FmHalfStep *step, const FmPreconditioner *preconditioner,
 							 FmPcgWork *work, int32_t begin, int32_t end);

@@ -1,16 +1,18 @@
 /*
  * Preconditioners of the normal equations that pcg.c solves.
  *
- * The matrix of entity e is  base + Σ_r c_r z_r z_rᵀ + √(n_e + n_0) Λ  with n_e = Σ_r c_r. Whom e has met differs from
- * entity to entity, but on average z zᵀ is that of all ratings, R. So  base + n R + √(n + n_0) Λ  is near it for all
- * entities with an n_e about n, and its inverse, made once, serves them all: n goes by powers of two, from the mean
- * over the side up and down, entities beyond the last have the last. What is far from it is in few directions,
- * which conjugate gradients find.
+ * The matrix of entity e is  base + Σ_r c_r z_r z_rᵀ + √(n_e + n_0) Λ  with n_e = Σ_r c_r. Each
+ * entity has other ratings, but on average z zᵀ is R, its mean over all ratings. So base + n R +
+ * √(n + n_0) Λ  is near the matrix of all entities with an n_e about n, and its inverse, made once,
+ * serves them all. n is a power of two times the mean over the side. Entities beyond the last power
+ * use the last. The matrix of an entity differs from that in few directions, which conjugate
+ * gradients find.
  *
- * Pcg.c has what that is worth; the inverse of the diagonal, on MovieLens 100k and made-up events, was no better than
- * none.
+ * What this is worth is in pcg.c. The inverse of the diagonal was no better than no preconditioner,
+ * on MovieLens 100k and on made-up events.
  *
- * Memory: the inverses of one side at a time, shared; double precision for one, by member.
+ * Memory: the inverses of one side at a time, shared; one matrix in double precision for each
+ * member.
  */
 #include "core/train/precondition.h"
 
@@ -21,7 +23,7 @@
 #include "core/math/lapack.h"
 #include "core/team.h"
 
-/* Powers of two of n, and which of them is the mean. */
+/* The number of powers of two of n, and the one that stands for the mean. */
 #define NUM_POWERS 24
 #define MEAN_POWER 12
 
@@ -34,7 +36,7 @@ struct FmPreconditioner
 	bool is_used[2][NUM_POWERS];
 	double *work;	/* dim × dim */
 	float *inverse; /* NUM_POWERS × stride × stride, shared */
-	int side;		/* whose they are */
+	int side;		/* the side that the inverses are for */
 };
 
 typedef struct PowerLoop
@@ -106,7 +108,10 @@ fm_precondition_shared_size(int stride)
 	return (size_t) NUM_POWERS * stride * stride * sizeof(float) + 64;
 }
 
-/* The matrix of one power as LAPACK's lower triangle, its diagonal raised by `ridge` times the largest. */
+/*
+ * Load the matrix of one power as LAPACK's lower triangle, with the diagonal raised by `ridge`
+ * times its largest element.
+ */
 static void
 load_matrix(const PowerLoop *loop, double weight, double ridge, double *a)
 {
@@ -137,7 +142,10 @@ invert(const PowerLoop *loop, int power)
 	float *inverse = p->inverse + (size_t) power * p->stride * p->stride;
 	int dim = p->dim, info = 1;
 
-	/* The sums carry the rounding of single precision; any matrix near will do that has an inverse. */
+	/*
+	 * The sums carry the rounding error of single precision; any matrix nearby that has an inverse
+	 * will do.
+	 */
 	for (double ridge = 0; info != 0; ridge = fmax(ridge * 16, FLT_EPSILON))
 	{
 		if (ridge > dim)

@@ -1,27 +1,29 @@
 /*
  * The regression of a side's θ on what is known of its entities.
  *
- * With features and history, an entity's vector is its own part and the sum of its levels':
+ * With features and history, an entity's vector is the sum of its own part and the effects of its
+ * levels:
  *
  *   θ_e ~ N(μ + β g_e + Σ_j x_ej B_j, 1/λ),   B_jf ~ N(0, 1/(λ_f ρ_gf)),   ρ ~ Gamma(1/2, 1/2)
  *
- * for the levels j of group g, with one ρ a group for v and one for w. That is the factorization machine with
- * the entity's features in its row, reparametrised (compare Macau: Simm et al. 2017; the regression-based
- * latent factor models of Agarwal and Chen 2009), but for the products of features of the same side, which
- * change with no item and which w_e learns anyway. Only the prior mean of θ in block.c is another, so ratings
- * do not meet features: given all θ, the effects B are a linear regression whose rows are the entities, and
- * its coordinates f are independent. Each is swept level by level, as in Rendle (2013): a sweep costs two
- * multiply-adds a non-zero x a coordinate.
+ * for the levels j of group g, with one ρ for v and one for w in each group. That is the
+ * factorization machine with the entity's features in its row, reparametrised (compare Macau: Simm
+ * et al. 2017; the regression-based latent factor models of Agarwal and Chen 2009), except for the
+ * products of features of the same side, which do not depend on the item and which w_e learns
+ * anyway. Only the prior mean of θ in block.c changes, so ratings and features do not meet: given
+ * all θ, the effects B are a linear regression whose rows are the entities, and its coordinates f
+ * are independent. Each coordinate is swept level by level, as in Rendle (2013): a sweep costs two
+ * multiply-adds for each non-zero x and each coordinate.
  *
- * History is the same with x = 1/√n_e for all that e has rated (SVD++; Koren 2008): the ratings of
- * the other side, which stand there by columns already, are its matrix.
+ * History is the same with x = 1/√n_e for all that e has rated (SVD++; Koren 2008). Its matrix is
+ * the ratings of the other side, which are ordered by columns already.
  *
- * Measured on MovieLens 100k (five folds, default options), test RMSE: ids 0.8878; with age band, sex,
- * occupation and genres 0.8795; with history 0.8724; with both 0.8702.
+ * Measured on MovieLens 100k (five folds, default options), test RMSE: ids 0.8878; with age band,
+ * sex, occupation and genres 0.8795; with history 0.8724; with both 0.8702.
  *
- * A team (team.h) shares out the coordinates, sixteen at a time, whose residuals stand together: a cache line
- * an entity. Random numbers are keyed by level and coordinates. Memory: offsets, residuals and
- * effects, shared by the team.
+ * A team (team.h) shares out the coordinates, sixteen at a time, whose residuals are adjacent: a
+ * cache line for each entity. Random numbers are keyed by level and coordinates. Memory: offsets,
+ * residuals and effects, shared by the team.
  */
 #include "core/train/regression.h"
 
@@ -31,14 +33,14 @@
 #include "core/layout.h"
 #include "core/team.h"
 
-/* Of the ratios' hyper-prior; halved where they are used. */
+/* Of the hyper-prior of the ratios; halved where they are used. */
 #define RATIO_SHAPE 1.0
 #define RATIO_RATE 1.0
 
 /* Coordinates swept together. */
 #define WIDTH 16
 
-/* Sums run in single precision over so many entities. */
+/* Sums run in single precision over this many entities. */
 #define SINGLE_ENTITIES 1024
 
 /* Entries between checks for interrupts. */
@@ -46,13 +48,13 @@
 
 typedef float Lanes __attribute__((vector_size(WIDTH * sizeof(float))));
 
-/* Sums of a group's λ B², of v and of w. */
+/* Sums of λ B² over a group, of v and of w. */
 typedef struct GroupSums
 {
 	double square[2];
 } GroupSums;
 
-/* A matrix x and its effects. */
+/* A matrix x and the effects of its levels. */
 typedef struct Design
 {
 	uint32_t stream; /* of its random numbers */
@@ -60,11 +62,11 @@ typedef struct Design
 	int32_t num_groups;
 	const int64_t *start; /* by level, as in FmFeatures */
 	const int32_t *entity;
-	const float *value;	  /* NULL: the entity's scale */
-	const int32_t *group; /* NULL: one for all */
+	const float *value;	  /* NULL: the entity's scale is the value */
+	const int32_t *group; /* by level; NULL: one group for all */
 	float *scale;		  /* by entity, or NULL */
 	float *square;		  /* by level: Σ weight x² */
-	float *strength;	  /* by level: what ρ is multiplied by */
+	float *strength;	  /* by level: ρ is multiplied by this */
 	double *ratio[2];	  /* ρ by group, of v and of w */
 	float *effect;		  /* num_levels × stride, shared */
 	GroupSums *sums;	  /* num_chunks × num_groups, shared */
@@ -77,7 +79,7 @@ struct FmRegression
 	int rank;
 	int stride;
 	int num_chunks;	 /* of coordinates */
-	float *weight;	 /* by entity: its part in all sums, 0 without ratings */
+	float *weight;	 /* by entity: its weight in all sums, 0 without ratings */
 	float *offset;	 /* count × stride, shared */
 	Lanes *residual; /* num_chunks × count, shared */
 	bool draws;
@@ -153,7 +155,7 @@ add_design(FmRegression *r, Design design)
 	*added = design;
 }
 
-/* What every entity has rated, with weight 1/√n. */
+/* Add history: what every entity has rated, with x = 1/√n. */
 static Design
 history_design(const FmRegression *r)
 {
@@ -185,7 +187,10 @@ features_design(const FmFeatures *features)
 					.group = features->group};
 }
 
-/* How much each level counts, given its entities' weights, and how strongly it is drawn to 0. */
+/*
+ * Compute how much each level counts, given its entities' weights, and how strongly it is drawn to
+ * 0.
+ */
 static void
 init_level(const FmRegression *r, Design *design, int32_t level, double strength)
 {
@@ -287,7 +292,7 @@ fm_regression_effects(const FmRegression *r)
 	return r->has_features ? r->design[0].effect : NULL;
 }
 
-/* Σ weight x residual over the entities of a level. */
+/* Return Σ weight x residual over the entities of a level. */
 static void
 sum_level(const FmRegression *r, const Design *design, int32_t level, const Lanes *residual,
 		  double *sum)
@@ -311,7 +316,7 @@ sum_level(const FmRegression *r, const Design *design, int32_t level, const Lane
 	}
 }
 
-/* One chunk of coordinates of all levels of a matrix, in their order. */
+/* A sweep: one chunk of coordinates of all levels of a matrix, in their order. */
 typedef struct Sweep
 {
 	const FmRegressionStep *step;
@@ -324,7 +329,9 @@ typedef struct Sweep
 	float noise[WIDTH * FM_RANDOM_LANES] __attribute__((aligned(FM_ALIGNMENT)));
 } Sweep;
 
-/* Draw the effects of a level, given the sums of its residuals; *change is what is added to them. */
+/*
+ * Draw the effects of a level, given the sums of its residuals; *change is what is added to them.
+ */
 static void
 draw_effects(const FmRegression *r, Sweep *sweep, int32_t level, const double *sum, Lanes *change)
 {
@@ -351,7 +358,7 @@ draw_effects(const FmRegression *r, Sweep *sweep, int32_t level, const double *s
 	}
 }
 
-/* The noise of the next levels. */
+/* Draw the noise of the next levels. */
 static void
 draw_noise(const FmRegression *r, Sweep *sweep, int32_t level)
 {
@@ -390,7 +397,7 @@ run_sweep(const FmRegression *r, Sweep *sweep)
 	}
 }
 
-/* Residuals from θ and offsets, or, after the sweeps, offsets from θ and residuals. */
+/* Compute residuals from θ and offsets; or, after the sweeps, offsets from θ and residuals. */
 static void
 exchange(FmRegression *r, const FmRegressionStep *step, int first, int width, Lanes *residual,
 		 bool to_offset)
@@ -451,7 +458,7 @@ update_chunks(void *state, int32_t begin, int32_t end)
 	}
 }
 
-/* Draw the ρ of a matrix, given its effects. Every member does. */
+/* Draw the ρ of a matrix, given its effects. Every member does this. */
 static void
 draw_ratios(const FmRegression *r, Design *design, int iteration)
 {

@@ -1,5 +1,5 @@
 /*
- * The regression of a side's θ on what is known of its entities: their features and their history.
+ * The regression of a side's θ on what is known of its entities: features and history.
  */
 #ifndef FMTOPX_CORE_REGRESSION_H
 #define FMTOPX_CORE_REGRESSION_H
@@ -8,29 +8,37 @@
 
 typedef struct FmRegression FmRegression;
 
-/* Whether anything is known of a side. */
+/* Return whether a side has features or history. */
 extern bool fm_regression_is_needed(const FmProblem *problem, int side);
 
-/* Bytes at most, alignment included, that a team shares for a side's regression; 0 where there is none. */
+/*
+ * Return the bytes at most, alignment included, that a team shares for a side's regression; 0 if it
+ * has none.
+ */
 extern double fm_regression_shared_size(const FmProblem *problem, int side, int rank);
 
 /*
- * For a side that needs one. Every member of a team makes one, in the same order. With strength 0 effects are drawn,
- * and their ratios to λ (ρ) with them. Else they are set to their conditional means, the λ of an entity is multiplied
- * by the root of its ratings' total weight, as with prior_by_count in block.h, and ρ is the root of that of a
- * level (an entity's weight times x²) times the strength.
+ * Create the regression of a side that needs one. Every member of a team creates one, in the same
+ * order.
+ *
+ * With strength 0, effects are drawn, and so are their ratios to λ (ρ). With any other strength,
+ * effects are set to their conditional means; the λ of an entity is multiplied by the square root
+ * of the total weight of its ratings, as with prior_by_count in block.h; and the ρ of a level is
+ * the strength times the square root of the level's weight (the sum over its entities of their
+ * weight times x²).
  */
 extern FmRegression *fm_regression_create(const FmProblem *problem, int side, int rank,
 										  double strength);
 extern void fm_regression_release(FmRegression *regression);
 
-/* What an update reads beside the regression's own state. */
+/* What an update reads besides the regression's own state. */
 typedef struct FmRegressionStep
 {
-	const float *rows;		/* of the side (block.h), of any scale */
-	const float *precision; /* λ, of θ around its prior mean: rank + 1, as are the next two */
+	const float *rows; /* of the side (block.h), of any scale */
+	/* λ, of θ around its prior mean: rank + 1 numbers, as the next two */
+	const float *precision;
 	const float *mean;		/* μ */
-	const float *slope;		/* β, of the covariate; not read without one */
+	const float *slope;		/* β, of the covariate; read only with one */
 	const float *covariate; /* g, by entity, or NULL */
 	int iteration;			/* keys random numbers */
 } FmRegressionStep;
@@ -38,10 +46,13 @@ typedef struct FmRegressionStep
 /* Update the effects of all levels, given the θ of the side's rated entities. */
 extern void fm_regression_update(FmRegression *regression, const FmRegressionStep *step);
 
-/* Σ_j x_ej B_j as rows by entity, of v and then of w, fm_block_stride(rank) floats each. */
+/* Return Σ_j x_ej B_j: a row for each entity, v then w, of fm_block_stride(rank) floats. */
 extern const float *fm_regression_offset(const FmRegression *regression);
 
-/* B of the features' levels (not of history) as such rows by level; NULL where the side has no features. */
+/*
+ * Return the effects B of the features' levels (not of history) in the same form, a row for each
+ * level; NULL if the side has no features.
+ */
 extern const float *fm_regression_effects(const FmRegression *regression);
 
 #endif
