@@ -1,17 +1,19 @@
 /*
- * Contexts: what the circumstances of a rating add to its user.
+ * Contexts: what the context of a rating adds to its user.
  *
  * With levels l of the columns of a rating's context,
  *
- *   y = w_u + w_i + Σ_l w_l + <v_u + Σ_l v_l, v_i> + noise,   v_l, w_l ~ N(0, 1/(λ ρ)),   ρ ~ Gamma(1/2, 1/2)
+ *   y = w_u + w_i + Σ_l w_l + <v_u + Σ_l v_l, v_i> + noise
+ *   v_l, w_l ~ N(0, 1/(λ ρ)),   ρ ~ Gamma(1/2, 1/2)
  *
- * with the users' λ and two ρ a column, of v and of w. The levels of one column are to each other as users are:
- * no rating has two. So a column is one more half-step of block.c, over the ratings by level, against the items,
- * what users and the other columns say being terms. The combinations of levels that occur are few beside
- * the ratings, and each has a row with the sum of its levels, for the half-steps of users, of items and of the
- * columns to fetch.
+ * with the users' λ, and two ρ for each column, one for v and one for w. No rating has two levels
+ * of one column, just as none has two users. So a column is one more half-step of block.c: over the
+ * ratings by level, against the items, with the users and the other columns as terms. The
+ * combinations of levels that occur are few compared to the ratings. Each has a row with the sum of
+ * its levels, which the half-steps of users, items and columns read.
  *
- * Memory: rows of levels and of combinations, and for every column the ratings in its order, shared by the team.
+ * Memory: rows of levels and of combinations, and for every column the ratings in its order, shared
+ * by the team.
  */
 #include "core/train/context.h"
 
@@ -21,16 +23,16 @@
 #include "core/layout.h"
 #include "core/team.h"
 
-/* Of the ratios' hyper-prior; halved where they are used. */
+/* Of the hyper-prior of the ratios; halved where they are used. */
 #define RATIO_SHAPE 1.0
 #define RATIO_RATE 1.0
 
 #define COMBINATIONS_CHUNK 256
 
-/* The ratings by the levels of one column, and what each has besides. */
+/* The ratings ordered by the levels of one column. */
 typedef struct Column
 {
-	FmSide side; /* its levels, against the items */
+	FmSide side; /* the levels as a side, against the items */
 	int64_t *start;
 	int32_t *item;
 	float *value;
@@ -47,9 +49,9 @@ struct FmContextEffects
 	int stride;
 	bool draws;
 	float *levels;		 /* rows, shared */
-	float *combinations; /* likewise */
+	float *combinations; /* rows, shared */
 	double *error;		 /* by level, shared */
-	float *precision;	 /* rank + 1, as is the next */
+	float *precision;	 /* rank + 1 numbers, as the next one */
 	float *mean;
 	Column *column;
 };
@@ -76,7 +78,7 @@ count_levels(const FmContexts *contexts, int column)
 	return contexts->first_level[column + 1] - contexts->first_level[column];
 }
 
-/* The level that a combination has in a column, counted from the column's first. */
+/* Return the level that a combination has in a column, counted from the column's first level. */
 static int32_t
 level_of(const FmContexts *contexts, int32_t combination, int column)
 {
@@ -84,7 +86,7 @@ level_of(const FmContexts *contexts, int32_t combination, int column)
 		   contexts->first_level[column];
 }
 
-/* Fill in a column's ratings, in the order of users and items for each level. */
+/* Copy the ratings into a column's order: by level, then in the order of users and items. */
 static void
 sort_column(const FmContextEffects *context, int number, Column *column)
 {
@@ -231,7 +233,7 @@ update_levels(void *state, int32_t begin, int32_t end)
 	fm_block_half_step(loop->half_step, loop->step->work, begin, end);
 }
 
-/* FmTeamBody: the rows of combinations, from those of their levels. */
+/* FmTeamBody: compute the rows of combinations from those of their levels. */
 static void
 sum_combinations(void *state, int32_t begin, int32_t end)
 {
@@ -258,7 +260,7 @@ sum_combinations(void *state, int32_t begin, int32_t end)
 	}
 }
 
-/* Update the levels of a column, and the combinations with them. */
+/* Update the levels of a column, and then the combinations. */
 static void
 update_column(FmContextEffects *context, const FmContextStep *step, int number)
 {
@@ -297,7 +299,7 @@ update_column(FmContextEffects *context, const FmContextStep *step, int number)
 				sum_combinations, &loop);
 }
 
-/* Draw the ρ of a column, given its levels. Every member does. */
+/* Draw the ρ of a column, given its levels. Every member does this. */
 static void
 draw_ratios(FmContextEffects *context, const FmContextStep *step, int number)
 {

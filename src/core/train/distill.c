@@ -1,25 +1,25 @@
 /*
- * The posterior mean as one factorization machine: samples come in one by one.
+ * The posterior mean as one factorization machine; samples are added one by one.
  *
- * The mean of S samples is b̄ + w̄_u + w̄_i + <p_u, q_i>, where p_u and q_i are the S samples' v_u and
- * v_i one after the other (scaled): still a factorization machine, of rank S·k. Its p and q are the rows of a
- * product that low_rank.c keeps in few columns: when these are full they are cut back to somewhat more than the
- * model has, and filled up again. Memory does not grow with the number of samples. What becomes a model of these
- * sums is in distill_model.c.
+ * The mean of S samples is b̄ + w̄_u + w̄_i + <p_u, q_i>, where p_u and q_i are the v_u and v_i of
+ * all S samples, concatenated and scaled. So it is a factorization machine again, of rank S·k. Its
+ * p and q are the rows of a product that low_rank.c keeps in few columns: when these are full, they
+ * are cut back to somewhat more than the model has, and filled up again. So memory does not grow
+ * with the number of samples. distill_model.c turns the sums into a model.
  *
- * Before a sample enters, its V are centred over the entities with ratings, and what that moves
- * goes to its w and b, exactly: with means a and c, <v_u, v_i> = <v_u - a, v_i - c> + <v_u - a, c>
- * + <a, v_i - c> + <a, c>. All means of w and b are taken in double.
+ * Before a sample is added, its V are centred over the entities with ratings, and what that moves
+ * is added to its w and b, exactly: with means a and c, <v_u, v_i> = <v_u - a, v_i - c> + <v_u - a,
+ * c> + <a, v_i - c> + <a, c>. All means of w and b are taken in double.
  *
- * The levels of features have rows of P and Q like the entities, so that what they add to an entity's v ends up
- * in the same coordinates; but the approximation is that of the entities' part of P Qᵀ.
+ * The levels of features have rows of P and Q like the entities, so that what they add to an
+ * entity's v ends up in the same coordinates; but only the entities' part of P Qᵀ is approximated.
  *
- * So do the levels of contexts, which are part of the user. They are centred themselves, over the ratings of each
- * column; what that moves goes to w of the items and to b.
+ * The levels of contexts have rows as well, as part of the user. They are centred over the ratings
+ * of each column; what that moves is added to w of the items and to b.
  *
- * A team (team.h) shares out whatever is done for each entity: sums by slices that do not depend on
- * the team, the rest by rows. Memory: the product, the sums of w and the slices are shared; b, the centres and what
- * is known of contexts every member has, and computes, for itself.
+ * A team (team.h) shares out all work over entities: sums by slices that do not depend on the team,
+ * the rest by rows. Memory: the product, the sums of w and the slices are shared; every member has,
+ * and computes, its own b, centres and numbers of contexts.
  */
 #include "core/train/distill.h"
 
@@ -30,8 +30,8 @@
 #include "core/team.h"
 
 /*
- * Columns beyond the model's that survive a cut, and samples (at least) between cuts. More of
- * either bought nothing: on MovieLens 100k with 32 factors the distilled RMSE is within 0.0003 of
+ * Columns beyond the model's that survive a cut, and the least number of samples between cuts. More
+ * of either did not help: on MovieLens 100k with 32 factors the distilled RMSE is within 0.0003 of
  * the exact posterior mean's.
  */
 #define OVERSAMPLING 8
@@ -40,7 +40,7 @@
 /* Entities, or levels, that a member of a team appends at a time. */
 #define CHUNK 256
 
-/* Sums over a side are cut into so many slices. */
+/* Sums over a side are cut into this many slices. */
 #define SLICES 16
 
 struct FmDistiller
@@ -50,13 +50,14 @@ struct FmDistiller
 	int stride; /* of sample rows */
 	int num_factors;
 	FmSampleSums sums;
-	FmSample sample; /* at hand */
+	FmSample sample; /* the sample being added */
 
 	double *centre_sum[2]; /* shared, SLICES × sample_rank: over the entities of a slice */
 	double *centre[2];
-	double *other_centre[2]; /* that of the other side and of contexts: what v meet on average */
-	double *context_share;	 /* by level: of the ratings */
-	double *context_centre;	 /* columns × (sample_rank + 1): means over the ratings of v and w */
+	double *other_centre[2]; /* mean v of the other side, contexts included */
+	double *context_share;	 /* by level: its share of the ratings */
+	/* columns × (sample_rank + 1): means of v and w over the ratings */
+	double *context_centre;
 };
 
 /* For team loops over one side. */
@@ -66,7 +67,7 @@ typedef struct SideLoop
 	int side;
 } SideLoop;
 
-/* No product of P and Q has a higher rank than this. */
+/* Return an upper bound of the rank of P Qᵀ. */
 static int
 least_rated(const FmProblem *problem)
 {
@@ -91,7 +92,7 @@ product_shape(const FmProblem *problem, int sample_rank, int num_factors)
 	return shape;
 }
 
-/* What is shared beside the product. */
+/* Return the bytes that are shared besides the product. */
 static double
 sums_size(const FmProblem *problem, int sample_rank)
 {
@@ -117,7 +118,7 @@ fm_distill_size(const FmProblem *problem, int sample_rank, int num_factors)
 	return fm_low_rank_size(&shape) + sums_size(problem, sample_rank);
 }
 
-/* How many ratings each level of the contexts has. */
+/* Compute each context level's share of the ratings. */
 static void
 init_contexts(FmDistiller *d)
 {
@@ -186,7 +187,7 @@ distill_release(FmDistiller *d)
 	host->release(host->ctx, d);
 }
 
-/* FmTeamSliceBody: the sum of v over the rated entities of a slice. */
+/* FmTeamSliceBody: sum v over the rated entities of a slice. */
 static void
 centre_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 {
@@ -210,7 +211,7 @@ centre_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 	}
 }
 
-/* The mean of v over the rated entities of a side, known to every member. */
+/* Compute the mean of v over the rated entities of a side, in every member. */
 static void
 find_centre(FmDistiller *d, int side)
 {
@@ -228,7 +229,7 @@ find_centre(FmDistiller *d, int side)
 	}
 }
 
-/* FmTeamBody: append one side's centred v, and add up its w with what the centring moves there. */
+/* FmTeamBody: append one side's centred v, and add its w with what centring moves there. */
 static void
 append_range(void *state, int32_t begin, int32_t end)
 {
@@ -246,7 +247,7 @@ append_range(void *state, int32_t begin, int32_t end)
 		double scale, moved = 0;
 
 		fm_problem_check(d->problem, e);
-		/* The cells of entities without ratings may hold what a cut left behind. */
+		/* the cells of entities without ratings may hold what a cut left there */
 		memset(to, 0, d->sample_rank * sizeof(float));
 		if (!fm_side_is_rated(ratings, e))
 			continue;
@@ -262,7 +263,10 @@ append_range(void *state, int32_t begin, int32_t end)
 	}
 }
 
-/* FmTeamBody: the same of levels. They are differences between entities, which the centre is not part of. */
+/*
+ * FmTeamBody: do the same for levels. They are differences between entities, so they are not
+ * centred.
+ */
 static void
 append_levels(void *state, int32_t begin, int32_t end)
 {
@@ -288,7 +292,10 @@ append_levels(void *state, int32_t begin, int32_t end)
 	}
 }
 
-/* The mean v and w of every column of contexts over the ratings, known to every member; the sum of w goes to b. */
+/*
+ * Compute the mean v and w of every column of contexts over the ratings, in every member; the sum
+ * of w is added to b.
+ */
 static void
 find_context_centres(FmDistiller *d)
 {
@@ -312,7 +319,7 @@ find_context_centres(FmDistiller *d)
 	}
 }
 
-/* The centres of a sample, and what each side meets on average. */
+/* Compute the centres of a sample, and the mean v that each side meets. */
 static void
 find_centres(FmDistiller *d)
 {
@@ -330,7 +337,7 @@ find_centres(FmDistiller *d)
 			d->other_centre[FM_ITEMS][f] += d->context_centre[(size_t) c * (k + 1) + f];
 }
 
-/* FmTeamBody: the levels of columns of contexts, centred over the ratings. */
+/* FmTeamBody: append the levels of contexts, centred over the ratings. */
 static void
 append_contexts(void *state, int32_t begin, int32_t end)
 {

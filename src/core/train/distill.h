@@ -1,5 +1,5 @@
 /*
- * From many samples of V, w, b to the one V, w, b whose ŷ is nearest to the mean of theirs.
+ * From many samples of V, w, b to the one V, w, b whose ŷ is nearest to their mean.
  */
 #ifndef FMTOPX_CORE_DISTILL_H
 #define FMTOPX_CORE_DISTILL_H
@@ -9,17 +9,20 @@
 
 typedef struct FmDistiller FmDistiller;
 
-/* Bytes at most that a distiller's team shares, and, about, with what the leader needs besides. */
+/*
+ * Return the bytes that a distiller's team shares at most, and about what it takes with what the
+ * leader needs in addition.
+ */
 extern double fm_distill_shared_size(const FmProblem *problem, int sample_rank, int num_factors);
 extern double fm_distill_size(const FmProblem *problem, int sample_rank, int num_factors);
 
 /*
- * For samples of sample_rank, to become a model of num_factors. Every member of a team makes one, adds
- * every sample to it and finishes it.
+ * Create a distiller of samples of sample_rank into a model of num_factors. Every member of a team
+ * creates one, adds every sample to it and finishes it.
  */
 extern FmDistiller *fm_distill_create(const FmProblem *problem, int sample_rank, int num_factors);
 
-/* Take in one sample. An FmSampleSink. */
+/* Add one sample. This is an FmSampleSink. */
 extern void fm_distill_add(void *distiller, const FmSample *sample);
 
 /* Write the model in the units of the ratings (unless result is NULL), and release the distiller. */

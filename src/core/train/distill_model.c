@@ -1,14 +1,19 @@
 /*
- * The end of a distillation: from sums over samples to the V, w and b of their mean, in the units of the ratings and
- * in the gauge that solver.h describes. Entities without ratings get what their features say.
+ * The end of a distillation: from sums over samples to the V, w and b of their mean, in the units
+ * of the ratings and in the gauge that solver.h describes. Entities without ratings get what their
+ * features say.
  *
- * The leader of a team does this alone, when the others have nothing more to write. Memory: a few rows, released.
+ * The leader of a team does this alone, when the others have nothing more to write. Memory: a few
+ * rows, released.
  */
 #include "core/train/distill_model.h"
 
 #include <math.h>
 
-/* The mean w of one side in the units of the ratings, itself centred; returns what goes to b. */
+/*
+ * Write the mean w of one side in the units of the ratings, centred; return what is to be added to
+ * b.
+ */
 static double
 finish_w(const FmProblem *problem, const FmSampleSums *sums, int side, float *w, float *level_w)
 {
@@ -26,7 +31,7 @@ finish_w(const FmProblem *problem, const FmSampleSums *sums, int side, float *w,
 	return centre * scale;
 }
 
-/* The mean w of the levels of contexts. */
+/* Write the mean w of the levels of contexts. */
 static void
 finish_contexts(const FmProblem *problem, const FmSampleSums *sums, float *w)
 {
@@ -35,7 +40,7 @@ finish_contexts(const FmProblem *problem, const FmSampleSums *sums, float *w)
 						sums->samples);
 }
 
-/* Rows of P or Q, from row `first` on, into rows of v, each column times its factor. */
+/* Write rows of P or Q, from row `first` on, as rows of v, each column times its factor. */
 static void
 finish_rows(const FmLowRank *product, int side, int32_t first, int32_t count, const double *factor,
 			int num_factors, float *v)
@@ -46,7 +51,10 @@ finish_rows(const FmLowRank *product, int side, int32_t first, int32_t count, co
 				(float) (fm_low_rank_row(product, side, first + e)[c] * factor[c]);
 }
 
-/* In every factor the item entry of the largest size, the first of them, is positive. */
+/*
+ * Write v. The sign of each factor is such that its largest item entry in magnitude, the first one
+ * of several, is positive.
+ */
 static void
 finish_v(const FmProblem *problem, const FmSampleSums *sums, FmParameters *result)
 {
@@ -79,7 +87,7 @@ finish_v(const FmProblem *problem, const FmSampleSums *sums, FmParameters *resul
 	problem->host->release(problem->host->ctx, factor);
 }
 
-/* Add x times a level to w and v of something. */
+/* Add x times a level to some w and v. */
 static void
 add_level(const FmParameters *result, int side, int32_t level, double x, float *w, float *v)
 {
@@ -90,7 +98,7 @@ add_level(const FmParameters *result, int side, int32_t level, double x, float *
 		v[f] += (float) (x * level_v[f]);
 }
 
-/* Add x times v, w to a sum of so many factors and one. */
+/* Add x times (v, w) to a sum of num_factors + 1 numbers. */
 static void
 add_row(const float *w, const float *v, int num_factors, double x, double *sum)
 {
@@ -100,10 +108,10 @@ add_row(const float *w, const float *v, int num_factors, double x, double *sum)
 }
 
 /*
- * What is added to the levels of an entity: the mean over all ratings of what the levels of their entities
- * leave. The mean over the entities would do for one that few will rate, which is what most have in common, but
- * not for most ratings: with a fifth of the films of MovieLens 100k held out altogether, theirs have a RMSE of
- * 1.133 by that, and of 1.038 by this.
+ * Find what is added to the levels of an entity: the mean over all ratings of what the levels leave
+ * of their entities. The mean over the entities would suit an entity that few will rate, as most
+ * entities are, but not most ratings: with a fifth of the films of MovieLens 100k held out
+ * altogether, their RMSE is 1.133 with that mean, and 1.038 with this one.
  */
 static void
 find_intercept(const FmProblem *problem, int side, FmParameters *result)

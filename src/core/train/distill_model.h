@@ -8,15 +8,15 @@
 #include "core/train/problem.h"
 
 /*
- * Of standardised targets. Rows of w, P and Q are the entities, then the levels of their features, then, of the users,
- * the levels of contexts.
+ * Sums over samples, of standardised targets. Rows of w, P and Q are the entities, then the levels
+ * of their features, then, for users, the levels of contexts.
  */
 typedef struct FmSampleSums
 {
 	int64_t samples;
 	double b;
 	double *w[2];		/* shared, by row */
-	FmLowRank *product; /* P Qᵀ, the sum of what users' and items' v make with each other */
+	FmLowRank *product; /* P Qᵀ: the sum over samples of <v_u, v_i> */
 } FmSampleSums;
 
 static inline int32_t
@@ -26,14 +26,17 @@ fm_sums_rows(const FmProblem *problem, int side)
 		   (side == FM_USERS ? problem->contexts.num_levels : 0);
 }
 
-/* The row of the first level of contexts. */
+/* Return the row of the first level of contexts. */
 static inline int32_t
 fm_sums_first_context(const FmProblem *problem)
 {
 	return problem->side[FM_USERS].count + problem->features[FM_USERS].num_levels;
 }
 
-/* Write the model, in the units of the ratings; the product has been cut to its number of factors. */
+/*
+ * Write the model, in the units of the ratings. The product has been cut to the model's number of
+ * factors.
+ */
 extern void fm_model_of_sums(const FmProblem *problem, const FmSampleSums *sums,
 							 FmParameters *result);
 

@@ -1,6 +1,6 @@
 /*
- * What both solvers do before and around their half-steps: the first rows, the common part of a
- * half-step, sums in a fixed order.
+ * What all solvers do before and around their half-steps: the first rows, the common part of a
+ * half-step, sums in a fixed order. Rows belong to the caller.
  */
 #include "core/train/problem.h"
 

@@ -1,10 +1,11 @@
 /*
- * A training problem in the form the solvers share: two sides, targets without units, one seed.
+ * A training problem in the form that the solvers share: two sides, targets without units, one
+ * seed.
  *
  * Targets are standardised, y' = (y - mean) / deviation, so that priors, regularisation and the
  * first V mean the same for stars, percentages and revenue, and single precision is enough for
- * residuals. The targets of a classification are latent (probit.c); their mean is the Φ⁻¹ of the share of
- * ones, their deviation 1. Those of a ranking are 1, as they stand.
+ * residuals. The targets of a classification are latent (probit.c); their mean is the Φ⁻¹ of the
+ * share of ones, their deviation 1. The targets of a ranking are 1 and are not changed.
  */
 #ifndef FMTOPX_CORE_PROBLEM_H
 #define FMTOPX_CORE_PROBLEM_H
@@ -12,7 +13,7 @@
 #include "core/train/block.h"
 #include "core/train/solver.h"
 
-/* What random numbers are for: no two uses may share a stream. */
+/* The streams of random numbers: no two uses may share one. */
 enum
 {
 	FM_STREAM_INIT,		 /* + side */
@@ -35,9 +36,9 @@ typedef struct FmProblem
 	FmFeatures features[2];
 	bool history;
 	FmContexts contexts;
-	const int32_t *context[2]; /* of the ratings in the side's order, or NULL */
+	const int32_t *context[2]; /* of each rating, in the side's order; or NULL */
 	int64_t num_ratings;
-	double total_weight;  /* of the ratings: their number, where they have no weights */
+	double total_weight;  /* of the ratings: their number if they have no weights */
 	int32_t num_rated[2]; /* entities with ratings */
 	double mean;
 	double deviation;
@@ -49,7 +50,10 @@ typedef struct FmProblem
 	uint64_t seed;
 } FmProblem;
 
-/* To be called for every element of a loop that does little for each: heeds interrupts now and then. */
+/*
+ * Check for interrupts now and then. To be called for every element of a loop that does little for
+ * each.
+ */
 static inline void
 fm_problem_check(const FmProblem *problem, int64_t at)
 {
@@ -57,17 +61,20 @@ fm_problem_check(const FmProblem *problem, int64_t at)
 		problem->host->check_interrupts(problem->host->ctx);
 }
 
-/* Rows of one side, all zero. */
+/* Return rows of one side, all zero. */
 extern float *fm_problem_rows(const FmProblem *problem, int side, int rank);
 
-/* Likewise, but entities with ratings have v from N(0, init_stdev²), w = 0 and scale 1. */
+/*
+ * Return rows of one side where entities with ratings have v from N(0, init_stdev²), w = 0 and
+ * scale 1.
+ */
 extern float *fm_problem_init_rows(const FmProblem *problem, int side, int rank);
 
-/* The update of one side, ready but for its prior and its outputs. */
+/* Return a half-step of one side, ready except for its prior and its outputs. */
 extern FmHalfStep fm_problem_half_step(const FmProblem *problem, int side, int rank,
 									   const float *other_rows, double *error);
 
-/* The sum over the rated entities of a side, in index order. */
+/* Return the sum over the rated entities of a side, in index order. */
 extern double fm_problem_sum_error(const FmProblem *problem, int side, const double *error);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The front of the solvers: options and their defaults, the standardised problem, the call, and the
- * check that nothing but finite numbers leaves.
+ * The entry to the solvers: options and their defaults, the standardised problem, the call, and the
+ * check that all numbers of the result are finite.
  *
  * The arrays of the result belong to the caller; everything else is released.
  */
@@ -19,16 +19,19 @@
 #include "core/train/regression.h"
 
 /*
- * Defaults, from random 80/20 splits of MovieLens 100k. The sampler: 100, 200 and 300 iterations
- * gave a mean test RMSE of 0.8895, 0.8885 and 0.8881 over twelve splits, and 0.9015, 0.8998 and
- * 0.8988 on the hardest of them; the first V matters little between 0.01 and 1. Least squares (three
- * splits): converged after 10; l2_reg_v 1.0, 1.2, 1.3 and 1.5 gave 0.912, 0.909, 0.910 and 0.915,
- * and l2_reg_w is flat between 0.2 and 0.8. The units are those of standardised ratings, so they
- * carry over.
+ * Defaults, from random 80/20 splits of MovieLens 100k.
  *
- * Classification, MovieLens 100k with rating ≥ 4: latent targets make the chain slower to mix. At rank 6, 200
- * and 500 iterations gave a log loss of 0.5504 and 0.5500 on ua.test; at rank 14 100, 200, 500 and 1000 gave
- * 0.5512, 0.5504, 0.5496 and 0.5492.
+ * The sampler: 100, 200 and 300 iterations gave a mean test RMSE of 0.8895, 0.8885 and 0.8881 over
+ * twelve splits, and 0.9015, 0.8998 and 0.8988 on the hardest of them. The deviation of the first V
+ * matters little between 0.01 and 1.
+ *
+ * Least squares (three splits): converged after 10 iterations. l2_reg_v of 1.0, 1.2, 1.3 and 1.5
+ * gave 0.912, 0.909, 0.910 and 0.915, and l2_reg_w is flat between 0.2 and 0.8. The units are those
+ * of standardised ratings, so the values apply to other data.
+ *
+ * Classification, MovieLens 100k with rating ≥ 4: latent targets make the chain slower to mix. At
+ * rank 6, 200 and 500 iterations gave a log loss of 0.5504 and 0.5500 on ua.test; at rank 14 100,
+ * 200, 500 and 1000 gave 0.5512, 0.5504, 0.5496 and 0.5492.
  */
 #define MCMC_ITERATIONS 200
 #define CLASSIFICATION_ITERATIONS 500
@@ -58,7 +61,10 @@ fm_default_regularisation(FmSolverKind solver, float *l2_reg_w, float *l2_reg_v)
 	*l2_reg_v = solver == FM_SOLVER_IALS ? IALS_L2_REG_V : ALS_L2_REG_V;
 }
 
-/* Total weight, mean and deviation of the ratings. When all are equal the deviation is 1, to divide by. */
+/*
+ * Compute total weight, mean and deviation of the ratings. If all are equal the deviation is 1, to
+ * divide by.
+ */
 static void
 standardise(const FmRatings *ratings, FmProblem *problem)
 {
@@ -93,7 +99,7 @@ standardise(const FmRatings *ratings, FmProblem *problem)
 	}
 	if (problem->task == FM_TASK_CLASSIFICATION)
 	{
-		/* half a rating more of each kind: the held-out part may have taken all of one */
+		/* half a rating more of each kind, because the held-out part may have taken all of one */
 		problem->mean = fm_normal_quantile((centre * n + 0.5) / (n + 1));
 		problem->deviation = 1;
 		return;

@@ -1,16 +1,17 @@
 /*
  * How far the samples of a posterior are spread around their mean.
  *
- * A yes/no model predicts the mean of Φ(η) over the samples, which is Φ(m / √(1 + s²)) for scores that are
- * normal with mean m and variance s². The distilled model is m. For s² the mean over all pairs serves, each
- * user and each item as often as it has ratings: one number, so that the order of a user's items is still
- * that of m. Measured on MovieLens 100k (rating ≥ 4; ua.test with four seeds, and four random tenths): log
- * loss 0.5500 and 0.5325. One s² for each user gives 0.5499 and 0.5324, each pair's own 0.5500 and 0.5323,
- * none at all 0.5547 and 0.5371, and one that counts all users and items alike 0.5506 and 0.5333.
+ * A classification predicts the mean of Φ(η) over the samples, which is Φ(m / √(1 + s²)) if scores
+ * are normal with mean m and variance s². The distilled model is m. s² is one number, the mean over
+ * all pairs, with each user and item as often as it has ratings; so the order of a user's items is
+ * still that of m. Measured on MovieLens 100k (rating ≥ 4; ua.test with four seeds, and four random
+ * tenths), the log loss is 0.5500 and 0.5325. One s² for each user gives 0.5499 and 0.5324, one for
+ * each pair 0.5500 and 0.5323, none at all 0.5547 and 0.5371, and one that counts all users and
+ * items alike 0.5506 and 0.5333.
  *
- * η is the inner product of (v_u, 1, w_u + b) and (v_i, w_i, 1), so the mean of η² over all pairs is the sum
- * of the products of the elements of two Gram matrices. s² is the mean of that over the samples, less the
- * same of the model. The samples' own is taken of draws of both sides.
+ * η is the inner product of (v_u, 1, w_u + b) and (v_i, w_i, 1), so the mean of η² over all pairs
+ * is the sum of the products of the elements of two Gram matrices. s² is the mean of that over the
+ * samples, less the same of the model. The samples are draws of both sides.
  *
  * Memory: two Gram matrices and a panel, from the host.
  */
@@ -33,7 +34,7 @@ struct FmSpread
 	double *panel;	 /* PANEL_ROWS × dim */
 };
 
-/* One side of a model: v of entity e at v + e × v_stride, w at w + e × w_stride. */
+/* One side of a model: v of entity e is at v + e × v_stride, its w at w + e × w_stride. */
 typedef struct Vectors
 {
 	const float *v;
@@ -72,7 +73,7 @@ fm_spread_create(const FmProblem *problem, int sample_rank, int num_factors)
 	return spread;
 }
 
-/* (v_u, 1, w_u + b) or (v_i, w_i, 1), times the root of the weight of its ratings. */
+/* Load (v_u, 1, w_u + b) or (v_i, w_i, 1), times the square root of the weight of its ratings. */
 static void
 load_row(int side, const Vectors *vectors, int32_t e, double weight, int rank, double b,
 		 double *row)
@@ -87,7 +88,7 @@ load_row(int side, const Vectors *vectors, int32_t e, double weight, int rank, d
 	row[rank + 1] = root * (side == FM_USERS ? w + b : 1);
 }
 
-/* The weighted Gram matrix of a side, lower triangle; returns the total weight. */
+/* Compute the weighted Gram matrix of a side, lower triangle; return the total weight. */
 static double
 sum_gram(FmSpread *spread, int side, const Vectors *vectors, int rank, double b)
 {
@@ -113,7 +114,7 @@ sum_gram(FmSpread *spread, int side, const Vectors *vectors, int rank, double b)
 	return total;
 }
 
-/* The mean of η² over all pairs. */
+/* Return the mean of η² over all pairs. */
 static double
 mean_square(FmSpread *spread, const Vectors vectors[2], int rank, double b)
 {
