@@ -1,38 +1,42 @@
 /*
- * Folding in: one small ridge solve.
+ * Folding in: one small ridge regression.
  *
- * Given the other side, a rating is linear in θ: score = offset + <θ, z>, z = (v, 1). With the prior
- * θ = mean + L a, a ~ N(0, I), and ratings of precision p (weight / noise variance), the posterior of a
- * has the precision
+ * Given the other side, a rating is linear in θ: score = offset + <θ, z>, z = (v, 1). With the
+ * prior θ = mean + L a, a ~ N(0, I), and ratings of precision p (weight / noise variance), the
+ * posterior of a has the precision
  *
  *   A = I + Lᵀ (Σ p z zᵀ) L
  *
- * which is well conditioned even where L is singular, as it is with fewer users than factors; so nothing
- * is ever inverted but A. From a = 0, one step a += A⁻¹ (Lᵀ Σ p (value - score) z - a) is the solution.
+ * This is well conditioned even if L is singular, as it is with fewer users than factors; so only A
+ * is ever inverted. From a = 0, one step a += A⁻¹ (Lᵀ Σ p (value - score) z - a) is the solution.
  *
- * In a classification the log-likelihood ln Φ(±score) is concave with a curvature between 0 and 1, so the
- * same A with p = weight bounds that of the whole, and the same step with the derivative in place of
- * p (value - score) never makes it worse. This is the EM algorithm for Albert and Chib's latent values (1993):
- * A is factored once, and a step costs no more than a look at each rating.
+ * In a classification the log-likelihood ln Φ(±score) is concave, with a curvature between 0 and 1.
+ * So the same A with p = weight bounds the curvature of the whole, and the same step, with the
+ * derivative in place of p (value - score), never makes the posterior worse. This is the EM
+ * algorithm for Albert and Chib's latent values (1993): A is factored once, and each step only
+ * reads the ratings once.
  *
- * The prior is the mean and the covariance of those θ that were trained (empirical Bayes), so it does not
- * depend on the solver, nor on the basis that V was distilled to. Measured on MovieLens 100k, 100 users left
- * out of the training, RMSE on the rest of their ratings after 5, 10 and 20 of them: 0.951, 0.939 and 0.918; a
- * training with these among the ratings gave 0.968, 0.945 and 0.916. Adding the mean posterior covariance
- * of the users to the prior's gave 0.951, 0.939 and 0.917; letting EM find prior and noise 0.955, 0.950 and
- * 0.930, as it takes the noise of the trained V for a fact.
+ * The prior is the mean and the covariance of the trained θ (empirical Bayes), so it does not
+ * depend on the solver, nor on the basis that V was distilled to. Measured on MovieLens 100k, with
+ * 100 users left out of the training, the RMSE on the rest of their ratings after 5, 10 and 20 of
+ * them was 0.951, 0.939 and 0.918; a training that included these ratings gave 0.968, 0.945 and
+ * 0.916. Adding the mean posterior covariance of the users to that of the prior gave 0.951, 0.939
+ * and 0.917; letting EM find prior and noise gave 0.955, 0.950 and 0.930, because it takes the
+ * noise of the trained V for a fact.
  *
- * A ranking (core/train/ials.c) is a regression in which all pairs count as 0 with a small weight besides. Their sums are
- * the same for everybody, so they come from a Gram matrix. A covariance of shrunken θ wants less noise than is
- * left of the ones and zeros: on MovieLens 100k (rating ≥ 4; four times a fifth of the users left out, half of what each
- * liked revealed) NDCG@10 on the other half was 0.471, 0.475, 0.475, 0.474, 0.471 and 0.468 at 32 factors with
- * 0.1, 0.2, 0.3, 0.4, 0.7 and all of that; a training with what was revealed gave 0.478. At 64 factors it was 0.471, 0.477,
- * 0.477, 0.475, 0.472, 0.468 and 0.482, at 16 0.461, 0.466, 0.467, 0.468, 0.466, 0.463 and 0.471. A hundred users
- * left out, after 5, 10 and 20 of their films it was 0.558, 0.608 and 0.585 with 0.3, and a training
- * gave 0.582, 0.619 and 0.585; the films by their bias 0.487, 0.461 and 0.398.
+ * A ranking (core/train/ials.c) is a regression in which, besides the ratings, all pairs count as 0
+ * with a small weight. Their sums are the same for all entities of a side, so they come from a Gram
+ * matrix. A covariance of shrunken θ needs less noise than the residuals of the ones and zeros
+ * suggest. On MovieLens 100k (rating ≥ 4; four times a fifth of the users left out, half of the
+ * items that each liked revealed) NDCG@10 on the other half was 0.471, 0.475, 0.475, 0.474, 0.471
+ * and 0.468 at 32 factors with 0.1, 0.2, 0.3, 0.4, 0.7 and all of that noise; a training with what
+ * was revealed gave 0.478. At 64 factors it was 0.471, 0.477, 0.477, 0.475, 0.472, 0.468 and 0.482,
+ * at 16 0.461, 0.466, 0.467, 0.468, 0.466, 0.463 and 0.471. With a hundred users left out, after 5,
+ * 10 and 20 of their films it was 0.558, 0.608 and 0.585 with 0.3, and a training gave 0.582, 0.619
+ * and 0.585; ordering the films by their bias gave 0.487, 0.461 and 0.398.
  *
- * All in double; matrices are small, so plain loops do, and no question has to wait until OpenBLAS is
- * loaded. Only the prior, which is a training's, uses it.
+ * All numbers are double. Matrices are small, so plain loops are enough, and no question has to
+ * wait until OpenBLAS is loaded. Scratch memory comes from the host and is released.
  */
 #include "core/model/fold.h"
 
@@ -43,11 +47,11 @@
 #include "core/math/cholesky.h"
 #include "core/math/normal.h"
 
-/* A classification has converged when no element of a moves by more. */
+/* A classification has converged if no element of a moves by more. */
 #define STEP_TOLERANCE 1e-9
 #define MAX_STEPS 1000
 
-/* One entity's solve under way. */
+/* The state of folding in one entity. */
 typedef struct Fold
 {
 	const FmPrior *prior;
@@ -59,20 +63,20 @@ typedef struct Fold
 	int64_t num_rows;
 	const FmHost *host;
 	double *matrix;	  /* dim × dim, lower triangle: A, then its Cholesky factor */
-	double *theta;	  /* dim, as are the others */
-	double *gradient; /* of the log-likelihood, by θ; then the step of a */
+	double *theta;	  /* dim numbers, as the others */
+	double *gradient; /* of the log-likelihood with respect to θ; then the step of a */
 	double *a;
 	double *z;
 } Fold;
 
-/* Row i of L. */
+/* Return row i of L. */
 static const float *
 root_row(const Fold *fold, int i)
 {
 	return fold->prior->root + (size_t) i * (i + 1) / 2;
 }
 
-/* z of a row, in double. */
+/* Load z of a rating, in double. */
 static void
 load_z(const Fold *fold, const FmFoldRow *row)
 {
@@ -88,14 +92,14 @@ check(const Fold *fold, int64_t at)
 		fold->host->check_interrupts(fold->host->ctx);
 }
 
-/* A row of the other side's gram: of its dim + 1 elements those up to the diagonal. */
+/* Return row i of the other side's Gram matrix (of dim + 1 rows), up to the diagonal. */
 static const float *
 gram_row(const Fold *fold, int i)
 {
 	return fold->all_pairs->gram + (size_t) i * (i + 1) / 2;
 }
 
-/* Σ p z zᵀ. */
+/* Sum p z zᵀ over the ratings and all pairs. */
 static void
 sum_precision(Fold *fold)
 {
@@ -121,7 +125,7 @@ sum_precision(Fold *fold)
 	}
 }
 
-/* The matrix M, of which the lower triangle is given, becomes I + Lᵀ M L. */
+/* Replace the matrix M, given as its lower triangle, by I + Lᵀ M L. */
 static void
 whiten(Fold *fold)
 {
@@ -146,7 +150,8 @@ whiten(Fold *fold)
 				row[j] += value * l[j];
 		}
 	}
-	for (int m = 0; m < dim; m++) /* Lᵀ of that, from top to bottom: row m is needed no more */
+	/* Lᵀ times that, from top to bottom: row m is not read after this */
+	for (int m = 0; m < dim; m++)
 	{
 		const float *l = root_row(fold, m);
 		double *source = matrix + (size_t) m * dim;
@@ -162,7 +167,7 @@ whiten(Fold *fold)
 		matrix[(size_t) i * dim + i] += 1;
 }
 
-/* θ = mean + L a. */
+/* Compute θ = mean + L a. */
 static void
 set_theta(Fold *fold)
 {
@@ -176,7 +181,7 @@ set_theta(Fold *fold)
 	}
 }
 
-/* The derivative of a rating's log-likelihood by its score. */
+/* Return the derivative of a rating's log-likelihood with respect to its score. */
 static double
 slope(const Fold *fold, const FmFoldRow *row, double score)
 {
@@ -188,7 +193,7 @@ slope(const Fold *fold, const FmFoldRow *row, double score)
 	return side * exp(-0.5 * score * score - 0.5 * log(2 * M_PI) - fm_normal_log_cdf(side * score));
 }
 
-/* What the pairs that all count as 0 add: -p Σ (offset + <θ, z>) z. */
+/* Add the gradient of the pairs that count as 0: -p Σ (offset + <θ, z>) z. */
 static void
 add_all_pairs(Fold *fold)
 {
@@ -227,7 +232,7 @@ sum_gradient(Fold *fold)
 	}
 }
 
-/* The gradient by θ becomes the step A⁻¹ (Lᵀ gradient - a). */
+/* Replace the gradient with respect to θ by the step A⁻¹ (Lᵀ gradient - a). */
 static void
 solve_step(Fold *fold)
 {
@@ -248,7 +253,7 @@ solve_step(Fold *fold)
 	fm_cholesky_solve(fold->matrix, dim, step);
 }
 
-/* Take a step; returns the most that an element of a moved by. */
+/* Take a step; return the most that an element of a moved by. */
 static double
 take_step(Fold *fold)
 {

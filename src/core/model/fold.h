@@ -1,5 +1,5 @@
 /*
- * Folding in: the θ = (v, w) of one user or item from his own ratings, all of the other side being as it is.
+ * Folding in: the θ = (v, w) of one user or item from its own ratings, given all of the other side.
  */
 #ifndef FMTOPX_CORE_FOLD_H
 #define FMTOPX_CORE_FOLD_H
@@ -8,20 +8,22 @@
 #include "core/model/parameters.h"
 #include "core/model/prior.h"
 
-/* One rating of the entity, of something with vector v (num_factors numbers). */
+/* One rating of the entity; v (num_factors numbers) is the vector of what was rated. */
 typedef struct FmFoldRow
 {
 	const float *v;
-	double offset; /* what the score has without the entity: b and the other's w */
-	float value;   /* in a classification 1 or 0, in a ranking 1 */
+	double offset; /* the score without the entity: b and the other's w */
+	float value;   /* 1 or 0 in a classification, 1 in a ranking */
 	float weight;  /* above 0 */
 } FmFoldRow;
 
 /*
- * The most probable θ (num_factors + 1 numbers) under the prior, where values are scores with a noise of
- * this variance, above 0; or in a classification, where the variance is 1 and not looked at, a value is 1
- * with probability Φ(score). all_pairs is that of the other side in a ranking, else NULL. Scratch comes from
- * the host and is released. Fails if θ does not fit floats.
+ * Compute the most probable θ (num_factors + 1 numbers) under the prior.
+ *
+ * Values are scores with a noise of noise_variance, above 0. In a classification noise_variance is
+ * not read: a value is 1 with probability Φ(score), else 0. In a ranking all_pairs is that of the
+ * other side, else NULL. Scratch memory comes from the host and is released. Fails if θ does not
+ * fit floats.
  */
 extern void fm_fold(const FmPrior *prior, int num_factors, FmTask task, double noise_variance,
 					const FmAllPairs *all_pairs, const FmFoldRow *rows, int64_t num_rows,

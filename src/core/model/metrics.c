@@ -1,5 +1,6 @@
 /*
- * Metrics of predictions and of ranked lists; metrics.h defines each.
+ * Metrics of predictions and of ranked lists; metrics.h defines each. Sums are the caller's, only
+ * those of labels come from the host.
  */
 #include "core/model/metrics.h"
 

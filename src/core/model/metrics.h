@@ -9,7 +9,7 @@
 
 #include "core/host.h"
 
-/* Errors of predictions: add each, then read off. */
+/* Errors of predictions: add each prediction, then read the metrics. */
 typedef struct FmErrorSums
 {
 	int64_t count;
@@ -19,12 +19,14 @@ typedef struct FmErrorSums
 } FmErrorSums;
 
 extern void fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight);
-extern double fm_rmse(const FmErrorSums *sums); /* root of the mean squared error; NaN when empty */
-extern double fm_mae(const FmErrorSums *sums);	/* mean absolute error; NaN when empty */
+/* root of the mean squared error; NaN if empty */
+extern double fm_rmse(const FmErrorSums *sums);
+extern double fm_mae(const FmErrorSums *sums); /* mean absolute error; NaN if empty */
 
 /*
- * Predicted probabilities of yes: add each, then read off. From 0.5 on a prediction is yes. The area under
- * the ROC curve is that of the probabilities to one part in FM_AUC_STEPS: equals count half, as they do.
+ * Predicted probabilities of yes: add each prediction, then read the metrics. A probability of at
+ * least 0.5 predicts yes. The area under the ROC curve is computed from probabilities rounded to
+ * one part in FM_AUC_STEPS; equal ones count half, as they do in the definition.
  */
 #define FM_AUC_STEPS 65536
 
@@ -32,7 +34,7 @@ typedef struct FmLabelSums
 {
 	int64_t count;
 	double log_loss;
-	double weight[2][2]; /* by the label, then by what was predicted */
+	double weight[2][2]; /* by the label, then by the prediction */
 	double *steps[2];	 /* weight by the label, then by the probability */
 } FmLabelSums;
 
@@ -40,21 +42,22 @@ extern FmLabelSums *fm_label_sums_create(const FmHost *host);
 
 /* The prediction is Φ(score / √(1 + variance)). */
 extern void fm_add_label(FmLabelSums *sums, double score, double variance, bool yes, double weight);
-extern double fm_log_loss(const FmLabelSums *sums); /* mean -ln P(label); NaN when empty */
-extern double fm_accuracy(const FmLabelSums *sums); /* the share predicted right; NaN when empty */
-extern double fm_f1(const FmLabelSums *sums);  /* of yes; NaN when there is none, nor predicted */
+extern double fm_log_loss(const FmLabelSums *sums); /* mean -ln P(label); NaN if empty */
+extern double fm_accuracy(const FmLabelSums *sums); /* share predicted right; NaN if empty */
+/* of yes; NaN if there is none and none is predicted */
+extern double fm_f1(const FmLabelSums *sums);
 extern double fm_auc(const FmLabelSums *sums); /* NaN unless there are both labels */
 
 /*
- * Lists of length x for users who each have some relevant items (binary relevance; Järvelin & Kekäläinen
- * 2002 for the discounted gain). Every figure is a mean over users.
+ * Lists of length x for users who each have some relevant items (binary relevance; Järvelin &
+ * Kekäläinen 2002 for the discounted gain). Every metric is a mean over users.
  *
  *   precision  hits / x
  *   recall     hits / relevant
  *   ndcg       Σ_hits 1/log2(rank + 1), over the same sum for the best possible list of length x
  *   map        Σ_hits (hits up to the rank / rank) / min(relevant, x)
  *   mrr        1 / rank of the first hit, 0 without one
- *   auc        the share of pairs of a relevant item and another in which the relevant one stands higher
+ *   auc        share of pairs of a relevant item and another in which the relevant one is higher
  */
 typedef struct FmRankingSums
 {
@@ -64,15 +67,18 @@ typedef struct FmRankingSums
 	double ndcg;
 	double map;
 	double mrr;
-	int64_t auc_users; /* who have items that are not relevant as well */
+	int64_t auc_users; /* users who also have items that are not relevant */
 	double auc;
 } FmRankingSums;
 
-/* One user's list: is_hit[r] tells whether the item at rank r + 1 is relevant; relevant ≥ 1, x ≥ 1. */
+/*
+ * Add one user's list: is_hit[r] is whether the item at rank r + 1 is relevant; relevant ≥ 1, x ≥
+ * 1.
+ */
 extern void fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length,
 						   int32_t x, int64_t relevant);
 
-/* One user's area, where there is one. */
+/* Add one user's area under the ROC curve, for users who have one. */
 extern void fm_add_auc(FmRankingSums *sums, double auc);
 
 #endif

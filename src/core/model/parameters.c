@@ -1,5 +1,5 @@
 /*
- * The score of a pair and the probability that it stands for. Pure functions: nothing is owned or allocated.
+ * The score of a pair, and its probability. Pure functions: nothing is owned or allocated.
  */
 #include "core/model/parameters.h"
 

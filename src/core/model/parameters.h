@@ -1,8 +1,8 @@
 /*
  * The parameters of a model, V, w and b, and the score that they give.
  *
- * The model is ŷ(u, i) = b + w_u + w_i + ⟨v_u, v_i⟩ (Rendle 2010, eq. 1, for two one-hot blocks). In a
- * context, each of its levels adds to w_u and v_u. fm_solve() allocates the arrays.
+ * The model is ŷ(u, i) = b + w_u + w_i + ⟨v_u, v_i⟩ (Rendle 2010, eq. 1, for two one-hot blocks).
+ * In a context, each of its levels adds to w_u and v_u. fm_solve() allocates the arrays.
  */
 #ifndef FMTOPX_CORE_PARAMETERS_H
 #define FMTOPX_CORE_PARAMETERS_H
@@ -35,15 +35,15 @@ typedef struct FmParameters
 	float *item_v;		   /* num_items × num_factors, row-major */
 
 	/*
-	 * What the levels of the features add to an entity's w and v: (num_levels + 1) rows a side. The last row is
-	 * added to the sum of the others. NULL if the side has no features.
+	 * What the levels of the features add to an entity's w and v: (num_levels + 1) rows for each
+	 * side. The last row is added to the sum of the others. NULL if the side has no features.
 	 */
 	float *level_w[2];
 	float *level_v[2];
 
 	/*
-	 * What the levels of contexts add to a user, rows by level; NULL without contexts. The mean over the ratings
-	 * is 0 in every column, so a user without a context is their own average.
+	 * What the levels of contexts add to a user, rows by level; NULL without contexts. The mean
+	 * over the ratings is 0 in every column, so a user without a context is their own average.
 	 */
 	float *context_w;
 	float *context_v;

@@ -1,8 +1,8 @@
 /*
  * What training computes for folding in: prior, Gram matrix and noise.
  *
- * Sums are in double. Results are the caller's, allocated through the host; scratch is released. Only
- * trainings come here, so BLAS may be used.
+ * Sums are in double. Results are the caller's, allocated through the host; scratch memory is
+ * released. Only trainings call this, so BLAS may be used.
  */
 #include "core/model/prior.h"
 
@@ -13,17 +13,17 @@
 
 #define PANEL_ROWS 256
 
-/* The noise of a ranking, as a share of the mean square of what is left. */
+/* The noise of a ranking, as a share of the mean square of the residuals; measured in fold.c. */
 #define RANKING_NOISE 0.3
 
-/* Which entities have ratings. */
+/* Return whether an entity has ratings. */
 static bool
 is_rated(const int64_t *start, int32_t e)
 {
 	return start[e] < start[e + 1];
 }
 
-/* The mean θ of the rated entities; returns how many they are. */
+/* Sum up the mean θ of the rated entities; return their number. */
 static int32_t
 mean_of_side(const float *w, const float *v, const int64_t *start, int32_t count, int num_factors,
 			 const FmHost *host, double *mean)
@@ -46,7 +46,7 @@ mean_of_side(const float *w, const float *v, const int64_t *start, int32_t count
 	return num_rated;
 }
 
-/* The sum of (θ - mean)(θ - mean)ᵀ over the rated entities, as LAPACK's lower triangle. */
+/* Sum (θ - mean)(θ - mean)ᵀ over the rated entities, as LAPACK's lower triangle. */
 static void
 scatter_of_side(const float *w, const float *v, const int64_t *start, int32_t count,
 				int num_factors, const FmHost *host, const double *mean, double *scatter)
@@ -88,7 +88,7 @@ fm_prior_of_side(const float *w, const float *v, const int64_t *start, int32_t c
 	scatter_of_side(w, v, start, count, num_factors, host, mean, matrix);
 	for (size_t i = 0; i < (size_t) dim * dim; i++)
 		matrix[i] /= num_rated;
-	fm_cholesky(matrix, dim, host); /* its upper triangle by columns is our lower one by rows */
+	fm_cholesky(matrix, dim, host); /* its upper triangle by columns is the lower one by rows */
 
 	prior->mean = host->alloc(host->ctx, dim, sizeof(float));
 	prior->root = root = host->alloc(host->ctx, fm_prior_root_length(num_factors), sizeof(float));
@@ -138,7 +138,7 @@ fm_ranking_noise(const FmAllPairs *of_items, const float *gram_of_users, int num
 {
 	double all = 0;
 
-	/* score = <(v_u, 1, w_u), (v_i, b + w_i, 1)>: of one side the last two change places */
+	/* score = <(v_u, 1, w_u), (v_i, b + w_i, 1)>: for one side the last two change places */
 	for (int i = 0; i < num_factors + 2; i++)
 		for (int j = 0; j < num_factors + 2; j++)
 		{

@@ -1,5 +1,6 @@
 /*
- * What training computes for folding in: the prior of a side, its Gram matrix and the noise of a ranking.
+ * What training computes for folding in: the prior of a side, its Gram matrix and the noise of a
+ * ranking.
  */
 #ifndef FMTOPX_CORE_PRIOR_H
 #define FMTOPX_CORE_PRIOR_H
@@ -10,9 +11,9 @@
 #include "core/host.h"
 
 /*
- * What is known of an entity before its ratings: θ = mean + root a, where a is standard normal. v comes
- * first, then w: num_factors + 1 numbers. root is lower triangular, its rows one after the other, row i of
- * i + 1 numbers; it may be singular.
+ * The prior of an entity: θ = mean + root a, where a is standard normal. v comes first, then w:
+ * num_factors + 1 numbers. root is lower triangular, row by row: row i has i + 1 numbers. It may be
+ * singular.
  */
 typedef struct FmPrior
 {
@@ -27,15 +28,17 @@ fm_prior_root_length(int num_factors)
 }
 
 /*
- * The mean and the root of the covariance of a side's θ as they were trained: w and v (count × num_factors) of
- * the entities that have ratings, as start (count + 1) tells. Allocates *prior.
+ * Compute the mean and the root of the covariance of a side's trained θ, given w and v (count ×
+ * num_factors), over the entities that have ratings according to start (count + 1 elements).
+ * Allocates the arrays of *prior.
  */
 extern void fm_prior_of_side(const float *w, const float *v, const int64_t *start, int32_t count,
 							 int num_factors, const FmHost *host, FmPrior *prior);
 
 /*
- * In a ranking every pair counts as a 0 of this weight, besides the ratings. Of the vectors (v, 1, offset) of the
- * other side, dim = num_factors + 2, gram has the sum of the products of all elements: the lower triangle, by rows.
+ * The pairs of a ranking: besides the ratings, every pair counts as a 0 of this weight. gram is the
+ * Gram matrix of the vectors (v, 1, offset) of the other side: num_factors + 2 rows, the lower
+ * triangle row by row.
  */
 typedef struct FmAllPairs
 {
@@ -49,13 +52,16 @@ fm_all_pairs_length(int num_factors)
 	return fm_prior_root_length(num_factors + 1);
 }
 
-/* The gram of a side, where offset = b + w, over the entities that start (as above; NULL: all) has ratings for. */
+/*
+ * Compute the Gram matrix of a side, with offset = b + w, over the entities that have ratings
+ * according to start (as above; NULL: over all).
+ */
 extern void fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start,
 							int32_t count, int num_factors, const FmHost *host, float *gram);
 
 /*
- * The noise of a ranking, from the grams of both sides and the weighted sum of (1 - score)² over the ratings, whose
- * total weight and number of pairs are given.
+ * Return the noise of a ranking, from the Gram matrices of both sides, the weighted sum of (1 -
+ * score)² over the ratings, their total weight, and the number of all pairs.
  */
 extern double fm_ranking_noise(const FmAllPairs *of_items, const float *gram_of_users,
 							   int num_factors, double squared, double total_weight,

@@ -1,10 +1,11 @@
 /*
- * Ranks of relevant items by counting, for metrics of lists that nobody has made (ranking.h).
+ * Ranks of relevant items by counting, for metrics of lists that are never made (ranking.h).
  *
- * A relevant item's rank is one more than the items above it. All others are compared with the relevant ones
- * alone, which are few and sorted, so a user costs items × log(relevant) besides the scores, which are BLAS's.
+ * A relevant item's rank is one more than the number of items above it. All other items are
+ * compared only with the relevant ones, which are few and sorted. So a user costs items ×
+ * log(relevant), besides the scores, which BLAS computes.
  *
- * Memory: scores of a block of users, and a user's lists, from the host.
+ * Memory: the scores of a block of users, and one user's lists, from the host.
  */
 #include "core/model/ranking.h"
 
@@ -27,7 +28,7 @@ fm_score_all(const float *rows, int32_t num_items, int dim, const float *queries
 		   &num_items, 1, 1);
 }
 
-/* Whether item a stands above item b. */
+/* Return whether item a is above item b. */
 static bool
 stands_above(const float *scores, int32_t a, int32_t b)
 {
@@ -66,7 +67,7 @@ fm_rank_relevant(const float *scores, int32_t num_items, const uint64_t *exclude
 		if (fm_bitset_has(excluded, item))
 			continue;
 		others++;
-		/* above which of the relevant items this one stands: all from `low` on */
+		/* this item is above all relevant items from `low` on */
 		while (low < high)
 		{
 			int32_t middle = low + (high - low) / 2;
@@ -81,7 +82,7 @@ fm_rank_relevant(const float *scores, int32_t num_items, const uint64_t *exclude
 	}
 	for (int32_t r = 1; r < num_relevant; r++)
 		above[r] += above[r - 1];
-	/* so far the relevant items before it were counted, too */
+	/* until here the relevant items before it are counted as well */
 	for (int32_t r = 0; r < num_relevant; r++)
 		above[r] -= r;
 	return others;
@@ -97,7 +98,7 @@ fm_ranking_auc(const int64_t *above, int32_t num_relevant, int64_t others)
 	return 1 - sum / ((double) num_relevant * (double) others);
 }
 
-/* A block of users at a time, and what one of them needs. */
+/* The state of an evaluation: the scores of a block of users, and the lists of one. */
 typedef struct Ranker
 {
 	const FmParameters *parameters;
@@ -126,7 +127,7 @@ set_items(uint64_t *set, const FmRatings *ratings, int32_t user, bool on)
 	}
 }
 
-/* A user's relevant items, each once; the excluded set is only borrowed for that. */
+/* List a user's relevant items, each once. The excluded set is only borrowed for that. */
 static int32_t
 list_relevant(Ranker *ranker, int32_t user)
 {

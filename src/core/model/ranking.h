@@ -1,8 +1,8 @@
 /*
- * Where a user's relevant items stand in the list of all items.
+ * The ranks of a user's relevant items in the list of all items.
  *
- * The list is that of fm_top_x: eligible items by descending score, ties by ascending index. It is not
- * made; items are counted. Scores are of single precision.
+ * The list is that of fm_top_x: eligible items by descending score, ties by ascending index. It is
+ * never made; items are counted. Scores are in single precision.
  */
 #ifndef FMTOPX_CORE_RANKING_H
 #define FMTOPX_CORE_RANKING_H
@@ -11,29 +11,30 @@
 #include "core/model/parameters.h"
 
 /*
- * scores[u × num_items + i] = the inner product of query u and row i: of num_queries and num_items vectors of
- * `dim` numbers.
+ * Compute scores[u × num_items + i], the inner product of query u and row i, for num_queries and
+ * num_items vectors of `dim` numbers.
  */
 extern void fm_score_all(const float *rows, int32_t num_items, int dim, const float *queries,
 						 int num_queries, float *scores);
 
 /*
- * Sort a user's relevant items (distinct, num_relevant ≥ 1) into the order of the list, and count for each the
- * eligible items above it that are not relevant. A bit of `excluded` is set for items that are not eligible,
- * none of them relevant. Returns the number of eligible items that are not relevant.
+ * Sort a user's relevant items (distinct, num_relevant ≥ 1) into the order of the list, and count
+ * for each the eligible items above it that are not relevant. `excluded` is the set of items that
+ * are not eligible, none of them relevant. Return the number of eligible items that are not
+ * relevant.
  */
 extern int64_t fm_rank_relevant(const float *scores, int32_t num_items, const uint64_t *excluded,
 								int32_t *relevant, int32_t num_relevant, int64_t *above);
 
 /*
- * The share of pairs of a relevant item and one that is not in which the relevant one stands higher: the area
- * under the ROC curve; `others` > 0.
+ * Return the area under the ROC curve: the share of pairs of a relevant item and another in which
+ * the relevant one is higher; `others` > 0.
  */
 extern double fm_ranking_auc(const int64_t *above, int32_t num_relevant, int64_t others);
 
 /*
- * Evaluate lists of length x for the users of held-out ratings, all of which are relevant. What a user has
- * rated besides is not eligible.
+ * Evaluate lists of length x for the users of held-out ratings, which are all relevant. The user's
+ * other ratings are not eligible.
  */
 extern void fm_rank_held_out(const FmParameters *parameters, const FmRatings *trained,
 							 const FmTriples *held_out, int32_t x, const FmHost *host,

@@ -1,5 +1,6 @@
 /*
- * The hot loops of training, one implementation for each instruction set, and which of them is in use.
+ * The hot loops of training, with one implementation for each instruction set, and the choice among
+ * them.
  */
 #ifndef FMTOPX_CORE_BLOCK_KERNELS_H
 #define FMTOPX_CORE_BLOCK_KERNELS_H

@@ -25,7 +25,7 @@ extern FmDistiller *fm_distill_create(const FmProblem *problem, int sample_rank,
 /* Add one sample. This is an FmSampleSink. */
 extern void fm_distill_add(void *distiller, const FmSample *sample);
 
-/* Write the model in the units of the ratings (unless result is NULL), and release the distiller. */
+/* Write the model in the units of the ratings, unless result is NULL, and release the distiller. */
 extern void fm_distill_finish(FmDistiller *distiller, FmParameters *result);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * Approximate inverses of the normal equations of a side, shared by entities of about the same weight.
+ * Approximate inverses of the matrices of a side's normal equations, shared by entities of about
+ * the same weight.
  */
 #ifndef FMTOPX_CORE_PRECONDITION_H
 #define FMTOPX_CORE_PRECONDITION_H
