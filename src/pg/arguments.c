@@ -1,6 +1,5 @@
 /*
- * Arguments that several SQL functions have. What is null, or out of range, is an error that names
- * it.
+ * Arguments that several SQL functions share. Memory: the current context.
  */
 #include "pg/arguments.h"
 

@@ -1,5 +1,5 @@
 /*
- * Arguments that several SQL functions have.
+ * Arguments that several SQL functions share.
  */
 #ifndef FMTOPX_ARGUMENTS_H
 #define FMTOPX_ARGUMENTS_H
@@ -8,13 +8,13 @@
 
 #include "fmgr.h"
 
-/* An error unless the argument is there; `name` is what the message calls it. */
+/* Raise an error if the argument is NULL. The message calls it `name`. */
 extern void fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);
 
-/* How many rows are wanted: at least 0. */
+/* Return the number of rows wanted; an error if it is NULL or negative. */
 extern int32 fm_x_argument(FunctionCallInfo fcinfo, int argument);
 
-/* The name of a model that is to be altered or made, which has no default. */
+/* Return the name of a model to alter or create, which has no default. */
 extern char *fm_model_name_argument(FunctionCallInfo fcinfo, int argument);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * PostgreSQL 13 to 18: every difference between server versions that the glue meets.
+ * The differences between PostgreSQL 13 to 18 that matter to the glue.
  *
- * No other file tests PG_VERSION_NUM (`make lint` checks).
+ * No other file tests PG_VERSION_NUM (`make lint` checks that).
  */
 #ifndef FMTOPX_COMPAT_H
 #define FMTOPX_COMPAT_H
@@ -26,17 +26,17 @@
 #error "fmtopx needs PostgreSQL 13 or newer"
 #endif
 
-/* 18 put the mark of a function that never returns in front of it. */
+/* 18 moved the mark of a function that never returns to the front of the declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn _Noreturn
 #endif
 
-/* 15 turned a warning about unknown settings under our prefix into a reservation of the prefix. */
+/* 15 replaced the warning about unknown settings with a prefix by a reservation of the prefix. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
-/* 16 replaced the checks per kind of object by one over (class, object). */
+/* 16 replaced the functions for each kind of object by one for (class, object). */
 #if PG_VERSION_NUM < 160000
 #define fm_namespace_aclcheck(schema, role, mode) pg_namespace_aclcheck(schema, role, mode)
 #else
@@ -44,29 +44,29 @@
 	object_aclcheck(NamespaceRelationId, schema, role, mode)
 #endif
 
-/* 16 renamed the reader of the activity array; 14 moved it into a header of its own. */
+/* 16 renamed the function that reads an entry of the activity array. */
 #if PG_VERSION_NUM < 160000
 #define fm_local_backend_entry(i) pgstat_fetch_stat_local_beentry(i)
 #else
 #define fm_local_backend_entry(i) pgstat_get_local_beentry_by_index(i)
 #endif
 
-/* A cached plan that no resource owner knows of; 14 turned the flag into the owner. */
+/* Release a cached plan that no resource owner knows of. 14 replaced the flag by the owner. */
 #if PG_VERSION_NUM < 140000
 #define fm_release_unowned_plan(plan) ReleaseCachedPlan(plan, false)
 #else
 #define fm_release_unowned_plan(plan) ReleaseCachedPlan(plan, NULL)
 #endif
 
-/* 14 put "pg_" roles' symbols into capitals with ROLE_ in front. */
+/* 14 renamed the symbols of predefined roles. */
 #if PG_VERSION_NUM < 140000
 #define ROLE_PG_READ_ALL_STATS DEFAULT_ROLE_READ_ALL_STATS
 #endif
 
 /*
- * A piece of shared memory that all backends know by name, made and initialised by whoever asks
- * first; an error if there is no room. 17 has named segments; before, it is cut from the slack of
- * main memory.
+ * Return an area of shared memory that all backends find by its name. The first call creates and
+ * initializes it; it is an error if there is no room. 17 has named segments. Before 17, the area is
+ * taken from what the main shared memory has left over.
  */
 #if PG_VERSION_NUM >= 170000
 #include "storage/dsm_registry.h"
@@ -94,9 +94,8 @@ fm_shared_area(const char *name, Size size, void (*init)(void *))
 #endif
 
 /*
- * Prepare a set-returning function that hands over its rows in a tuplestore: 15 has
- * InitMaterializedSRF for it (14's back-branches do not). The row type is the function's declared
- * one.
+ * Prepare a set-returning function that returns its rows in a tuplestore, with the row type that it
+ * is declared with. 15 has InitMaterializedSRF for this.
  */
 #if PG_VERSION_NUM < 150000
 static inline void

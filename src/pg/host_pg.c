@@ -1,8 +1,8 @@
 /*
  * The core's host inside a PostgreSQL backend: a memory context, CHECK_FOR_INTERRUPTS and ereport.
  *
- * Everything is allocated in the context the host was made for and goes with it. In front of each
- * aligned block stands the pointer that palloc returned, for release to find.
+ * Memory: everything is allocated in the host's context and freed with it. The pointer that palloc
+ * returned is stored before each aligned block, so that release can free the block.
  */
 #include "postgres.h"
 

@@ -9,8 +9,8 @@
 #include "core/host.h"
 
 /*
- * A host whose memory, itself included, belongs to the given context. Failure is an ERROR; progress
- * is NULL.
+ * Create a host that allocates in the given context, where the host itself is, too. Failure raises
+ * an ERROR; progress is NULL.
  */
 extern const FmHost *fm_pg_host(MemoryContext context);
 

@@ -1,17 +1,17 @@
 /*
- * OpenBLAS, loaded by whoever trains: the routines of core/math/lapack.h, each handed on to the
- * library.
+ * OpenBLAS, loaded when a process trains for the first time. Each routine of core/math/lapack.h
+ * calls the library's routine of the same name.
  *
- * Linked in the ordinary way, the library would come with the extension, and its tens of thousands
- * of symbols would be bound in every connection that only asks for recommendations: some
- * milliseconds, more than the question takes. It is loaded for this module alone, and binds to
- * itself whatever else is loaded.
+ * If the extension were linked with the library, every connection would load both, even to ask for
+ * recommendations only. Binding the library's tens of thousands of symbols takes some milliseconds,
+ * more than the question itself. RTLD_LOCAL and RTLD_DEEPBIND keep its symbols apart from those of
+ * other libraries.
  */
 #include "postgres.h"
 
 #include <dlfcn.h>
 
-#pragma GCC visibility push(hidden) /* they are not to stand in for anybody else's */
+#pragma GCC visibility push(hidden) /* must not replace other libraries' routines */
 #include "core/math/lapack.h"
 #pragma GCC visibility pop
 
@@ -21,7 +21,7 @@
 
 typedef void (*Routine)(void);
 
-/* The library; it stays for as long as the backend. */
+/* Return the library. It stays loaded until the process ends. */
 static void *
 open_library(void)
 {
@@ -35,7 +35,7 @@ open_library(void)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FILE),
 						errmsg("could not load library \"%s\": %s", FM_OPENBLAS, dlerror()),
 						errhint("Install OpenBLAS; training needs it.")));
-	/* Processes are the parallelism here; a backend must not start threads. */
+	/* work is divided among processes; a backend must not start threads */
 	set_num_threads = (void (*)(int)) dlsym(library, "openblas_set_num_threads");
 	if (set_num_threads != NULL)
 		set_num_threads(1);
@@ -53,7 +53,7 @@ find_routine(const char *name)
 	return routine;
 }
 
-/* Define a routine with these parameters that passes these arguments on to the library's. */
+/* Define a routine that passes its arguments on to the library's routine of the same name. */
 #define PASS_ON(name, parameters, arguments)                                                       \
 	void name parameters                                                                           \
 	{                                                                                              \

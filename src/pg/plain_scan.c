@@ -1,12 +1,13 @@
 /*
- * Rows of a plain table, read by its access method rather than by a query.
+ * Reading the rows of a table by its access method, without a query, as an index build does.
  *
- * As an index build reads its table: for the reads of millions of rows of which a few columns of
- * fixed width are wanted, where the executor would take most of the time, or which several
- * processes share. Tuples of a heap are not even deformed: where all columns up to the last one
- * wanted have a fixed width, its values stand at offsets that are the same for all tuples without
- * NULL. Locking: the caller's, of the relation; a page is pinned while its rows are read, as in any
- * scan.
+ * This serves to read a few columns of fixed width of millions of rows, which takes the executor
+ * much longer, and to divide the rows among several processes. Tuples of a heap are not even
+ * deformed if all columns up to the last one wanted have a fixed width. Then the values have the
+ * same offsets in all tuples without NULL.
+ *
+ * Locking: the caller has locked the relation; a page is pinned while its rows are read, as in any
+ * scan. Memory: the caller's FmPlainScan.
  */
 #include "pg/plain_scan.h"
 
@@ -65,7 +66,7 @@ fm_plain_scan_is_heap(Relation relation)
 	return relation->rd_tableam == GetHeapamTableAmRoutine();
 }
 
-/* Find out where columns stand in a tuple without NULL; false if that depends on the tuple. */
+/* Find the offsets of the columns in a tuple without NULL. Return false if they vary by tuple. */
 static bool
 find_offsets(FmPlainScan *plain)
 {
@@ -108,7 +109,7 @@ fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScanDesc scan,
 		plain->slot = table_slot_create(relation, NULL);
 }
 
-/* A tuple of a heap that the offsets do not fit. */
+/* Deform a tuple of a heap to which the offsets do not apply. */
 static void
 deform(const FmPlainScan *plain, ItemId item, Datum *values, bool *nulls)
 {
@@ -124,8 +125,9 @@ deform(const FmPlainScan *plain, ItemId item, Datum *values, bool *nulls)
 }
 
 /*
- * Go to the next page of a heap that has visible tuples. The scan finds them all when it comes to a
- * page (heapam.h: rs_vistuples), and is told that the last of them was the one asked for.
+ * Go to the next page of a heap that has visible tuples. When the scan comes to a page, it finds
+ * all of its visible tuples (rs_vistuples in heapam.h). Setting rs_cindex to the last of them makes
+ * the scan continue with the next page.
  */
 static bool
 next_page(FmPlainScan *plain)
@@ -154,7 +156,7 @@ header_of(const FmPlainScan *plain, ItemId item)
 	return (HeapTupleHeader) PageGetItem(plain->page, item);
 }
 
-/* Where the columns of a tuple stand at their offsets; NULL if it has to be deformed. */
+/* Return the data of a tuple that the offsets apply to; NULL if the tuple has to be deformed. */
 static inline const char *
 data_of(const FmPlainScan *plain, ItemId item)
 {
@@ -216,7 +218,7 @@ fm_plain_scan_xmin(const FmPlainScan *plain)
 	return HeapTupleHeaderGetRawXmin(header_of(plain, item_at(plain, plain->next - 1)));
 }
 
-/* Integers of one column of tuples of a heap. */
+/* Copy the integers of one column of tuples of a heap. */
 static void
 copy_integers(const char *const *data, int count, const FmPlainColumn *column, int64 *values)
 {
@@ -231,7 +233,7 @@ copy_integers(const char *const *data, int count, const FmPlainColumn *column, i
 			values[i] = *(const int64 *) (data[i] + column->offset);
 }
 
-/* The next tuples of the page at hand, as long as none has to be deformed. */
+/* Read the next tuples of the current page, up to the first that has to be deformed. */
 static int
 integers_of_page(FmPlainScan *plain, int max, int64 *const *columns, TransactionId *xmins)
 {

@@ -1,5 +1,5 @@
 /*
- * Rows of a plain table, read by its access method rather than by a query.
+ * Reading the rows of a table by its access method, without a query.
  */
 #ifndef FMTOPX_PLAIN_SCAN_H
 #define FMTOPX_PLAIN_SCAN_H
@@ -12,7 +12,7 @@
 
 #define FM_PLAIN_MAX_COLUMNS 4
 
-/* As the type of a column: smallint, integer or bigint. */
+/* As the type of an FmColumn: smallint, integer or bigint. */
 #define FM_ANY_INTEGER InvalidOid
 
 typedef struct FmPlainColumn
@@ -20,28 +20,27 @@ typedef struct FmPlainColumn
 	AttrNumber number;
 	int16 length;
 	bool by_value;
-	int32 offset; /* from the tuple's data, where the scan is `fixed` */
+	int32 offset; /* in the tuple's data, if the scan is `fixed` */
 } FmPlainColumn;
 
 typedef struct FmPlainScan
 {
 	Relation relation;
 	TableScanDesc scan;
-	TupleTableSlot *slot; /* NULL: a heap, which is read page by page */
+	TupleTableSlot *slot; /* NULL for a heap, which is read page by page */
 	int num_columns;
 	FmPlainColumn columns[FM_PLAIN_MAX_COLUMNS];
 	AttrNumber last_column; /* the greatest number */
-	bool
-		fixed; /* the columns have the same offsets in every tuple that is complete and without NULL */
-	Page page; /* of a heap, the one at hand */
-	int next;  /* of its visible tuples */
-	int count;
+	bool fixed; /* the columns have the same offsets in every complete tuple without NULL */
+	Page page;	/* of a heap: the current page */
+	int next;	/* the next of its visible tuples */
+	int count;	/* of its visible tuples */
 } FmPlainScan;
 
-/* Whether rows of the relation have an xmin. */
+/* Return whether the relation is a heap, so that its rows have an xmin. */
 extern bool fm_plain_scan_is_heap(Relation relation);
 
-/* Whether the transaction that wrote a row is older than another; both of the last 2^31. */
+/* Compare the xmin of a row with another xid. Both must be among the last 2^31. */
 static inline bool
 fm_xmin_is_before(TransactionId xmin, TransactionId before)
 {
@@ -49,31 +48,31 @@ fm_xmin_is_before(TransactionId xmin, TransactionId before)
 }
 
 /*
- * Return whether the pages of the relation hold what a query of these columns by the current user would
- * return, and the columns have the types that the reader assumes. The relation may belong to anybody,
- * who can alter its columns, make it a parent, or distribute its rows to other nodes.
+ * Return whether the pages of the relation hold what a query of these columns by the current user
+ * would return, and the columns have the types that the reader assumes. The relation may belong to
+ * anybody, who can alter its columns, make it a parent, or distribute its rows to other nodes.
  */
 extern bool fm_plain_scan_possible(Relation relation, const FmColumn *columns, int num_columns);
 
-/* Begin to read columns; the scan is one made for `relation` with a snapshot of the caller's. */
+/* Start to read columns. `scan` is a scan of `relation` with a snapshot of the caller. */
 extern void fm_plain_scan_begin(FmPlainScan *plain, Relation relation, TableScanDesc scan,
 								const AttrNumber *columns, int num_columns);
 
-/* The next row, valid until the next call; false at the end. */
+/* Read the next row, which is valid until the next call. Return false at the end. */
 extern bool fm_plain_scan_next(FmPlainScan *plain, Datum *values, bool *nulls);
 
-/* The xmin of that row, which must be of a heap, even where it has been frozen since. */
+/* Return the xmin of that row, even if it is frozen. The relation must be a heap. */
 extern TransactionId fm_plain_scan_xmin(const FmPlainScan *plain);
 
 /*
- * The same of many rows at once where all columns are integers: up to `max` of them, into an array a column,
- * without those that have a NULL in any. Returns how many; 0 at the end only. With `xmins`, which want a heap, theirs,
- * too.
+ * Read up to `max` rows at once if all columns are integers. The values go into one array for each
+ * column. Rows with a NULL are left out. Return the number of rows; it is 0 only at the end. If
+ * `xmins` is not NULL, the relation must be a heap, and `xmins` gets the rows' xmin.
  */
 extern int fm_plain_scan_integers(FmPlainScan *plain, int max, int64 *const *columns,
 								  TransactionId *xmins);
 
-/* The integer that a Datum of a column of so many bytes is. */
+/* Return the integer in a Datum of a column of 2, 4 or 8 bytes. */
 static inline int64
 fm_plain_integer(Datum value, int16 length)
 {
@@ -82,7 +81,7 @@ fm_plain_integer(Datum value, int16 length)
 						 : DatumGetInt64(value);
 }
 
-/* Ends the table scan too. */
+/* End the reading and the table scan. */
 extern void fm_plain_scan_end(FmPlainScan *plain);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * real[] values: made from C arrays, and read back with every check.
+ * Conversion between C arrays and values of type real[]. Memory: the current context.
  */
 #include "pg/real_array.h"
 

@@ -1,10 +1,12 @@
 /*
- * Segments of dynamic shared memory, asked for without an error where the system has none to give.
+ * Segments of dynamic shared memory. A lack of shared memory is not an error.
  *
- * PostgreSQL reports a system without shared memory by an error. Catching it takes no
- * subtransaction, which parallel mode would forbid: all that the calls below leave behind then is
- * an entry of a resource owner, so they get one of their own, which is released. They hold no lock
- * when they fail.
+ * PostgreSQL reports a lack of shared memory by an error. The error is caught without a
+ * subtransaction, which parallel mode does not allow. That is safe because the calls hold no lock
+ * when they fail, and because all that they leave behind is an entry in a resource owner: they get
+ * a resource owner of their own, which is then released.
+ *
+ * Memory: the caught error is in the caller's context.
  */
 #include "pg/segment.h"
 
@@ -13,9 +15,9 @@
 
 typedef struct Request
 {
-	dsm_handle handle; /* to attach to; else of this size, to create */
 	bool attach;
-	Size size;
+	dsm_handle handle; /* to attach to */
+	Size size;		   /* to create */
 } Request;
 
 static void
@@ -27,7 +29,7 @@ release_owner(ResourceOwner owner)
 	ResourceOwnerDelete(owner);
 }
 
-/* The message of the error being caught; what is no lack of memory is raised again. */
+/* Return the message of the caught error. Raise the error again if it is a cancel or a shutdown. */
 static const char *
 caught_problem(MemoryContext context)
 {
@@ -69,7 +71,7 @@ get_segment(const Request *request, const char **problem)
 	CurrentResourceOwner = previous;
 	release_owner(owner);
 	if (segment != NULL)
-		dsm_unpin_mapping(segment); /* now the caller's owner's */
+		dsm_unpin_mapping(segment); /* it now belongs to the previous owner */
 	return segment;
 }
 

@@ -1,5 +1,5 @@
 /*
- * Segments of dynamic shared memory, asked for without an error where the system has none to give.
+ * Segments of dynamic shared memory. A lack of shared memory is not an error.
  */
 #ifndef FMTOPX_SEGMENT_H
 #define FMTOPX_SEGMENT_H
@@ -9,8 +9,9 @@
 #include "storage/dsm.h"
 
 /*
- * NULL if it cannot be had, with the reason in *problem (in the current context). The segment
- * belongs to the current resource owner; an attached one is NULL without a reason if it is gone.
+ * Create a segment or attach to one. The segment belongs to the current resource owner. If that
+ * fails, return NULL, with the reason in *problem, in the current context. *problem is NULL if the
+ * segment to attach to no longer exists.
  */
 extern dsm_segment *fm_segment_create(Size size, const char **problem);
 extern dsm_segment *fm_segment_attach(dsm_handle handle, const char **problem);

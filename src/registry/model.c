@@ -1,9 +1,10 @@
 /*
- * The registry, read: finding a model by name and checking what the caller may do with it.
+ * Models, read from the registry: finding one by name, and checking what the caller may do with it.
  *
- * Registry rows are written only by this extension's code (registry_models.c), in the name of the
- * registry's owner; so what is read here can be trusted, but for the tables it names, which their
- * owner may have dropped or changed since. Locking: none beyond the AccessShareLock of the queries.
+ * Only the extension writes the registry (registry_models.c), as the registry's owner. So its rows
+ * can be trusted. The tables that they name belong to the model's owner, who may have dropped or
+ * altered them. Locking: the AccessShareLock of the queries. Memory: strings are in the context
+ * that the caller gives.
  */
 #include "registry/model.h"
 
@@ -27,7 +28,7 @@ char *fm_default_model = NULL;
 
 static FmPlan lookup_plan;
 
-/* What is read of a model's row. */
+/* The columns of a model's row. */
 enum
 {
 	COL_VERSION_TABLE,
@@ -122,7 +123,7 @@ read_task_and_solver(const FmRow *row, FmDefinition *definition)
 			 fm_row_text(row, COL_TASK), fm_row_text(row, COL_SOLVER));
 }
 
-/* Read a row of the registry; strings go to the current context. */
+/* Read the definition; strings are allocated in the current context. */
 static void
 read_definition(const FmRow *row, FmDefinition *definition)
 {
@@ -153,7 +154,7 @@ read_definition(const FmRow *row, FmDefinition *definition)
 	definition->workers = fm_row_integer_or(row, COL_WORKERS, -1);
 }
 
-/* The owner of the first table that is left: they were made by one role. */
+/* Return the owner of the first table that exists: one role has created all of them. */
 static Oid
 tables_owner(const FmModel *model)
 {
@@ -184,7 +185,7 @@ read_model(const FmRow *row, FmModel *model)
 	read_definition(row, &model->definition);
 }
 
-/* An attached model's version table says which version is served. */
+/* Set the version that is served as the version table says. */
 static void
 take_pointer(FmModel *model)
 {
@@ -224,7 +225,7 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 	return found && OidIsValid(model->owner);
 }
 
-/* The only model the caller may read, or an error. */
+/* Return the only model that the caller may read. */
 static char *
 only_model(Oid schema, bool read_only, MemoryContext context)
 {
@@ -246,7 +247,7 @@ only_model(Oid schema, bool read_only, MemoryContext context)
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no model that you may read"),
 				 errhint(
 					 "Train one with fm_train('name', ratings => 'table'), or ask for SELECT on "
-					 "the tables of another's.")));
+					 "the tables of another model.")));
 	if (SPI_processed > 1)
 		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER),
 						errmsg("there are %llu models and none was named",
@@ -317,11 +318,12 @@ void
 fm_model_check_not_attached(const FmModel *model)
 {
 	if (model->attached)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" is attached: its versions come from elsewhere", model->name),
-				 errhint("Do it where they come from; or fm_drop('%s') here, and train another.",
-						 model->name)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("model \"%s\" is attached: its versions come from elsewhere", model->name),
+			 errhint("Do it where they come from, or fm_drop('%s') here and train another model.",
+					 model->name)));
 }
 
 void
@@ -333,9 +335,7 @@ fm_model_check_readable(const FmModel *model, Oid role)
 	for (int i = 0; i < lengthof(tables); i++)
 	{
 		fm_check_select(tables[i], role);
-		/*
-		 * The tables are read in the owner's name, which would skip policies meant for the caller.
-		 */
+		/* the owner reads the tables, so policies for the caller would have no effect */
 		if (check_enable_rls(tables[i], role, true) == RLS_ENABLED)
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("row-level security on table \"%s\" keeps you from model \"%s\"",

@@ -1,8 +1,8 @@
 /*
- * The registry's models, written: their definitions, their tables, and which version is served.
+ * Writing the registry's models: their definitions, their tables, and which version is served.
  *
- * The rules of registry_sql.c hold. The pointer to the version is moved under the row lock that
- * fm_registry_lock_pointer takes.
+ * Locking and memory: see registry_sql.c. The row lock of fm_registry_lock_pointer protects the
+ * pointer to the version.
  */
 #include "registry/registry_models.h"
 
@@ -179,10 +179,9 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 		"$19, $20, $21, $22, $23, $24, $25, $26, $27, $28) WHERE m.version_table = $2",
 		&parameters);
 	if (SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("model \"%s\" has been created by somebody else meanwhile", model->name),
-				 errhint("Train under another name.")));
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("model \"%s\" has been created by another session", model->name),
+						errhint("Train under another name.")));
 }
 
 void

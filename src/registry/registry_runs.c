@@ -1,8 +1,8 @@
 /*
- * The registry's runs, written: how each training went, and whether it went well enough to be
+ * Writing the registry's runs: the result of each training, and whether it is good enough to be
  * published.
  *
- * The rules of registry_sql.c hold. Numbers of runs are drawn under the model's training lock.
+ * Locking and memory: see registry_sql.c. Runs are numbered under the model's training lock.
  */
 #include "registry/registry_runs.h"
 
@@ -14,7 +14,7 @@
 #include "pg/sql.h"
 #include "utils/builtins.h"
 
-/* How many trainings of a model fm_runs remembers. */
+/* How many runs of a model are kept. */
 #define KEPT_RUNS 1000
 
 void
@@ -25,7 +25,7 @@ fm_registry_number_run(Oid schema, FmRun *run)
 	/* a snapshot older than the last training fails here, as a serialization failure */
 	(void) fm_registry_lock_pointer(schema, run->model);
 	fm_add_text(&parameters, run->model);
-	/* the training lock is ours, so whoever was running has died without a word */
+	/* this session holds the training lock, so a run marked as running has lost its connection */
 	fm_registry_execute(schema, "fm_run",
 						"UPDATE %s SET status = 'failed', message = 'the connection was lost' "
 						"WHERE model = $1 AND status = 'running'",
@@ -55,7 +55,7 @@ fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definiti
 						&parameters);
 }
 
-/* A number in JSON, which has no NaN. */
+/* Return a number as JSON, which has no NaN. */
 static char *
 json_number(double value)
 {
@@ -109,8 +109,8 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
 	fm_add_real(&parameters, max_worse);
 	/*
-	 * Folding in has no metrics: what it was made from has. A metric a task, of which less is
-	 * better, or, of ndcg_at_10, more.
+	 * Folding in has no metrics, so the last training before it is compared. Each task has one
+	 * metric here. Less is better, except with ndcg_at_10.
 	 */
 	fm_registry_execute(
 		schema, "fm_run",
@@ -132,7 +132,7 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 	return run->refused;
 }
 
-/* The oldest runs, but for that of the version being served. */
+/* Delete the oldest runs, except that of the version being served. */
 static void
 delete_old_runs(Oid schema, const FmRun *run)
 {

@@ -1,5 +1,5 @@
 /*
- * The registry's runs, written: how each training went. The rules of registry_models.h hold.
+ * Writing the registry's runs: the result of each training. The rules of registry_models.h apply.
  */
 #ifndef FMTOPX_REGISTRY_RUNS_H
 #define FMTOPX_REGISTRY_RUNS_H
@@ -20,43 +20,43 @@ typedef struct FmRun
 	int iterations;
 	int64 users;
 	int64 items;
-	int64 features; /* columns of the factorization machine: ids, levels, what has been rated */
-	int64 ratings;	/* trained on: those held out are not among them */
+	int64 features; /* columns of the factorization machine: ids, levels, history */
+	int64 ratings;	/* without those held out */
 	int64 skipped;
 	FmErrorSums train;
-	FmErrorSums test;		   /* count 0: nothing was held out */
-	FmLabelSums *train_labels; /* instead, of a classification; or NULL */
-	FmLabelSums *test_labels;
-	FmRankingSums test_ranking; /* instead, of a ranking, but for the count in test */
-	bool refused;				/* not published, for the reason in message */
-	char message[200];			/* or what there is to say of another; may be empty */
+	FmErrorSums test;			/* count 0: no ratings are held out */
+	FmLabelSums *train_labels;	/* replaces train in a classification; else NULL */
+	FmLabelSums *test_labels;	/* replaces test in a classification; else NULL */
+	FmRankingSums test_ranking; /* replaces test, except its count, in a ranking */
+	bool refused;				/* is not published; message says why */
+	char message[200];			/* may be empty */
 } FmRun;
 
 /*
- * The version and stamp of the next training. The model must be locked: runs left running are
- * failed.
+ * Set the version and the stamp of the next training. The caller holds the model's training lock,
+ * so a run that is still marked as running has lost its connection, and is marked as failed.
  */
 extern void fm_registry_number_run(Oid schema, FmRun *run);
 
-/* Record a training that has begun. The caller holds the model's training lock. */
+/* Record that a training starts, finishes or fails. The caller holds the training lock. */
 extern void fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definition);
-extern void fm_registry_finish_run(Oid schema, const FmRun *run); /* also deletes the oldest */
+extern void fm_registry_finish_run(Oid schema, const FmRun *run); /* deletes the oldest runs, too */
 extern void fm_registry_fail_run(Oid schema, const FmRun *run, const char *message);
 
-/* What went wrong after the version was published. */
+/* Record what went wrong after the version was published. */
 extern void fm_registry_note_run(Oid schema, const FmRun *run, const char *message);
 
 /*
- * Whether the run is worse on the ratings held out than the version being served by more than the
- * share max_worse; if so, marks it as refused and says why. False where there is nothing to
- * compare.
+ * Return whether the run's metric on held-out ratings is worse than that of the version being
+ * served by more than the share max_worse. If it is, mark the run as refused and say why in its
+ * message. False if there is nothing to compare.
  */
 extern bool fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition,
 								   float max_worse);
 
 /*
- * The metrics of one set of ratings as JSON: of a ranking, else of labels, else of errors; NULL of
- * no ratings.
+ * Add the metrics of one set of ratings, as JSON: those of a ranking, else of labels, else of
+ * errors; NULL if the set is empty.
  */
 extern void fm_add_metrics(FmSqlParameters *parameters, const FmErrorSums *sums,
 						   const FmLabelSums *labels, const FmRankingSums *ranking);

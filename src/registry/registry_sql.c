@@ -1,9 +1,9 @@
 /*
  * Statements on the registry's tables.
  *
- * The tables belong to the extension's owner and nobody else may write them, so each statement runs
- * as that role. Locking: the RowExclusiveLock of the statements, and their row locks until the end
- * of the transaction; readers see the previous rows meanwhile.
+ * Only the extension's owner may write the tables, so each statement runs as that role. Locking:
+ * the RowExclusiveLock of the statements, and their row locks, until the end of the transaction.
+ * Readers do not wait: they see the previous rows. Memory: results belong to SPI.
  */
 #include "registry/registry_sql.h"
 

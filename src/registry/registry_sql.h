@@ -1,17 +1,17 @@
 /*
- * Statements on the registry's tables, which registry*.c are made of. SPI must be connected.
+ * Statements on the registry's tables. SPI must be connected.
  */
 #ifndef FMTOPX_REGISTRY_SQL_H
 #define FMTOPX_REGISTRY_SQL_H
 
 #include "pg/sql.h"
 
-/* Return the owner of the registry, as which it is read and written. */
+/* Return the owner of the registry, who reads and writes it. */
 extern Oid fm_registry_owner(Oid schema);
 
 /*
- * Run a statement as the registry's owner. The first %s in it stands for the qualified name of the
- * given table, the second for that of fm_model.
+ * Run a statement as the registry's owner. Its first %s is replaced by the qualified name of the
+ * table, its second by that of fm_model.
  */
 extern void fm_registry_execute(Oid schema, const char *table, const char *format,
 								const FmSqlParameters *parameters);

@@ -1,6 +1,6 @@
 /*
- * The registry's targets, written: which tables hold a model's lists. The rules of registry_sql.c
- * hold.
+ * Writing the registry's targets: which tables hold a model's lists. Locking and memory: see
+ * registry_sql.c.
  */
 #include "registry/registry_targets.h"
 
@@ -18,7 +18,7 @@ fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x, bool
 	fm_add_relation(&parameters, target);
 	fm_add_integer(&parameters, x);
 	fm_add_boolean(&parameters, exclude_seen);
-	/* what another model wrote there is gone */
+	/* the lists of another model have been overwritten */
 	fm_registry_execute(schema, "fm_target", "DELETE FROM %s WHERE target = $2 AND model <> $1",
 						&parameters);
 	fm_registry_execute(schema, "fm_target",
@@ -91,7 +91,7 @@ fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsP
 	fm_add_bigint(&parameters, proof->written_by);
 	fm_add_bigint(&parameters, proof->seen_rows);
 	fm_add_integers(&parameters, proof->recent, proof->num_recent);
-	/* of a target that has been forgotten meanwhile there is nothing to remember */
+	/* nothing is inserted if the target has been forgotten meanwhile */
 	fm_registry_execute(
 		schema, "fm_target_proof",
 		psprintf("INSERT INTO %%s SELECT model, target, $3, $4, $5, $6, $7 FROM %s "
@@ -103,7 +103,7 @@ fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsP
 		&parameters);
 }
 
-/* An integer[] without NULL, in a context. */
+/* Copy an integer[] without NULL into a context. */
 static int32 *
 copy_integers(Datum datum, MemoryContext context, int32 *count)
 {

@@ -1,5 +1,6 @@
 /*
- * The registry's targets, written: the tables of lists. The rules of registry_models.h hold.
+ * Writing the registry's targets, which are the tables of lists. The rules of registry_models.h
+ * apply.
  */
 #ifndef FMTOPX_REGISTRY_TARGETS_H
 #define FMTOPX_REGISTRY_TARGETS_H
@@ -13,33 +14,33 @@ typedef struct FmTarget
 	bool exclude_seen;
 } FmTarget;
 
-/* Remember, or forget, that a table holds a model's lists, and no other model's. */
+/* Register or unregister a table of a model's lists. It can belong to one model only. */
 extern void fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x,
 									bool exclude_seen);
 extern void fm_registry_delete_target(Oid schema, const char *model, Oid target);
 
-/* The model that keeps a table fresh, in the current context, or NULL. */
+/* Return the name of the model of a table, in the current context, or NULL. */
 extern char *fm_registry_target_model(Oid schema, Oid target);
 
-/* The targets of a model, in the order of their OIDs; in the given context. */
+/* Return the targets of a model, in the order of their OIDs, in the given context. */
 extern FmTarget *fm_registry_targets(Oid schema, const char *model, MemoryContext context,
 									 int *num_targets);
 
-/* How the lists of a target were last written: target_proof.c. */
+/* How the lists of a target were last written (targets/target_proof.c). */
 typedef struct FmListsProof
 {
-	char made_from[192]; /* from what, and by what rules; empty: unknown */
-	int64 before;		 /* xids counted from the first ever */
+	char made_from[192]; /* the sources and the rules; empty: unknown */
+	int64 before;		 /* a full transaction id, as written_by */
 	int64 written_by;
-	int64 seen_rows; /* of the ratings, which are older than `before` */
-	int32 *recent;	 /* idx of users with others, in order */
+	int64 seen_rows; /* how many rows of the ratings are older than `before` */
+	int32 *recent;	 /* idx of the users with newer rows, in ascending order */
 	int32 num_recent;
 } FmListsProof;
 
 extern void fm_registry_save_proof(Oid schema, const char *model, Oid target,
 								   const FmListsProof *proof);
 
-/* False if there is none. With `recent` in the given context. */
+/* Return false if there is no proof. `recent` is in the given context. */
 extern bool fm_registry_find_proof(Oid schema, const char *model, Oid target, MemoryContext context,
 								   FmListsProof *proof);
 

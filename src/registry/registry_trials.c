@@ -1,6 +1,7 @@
 /*
- * The registry's trials, written: what fm_tune has tried, by all that a trial depends on. The rules
- * of registry_sql.c hold; numbers of trials are drawn while the model's pointer is locked.
+ * Writing the registry's trials: what fm_tune has tried. The key of a trial is a text of all that
+ * it depends on. Locking and memory: see registry_sql.c; trials are numbered while the model's
+ * pointer is locked.
  */
 #include "registry/registry_trials.h"
 
@@ -28,7 +29,7 @@ metric_value(const FmRun *run, FmTask task)
 	return fm_is_classification(task) ? fm_log_loss(run->test_labels) : fm_rmse(&run->test);
 }
 
-/* All that a trial depends on, but for the rows of the relations. */
+/* Return a text of all that a trial depends on, except the rows of the relations. */
 static char *
 trial_key(const FmDefinition *d)
 {
@@ -92,7 +93,7 @@ fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const
 	const char *metric = fm_metric_name(definition->task);
 	FmSqlParameters parameters = {0};
 
-	(void) fm_registry_lock_pointer(schema, model->name); /* the number is ours */
+	(void) fm_registry_lock_pointer(schema, model->name); /* so that the number is unique */
 	fm_add_text(&parameters, model->name);
 	fm_add_text(&parameters, trial_key(definition));
 	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);

@@ -1,5 +1,5 @@
 /*
- * The registry's trials, written: what fm_tune has tried. The rules of registry_models.h hold.
+ * Writing the registry's trials: what fm_tune has tried. The rules of registry_models.h apply.
  */
 #ifndef FMTOPX_REGISTRY_TRIALS_H
 #define FMTOPX_REGISTRY_TRIALS_H
@@ -9,20 +9,20 @@
 /* One trial of fm_tune. */
 typedef struct FmTrial
 {
-	double value; /* of the metric; NaN: it failed */
+	double value; /* of the metric; NaN: the trial failed */
 	double default_unobserved_weight;
 } FmTrial;
 
-/* The metric by which models of a task are compared; of a ranking more is better, else less. */
+/* Return the metric of a task. With the metric of a ranking more is better, else less. */
 extern const char *fm_metric_name(FmTask task);
 
 /*
- * The trial of this model as it is defined now, on these held-out ratings; false if there is none
- * yet.
+ * Find the last trial of the model as it is defined now, with the same held-out ratings. Return
+ * false if there is none.
  */
 extern bool fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial);
 
-/* Write it down: the run's metrics, or why it failed. */
+/* Record a trial: the run's metrics, or why it failed. */
 extern void fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run,
 								   const char *failure);
 extern void fm_registry_delete_trials(Oid schema, const char *model);
