@@ -51,7 +51,7 @@ SELECT isnt(bits('again', 3), bits('mcmc'), 'another seed, other bits');
 SELECT is(version, 4, 'a seed of its own is kept') FROM fm_train('again');
 SELECT is(bits('again', 4), bits('again', 3), 'and gives the same bits again');
 
--- Every kernel trains the same model, up to rounding: what the README says of fmtopx.simd.
+-- Every kernel trains the same model, up to rounding: as the documentation of fmtopx.simd says.
 CREATE FUNCTION numbers(model text) RETURNS TABLE (id text, number bigint, value real) LANGUAGE sql AS $$
     SELECT id, n, x FROM (SELECT 'user ' || id AS id, vector FROM fm_user_vectors(model) UNION ALL
                           SELECT 'item ' || id, vector FROM fm_item_vectors(model)) v, unnest(vector) WITH ORDINALITY AS t(x, n) $$;
