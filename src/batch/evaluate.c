@@ -228,6 +228,7 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 
 		if (item < loaded->version.num_items)
 			score += fm_scan_score(loaded->matrix, scored.query, item);
+		fm_check_score(score);
 		if (evaluation->labels != NULL)
 			fm_add_label(evaluation->labels, score, loaded->version.score_variance,
 						 rows->user_value[r] > 0, weight);

@@ -35,15 +35,17 @@ find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
 	/* let the list grow with the users: x may be huge */
 	while (x > 0 && (user = fm_users_next(walk)) != NULL)
 	{
+		double score = user->vector.base + fm_scan_score(loaded->matrix, user->vector.query, item);
+
 		CHECK_FOR_INTERRUPTS();
+		fm_check_score(score);
 		if (best.count == best.wanted && best.wanted < x)
 		{
 			best.wanted = (int32) Min(x, Max(1024, 2 * (int64) best.wanted));
 			best.hits = best.hits == NULL ? palloc(best.wanted * sizeof(FmHit))
 										  : repalloc_huge(best.hits, best.wanted * sizeof(FmHit));
 		}
-		fm_best_offer(&best, user->idx,
-					  user->vector.base + fm_scan_score(loaded->matrix, user->vector.query, item));
+		fm_best_offer(&best, user->idx, score);
 	}
 	fm_users_close(walk);
 	*hits = best.hits;

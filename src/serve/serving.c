@@ -9,6 +9,8 @@
  */
 #include "serve/serving.h"
 
+#include <math.h>
+
 #include "core/model/parameters.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -68,9 +70,21 @@ fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given, D
 	return true;
 }
 
+void
+fm_check_score(double score)
+{
+	if (!isfinite((float) score))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("score %g is out of range for type real", score),
+				 errhint("The model's w or v have been altered, or its ratings are of a scale that "
+						 "type real cannot hold.")));
+}
+
 double
 fm_serve_score(const FmLoaded *loaded, double score)
 {
+	fm_check_score(score);
 	return fm_is_classification(loaded->version.task)
 			   ? fm_probability(score, loaded->version.score_variance)
 			   : score;

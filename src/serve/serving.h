@@ -46,7 +46,9 @@ extern bool fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Da
 /*
  * Return what the caller sees of a score, where `score` is b + w_u + the scan's score: the score
  * itself, or in a classification the probability of a yes. Monotonic, so it keeps the scan's order.
+ * Raise an error unless it is finite as a real.
  */
+extern void fm_check_score(double score); /* the error alone */
 extern double fm_serve_score(const FmLoaded *loaded, double score);
 
 #endif

@@ -128,9 +128,6 @@ finish(Call *call)
 	{
 		double score = fm_serve_score(serving->loaded, call->user.base + hits[r].score);
 
-		if (!isfinite((float) score))
-			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-							errmsg("score %g is out of range for type real", score)));
 		fm_put_ranked(result, (FmRankedRow){.rank = r + 1,
 											.id = fm_serve_item_out(serving, hits[r].item),
 											.score = (float) score});

@@ -178,6 +178,12 @@ score_rating(const Fit *fit, int32 user, int32 item, const int32 *context, doubl
 								   : fm_score_in_context(parameters, &fit->ratings->contexts,
 														 *context, user, item);
 
+	if (!isfinite((float) score))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("the training did not end in finite scores: %g is out of range for "
+							   "type real",
+							   score),
+						errhint("Train on ratings of a smaller scale.")));
 	if (labels != NULL)
 		fm_add_label(labels, score, parameters->score_variance, value > 0, weight);
 	else
