@@ -158,7 +158,7 @@ is(value(q{SELECT greatest((SELECT count(DISTINCT version) FROM fm_m_user), (SEL
 	(SELECT count(DISTINCT version) FROM fm_m_matrix), (SELECT count(DISTINCT version) FROM fm_m_level))}),
 	'2', 'there are rows of the versions kept, and of no other');
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);
-like($log, qr/DEBUG:  no background worker to vacuum/, 'which is for debugging to know');
+like($log, qr/DEBUG:  no background worker is free to vacuum/, 'which is for debugging to know');
 unlike($log, qr/(WARNING|ERROR|FATAL):|was not vacuumed/, 'and for nobody else');
 
 $node->stop;
