@@ -9,7 +9,7 @@
  *      read them before there are workers (seen_all.c).
  *   2. Compute the lists. Blocks of users go round a ring (ring.c).
  *
- * Workers that come late are welcome at any time, and the leader does everything if none comes.
+ * Workers may join at any time, and the leader does everything if none comes.
  *
  * Locking: a barrier stands between the two parts; the ring has locks of its own. Memory: workers
  * map the model's shared image, and one segment with the blocks of the ring, the pairs and what the
@@ -27,8 +27,8 @@
 #include "core/layout.h"
 #include "optimizer/paths.h"
 #include "pg/parallel.h"
-#include "serve/seen.h"
 #include "pgstat.h"
+#include "serve/seen.h"
 #include "storage/barrier.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
@@ -42,7 +42,7 @@ enum
 	BATCH_SEGMENT
 };
 
-/* Scores that are worth a worker: some tens of milliseconds. */
+/* The least number of scores that pays for the start of workers: some tens of milliseconds. */
 #define SCORES_PER_WORKER INT64CONST(20000000)
 
 /* The state that all members share. */

@@ -332,8 +332,8 @@ score_known_users(Evaluation *evaluation, const FmHost *host)
 }
 
 /*
- * Users the model has not met are folded in as fm_top_x and fm_predict do, but not from the rows
- * being evaluated, which would tell what is to be guessed.
+ * Score users whom the model does not know. They are folded in as by fm_top_x and fm_predict, but
+ * not from the rows being evaluated, which contain the answers.
  */
 static void
 score_unknown_users(Evaluation *evaluation, const FmHost *host)

@@ -12,9 +12,9 @@
  */
 #include "batch/seen_scan.h"
 
-#include "batch/users.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "batch/users.h"
 #include "catalog/pg_type.h"
 #include "core/layout.h"
 #include "pg/plain_scan.h"
@@ -336,7 +336,7 @@ find_rows(const FmSeenScan *scan, const FmImage *image, Rows *rows)
 		rows->items[i] = fm_image_find_integer(image, rows->item_ids[i]);
 }
 
-/* False if there is no room for more. */
+/* Add the pairs of the rows. Return false if there is no room for more. */
 static bool
 add_pairs(const Rows *rows, FmPairs *pairs)
 {

@@ -81,8 +81,8 @@ check_target_column(Oid target, const char *column, Oid type)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
-				 errhint("A table that fm_write_top_x writes needs user_id, rank, item_id and "
-						 "score; name one that does not exist yet and it is created.")));
+				 errhint("A table of lists needs the columns user_id, rank, item_id and score. "
+						 "fm_write_top_x creates a table that does not exist.")));
 	if (get_atttype(target, number) != type)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of table \"%s\" is of type %s, but the lists have %s",

@@ -320,8 +320,7 @@ old_list(void *state, const FmBatchUser *user, int32 *count)
 
 	*count = index < 0 ? 0 : diff->length;
 	for (int32 r = 0; r < *count; r++)
-		diff->seeds[r] =
-			rows[r].item; /* negative for NO_ROW and WRONG_ROW, which the scan ignores */
+		diff->seeds[r] = rows[r].item; /* the scan ignores NO_ROW and WRONG_ROW */
 	return diff->seeds;
 }
 
@@ -418,7 +417,7 @@ find_gone(FmDiff *diff)
 void
 fm_diff_apply(FmDiff *diff, Oid target)
 {
-	ereport(DEBUG1, (errmsg_internal("%lld lists of table %s are known to be right still",
+	ereport(DEBUG1, (errmsg_internal("%lld lists of table %s are known to be right",
 									 (long long) diff->num_current, fm_relation_sql(target))));
 	find_gone(diff);
 	fm_changes_apply(&diff->changes, target);

@@ -1,4 +1,4 @@
-# A table of lists written again from the same version: which lists are known to be right still, and that those are.
+# A table of lists written again from the same version: which lists are known to be right, and that they are.
 use strict;
 use warnings;
 use Test::More;
