@@ -19,6 +19,15 @@ typedef struct FmRankedRow
 } FmRankedRow;
 
 /* Add a row to the tuplestore of a function that fm_init_materialized_srf has prepared. */
-extern void fm_put_ranked(ReturnSetInfo *result, FmRankedRow row);
+static inline void
+fm_put_ranked(ReturnSetInfo *result, FmRankedRow row)
+{
+	Datum values[] = {row.owner == NULL ? (Datum) 0 : *row.owner, Int32GetDatum(row.rank), row.id,
+					  Float4GetDatum(row.score)};
+	bool nulls[] = {false, false, row.id_is_null, false};
+	int first = row.owner == NULL ? 1 : 0;
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values + first, nulls + first);
+}
 
 #endif
