@@ -125,5 +125,5 @@ fm_users_scan(const FmServing *serving, FmRowReader reader, void *state)
 void
 fm_users_damaged(const FmServing *serving)
 {
-	fm_model_damaged(&serving->model, "the idx of its users do not run from 0");
+	fm_model_damaged(&serving->model, "the idx of its users do not run from 0 without gaps");
 }

@@ -60,7 +60,7 @@ check_arrived(const Reading *reading, const char *what, int64 count, int32 expec
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("version %d of model \"%s\" is not complete: it has %lld of %d %s",
 						model->version, model->name, (long long) count, expected, what),
-				 errhint("All four tables must be in one subscription, and it must have copied "
+				 errhint("Put all four tables into one subscription, and wait until it has copied "
 						 "them.")));
 }
 
@@ -138,7 +138,7 @@ keep_ids(Reading *reading, const FmColumn *columns, bool *filled, MemoryContext 
 		Datum id = fm_row_value(&rows.row, ITEM_ID);
 
 		if (idx < 0 || idx >= reading->head.version.num_items || filled[idx])
-			fm_model_damaged(reading->model, "the idx of its items do not run from 0");
+			fm_model_damaged(reading->model, "the idx of its items do not run from 0 without gaps");
 		filled[idx] = true;
 		reading->ids[idx] = keep_id(reading, id, context);
 	}
@@ -167,7 +167,7 @@ read_ids(Reading *reading, MemoryContext context)
 	}
 	SPI_cursor_close(cursor);
 	if (num_read != count)
-		fm_model_damaged(model, "its items cannot be counted on");
+		fm_model_damaged(model, "the number of its items has changed");
 	for (Size i = 1; reading->item_type->is_integer && i < count; i++)
 		if ((int64) reading->ids[i - 1] >= (int64) reading->ids[i])
 			fm_model_damaged(model, "its items are not in the order of their ids");

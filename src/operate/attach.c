@@ -164,7 +164,7 @@ check_ratings(const FmModel *model)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						errmsg("ratings cannot be read from temporary relation \"%s\"",
 							   get_rel_name(ratings)),
-						errhint("Copy it into a table that stays.")));
+						errhint("Copy it into a permanent table.")));
 	fm_check_select(ratings, model->owner);
 	check_seen_column(model, model->definition.user_column, "user_column", model->user_table,
 					  "user_id");

@@ -5,8 +5,8 @@
  * The need is so many bytes for each rating, plus what the solver takes for the users, items,
  * levels and factors. It is checked three times, as more becomes known:
  *
- * - Before the ratings are read. If the planner's estimate of their number would need too much, they are
- *   counted, and the count decides.
+ * - Before the ratings are read. If the planner's estimate of their number would need too much,
+ *   they are counted, and the count decides.
  * - While ratings and features are read.
  * - Before the solver starts, when the numbers of users and items are known.
  *

@@ -95,8 +95,8 @@ check_kind(Oid relation, const char *option)
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("a model cannot be trained with the features of temporary relation \"%s\"",
 						get_rel_name(relation)),
-				 errdetail("It is read again whenever the model is trained, in any session."),
-				 errhint("Copy it into a table that stays.")));
+				 errdetail("It is read by every training of the model, in any session."),
+				 errhint("Copy it into a permanent table.")));
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW &&
 		kind != RELKIND_MATVIEW && kind != RELKIND_FOREIGN_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -135,7 +135,7 @@ fm_check_features_relation(Oid relation, const char *option, const char *key_col
 	if (num_columns == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("relation \"%s\" has no column but \"%s\"", get_rel_name(relation),
+				 errmsg("relation \"%s\" has no column other than \"%s\"", get_rel_name(relation),
 						key_column),
 				 errdetail("Every other column of the relation of %s is a feature.", option)));
 }

@@ -72,7 +72,7 @@ check_rating_column(const FmDefinition *definition)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of relation \"%s\" is of type boolean, not a number",
 							   column, get_rel_name(relation)),
-						errhint("Learn how probable a yes is with task => 'classification'.")));
+						errhint("To learn the probability of yes, use task => 'classification'.")));
 }
 
 static void

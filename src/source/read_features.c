@@ -282,12 +282,12 @@ fm_report_idle_columns(const FmFeatureReading *reading)
 		for (int32 l = 0; l < column->num_levels && idle; l++)
 			idle = reading->entries.place[column->first_level + l] < 0;
 		if (idle)
-			ereport(NOTICE,
-					(errmsg("column \"%s\" of relation \"%s\" has no part in the model",
-							column->name, reading->relation_name),
-					 column->kind == FM_FEATURE_NUMBER
-						 ? errdetail("It holds no two different numbers.")
-						 : errdetail("It holds no value twice, among %d.", column->num_levels)));
+			ereport(NOTICE, (errmsg("column \"%s\" of relation \"%s\" has no part in the model",
+									column->name, reading->relation_name),
+							 column->kind == FM_FEATURE_NUMBER
+								 ? errdetail("It does not hold two different numbers.")
+								 : errdetail("None of its %d values occurs more than once.",
+											 column->num_levels)));
 	}
 }
 

@@ -54,17 +54,17 @@ check_something_read(const FmDefinition *definition, const FmRatingReading *read
 								  (long long) reading->skipped, columns.data)));
 	}
 	if (reading->min == reading->max && !fm_is_ranking(definition->task))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
-						(long long) reading->triples.count, relation, reading->min),
-				 fm_is_classification(definition->task)
-					 ? errhint(
-						   "task => 'classification' needs two: the larger means yes, the smaller "
-						   "no. Where there is only one, learn from the rows being there with "
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
+					(long long) reading->triples.count, relation, reading->min),
+			 fm_is_classification(definition->task)
+				 ? errhint("task => 'classification' needs two: the larger means yes, the smaller "
+						   "no. With one value only, learn from the existence of rows with "
 						   "task => 'ranking'.")
-					 : errhint("task => 'regression' needs ratings that differ. Where they do not, "
-							   "learn from the rows being there with task => 'ranking'.")));
+				 : errhint("task => 'regression' needs ratings that differ. With one value only, "
+						   "learn from the existence of rows with task => 'ranking'.")));
 }
 
 /* Return the smallest rating above `floor`, or infinity. */

@@ -24,7 +24,8 @@ fm_check_model_name(const char *name)
 	if (strlen(name) > longest)
 		ereport(ERROR,
 				(errcode(ERRCODE_NAME_TOO_LONG), errmsg("the model name \"%s\" is too long", name),
-				 errdetail("Its tables are named after it; it may have %d bytes.", longest)));
+				 errdetail("Its tables are named after it, so it can have at most %d bytes.",
+						   longest)));
 }
 
 static Oid

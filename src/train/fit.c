@@ -1,40 +1,38 @@
 /*
- * The second phase of a training: from what was read to V, w and b, their metrics, and what folding
- * in needs to know beside them.
+ * The computing phase of a training: from the data that was read to V, w and b, their metrics, and
+ * what folding in needs besides.
  *
- * It looks nothing up and writes nothing, so it needs no snapshot but while workers start
- * (train_workers.c). Memory: the current context; what workers share is given back before the end.
+ * It reads nothing from the database and writes nothing, so it needs a snapshot only while workers
+ * start (train_workers.c). Memory: the current context; what workers share is released before the
+ * end.
  */
 #include "train/fit.h"
 
 #include <math.h>
 
-#include "source/budget.h"
-#include "core/train/ials.h"
 #include "core/model/ranking.h"
+#include "core/train/ials.h"
 #include "core/train/solver.h"
 #include "registry/definition.h"
 #include "pg/host_pg.h"
+#include "source/budget.h"
 #include "train/progress.h"
 #include "train/train_workers.h"
 
-/* A worker is not worth its start for fewer. */
+/* A worker for fewer ratings costs more than it saves. */
 #define RATINGS_PER_WORKER 10000
 
-/*
- * The least that ratings are taken to vary around their scores, as a share of the square of their
- * range.
- */
+/* The lower bound of the noise variance, as a share of the squared range of the ratings. */
 #define LEAST_NOISE 1e-6
 
-/* Of the lists that ratings held out are looked for in. */
+/* Length of the lists in which held-out ratings are looked up. */
 #define TEST_LIST_LENGTH 10
 
-/* What the core made of the data. */
+/* What the core makes of the data. */
 typedef struct Fit
 {
 	FmSharedRatings *shared;
-	FmRatings *ratings; /* trained on */
+	FmRatings *ratings; /* those trained on */
 	FmTriples held_out;
 	int32_t *user_canonical;
 	int32_t *item_canonical;
@@ -52,7 +50,7 @@ canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *i
 	}
 }
 
-/* Move the late rows out of the triples, within their arrays, into ones of their own. */
+/* Move the late rows from the triples of the reading into arrays of their own. */
 static void
 take_late(FmRatingReading *reading, FmTriples *late)
 {
@@ -98,8 +96,8 @@ hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
 }
 
 /*
- * As many workers as were asked for, or as the server allows to a maintenance command; fewer for
- * little.
+ * Return how many workers to ask for: as many as the definition says, or as the server allows for a
+ * maintenance command, but fewer for few ratings.
  */
 static int
 choose_workers(const FmDefinition *definition, int64 num_ratings)
@@ -109,7 +107,7 @@ choose_workers(const FmDefinition *definition, int64 num_ratings)
 	return (int) Min(allowed, num_ratings / RATINGS_PER_WORKER);
 }
 
-/* Features of canonical entities, from what has been read of a side; what was read is released. */
+/* Build the features of one side, by canonical entity. Releases the entries that were read. */
 static FmFeatures
 build_features(FmFeatureReading *reading, const int32_t *canonical, const FmHost *host)
 {
@@ -168,7 +166,7 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
 }
 
-/* How well the model says a rating, added to the errors or, in a classification, to the labels. */
+/* Score one rating, and add the result to the errors or, in a classification, to the labels. */
 static void
 score_rating(const Fit *fit, int32 user, int32 item, const int32 *context, double value,
 			 double weight, FmErrorSums *errors, FmLabelSums *labels)
@@ -190,7 +188,7 @@ score_rating(const Fit *fit, int32 user, int32 item, const int32 *context, doubl
 		fm_add_error(errors, score, value, weight);
 }
 
-/* Score all ratings, those trained on and those held out; returns the mean of the former. */
+/* Score all ratings, trained on and held out. Returns the mean of those trained on. */
 static double
 score_ratings(const Fit *fit, FmRun *run)
 {
@@ -240,8 +238,8 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data,
 }
 
 /*
- * Score all ratings into the run, with memory of its host; returns the mean of those trained on, in
- * their unit.
+ * Score all ratings into the run, in memory of the host. Returns the mean of those trained on, as a
+ * rating.
  */
 static double
 score_run(FmRun *run, const FmDefinition *definition, const FmRatingReading *reading,
@@ -272,7 +270,7 @@ count_rated(const int64 *start, int32 count)
 	return rated;
 }
 
-/* The weighted sum of (1 - score)² over the ratings trained on; and their total weight. */
+/* Return the weighted sum of (1 - score)² over the ratings trained on, and their total weight. */
 static double
 squared_distance(const Fit *fit, double *total)
 {
@@ -330,7 +328,7 @@ describe_sides(const FmDefinition *definition, const Fit *fit, const FmRun *run,
 	const FmParameters *parameters = &fit->parameters;
 	double range = (double) result->version.rating_max - result->version.rating_min;
 
-	/* ratings that are fitted exactly still do not tell everything */
+	/* even ratings that are fitted exactly have some noise */
 	result->version.noise_variance = 1;
 	if (fm_is_ranking(definition->task))
 		describe_all_pairs(fit, definition->unobserved_weight, host, result);

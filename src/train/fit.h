@@ -1,17 +1,18 @@
 /*
- * The second phase of a training: from what was read to V, w and b, and what there is to say of
+ * The computing phase of a training: from the data that was read to V, w and b, and what describes
  * them.
  */
 #ifndef FMTOPX_FIT_H
 #define FMTOPX_FIT_H
 
-#include "source/training_data.h"
 #include "registry/registry_runs.h"
+#include "source/training_data.h"
 #include "store/result.h"
 
 /*
- * Train what was read, as it is defined. Fills in the run's figures, and the result but for the
- * digests; both point to memory of the current context. Needs no snapshot, and keeps none.
+ * Train on the data, as the definition says. Fills in the figures of the run, and the result
+ * without the digests; its version has the number of the run. Both point to memory of the current
+ * context. Needs no snapshot, and keeps none.
  */
 extern void fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run,
 				   FmResult *result);

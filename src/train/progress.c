@@ -1,11 +1,11 @@
 /*
- * How far a training is, for other connections to see: the view fm_progress.
+ * The progress of a training, for other sessions to see in the view fm_progress.
  *
- * The figures stand in the backend's own entry of PostgreSQL's activity array, in the slots that
- * VACUUM and CREATE INDEX use for theirs, under a command number that the server does not give out.
- * So they need no shared memory of ours and no preloading, are read without a lock, and are gone
- * when the training ends, however it ends. Commands that report their own progress (CREATE INDEX,
- * COPY) take the slots over while they run; each phase claims them again.
+ * The figures are in the backend's own entry of PostgreSQL's activity array, in the parameters that
+ * VACUUM and CREATE INDEX use for their progress, under a command number that the server does not
+ * use. So they need no shared memory of their own and no preloading, are read without a lock, and
+ * disappear when the training ends, however it ends. Commands that report their own progress
+ * (CREATE INDEX, COPY) overwrite the parameters; each phase takes them back.
  */
 #include "train/progress.h"
 
@@ -18,10 +18,12 @@
 
 PG_FUNCTION_INFO_V1(fm_progress_rows);
 
-/* "FM": far from any that the server will number. */
+/* "FM"; the server numbers its commands from 1 */
 #define PROGRESS_COMMAND_FMTOPX ((ProgressCommandType) 0x464D)
 
-/* The slots, each an int64. The name takes the rest: 64 bytes, NUL-padded. */
+/*
+ * The parameters, each an int64. The name takes all from SLOT_NAME on: 64 bytes, padded with zeros.
+ */
 enum
 {
 	SLOT_PHASE,

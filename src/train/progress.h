@@ -1,5 +1,5 @@
 /*
- * How far a training is, for other connections to see: the view fm_progress.
+ * The progress of a training, for other sessions to see in the view fm_progress.
  */
 #ifndef FMTOPX_PROGRESS_H
 #define FMTOPX_PROGRESS_H
@@ -13,8 +13,10 @@ typedef enum FmPhase
 	FM_PHASE_WRITING
 } FmPhase;
 
-/* Begin to report (with loading), or go on with another phase. A failed transaction ends it too. */
+/* Begin to report, with the phase of loading, or enter another phase. */
 extern void fm_progress_phase(const char *model, FmPhase phase);
+
+/* Stop reporting. A failed transaction does so, too. */
 extern void fm_progress_end(void);
 
 /* FmHost.progress (core/host.h) */

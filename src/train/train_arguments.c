@@ -278,8 +278,8 @@ check_rating_column(FmDefinition *definition, const char *given)
 	if (strcmp(given, DEFAULT_RATING_COLUMN) != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("task => 'ranking' does not use option rating_column"),
-						errhint("It learns from the rows being there. How much each counts can be "
-								"said with weight_column => '%s'.",
+						errhint("It learns from the existence of rows. To weight them, use "
+								"weight_column => '%s'.",
 								given)));
 	definition->rating_column = DEFAULT_RATING_COLUMN;
 }

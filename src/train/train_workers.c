@@ -1,17 +1,17 @@
 /*
- * A training's team: this backend and parallel workers, with the memory they share.
+ * The team of a training: this backend, the leader, and parallel workers, with the memory they
+ * share.
  *
- * Members attach to two segments of dynamic shared memory: one holds the ratings, the solver
- * carves its arrays from the other. All members run fm_solve as a team (core/team.h). If there are
- * no workers, or no shared memory, the backend trains alone, with the same result.
+ * The members share two segments of dynamic shared memory: one with the ratings, and one for the
+ * arrays of the solver. All members run fm_solve as a team (core/team.h). If no worker or no shared
+ * memory is available, the backend trains alone, with the same result.
  *
- * The team starts together and holds no snapshot while it computes (pg/parallel.h). So a long
+ * The members start together and hold no snapshot while they compute (pg/parallel.h), so a long
  * training does not keep vacuum from removing rows, unless the leader's transaction does.
  *
- * Locking: none; members meet at a barrier and count with atomics. Parallel mode forbids writing
- * to the database, so it lasts only as long as fm_solve. Memory: the segments belong to the
- * transaction's resource owner until they are released; local arrays belong to the current
- * context.
+ * Locking: none; members meet at a barrier and count with atomics. Parallel mode forbids writing to
+ * the database, so it lasts only as long as fm_solve. Memory: the segments belong to the
+ * transaction's resource owner until they are released; local arrays belong to the current context.
  */
 #include "train/train_workers.h"
 
@@ -32,7 +32,7 @@ enum
 #define RATING_ARRAYS (12 + 2 * FM_FEATURE_ARRAYS)
 #define NO_ARRAY ((Size) -1)
 
-/* A stretch of memory that allocations are cut from, one after the other. */
+/* A block of memory that is allocated from front to back. */
 typedef struct Arena
 {
 	char *base;
@@ -47,12 +47,12 @@ struct FmSharedRatings
 	Arena arena;
 };
 
-/* What all members see. */
+/* The state that all members share. */
 typedef struct TeamState
 {
 	Size solver_size;
-	FmRatings ratings;			 /* the numbers in it; its arrays are elsewhere for every member */
-	Size offsets[RATING_ARRAYS]; /* of the ratings' arrays in their segment, or NO_ARRAY */
+	FmRatings ratings;			 /* its numbers; the address of an array differs between members */
+	Size offsets[RATING_ARRAYS]; /* of its arrays in their segment, or NO_ARRAY */
 	FmSolverOptions options;
 	pg_atomic_uint64 counters[FM_TEAM_COUNTERS];
 } TeamState;
@@ -94,7 +94,7 @@ create_arena(Size size, bool shared)
 	return arena;
 }
 
-/* A host that allocates from an arena and never gives back. */
+/* FmHost that allocates from an arena. Nothing is released. */
 static void *
 arena_host_alloc(void *ctx, size_t count, size_t size)
 {
@@ -141,7 +141,7 @@ copy_features(Arena *arena, const FmFeatures *features)
 	return copy;
 }
 
-/* The same of contexts, with room for contexts_size. */
+/* Copy contexts into the arena, which has room for contexts_size. */
 static FmContexts
 copy_contexts(Arena *arena, const FmContexts *contexts)
 {
@@ -177,7 +177,7 @@ fm_share_ratings(FmTriples *triples, int32 num_users, int32 num_items, const FmF
 {
 	FmSharedRatings *shared = palloc0(sizeof(FmSharedRatings));
 	FmHost arena_host = *host;
-	const int starts = 3; /* two are kept, one is scratch */
+	const int starts = 3; /* arrays with one entry for each entity: two are kept, one is scratch */
 	Size row = sizeof(int32) + sizeof(float) + (triples->weight != NULL ? sizeof(float) : 0) +
 			   (triples->context != NULL ? sizeof(int32) : 0);
 	Size entities = add_size(num_users, num_items) + 2;
@@ -257,7 +257,7 @@ init_member(Member *member, const Arena *arena)
 }
 
 /*
- * The arrays of the ratings, in a fixed order; those of weights, contexts and features may be
+ * List the arrays of the ratings, in a fixed order. Those of weights, contexts and features may be
  * NULL.
  */
 static void
@@ -305,7 +305,7 @@ init_state(TeamState *state, FmSharedRatings *shared, const Arena *solver,
 		pg_atomic_init_u64(&state->counters[i], 0);
 }
 
-/* Launch the workers and lead them; false if none has come, and nothing is done. */
+/* Launch the workers and solve with them; if there are none, do nothing and return false. */
 static bool
 lead_team(FmSharedRatings *shared, const Arena *solver, const FmSolverOptions *options, int workers,
 		  const FmHost *host, FmParameters *result)

@@ -1,5 +1,5 @@
 /*
- * A training's team: this backend and parallel workers, with the memory they share.
+ * The team of a training: this backend and parallel workers, with the memory they share.
  */
 #ifndef FMTOPX_TRAIN_WORKERS_H
 #define FMTOPX_TRAIN_WORKERS_H
@@ -10,9 +10,9 @@
 #include "core/train/solver.h"
 
 /*
- * Build both orders of the triples (whose arrays are freed), and copy the features (of both sides)
- * and contexts, in memory that workers can attach to, when `workers` is above 0 and the system has
- * room for it, else in the current context.
+ * Build both orders of the triples, and copy the features (of both sides) and contexts. Frees the
+ * arrays of the triples. If `workers` is above 0 and the system has room, the result is in shared
+ * memory for workers to attach to, else in the current context.
  */
 typedef struct FmSharedRatings FmSharedRatings;
 
@@ -21,7 +21,7 @@ extern FmSharedRatings *fm_share_ratings(FmTriples *triples, int32 num_users, in
 										 int workers, const FmHost *host);
 extern FmRatings *fm_shared_ratings(FmSharedRatings *shared);
 
-/* fm_solve with as many of the workers as there are to be had, none included. */
+/* Run fm_solve with up to `workers` workers: with as many as are available, or none. */
 extern void fm_solve_in_parallel(FmSharedRatings *shared, const FmSolverOptions *options,
 								 int workers, const FmHost *host, FmParameters *result);
 

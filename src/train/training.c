@@ -47,9 +47,9 @@ prepare_tables(const FmTraining *training)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						errmsg("a model cannot be trained on temporary relation \"%s\"",
 							   get_rel_name(model->definition.ratings)),
-						errdetail("What users have rated is read from it whenever the model is "
-								  "asked, in every session."),
-						errhint("Copy it into a table that stays.")));
+						errdetail("Every session that uses the model reads from it what users "
+								  "have rated."),
+						errhint("Copy it into a permanent table.")));
 	if (OidIsValid(model->definition.features[FM_USERS]))
 		fm_check_features_relation(model->definition.features[FM_USERS], "user_features",
 								   model->definition.user_column, "user_column", &user_type);

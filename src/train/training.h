@@ -20,9 +20,10 @@
 typedef struct FmTraining FmTraining;
 
 /*
- * Begin a training of *model, as it is defined there, in the current context. The run must have
- * been numbered; the training fills in its figures, which are gone when it ends. tables_schema is
- * where to create the tables of a new model; InvalidOid for a model that exists.
+ * Begin a training of *model, as it is defined there, in the current context. It fills in the
+ * figures of the run, which are gone when it ends. The run must have been numbered, unless nothing
+ * is to be written. tables_schema is where to create the tables of a new model; InvalidOid for a
+ * model that exists.
  */
 extern FmTraining *fm_training_begin(FmModel *model, Oid tables_schema, FmRun *run);
 
