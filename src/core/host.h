@@ -1,12 +1,13 @@
 /*
- * What the plain-C core asks of the program it runs in.
+ * What the plain-C core needs from the program that it runs in.
  *
- * Nothing below src/core includes a PostgreSQL header. Memory, cancellation and failure come through
- * this table, so that the same code runs inside a backend (src/pg/host_pg.c) and in a stand-alone test
- * or benchmark (test/core, bench).
+ * Nothing below src/core includes a PostgreSQL header. Memory, cancellation and failure come
+ * through this table, so the same code runs inside a backend (src/pg/host_pg.c) and in a
+ * stand-alone test or benchmark (test/core, bench).
  *
- * Any of these callbacks may leave by a non-local exit (ereport(ERROR) longjmps), so the core holds
- * nothing between calls but memory obtained here: the host frees that with the context behind `ctx`.
+ * Any of these callbacks may leave by a non-local exit (ereport(ERROR) longjmps). So the core holds
+ * nothing between calls but memory obtained here, which the host frees with the context behind
+ * `ctx`.
  */
 #ifndef FMTOPX_CORE_HOST_H
 #define FMTOPX_CORE_HOST_H
@@ -24,20 +25,23 @@ typedef struct FmHost
 {
 	void *ctx;
 
-	/* `count` × `size` bytes aligned to 64, zeroed; never returns NULL; fails on overflow. */
+	/*
+	 * Return count × size bytes aligned to FM_ALIGNMENT (core/layout.h), zeroed. Never returns
+	 * NULL; fails on overflow.
+	 */
 	void *(*alloc)(void *ctx, size_t count, size_t size);
 	void (*release)(void *ctx, void *pointer);
 
 	/* Called at least every few milliseconds of work. May not return. */
 	void (*check_interrupts)(void *ctx);
 
-	/* After each iteration; metric is the training RMSE so far. May be NULL. */
+	/* Called after each iteration; metric is the training RMSE so far. May be NULL. */
 	void (*progress)(void *ctx, const char *phase, int iteration, int iterations, double metric);
 
-	/* The team that this host's program is a member of (core/team.h); NULL: it works alone. */
+	/* The team that this process is a member of (core/team.h); NULL: it works alone. */
 	struct FmTeam *team;
 
-	/* A numerical failure the core cannot mend. Does not return. */
+	/* Report a numerical failure that the core cannot recover from. Does not return. */
 	void (*fail)(void *ctx, const char *format, ...) FM_PRINTF(2, 3);
 } FmHost;
 

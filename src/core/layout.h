@@ -1,8 +1,8 @@
 /*
  * Laying out arrays in one block of memory, each aligned to a cache line.
  *
- * Begin with an FmLayout of zeros, add every array, and then get `bytes` bytes of memory aligned to
- * FM_ALIGNMENT. The array that an addition returned an offset for begins at that offset.
+ * Start with an FmLayout of zeros, and add every array; each addition returns the offset where the
+ * array begins. Then allocate `bytes` bytes, aligned to FM_ALIGNMENT.
  */
 #ifndef FMTOPX_CORE_LAYOUT_H
 #define FMTOPX_CORE_LAYOUT_H

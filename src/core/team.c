@@ -1,9 +1,12 @@
 /*
- * Several members working as one; team.h says how.
+ * Sharing out loops to the members of a team (team.h).
  *
- * The loops take turns with three counters. While one is being counted with, the leader resets the next:
- * nobody can still be counting with that one, since all have passed the barrier after it, nor already,
- * since that takes passing the barrier that the leader has yet to reach.
+ * The loops take turns with three counters. While a loop uses one of them, the leader resets the
+ * next. No member can still be using that one, because all have passed the barrier after its last
+ * loop. And no member can be using it already, because to get there they must pass the barrier that
+ * the leader has not reached yet.
+ *
+ * Nothing is owned: memory is the host's or the team's.
  */
 #include "core/team.h"
 

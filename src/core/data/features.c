@@ -1,8 +1,8 @@
 /*
- * Features, from entries in any order to columns of a sparse matrix.
+ * Features: from entries in any order to columns of a sparse matrix.
  *
- * Entries are sorted by level, entity and value, so that neither sums nor the order of anything depend on the
- * order they came in. Memory: sorting needs a second copy of the entries, and gives it back.
+ * Entries are sorted by level, entity and value, so that no sum and no order depends on the order
+ * in which they were read. Memory: sorting needs a second copy of the entries, and releases it.
  */
 #include "core/data/features.h"
 
@@ -31,7 +31,10 @@ compare_entries(const void *a, const void *b)
 	return x->value < y->value ? -1 : x->value > y->value;
 }
 
-/* Sort `count` entries by merging runs, heeding interrupts; returns the one of the two arrays that holds them. */
+/*
+ * Sort `count` entries by merging runs, checking for interrupts. Return the one of the two arrays
+ * that holds the result.
+ */
 static Entry *
 sort_entries(Entry *from, Entry *to, int64_t count, const FmHost *host)
 {
@@ -66,7 +69,7 @@ sort_entries(Entry *from, Entry *to, int64_t count, const FmHost *host)
 	return from;
 }
 
-/* Add up what is said of an entity more than once, in place; returns how many are left of `count`. */
+/* Add up entries of the same entity, in place; return how many of `count` are left. */
 static int64_t
 merge_entries(Entry *entries, int64_t count)
 {
@@ -85,7 +88,10 @@ merge_entries(Entry *entries, int64_t count)
 	return merged;
 }
 
-/* Mean and deviation of a level's values: 0 and 1 unless it is numeric; no deviation where all are equal. */
+/*
+ * Compute mean and deviation of a level's values: 0 and 1 unless it is numeric; deviation 0 if all
+ * are equal.
+ */
 static void
 measure_level(const Entry *entries, int64_t count, bool is_numeric, double *mean, double *deviation)
 {
@@ -108,7 +114,7 @@ measure_level(const Entry *entries, int64_t count, bool is_numeric, double *mean
 	*deviation = differ ? sqrt(sum2 / count) : 0;
 }
 
-/* One level's entries, sorted: onto the end of the features, unless they tell nothing. */
+/* Append one level's sorted entries to the features, unless they tell nothing. */
 static void
 add_level(FmFeatureEntries *entries, int32_t level, Entry *sorted, int64_t count,
 		  FmFeatures *features)

@@ -1,8 +1,8 @@
 /*
  * From ratings as read to ratings as trained on: canonical order, compressed rows, held-out share.
  *
- * Everything here is linear in the number of ratings, but for sorting those of one pair. Memory comes
- * from the host; scratch is released before returning.
+ * Everything here is linear in the number of ratings, except sorting those of one pair. Memory
+ * comes from the host; scratch memory is released before returning.
  */
 #include "core/data/ratings.h"
 
@@ -38,7 +38,10 @@ interrupt_now_and_then(const FmHost *host, int64_t i)
 		host->check_interrupts(host->ctx);
 }
 
-/* One round: a user's colour becomes a hash of his old one and the multiset of (item colour, value). */
+/*
+ * Do one round: a user's colour becomes a hash of the old one and the multiset of (item colour,
+ * value).
+ */
 static void
 refine_colours(const FmTriples *triples, const int32_t *of, const int32_t *by, uint64_t *colour,
 			   int32_t num_colours, const uint64_t *neighbour, const FmHost *host)
@@ -52,7 +55,7 @@ refine_colours(const FmTriples *triples, const int32_t *of, const int32_t *by, u
 
 		if (triples->weight)
 			edge = mix64(edge) ^ value_bits(triples->weight[r]);
-		/* a sum is the same in whatever order the rows come */
+		/* a sum does not depend on the order of the rows */
 		colour[of[r]] += mix64(edge);
 	}
 }
@@ -74,7 +77,7 @@ compare_coloured(const void *a, const void *b)
 	return left->index < right->index ? -1 : left->index > right->index;
 }
 
-/* The rank of every entity by (colour, index). */
+/* Return the rank of every entity by (colour, index). */
 static int32_t *
 rank_by_colour(const uint64_t *colour, int32_t count, const FmHost *host)
 {
@@ -109,7 +112,10 @@ fm_canonical_order(const FmTriples *triples, int32_t num_users, int32_t num_item
 	host->release(host->ctx, items);
 }
 
-/* Where each entity's run starts: count, then sum up. starts has count + 1 elements, zeroed. */
+/*
+ * Compute where each entity's run starts: count, then sum up. starts has count + 1 elements,
+ * zeroed.
+ */
 static void
 count_starts(const int32_t *of, int64_t num, int32_t count, int64_t *starts)
 {
@@ -186,7 +192,7 @@ swap(const Order *order, int64_t a, int64_t b)
 	}
 }
 
-/* Let the root of a heap at `first` whose last comes first sink to its place. */
+/* Let the root of a heap at `first`, ordered with the last on top, sink to its place. */
 static void
 sift_down(const Order *order, int64_t first, int64_t root, int64_t count)
 {
@@ -200,7 +206,10 @@ sift_down(const Order *order, int64_t first, int64_t root, int64_t count)
 	}
 }
 
-/* By value, weight, context; in place, for the host may have no memory to give for good: a heap sort. */
+/*
+ * Sort by value, weight and context. A heap sort works in place, and the host's memory may be an
+ * arena that never takes memory back.
+ */
 static void
 sort_rows(const Order *order, int64_t first, int64_t count)
 {
@@ -213,7 +222,10 @@ sort_rows(const Order *order, int64_t first, int64_t count)
 	}
 }
 
-/* Among equal neighbours (a pair rated more than once) order by value, then by weight and context. */
+/*
+ * Order ratings of equal neighbours (a pair rated more than once) by value, then by weight and
+ * context.
+ */
 static void
 sort_duplicates(const Order *order, const FmHost *host)
 {
@@ -230,7 +242,7 @@ sort_duplicates(const Order *order, const FmHost *host)
 		}
 }
 
-/* Stable distribution of rows grouped by `major` into rows grouped by `minor`, ascending by major. */
+/* Distribute rows grouped by `major`, stably, into rows grouped by `minor`, ascending by major. */
 static void
 transpose(const Order *major, const Order *minor, const FmHost *host)
 {
@@ -255,7 +267,7 @@ transpose(const Order *major, const Order *minor, const FmHost *host)
 	host->release(host->ctx, next);
 }
 
-/* Room for one order's entries. */
+/* Allocate one order's arrays. */
 static Order
 allocate_order(int32_t count, int64_t num_ratings, bool weighted, bool with_context,
 			   const FmHost *host)
@@ -322,7 +334,7 @@ fm_ratings_complete(FmRatings *ratings, const FmHost *host)
 	ratings->item_context = by_item.context;
 	transpose(&by_user, &by_item, host);
 	sort_duplicates(&by_item, host);
-	/* back again: transposing twice sorts the users' rows too */
+	/* back again: transposing twice also sorts the users' rows */
 	transpose(&by_item, &by_user, host);
 }
 
@@ -337,13 +349,13 @@ falls_out(uint64_t seed, int32_t user, int32_t item, int64_t occurrence, double 
 	return (double) (hash >> 11) * 0x1.0p-53 < share;
 }
 
-/* A walk over all ratings in user order, telling which fall out. */
+/* A walk over all ratings in user order that tells which fall out. */
 typedef struct HoldOutWalk
 {
 	const FmRatings *ratings;
 	uint64_t seed;
 	double share;
-	int64_t occurrence; /* of the pair at hand, from 0 */
+	int64_t occurrence; /* of the current pair, from 0 */
 } HoldOutWalk;
 
 static bool
@@ -368,7 +380,7 @@ count_held_out(const FmRatings *ratings, double share, uint64_t seed)
 	return count;
 }
 
-/* Move what falls out of the users' rows and close the gaps. */
+/* Move what falls out of the users' rows, and close the gaps. */
 static void
 take_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host, FmTriples *held_out)
 {

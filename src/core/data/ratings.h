@@ -3,17 +3,18 @@
  * what every solver reads.
  *
  * In FmRatings, user u's ratings are user_item[user_start[u] .. user_start[u+1]) with their values
- * beside them, ascending by item, then by value; the same the other way round for items. Both orders
- * hold the same multiset of (user, item, value); a pair may occur more than once. Indices are dense,
- * from 0. A user or item may have no rating at all (its rows were held out for testing).
+ * at the same places, ascending by item, then by value; for items it is the other way round. Both
+ * orders hold the same multiset of (user, item, value); a pair may occur more than once. Indices
+ * are dense, from 0. A user or item may have no rating at all (if its rows were held out for
+ * testing).
  *
- * A rating may have a weight, above 0 and finite: it counts as if it stood there so many times. Where the
- * array of weights is NULL, every weight is 1. Ratings of a pair that are equal else are in the order of their
- * contexts.
+ * A rating may have a weight, above 0 and finite: it counts as if it occurred that many times. If
+ * the array of weights is NULL, every weight is 1. Ratings of a pair with equal values and weights
+ * are in the order of their contexts.
  *
- * The order of the indices is canonical (fm_canonical_order): it depends neither on the physical order
- * of the table nor on the type or labels of the ids. Solvers may therefore sum in index order and key
- * their random numbers by index, and give the same bits for the same data.
+ * The order of the indices is canonical (fm_canonical_order): it depends neither on the physical
+ * order of the table nor on the type or labels of the ids. So solvers may sum in index order and
+ * key their random numbers by index, and give the same bits for the same data.
  */
 #ifndef FMTOPX_CORE_RATINGS_H
 #define FMTOPX_CORE_RATINGS_H
@@ -30,7 +31,7 @@ enum
 	FM_ITEMS
 };
 
-/* One rating a row, in any order. */
+/* Ratings as they are read: one in each row, in any order. */
 typedef struct FmTriples
 {
 	int64_t count;
@@ -42,8 +43,8 @@ typedef struct FmTriples
 } FmTriples;
 
 /*
- * The circumstances of a rating, such as a device and a weekday. Ratings have one context each, an index
- * of combinations of levels, one a column. The levels of a column stand together.
+ * The contexts of ratings, such as a device and a weekday. Each rating has one context: an index of
+ * combinations of levels, with one level of each column. The levels of a column are adjacent.
  */
 typedef struct FmContexts
 {
@@ -74,27 +75,27 @@ typedef struct FmRatings
 } FmRatings;
 
 /*
- * The canonical index of every user and item, from the structure of the ratings alone: entities are
- * sorted by a hash of their neighbourhood (three rounds of colour refinement; Weisfeiler & Leman 1968),
- * and only entities that this cannot tell apart are ordered by their index in `triples`, which must
- * follow the order of the ids. The arrays are allocated by the host.
+ * Compute the canonical index of every user and item, from the structure of the ratings alone.
+ * Entities are sorted by a hash of their neighbourhood (three rounds of colour refinement;
+ * Weisfeiler & Leman 1968). Only entities that this cannot distinguish are ordered by their index
+ * in `triples`, which must follow the order of the ids. The arrays are allocated by the host.
  */
 extern void fm_canonical_order(const FmTriples *triples, int32_t num_users, int32_t num_items,
 							   const FmHost *host, int32_t **user_canonical,
 							   int32_t **item_canonical);
 
 /*
- * The compressed orders of the triples, in two steps so that the triples can be freed in between:
- * first the users' rows, unsorted; then, from these, both orders, sorted. Twenty bytes a rating at
- * the most are in use, triples included; 28 with weights, and 8 more with contexts.
+ * Build the compressed orders of the triples, in two steps so that the triples can be freed in
+ * between: first the users' rows, unsorted; then, from these, both orders, sorted. At most 20 bytes
+ * for each rating are in use, triples included; 28 with weights, and 8 more with contexts.
  */
 extern void fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int32_t num_items,
 							   const FmHost *host, FmRatings *ratings);
 extern void fm_ratings_complete(FmRatings *ratings, const FmHost *host);
 
 /*
- * Move a share of complete ratings into *held_out, chosen by a hash of (seed, user, item, occurrence).
- * The number moved is binomial.
+ * Move a share of complete ratings into *held_out, chosen by a hash of (seed, user, item,
+ * occurrence). The number of ratings moved is binomial.
  */
 extern void fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host,
 								FmTriples *held_out);

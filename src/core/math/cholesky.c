@@ -1,5 +1,6 @@
 /*
- * The Cholesky factor of a small matrix. Plain loops do for small matrices, and serving need not load OpenBLAS.
+ * The Cholesky factor of a small matrix. Plain loops are enough for small matrices, and serving
+ * does not need to load OpenBLAS.
  *
  * Works in the caller's memory and allocates nothing.
  */

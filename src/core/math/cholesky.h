@@ -7,8 +7,8 @@
 #include "core/host.h"
 
 /*
- * Replace the lower triangle of a symmetric positive semidefinite matrix (dim × dim, row-major) by its Cholesky
- * factor. A direction without variance becomes a column of zeros.
+ * Replace the lower triangle of a symmetric positive semidefinite matrix (dim × dim, row-major) by
+ * its Cholesky factor. A direction without variance becomes a column of zeros.
  */
 extern void fm_cholesky(double *matrix, int dim, const FmHost *host);
 

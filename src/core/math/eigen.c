@@ -1,7 +1,8 @@
 /*
- * The largest eigenvalues of a symmetric matrix, as LAPACK's dsyevd has them, but with checks for interrupts in
- * between: for a thousand columns it takes seconds. Memory: a dozen columns and two squares, released on return but
- * for the vectors. One member of a team does this alone.
+ * The largest eigenvalues of a symmetric matrix, as LAPACK's dsyevd computes them, but with checks
+ * for interrupts in between: a thousand columns take seconds. One member of a team does this alone.
+ *
+ * Memory: a dozen columns and two squares, released on return except for the vectors.
  */
 #include "core/math/eigen.h"
 
@@ -10,7 +11,10 @@
 /* Columns reduced, or transformed back, between checks for interrupts. */
 #define COLUMNS_AT_ONCE 32
 
-/* A symmetric matrix as Q T Qᵀ, T tridiagonal; Q is in the reflectors, below the matrix's diagonal and here. */
+/*
+ * A symmetric matrix as Q T Qᵀ with T tridiagonal. Q is in the reflectors, below the matrix's
+ * diagonal and here.
+ */
 typedef struct Tridiagonal
 {
 	double *diagonal;

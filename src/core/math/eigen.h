@@ -7,9 +7,10 @@
 #include "core/host.h"
 
 /*
- * Of the n × n matrix whose lower triangle is in `a`, column-major, which is spent: all eigenvalues, ascending, and
- * the vectors of the `wanted` largest, which are the last columns of the n × n matrix returned. The host releases
- * that; it fails if LAPACK does not converge.
+ * Compute all eigenvalues, ascending, and the vectors of the `wanted` largest, of the n × n matrix
+ * whose lower triangle is in `a`, column-major. `a` is destroyed. Return an n × n matrix with the
+ * vectors in its last columns, to be released by the caller through the host. Fails if LAPACK does
+ * not converge.
  */
 extern double *fm_eigen_largest(const FmHost *host, int n, double *a, int wanted,
 								double *eigenvalue);

@@ -1,7 +1,6 @@
 /*
- * The few BLAS and LAPACK routines in use, by their Fortran names: every build of OpenBLAS has
- * these, wherever it keeps its C headers. The trailing sizes are the hidden lengths of the
- * character arguments.
+ * The BLAS and LAPACK routines in use, by their Fortran names: every build of OpenBLAS has these,
+ * whatever its C headers are. The trailing sizes are the hidden lengths of the character arguments.
  */
 #ifndef FMTOPX_CORE_LAPACK_H
 #define FMTOPX_CORE_LAPACK_H

@@ -1,14 +1,18 @@
 /*
  * A product P Qᵀ of two tall matrices, kept in few columns.
  *
- * Its best approximation of rank r is the truncated singular value decomposition (Eckart and Young 1936), which needs
- * nothing larger than the two Gram matrices: with PᵀP = L Lᵀ (Cholesky) and Lᵀ QᵀQ L = F S² Fᵀ,
+ * Its best approximation of rank r is the truncated singular value decomposition (Eckart and Young
+ * 1936). It needs nothing larger than the two Gram matrices: with PᵀP = L Lᵀ (Cholesky) and Lᵀ QᵀQ
+ * L = F S² Fᵀ,
  *
  *   P Qᵀ = (P L⁻ᵀ F) S (Q L F S⁻¹)ᵀ,   both brackets with orthonormal columns.
  *
- * P and Q are float, all else is double. A team (team.h) sums the Gram matrices by slices that do not depend on the
- * team, and transforms rows; the leader alone factors the small matrices, while the others wait.
- * Memory: P, Q, the slices and the two transforms are shared; panels and small matrices are the member's own.
+ * P and Q are float, all else is double. A team (team.h) sums the Gram matrices by slices that do
+ * not depend on the team, and transforms rows. The leader alone factors the small matrices, while
+ * the others wait.
+ *
+ * Memory: P, Q, the slices and the two transforms are shared; panels and small matrices are the
+ * member's own.
  */
 #include "core/math/low_rank.h"
 
@@ -24,7 +28,7 @@
 
 #define PANEL_ROWS 256
 
-/* A Gram matrix is summed in so many slices at most. */
+/* A Gram matrix is summed in at most this many slices. */
 #define SLICES 16
 
 /* Directions with less than this share of the largest eigenvalue are rounding error. */
@@ -37,7 +41,10 @@ typedef struct FactorLoop
 	int side;
 } FactorLoop;
 
-/* Slices that a Gram matrix is summed in: such that adding them up is little beside filling them. */
+/*
+ * Return the number of slices of a Gram matrix: few enough that adding them costs little compared
+ * to filling them.
+ */
 static int
 count_slices(const FmLowRankShape *shape, int side)
 {
@@ -63,7 +70,7 @@ fm_low_rank_size(const FmLowRankShape *shape)
 {
 	double capacity = shape->capacity;
 
-	/* the leader's squares, and what LAPACK works with: two more */
+	/* the leader's squares, and LAPACK's workspace: two more */
 	return fm_low_rank_shared_size(shape) +
 		   (4 * capacity + 2 * PANEL_ROWS) * capacity * sizeof(double);
 }
@@ -109,7 +116,7 @@ fm_low_rank_release(FmLowRank *product)
 	host->release(host->ctx, product);
 }
 
-/* Widen some rows of P or Q into the panel; returns how many. */
+/* Widen some rows of P or Q into the panel; return how many. */
 static int
 load_panel(FmLowRank *product, int side, int32_t first, int32_t end)
 {
@@ -127,7 +134,7 @@ load_panel(FmLowRank *product, int side, int32_t first, int32_t end)
 	return rows;
 }
 
-/* FmTeamSliceBody: the Gram matrix of a slice of P or Q, its lower triangle. */
+/* FmTeamSliceBody: compute the Gram matrix of a slice of P or Q, lower triangle. */
 static void
 gram_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 {
@@ -148,7 +155,7 @@ gram_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 	}
 }
 
-/* FmTeamBody: replace rows of P or Q by themselves times the transform. */
+/* FmTeamBody: multiply rows of P or Q with the transform, in place. */
 static void
 transform_range(void *state, int32_t begin, int32_t end)
 {
@@ -189,8 +196,8 @@ add_slices(const FmLowRank *product, int side, double *gram)
 }
 
 /*
- * Cholesky of PᵀP in place. P may have fewer dimensions than columns; a ridge the size of rounding
- * stands in for the others. False if P is nothing at all.
+ * Factor PᵀP in place (Cholesky). P may have fewer dimensions than columns; for the others the
+ * diagonal is raised by the size of the rounding error. Return false if P is zero.
  */
 static bool
 factor_gram(const FmHost *host, int n, double *gram, double *scratch)
@@ -240,7 +247,7 @@ write_transforms(FmLowRank *product, const double *cholesky, const double *eigen
 	*product->rank = rank;
 }
 
-/* From the slices of the Gram matrices to the transforms of at most max_rank columns. */
+/* Compute the transforms to at most max_rank columns, from the slices of the Gram matrices. */
 static void
 find_transforms(FmLowRank *product, int max_rank)
 {

@@ -1,6 +1,6 @@
 /*
- * A product P Qᵀ of two tall matrices, kept in few columns: they come in at the end, and are cut back to the best
- * approximation when there is no more room.
+ * A product P Qᵀ of two tall matrices, kept in few columns: columns are added at the end, and cut
+ * back to the best approximation if there is no more room.
  */
 #ifndef FMTOPX_CORE_LOW_RANK_H
 #define FMTOPX_CORE_LOW_RANK_H
@@ -14,9 +14,12 @@ typedef struct FmLowRankShape
 {
 	int32_t rows[2]; /* of P and of Q */
 	int32_t fitted
-		[2]; /* those among them, the first, whose product is approximated; the others come along */
-	int kept;	  /* columns after a cut, at most */
-	int capacity; /* columns at most */
+		/*
+		 * the first of these, whose product is approximated; the others are transformed with them
+		 */
+		[2];
+	int kept;	  /* most columns after a cut */
+	int capacity; /* most columns */
 } FmLowRankShape;
 
 typedef struct FmLowRank
@@ -35,15 +38,20 @@ typedef struct FmLowRank
 	double *square[2]; /* capacity × capacity; the leader's */
 } FmLowRank;
 
-/* Bytes that a team shares, and, about, with what the leader needs besides. */
+/* Return the bytes that a team shares, and about those with what the leader needs in addition. */
 extern double fm_low_rank_shared_size(const FmLowRankShape *shape);
 extern double fm_low_rank_size(const FmLowRankShape *shape);
 
-/* All zero, without columns. Every member of a team makes one, and does the same with it. */
+/*
+ * Create a product of zeros, without columns. Every member of a team creates one, and does the same
+ * with it.
+ */
 extern FmLowRank *fm_low_rank_create(const FmHost *host, const FmLowRankShape *shape);
 extern void fm_low_rank_release(FmLowRank *product);
 
-/* A row of P (side 0) or Q; cells from `columns` on are to be written before that grows. */
+/*
+ * Return a row of P (side 0) or Q. Cells from `columns` on must be written before `columns` grows.
+ */
 static inline float *
 fm_low_rank_row(const FmLowRank *product, int side, int32_t row)
 {
@@ -51,8 +59,9 @@ fm_low_rank_row(const FmLowRank *product, int side, int32_t row)
 }
 
 /*
- * Cut P and Q to the best approximation of their product with at most max_rank columns (`kept` at most), balanced: a
- * column has the norm √s in both. Columns become fewer when there is no more to keep.
+ * Cut P and Q to the best approximation of their product with at most max_rank columns (at most
+ * `kept`), balanced: a column has the norm √s in both. There are fewer columns if the product has a
+ * lower rank.
  */
 extern void fm_low_rank_cut(FmLowRank *product, int max_rank);
 

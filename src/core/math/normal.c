@@ -14,7 +14,7 @@ fm_normal_cdf(double x)
 double
 fm_normal_log_cdf(double x)
 {
-	const double asymptotic_below = -20; /* where the series below is good to 1e-7 */
+	const double asymptotic_below = -20; /* the series below is good to 1e-7 there */
 	double y = 1 / (x * x);
 
 	if (x > asymptotic_below)

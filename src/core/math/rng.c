@@ -3,9 +3,10 @@
  *
  * Philox is a keyed bijection of a 128-bit counter (Salmon, Moraes, Dror and Shaw, "Parallel Random
  * Numbers: As Easy as 1, 2, 3", SC 2011, section 4.3). Here the key is the seed, and the counter is
- * (position, entity, iteration, stream). Normals for blocks are in rng_lanes.h. Gamma draws are Marsaglia and Tsang's (2000).
+ * (position, entity, iteration, stream). Normals for blocks are in rng_lanes.h. Gamma draws follow
+ * Marsaglia and Tsang (2000).
  *
- * Nothing is allocated and nothing is remembered.
+ * Nothing is allocated, and no state is kept.
  */
 #include "core/math/rng.h"
 

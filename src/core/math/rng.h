@@ -1,6 +1,6 @@
 /*
- * Random numbers that depend on nothing but their key: no state is carried from draw to draw, so
- * any number of workers, in any order, get the same bits for the same (seed, stream, iteration,
+ * Random numbers that depend only on their key. No state is carried from draw to draw, so any
+ * number of workers, in any order, get the same bits for the same (seed, stream, iteration,
  * entity).
  */
 #ifndef FMTOPX_CORE_RNG_H
@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* How many entities fm_random_normals serves at once: the width of a block solver's batch. */
+/* Entities that fm_random_normals draws for at once: the width of a block solver's batch. */
 #define FM_RANDOM_LANES 16
 
 typedef struct FmRandomKey
@@ -18,7 +18,7 @@ typedef struct FmRandomKey
 	uint32_t iteration;
 } FmRandomKey;
 
-/* A sequence of draws for one entity (or group) under a key; start with position and used zero. */
+/* A sequence of draws for one entity (or group) under a key; position and used start at 0. */
 typedef struct FmRandomSequence
 {
 	FmRandomKey key;
@@ -30,8 +30,8 @@ extern void fm_random_block(const FmRandomKey *key, uint32_t entity, uint32_t po
 							uint32_t word[4]);
 
 /*
- * Standard normals for a batch of entities: out[d * FM_RANDOM_LANES + lane] is draw d of
- * entity[lane]. Room for `dims` rounded up to a multiple of 4 is needed.
+ * Draw standard normals for a batch of entities: out[d * FM_RANDOM_LANES + lane] is draw d of
+ * entity[lane]. `out` must have room for `dims` rounded up to a multiple of 4.
  */
 extern void fm_random_normals(const FmRandomKey *key, const uint32_t entity[FM_RANDOM_LANES],
 							  int dims, float *out);

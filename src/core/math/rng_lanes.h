@@ -1,9 +1,10 @@
 /*
- * Philox and normals for a batch of entities side by side, inline: the caller's instruction set is what
- * they are compiled for.
+ * Philox and normals for a batch of entities side by side. These functions are inline, so they are
+ * compiled for the caller's instruction set.
  *
- * Normals are Box and Muller's (1958), with the logarithm and the sine written out as series, so that the
- * compiler can run sixteen entities side by side and the bits do not depend on the C library.
+ * Normals are Box and Muller's (1958), with the logarithm and the sine written out as series, so
+ * that the compiler can run sixteen entities side by side and the bits do not depend on the C
+ * library.
  */
 #ifndef FMTOPX_CORE_RNG_LANES_H
 #define FMTOPX_CORE_RNG_LANES_H
@@ -49,7 +50,7 @@ random_block(const FmRandomKey *key, uint32_t entity, uint32_t position, uint32_
 	word[3] = x3;
 }
 
-/* 4 × FM_RANDOM_LANES words for one entity, those of the positions from `position` on. */
+/* Draw 4 × FM_RANDOM_LANES words for one entity, for the positions from `position` on. */
 RANDOM_INLINE void
 random_words(const FmRandomKey *key, uint32_t entity, uint32_t position, uint32_t *out)
 {
@@ -63,8 +64,7 @@ random_words(const FmRandomKey *key, uint32_t entity, uint32_t position, uint32_
 	}
 }
 
-/* ln x for a positive normal float: 2 artanh((m - 1) / (m + 1)) + e ln 2, m in [sqrt(1/2),
- * sqrt(2)). */
+/* Return ln x for a positive normal float: 2 artanh((m - 1) / (m + 1)) + e ln 2, m in [√½, √2). */
 RANDOM_INLINE float
 log_series(float x)
 {
@@ -82,7 +82,7 @@ log_series(float x)
 		   2.0f * s * (1.0f + s2 * (1.0f / 3 + s2 * (1.0f / 5 + s2 * (1.0f / 7 + s2 / 9))));
 }
 
-/* Two normals out of two words; the sine and cosine of 2a come from the series at a in ±pi/2. */
+/* Make two normals from two words. The sine and cosine of 2a come from the series at a in ±π/2. */
 RANDOM_INLINE void
 box_muller(uint32_t word_0, uint32_t word_1, float *first, float *second)
 {

@@ -12,8 +12,8 @@
 /*
  * Return a float certain to be at or above a value ≥ 0 that is itself rounded to double.
  *
- * A value below FLT_MAX is at most half a unit above its nearest float, so the next float up is above it by at
- * least as much: room for the few units of double rounding in the value itself.
+ * A value below FLT_MAX is at most half a unit above its nearest float. So the next float up is
+ * above it by at least as much: room for the few units of double rounding in the value itself.
  */
 static inline float
 fm_round_up(double value)
@@ -38,8 +38,8 @@ fm_round_down(double value)
 }
 
 /*
- * Return the nearest integer of a float below 2^22 in magnitude, without a call: adding 3 · 2^22 leaves it in
- * the low bits.
+ * Return the nearest integer of a float below 2^22 in magnitude, without a call: adding 3 · 2^22
+ * leaves it in the low bits.
  */
 static inline int32_t
 fm_nearest_integer(float value)
