@@ -1,6 +1,6 @@
 /*
- * Teams of processes: they train the same model as one alone, to the bit, in the shared memory that was estimated.
- * Prints TAP.
+ * Teams of processes: they train the same model as a single process, bit for bit, in as much shared
+ * memory as estimated. Prints TAP.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,7 +14,7 @@
 #include "support/planted.h"
 #include "support/tap.h"
 
-/* What the processes of a team share, their solver's arrays behind it. */
+/* The memory that the processes of a team share; the arrays of their solver follow it. */
 typedef struct TeamMemory
 {
 	pthread_barrier_t barrier;
@@ -92,7 +92,7 @@ same_level_bits(const FmRatings *ratings, const FmParameters *a, const FmParamet
 	return true;
 }
 
-/* Train with forked workers; false if one of them failed. */
+/* Train with forked workers; return false if one of them failed. */
 static bool
 train_in_team(const FmRatings *ratings, const FmSolverOptions *options, int workers,
 			  FmParameters *parameters)
@@ -125,7 +125,7 @@ train_in_team(const FmRatings *ratings, const FmSolverOptions *options, int work
 	return all_well;
 }
 
-/* Features that say nothing: five levels an entity, of forty in four groups. */
+/* Return features that say nothing: five levels for each entity, of forty in four groups. */
 static FmFeatures
 random_features(int32_t count)
 {
@@ -148,7 +148,7 @@ random_features(int32_t count)
 	return features;
 }
 
-/* Contexts that say nothing: three columns, of two, three and five levels. */
+/* Set contexts that say nothing: three columns, of two, three and five levels. */
 static void
 set_contexts(FmRatings *ratings)
 {

@@ -1,6 +1,6 @@
 /*
- * Features: how entries become columns, and what solvers make of them on planted data: entities that nobody has
- * rated, effects that were planted, history. Prints TAP.
+ * Features: how entries become columns, and what solvers make of them on planted data: entities
+ * without ratings, planted effects, history. Prints TAP.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -20,7 +20,7 @@ test_columns(void)
 
 	memcpy(entries.group, group, sizeof(group));
 	entries.is_numeric[3] = entries.is_numeric[4] = true;
-	add_entry(&entries, 2, 5, 1); /* said twice */
+	add_entry(&entries, 2, 5, 1); /* twice */
 	add_entry(&entries, 0, 3, 0.5);
 	add_entry(&entries, 2, 1, 1);
 	add_entry(&entries, 2, 5, 1);
@@ -32,7 +32,7 @@ test_columns(void)
 	add_entry(&entries, 3, 1, 5);
 	add_entry(&entries, 4, 0, 7); /* all the same */
 	add_entry(&entries, 4, 1, 7);
-	add_entry(&entries, 5, 6, 1); /* the only one, said twice */
+	add_entry(&entries, 5, 6, 1); /* the only one, twice */
 	add_entry(&entries, 5, 6, 1);
 	f = build_features(&entries);
 
@@ -53,7 +53,7 @@ test_columns(void)
 	free_features(&f);
 }
 
-/* Many entries, in two orders. */
+/* Test many entries, in two orders. */
 static void
 test_order(void)
 {
@@ -89,20 +89,20 @@ test_order(void)
 
 #define USERS 400
 #define ITEMS 240
-#define LEVELS 6 /* of a category; besides, a number */
+#define LEVELS 6 /* of a category; there is also a number */
 #define RANK 2
 #define NOISE 0.5
-#define COLD(entity, count) ((entity) >= (count) *9 / 10) /* without ratings to learn from */
+#define COLD(entity, count) ((entity) >= (count) *9 / 10) /* without training ratings */
 
 typedef struct Planted
 {
 	FmRatings train;
-	FmTriples test; /* those of cold items */
+	FmTriples test; /* the ratings of cold items */
 } Planted;
 
 /*
- * Draw v and w of a side: of a level each, and a number, and a little that is an entity's own. Returns the
- * features.
+ * Draw v and w of a side: the sum of a level's, a number's, and a small part of the entity's own.
+ * Return the features.
  */
 static FmFeatures
 plant_side(int count, double (*theta)[RANK + 1])
@@ -172,7 +172,7 @@ train(const FmRatings *ratings, FmSolverKind solver, bool history)
 	return parameters;
 }
 
-/* The largest difference between a cold item and the sum of its levels. */
+/* Return the largest difference between a cold item and the sum of its levels. */
 static double
 worst_sum(const Planted *planted, const FmParameters *p)
 {
@@ -208,7 +208,7 @@ test_planted(FmSolverKind solver, bool history)
 	FmFeatures none[2] = {0};
 	double rmse = test_rmse(&p, &planted.test), without, worst = worst_sum(&planted, &p);
 
-	/* least squares draws effects to 0 as strongly as suits data with more noise than this */
+	/* least squares draws effects to 0 as strongly as suits data with more noise */
 	ok(rmse < (solver == FM_SOLVER_MCMC ? 1.35 : 4) * NOISE,
 	   "%s%s: whom nobody has met: RMSE is %.3f times the noise", name, with, rmse / NOISE);
 	ok(worst < 1e-5, "what is unrated is the sum of its levels, but for %g", worst);
@@ -230,11 +230,11 @@ test_planted(FmSolverKind solver, bool history)
 /* ---- Contexts ---- */
 
 #define COLUMNS 2
-#define COLUMN_LEVELS 4 /* in each */
+#define COLUMN_LEVELS 4 /* in each column */
 
 /*
- * Ratings in contexts: levels with v and w of their own in two columns, which lean on users and items. *test gets a
- * tenth of them.
+ * Return ratings in contexts: levels of two columns have their own v and w, and depend on users and
+ * items. A tenth of the ratings goes to *test.
  */
 static FmRatings
 plant_contexts(FmTriples *test)

@@ -29,7 +29,7 @@ random_triples(bool weighted)
 	return triples;
 }
 
-/* The same rows with users and items renamed and in another order. */
+/* Return the same rows, with users and items renamed, in another order. */
 static FmTriples
 relabel(const FmTriples *triples, const int32_t *users, const int32_t *items)
 {
@@ -37,7 +37,7 @@ relabel(const FmTriples *triples, const int32_t *users, const int32_t *items)
 
 	for (int64_t r = 0; r < triples->count; r++)
 	{
-		int64_t from = (r * 7 + 3) % triples->count; /* 7 and 600 have no common divisor */
+		int64_t from = (r * 7 + 3) % triples->count; /* 7 and 600 are coprime */
 
 		add_rating(&renamed, users[triples->user[from]], items[triples->item[from]],
 				   triples->value[from], triples->weight ? triples->weight[from] : 1);
@@ -45,7 +45,7 @@ relabel(const FmTriples *triples, const int32_t *users, const int32_t *items)
 	return renamed;
 }
 
-/* The sum of the keys of all rows identifies the multiset well enough. */
+/* Return the key of a row; the sum of all keys identifies the multiset well enough. */
 static double
 row_key(int32_t user, int32_t item, float value, const float *weight, int64_t r)
 {
@@ -58,7 +58,7 @@ order_key(double neighbour, const float *value, const float *weight, int64_t r)
 	return (neighbour * 100 + value[r]) * 100 + (weight ? weight[r] : 1);
 }
 
-/* Rows ascending by neighbour, then by value, then by weight. */
+/* Return whether rows ascend by neighbour, then by value, then by weight. */
 static bool
 is_sorted(const int64_t *start, const int32_t *other, const float *value, const float *weight,
 		  int32_t count)
@@ -214,7 +214,7 @@ test_hold_out(bool weighted)
 	free_triples(&triples);
 }
 
-/* Weights are told apart where nothing else tells two entities apart. */
+/* Weights distinguish two entities if nothing else does. */
 static void
 test_weights_order(void)
 {

@@ -1,5 +1,6 @@
 /*
- * Products of few columns are cut as promised, and eigenvectors satisfy their definition. Prints TAP.
+ * Products of few columns are cut as promised, and eigenvectors satisfy their definition. Prints
+ * TAP.
  */
 #include <math.h>
 #include <stdint.h>
@@ -12,7 +13,10 @@
 
 /* ---- Eigenvectors ---- */
 
-/* Of a random symmetric matrix: A v = λ v, lengths are 1, the sum of all λ is the trace. */
+/*
+ * Test eigenvectors of a random symmetric matrix: A v = λ v, lengths are 1, and the sum of all λ is
+ * the trace.
+ */
 static void
 test_eigen(int n, int wanted)
 {
@@ -64,7 +68,7 @@ test_eigen(int n, int wanted)
 #define Q_ROWS 90
 #define COLUMNS 14
 
-/* P and Q of so many columns, of which only `rank` are not sums of others. */
+/* Return random P and Q, of whose columns only `rank` are not copies of others. */
 static FmLowRank *
 random_product(int rank)
 {
@@ -94,7 +98,7 @@ product_entry(const FmLowRank *product, int32_t p, int32_t q)
 	return sum;
 }
 
-/* Σ (A - B)², of all entries of two products. */
+/* Return Σ (A - B)² over all entries of two products. */
 static double
 squared_distance(const FmLowRank *a, const FmLowRank *b)
 {
@@ -106,7 +110,10 @@ squared_distance(const FmLowRank *a, const FmLowRank *b)
 	return sum;
 }
 
-/* Σ s² over the columns from `first` on, where all columns are balanced, those of a side orthogonal: else NaN. */
+/*
+ * Return Σ s² over the columns from `first` on if all columns are balanced and those of a side
+ * orthogonal; NaN otherwise.
+ */
 static double
 singular_squares(const FmLowRank *product, int first)
 {
@@ -132,7 +139,10 @@ singular_squares(const FmLowRank *product, int first)
 	return sum;
 }
 
-/* What a cut to r columns loses is what all singular values but the r largest have, and no less can be lost. */
+/*
+ * A cut to r columns loses exactly the singular values beyond the r largest, which is the least
+ * possible.
+ */
 static void
 test_cut(void)
 {

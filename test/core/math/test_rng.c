@@ -1,5 +1,5 @@
 /*
- * Random numbers: known answers, and the moments of what is drawn. Prints TAP.
+ * Random numbers: known answers, and the moments of the draws. Prints TAP.
  */
 #include <math.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /*
- * Folding in: the solution against the definition, by the derivative of the posterior; priors against sums;
- * corner cases. Prints TAP.
+ * Folding in: the solution against the definition, by the derivative of the posterior; priors
+ * against sums; corner cases. Prints TAP.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -78,8 +78,8 @@ score_of(const Case *c, int64_t r, const float *theta)
 }
 
 /*
- * At the top of the posterior θ - mean = L Lᵀ Σ weight z (derivative of the log-likelihood by the score),
- * whatever the rank of L. Returns the largest difference.
+ * Return how far θ is from the top of the posterior. There θ - mean = L Lᵀ Σ weight z (derivative
+ * of the log-likelihood with respect to the score), whatever the rank of L.
  */
 static double
 off_the_top(const Case *c, const float *theta)
@@ -129,7 +129,7 @@ test_solutions(FmTask task, const char *name)
 		}
 	ok(worst < 1e-4, "%s: the derivative of the posterior is zero (%.1e)", name, worst);
 
-	/* of the root, only the directions of v[0] and of the bias are left */
+	/* only the directions of v[0] and of the bias have variance */
 	make_case(&c, 6, 20, task);
 	for (int i = 1; i < 6; i++)
 		for (int j = 0; j <= i; j++)
@@ -170,7 +170,7 @@ test_weights(FmTask task, const char *name)
 	ok(worst < 1e-5, "%s: a weight of 2 is the rating twice (%.1e)", name, worst);
 }
 
-/* A ranking: what is summed beforehand is the same as a row for every pair. */
+/* In a ranking, the sums computed beforehand are the same as a row for every pair. */
 static void
 test_all_pairs(void)
 {
@@ -206,7 +206,7 @@ test_all_pairs(void)
 		worst = fmax(worst, fabs(a[f] - b[f]));
 	ok(worst < 1e-5, "all pairs by their sums, as by one row each (%.1e)", worst);
 
-	/* of all, as users, with all, as items */
+	/* the Gram matrices of all, as users and as items */
 	fm_gram_of_side(0, w, v, NULL, OTHERS, K, &host, users);
 	for (int u = 0; u < OTHERS; u++)
 		for (int i = 0; i < OTHERS; i++)
@@ -230,7 +230,7 @@ test_extremes(void)
 	float theta[MOST_FACTORS + 1], again[MOST_FACTORS + 1];
 	double worst = 0;
 
-	/* told exactly, the truth */
+	/* exact ratings give the true θ */
 	make_case(&c, 10, 200, FM_TASK_REGRESSION);
 	c.noise = 1e-9;
 	for (int r = 0; r < 200; r++)
@@ -247,7 +247,7 @@ test_extremes(void)
 	ok(worst < 1e-4 && fabs(theta[10] - 0.5) < 1e-4, "many exact ratings tell the truth (%.1e)",
 	   worst);
 
-	/* yes to everything does not run away, nor does what no prior would have expected */
+	/* neither "yes" to everything nor values that the prior does not expect diverge */
 	make_case(&c, 4, 300, FM_TASK_CLASSIFICATION);
 	for (int r = 0; r < 300; r++)
 	{

@@ -1,5 +1,6 @@
 /*
- * Metrics of predictions, of probabilities and of ranked lists, against small cases worked out by hand. Prints TAP.
+ * Metrics of predictions, of probabilities and of ranked lists, against small cases computed by
+ * hand. Prints TAP.
  */
 #include <math.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /*
- * Ranking: the solution of ials satisfies the normal equations over all pairs, planted tastes are found, and ranks
- * are those of a sorted list. Prints TAP.
+ * Ranking: the solution of ials satisfies the normal equations over all pairs, planted tastes are
+ * found, and ranks are those of a sorted list. Prints TAP.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -15,13 +15,13 @@
 
 #define USERS 120
 #define ITEMS 90
-#define TASTES 3 /* a user of one likes the items of the same */
+#define TASTES 3 /* a user of one taste likes the items of the same taste */
 #define RANK 6
 #define L2_REG_V 0.5
 #define L2_REG_W 0.8
 #define UNOBSERVED 0.07
 
-/* In 0 .. below. */
+/* Return a number from 0 to below - 1. */
 static uint32_t
 draw(uint32_t below)
 {
@@ -29,8 +29,8 @@ draw(uint32_t below)
 }
 
 /*
- * Mostly what is to a user's taste, in weights from 1 to 3, some pairs twice; every fifth is held out, if asked
- * for. The last user and item have nothing.
+ * Return ratings mostly of items of a user's taste, with weights from 1 to 3, some pairs twice.
+ * Every fifth is held out, if asked for. The last user and item have no ratings.
  */
 static FmRatings
 plant(FmTriples *held_out)
@@ -126,7 +126,10 @@ add_pair(const Thetas *thetas, int user, int item, double target, double weight,
 		gradient[f] += weight * error * (f < RANK ? u[f] : 1);
 }
 
-/* The largest derivative of the objective in ials.c, by the items, which were solved last. */
+/*
+ * Return the largest derivative of the objective in ials.c with respect to the items, which were
+ * solved last.
+ */
 static double
 largest_gradient(const Thetas *thetas, const FmRatings *ratings)
 {
@@ -189,7 +192,10 @@ test_tastes(void)
 
 	fm_solve(&ratings, &options, &host, &p);
 	fm_rank_held_out(&p, &ratings, &held_out, 10, &host, &sums);
-	/* who knows the tastes still cannot tell which of some twenty likely items come, nor the unlikely ones */
+	/*
+	 * even knowing the tastes, which of some twenty likely items come cannot be predicted, nor the
+	 * unlikely ones
+	 */
 	ok(sums.auc / sums.auc_users > 0.78, "tastes are found: AUC %.3f", sums.auc / sums.auc_users);
 	ok(sums.precision / sums.users > 0.1, "precision %.3f", sums.precision / sums.users);
 	free_parameters(&p);
@@ -215,7 +221,7 @@ compare_ranked(const void *a, const void *b)
 	return x->item < y->item ? -1 : 1;
 }
 
-/* One random case: few different scores, so many ties. */
+/* Check one random case: with few different scores, so with many ties. */
 static bool
 check_ranks(int num_items)
 {

@@ -1,6 +1,6 @@
 /*
- * Tests of the scan: every kernel against a brute force over the same floats, on seeded random and
- * on awkward matrices; batches and lists against single scans. Prints TAP.
+ * The scan: every kernel against brute force over the same floats, on seeded random and on awkward
+ * matrices; batches and lists against single scans. Prints TAP.
  *
  * The brute force shares no code with the scan: it keeps its own row-major copy and sorts all
  * items.
@@ -17,7 +17,7 @@
 #include "support/data.h"
 #include "support/tap.h"
 
-/* In (-1, 1). */
+/* Return a number in (-1, 1). */
 static double
 random_unit(void)
 {
@@ -55,7 +55,7 @@ fill_zero(int32_t item, int f)
 	return 0;
 }
 
-/* The next item is better than the last, by little: nothing can be screened out. */
+/* Each item is a little better than the one before: nothing can be screened out. */
 static float
 fill_ascending(int32_t item, int f)
 {
@@ -98,7 +98,7 @@ fill_all_scales(int32_t item, int f)
 	return (float) ldexp(random_unit(), (int) (random_bits() % 276) - 148);
 }
 
-/* A huge item here and there among ordinary ones. */
+/* A few huge items among ordinary ones. */
 static float
 fill_some_huge(int32_t item, int f)
 {
@@ -106,7 +106,7 @@ fill_some_huge(int32_t item, int f)
 	return (float) (random_unit() * (item % 37 == 5 ? FLT_MAX : 1));
 }
 
-/* As after a training: few items with long vectors, so that most tiles are passed over. */
+/* As after a training: few items with long vectors, so that most tiles are skipped. */
 static float
 fill_few_long(int32_t item, int f)
 {
@@ -115,14 +115,14 @@ fill_few_long(int32_t item, int f)
 	return (float) (random_unit() * (f == 0 ? 0.5 : length));
 }
 
-/* One entry far larger than the others, which 8 bits hardly see then. */
+/* One entry far larger than the others, which hardly register in 8 bits then. */
 static float
 fill_spiked(int32_t item, int f)
 {
 	return (float) (random_unit() * (f == item % 3 ? 1000 : 1));
 }
 
-/* Apart by no more than a float's last bits; with one factor, nothing but the bias. */
+/* Items differ in no more than a float's last bits; with one factor, only in the bias. */
 static float
 fill_last_bits(int32_t item, int f)
 {
@@ -140,7 +140,7 @@ fill_cancelling(int32_t item, int f)
 	return (f % 2 == 0 ? 1e6f : -1e6f) + noise;
 }
 
-/* Most of it in few entries, as distilled factors have it. */
+/* Most of the norm is in few entries, as in distilled factors. */
 static float
 fill_decaying(int32_t item, int f)
 {
@@ -148,7 +148,7 @@ fill_decaying(int32_t item, int f)
 	return (float) (random_unit() * pow(0.7, f));
 }
 
-/* Nothing at all after the first three. */
+/* Zeros after the first three entries. */
 static float
 fill_thin(int32_t item, int f)
 {
@@ -204,7 +204,7 @@ typedef struct Case
 	uint64_t *excluded;
 	FmScanMatrix *matrix;
 	FmHit *sorted;	  /* all items, best first */
-	FmHit *sorted_in; /* those not excluded */
+	FmHit *sorted_in; /* the items not excluded */
 	int32_t num_in;
 } Case;
 
@@ -225,8 +225,7 @@ get_memory(size_t count, size_t size)
 	return host.alloc(host.ctx, count, size);
 }
 
-/* The matrix is built in memory full of rubbish and in a scattered order, both of which are
- * allowed. */
+/* Build a matrix in memory full of garbage and in a scattered order, both of which are allowed. */
 static FmScanMatrix *
 build_matrix(const float *rows, int32_t num_items, int num_factors)
 {
@@ -310,7 +309,7 @@ free_case(Case *c)
 	host.release(host.ctx, c->sorted_in);
 }
 
-/* Bit for bit, and not a hit more than there is room for. */
+/* Return whether hits are the same bit for bit, with none beyond the room for them. */
 static bool
 same_hits(const FmHit *hits, int32_t count, const FmHit *expected, int32_t available, int32_t x)
 {
@@ -325,7 +324,7 @@ same_hits(const FmHit *hits, int32_t count, const FmHit *expected, int32_t avail
 	return true;
 }
 
-/* All the ways to ask one case for its best x. */
+/* Test all ways to ask one case for its best x items. */
 static bool
 case_holds(const Case *c, int32_t x)
 {
@@ -338,7 +337,7 @@ case_holds(const Case *c, int32_t x)
 	holds = same_hits(hits, count, c->sorted, c->num_items, x);
 	count = fm_scan_top_x(c->matrix, c->query, x, c->excluded, &host, hits);
 	holds = same_hits(hits, count, c->sorted_in, c->num_in, x) && holds;
-	/* The list of those not excluded, worst first. */
+	/* The list of items not excluded, worst first. */
 	for (int32_t i = 0; i < c->num_in; i++)
 		list[i] = c->sorted_in[c->num_in - 1 - i].item;
 	count = fm_scan_list_top_x(c->matrix, c->query, x, list, c->num_in, hits);
@@ -349,8 +348,8 @@ case_holds(const Case *c, int32_t x)
 }
 
 /*
- * Guesses for one query: its very hits, all of them or but a few, what comes next among random items (some of
- * them twice, or not eligible), or items that there are not.
+ * Make seeds for one query: its hits, all of them or with gaps; the first items; random items (some
+ * of them twice, or not eligible); or items that do not exist.
  */
 static void
 make_seeds(const Case *c, const float *query, const uint64_t *excluded, int32_t room,
@@ -373,7 +372,10 @@ make_seeds(const Case *c, const float *query, const uint64_t *excluded, int32_t 
 	host.release(host.ctx, hits);
 }
 
-/* Each query of a batch finds what it finds alone. Every third may have any item, or all may. */
+/*
+ * Each query of a batch finds the same as alone. Every third query, or every one, has no excluded
+ * items.
+ */
 static bool
 batch_holds(const Case *c, int flavour, int32_t num_queries, int32_t x)
 {
@@ -403,7 +405,7 @@ batch_holds(const Case *c, int flavour, int32_t num_queries, int32_t x)
 		int32_t count = fm_scan_top_x(c->matrix, queries + q * length, x, excluded[q], &host,
 									  alone);
 
-		/* field by field: there is padding in between */
+		/* field by field, because there is padding in between */
 		holds = count == counts[q] && holds;
 		for (int32_t i = 0; i < count && holds; i++)
 			holds = alone[i].item == hits[q * room + i].item &&
@@ -457,14 +459,17 @@ test_against_brute_force(const char *kernel, int flavour)
 	ok(holds, "%s: %s", kernel, flavours[flavour].name);
 }
 
-/* A number in [1, most], of any magnitude alike. */
+/* Return a number in [1, most] of random magnitude. */
 static int32_t
 random_size(int32_t most)
 {
 	return (int32_t) fmin(exp((random_unit() + 1) / 2 * log(most + 1.0)), most);
 }
 
-/* Matrices of random size and kind, each asked by every kernel: 1,000 cases in all on a CPU with four. */
+/*
+ * Matrices of random size and kind, each queried by every kernel: 1,000 cases in all on a CPU with
+ * four kernels.
+ */
 #define NUM_RANDOM 250
 #define MOST_ITEMS 100000
 #define MOST_FACTORS 300
@@ -513,7 +518,7 @@ test_random(void)
 	ok(holds, "%d random matrices, every kernel", NUM_RANDOM);
 }
 
-/* More queries than go through the matrix together. */
+/* Test more queries than go through the matrix together. */
 static void
 test_large_batch(void)
 {
@@ -533,7 +538,7 @@ test_list_pays(void)
 	free_case(&c);
 }
 
-/* Many queries over one matrix large enough for several looks at the interrupt flag. */
+/* Test many queries over one matrix, large enough for several checks for interrupts. */
 static void
 test_large(const char *kernel)
 {

@@ -27,7 +27,7 @@ test_similar(int32_t count, int k)
 
 	for (int32_t i = 0; i < count; i++)
 	{
-		/* some are others again, twice as long; some are nothing */
+		/* some are twice another one, some are zeros */
 		for (int f = 0; f < k; f++)
 			v[(size_t) i * k + f] = i % 7 == 3	 ? 0
 									: i % 5 == 4 ? 2 * v[(size_t) (i / 2) * k + f]

@@ -1,5 +1,5 @@
 /*
- * What the stand-alone tests of the core make their data with.
+ * Data for the tests of the core: random numbers, ratings and features.
  */
 #include "support/data.h"
 

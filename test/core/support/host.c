@@ -1,5 +1,5 @@
 /*
- * The host of the stand-alone tests of the core. What is not released the sanitizers tell.
+ * The host of the tests of the core. The sanitizers report what is not released.
  */
 #include "support/host.h"
 

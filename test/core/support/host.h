@@ -1,5 +1,5 @@
 /*
- * The host of the stand-alone tests of the core: aligned memory, a count of interrupt checks, abort on failure.
+ * The host of the tests of the core: aligned memory, a count of interrupt checks, abort on failure.
  */
 #ifndef FMTOPX_TEST_HOST_H
 #define FMTOPX_TEST_HOST_H

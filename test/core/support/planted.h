@@ -16,17 +16,22 @@ typedef struct Planted
 	FmTriples test;
 } Planted;
 
-/* In given units; a tenth is held out, and the last user and item with it. */
+/*
+ * Return ratings in the given units. A tenth is held out, and so are all ratings of the last user
+ * and item.
+ */
 extern Planted plant(double unit, double offset);
 extern void free_planted(Planted *planted);
 
-/* Every default but for regularisation, which is meant for ratings with more noise than these. */
+/*
+ * Return default options, except for regularisation: its defaults are for ratings with more noise.
+ */
 extern FmSolverOptions planted_options(FmSolverKind solver, int num_factors, int iterations,
 									   uint64_t seed);
 extern FmParameters train(const FmRatings *ratings, FmSolverKind solver, int num_factors,
 						  int iterations, uint64_t seed);
 
-/* Of users and items. */
+/* Return whether two models have the same users and items, bit for bit. */
 extern bool same_bits(const FmParameters *a, const FmParameters *b);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * TAP for the stand-alone tests of the core: a line a test, numbered; main() ends with done_testing().
+ * TAP for the tests of the core: a numbered line for each test. main() ends with done_testing().
  */
 #ifndef FMTOPX_TEST_TAP_H
 #define FMTOPX_TEST_TAP_H
@@ -25,7 +25,7 @@ static void FM_PRINTF(2, 3) ok(bool passed, const char *format, ...)
 	failures += !passed;
 }
 
-/* Print the plan; returns what main() does. */
+/* Print the plan; return the exit code of main(). */
 static int
 done_testing(void)
 {

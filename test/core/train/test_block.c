@@ -1,6 +1,6 @@
 /*
- * Half-steps over blocks: every kernel's means solve the normal equations, and its draws are those of the best one,
- * however the range is cut. Prints TAP.
+ * Half-steps over blocks: every kernel's means solve the normal equations, and its draws are those
+ * of the best kernel, however the range is cut. Prints TAP.
  */
 #include <math.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@
 #define LONG_ENTITY 3 /* has many ratings, so that sums are widened */
 #define OTHERS 500
 
-/* One half-step's inputs, for entities on one side against OTHERS rows on the other. */
+/* The inputs of one half-step, for entities on one side against OTHERS rows on the other. */
 typedef struct Step
 {
 	FmHalfStep half;
@@ -116,7 +116,7 @@ free_step(Step *step)
 	fm_block_work_release(&host, step->work);
 }
 
-/* θ out of a row with scale 1. */
+/* Return an element of θ from a row with scale 1. */
 static double
 theta_of(const Step *step, const float *rows, int entity, int j)
 {
@@ -127,8 +127,8 @@ theta_of(const Step *step, const float *rows, int entity, int j)
 }
 
 /*
- * How far an entity's mean is from solving its normal equations, as a share of the right-hand side:
- * the definition, in double, rating by rating.
+ * Return how far an entity's mean is from solving its normal equations, as a share of the
+ * right-hand side: by the definition, in double, rating by rating.
  */
 static double
 mean_residual(const Step *step, int entity)
@@ -165,7 +165,7 @@ mean_residual(const Step *step, int entity)
 	return worst;
 }
 
-/* Σ s² (y - ŷ)² of an entity's draw. */
+/* Return Σ s² (y - ŷ)² of an entity's draw. */
 static double
 draw_error(const Step *step, int entity)
 {

@@ -12,7 +12,7 @@
 
 /* ---- Gauge ---- */
 
-/* The largest |Σ v_f| and |Σ w| of a side. */
+/* Return the largest |Σ v_f| or |Σ w| of a side. */
 static double
 off_centre(const float *v, const float *w, int count, int k)
 {

@@ -1,6 +1,6 @@
 /*
- * Half-steps by conjugate gradients: they lower what they minimise, step by step, to where the exact half-step is;
- * so does a training with them. Kernels agree. Prints TAP.
+ * Half-steps by conjugate gradients: they lower what they minimise, step by step, to the result of
+ * the exact half-step, and so does a training with them. Kernels agree. Prints TAP.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -38,12 +38,12 @@ typedef struct Step
 	int dim;
 	int stride;
 	int columns;
-	float *base; /* whole, for the exact half-step */
+	float *base; /* all columns, for the exact half-step */
 	float *rated;
 	size_t cells; /* of mean_rows */
 } Step;
 
-/* Some entities have much to do, some nothing. */
+/* Return a side on which some entities have many ratings and some none. */
 static FmSide
 new_side(void)
 {
@@ -63,7 +63,10 @@ new_side(void)
 	return (FmSide){ENTITIES, start, other, value, random_floats(start[ENTITIES], 1.5, 1)};
 }
 
-/* factor × Σ z zᵀ over the other side's rows, or over them as often as they are rated, in `columns`. */
+/*
+ * Return factor × Σ z zᵀ over the other side's rows, or over them as often as they are rated, in
+ * `columns` columns.
+ */
 static float *
 sum_rows(const Step *step, bool is_rated, double factor, int columns)
 {
@@ -104,7 +107,7 @@ new_rows(const Step *step, int count, bool has_biases)
 	return rows;
 }
 
-/* For the exact half-step, which always has some. */
+/* Hold biases at 0 in the exact half-step, which always has some. */
 static void
 pin_biases(Step *step)
 {
@@ -173,7 +176,7 @@ free_step(Step *step)
 		host.release(host.ctx, (void *) blocks[i]);
 }
 
-/* So many half-steps, each in two pieces. */
+/* Run `times` half-steps, each in two pieces. */
 static void
 run_pcg(Step *step, int times, int cut)
 {
@@ -213,7 +216,7 @@ theta_of(const Step *step, int entity, int j)
 	return j < step->rank ? row[j] : -row[step->rank + 1];
 }
 
-/* (ŷ - y)² of an entity with one of the others. */
+/* Return (ŷ - y)² of an entity with one of the others. */
 static double
 squared_error(const Step *step, int entity, int other, double y)
 {
@@ -225,7 +228,10 @@ squared_error(const Step *step, int entity, int other, double y)
 	return error * error;
 }
 
-/* By the definition: the squared errors of an entity, and with its prior's share what is minimised. */
+/*
+ * Compute by the definition the squared errors of an entity, and return them with the prior's part:
+ * what is minimised.
+ */
 static double
 loss_of(const Step *step, int entity, double *errors)
 {
@@ -257,7 +263,10 @@ has_ratings(const Step *step, int entity)
 	return start[entity] < start[entity + 1];
 }
 
-/* Half-step after half-step of the same side: the largest rise of an entity's loss, and how far errors are off. */
+/*
+ * Run half-step after half-step of the same side, and find the largest rise of an entity's loss and
+ * the largest difference of its error.
+ */
 static void
 check_descent(Step *step, int times, double *rise, double *off)
 {
@@ -292,7 +301,7 @@ total_loss(const Step *step)
 	return sum;
 }
 
-/* The largest difference of two steps' θ. */
+/* Return the largest difference between the θ of two steps. */
 static double
 apart(const Step *a, const Step *b)
 {
@@ -357,7 +366,7 @@ plant(void)
 	return new_ratings(&triples, USERS, ITEMS);
 }
 
-/* What ials.c minimises, of whatever rank; biases are left out of the training. */
+/* The objective of ials.c, for any rank; biases are left out of the training. */
 typedef struct Loss
 {
 	const FmRatings *ratings;
@@ -450,8 +459,8 @@ loss_after(const FmRatings *r, int rank, int iterations)
 }
 
 /*
- * With so few tastes, factors beyond some are shrunken to nothing: the minimum is the same for the largest rank that
- * is solved exactly and for the next, which is not.
+ * With so few tastes, factors beyond some are shrunken to zero. So the minimum is the same for the
+ * largest rank that is solved exactly and for the next rank, which is not.
  */
 static void
 test_training(void)

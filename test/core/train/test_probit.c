@@ -1,6 +1,6 @@
 /*
- * Classification: latent draws against the normal distribution that they are cut from, calibration on planted
- * data, corner cases. Prints TAP.
+ * Classification: latent draws against the normal distribution that they are cut from, calibration
+ * on planted data, corner cases. Prints TAP.
  */
 #include <math.h>
 #include <stdbool.h>
@@ -15,7 +15,7 @@
 
 /* ---- Latent draws ---- */
 
-/* One row of the score a, drawn `count` times into t = ±(y* - η); returns -ln P. */
+/* Draw `count` times for one row of the score a, into t = ±(y* - η); return -ln P. */
 static double
 draw(const FmBlockKernel *kernel, double eta, bool yes, float weight, int count, double *t)
 {
@@ -51,8 +51,8 @@ compare(const void *a, const void *b)
 }
 
 /*
- * The distance of Kolmogorov and Smirnov from the normal above -a: about 1/√count by chance. The tail
- * beyond t, as a share of that beyond -a, goes by logarithms.
+ * Return the Kolmogorov-Smirnov distance from the normal distribution above -a: about 1/√count by
+ * chance. The tail beyond t, as a share of that beyond -a, is computed by logarithms.
  */
 static double
 distance(double a, double *t, int count)
@@ -108,7 +108,9 @@ test_draws(const FmBlockKernel *kernel)
 	   apart);
 }
 
-/* The mean of `weight` latent variables has their mean and their variance over weight. */
+/*
+ * The mean of `weight` latent variables has their mean, and their variance divided by the weight.
+ */
 static void
 test_weighted_draws(const FmBlockKernel *kernel)
 {
@@ -169,7 +171,7 @@ answer_rarely(int u, int i)
 	return u == 7 && i == 9;
 }
 
-/* Of every pair a share, chosen at random. */
+/* Return the answers of a share of all pairs, chosen at random. */
 static FmRatings
 answers(Answer answer, double share, bool weighted)
 {
@@ -200,7 +202,7 @@ train(FmRatings *ratings, int num_factors, int iterations)
 	return parameters;
 }
 
-/* What is predicted is, on average over those predicted alike, the planted probability. */
+/* Predicted probabilities are, on average over equal ones, the planted probability. */
 static void
 test_calibration(void)
 {

@@ -1,6 +1,6 @@
 /*
- * The solvers on made-up data: they find what was planted in any unit, give the same bits for the same seed, heed
- * weights, train alike by every kernel, and survive the corners. Prints TAP.
+ * The solvers on made-up data: they find the planted model in any unit, give the same bits for the
+ * same seed, use weights, train alike with every kernel, and survive corner cases. Prints TAP.
  */
 #include <math.h>
 #include <stdint.h>
@@ -68,7 +68,10 @@ test_determinism(void)
 	free_planted(&planted);
 }
 
-/* Ratings of which every third counts twice and every fifth thrice: by weight, or by repetition. */
+/*
+ * Return ratings of which every third counts twice and every fifth three times: by weight, or by
+ * repetition.
+ */
 static FmRatings
 counted_ratings(bool by_weight)
 {
@@ -86,7 +89,7 @@ counted_ratings(bool by_weight)
 	return new_ratings(&triples, USERS, ITEMS);
 }
 
-/* The largest difference of two models' scores. */
+/* Return the largest difference between two models' scores. */
 static double
 apart(const FmParameters *a, const FmParameters *b)
 {
@@ -126,7 +129,7 @@ test_weights(void)
 	free_ratings(&repeated);
 }
 
-/* The largest difference of any number in two models. */
+/* Return the largest difference between any two numbers of two models. */
 static double
 numbers_apart(const FmParameters *a, const FmParameters *b)
 {
@@ -194,7 +197,7 @@ check_corner(const char *name, FmTriples *triples, int32_t users, int32_t items,
 	free_ratings(&ratings);
 }
 
-/* What the rating of pair r out of n is. */
+/* Return the rating of pair number r. */
 typedef double (*Value)(int r);
 
 static double
