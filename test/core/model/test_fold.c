@@ -137,7 +137,7 @@ test_solutions(FmTask task, const char *name)
 	solve_case(&c, theta);
 	ok(off_the_top(&c, theta) < 1e-4 && memcmp(theta + 1, c.mean + 1, 5 * sizeof(float)) == 0 &&
 		   theta[0] != c.mean[0],
-	   "%s: where nobody differs, nobody is made to", name);
+	   "%s: directions without variance in the prior stay at its mean", name);
 
 	make_case(&c, 3, 0, task);
 	solve_case(&c, theta);

@@ -45,7 +45,7 @@ static void
 test_probability(void)
 {
 	ok(fm_probability(0, 3) == 0.5 && fm_probability(2, 3) == fm_normal_cdf(1),
-	   "a probability counts the variance in");
+	   "a probability includes the variance");
 }
 
 static void

@@ -174,7 +174,7 @@ test_equations(void)
 	ok(moved > 100 * largest, "which would tell if they did not (%.1e)", moved);
 	for (int f = 0; f <= RANK; f++)
 		ok(thetas->item[ITEMS - 1][f] == 0 && thetas->user[USERS - 1][f] == 0,
-		   "whoever has nothing has no part %d", f);
+		   "entities without ratings have no part %d", f);
 	host.release(host.ctx, thetas);
 	free_ratings(&ratings);
 }

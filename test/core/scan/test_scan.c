@@ -534,7 +534,7 @@ test_list_pays(void)
 	Case c = make_case(2000, 3, 0);
 
 	ok(fm_scan_list_pays(c.matrix, 20) && !fm_scan_list_pays(c.matrix, 1000),
-	   "a short list is asked for by itself, a long one by exclusion");
+	   "a short list is scanned by itself, a long one by exclusion");
 	free_case(&c);
 }
 

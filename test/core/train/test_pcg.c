@@ -339,7 +339,7 @@ test_half_step(const FmBlockKernel *kernel, int rank, bool has_biases)
 	ok(apart(&step, &exact) < 1e-4, "in the end the exact half-step's (%.1e)",
 	   apart(&step, &exact));
 	ok(rise < 1e-5, "no entity's loss has risen (%.1e)", rise);
-	ok(off < 1e-3, "and errors are what they should be (%.1e)", off);
+	ok(off < 1e-3, "and errors are right (%.1e)", off);
 	free_step(&step);
 	free_step(&exact);
 	free_step(&best);
