@@ -19,9 +19,9 @@
 
 #include <math.h>
 
+#include "core/team.h"
 #include "core/train/context.h"
 #include "core/train/regression.h"
-#include "core/team.h"
 
 /*
  * The effects of features and history are drawn to 0 this many times as strongly as an entity's own

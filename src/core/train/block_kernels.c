@@ -20,7 +20,7 @@
 /* A pivot that loses more than this to cancellation is left to double precision. */
 #define FM_PIVOT_TOLERANCE 2e-6f
 
-/* For probit_kernel.h: no p is less, so that 1 - p differs from 1. */
+/* For probit_kernel_body.h: no p is less, so that 1 - p differs from 1. */
 #define FM_PROBIT_P_MIN 1e-9f
 #define FM_PROBIT_DENSITY_0 0.398942280401433f /* 1 / √2π */
 
@@ -44,7 +44,7 @@
 #define KERNEL_NARROW 8
 #define KERNEL_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define KERNEL_ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#include "core/train/block_kernel.h"
+#include "core/train/block_kernel_body.h"
 
 #define KERNEL(name) avx2_##name
 #define KERNEL_NAME "avx2"
@@ -54,7 +54,7 @@
 #define KERNEL_NARROW 8
 #define KERNEL_EVEN 0, 2, 4, 6, 8, 10, 12, 14
 #define KERNEL_ODD 1, 3, 5, 7, 9, 11, 13, 15
-#include "core/train/block_kernel.h"
+#include "core/train/block_kernel_body.h"
 
 #endif
 
@@ -67,7 +67,7 @@
 #define KERNEL_NARROW 4
 #define KERNEL_EVEN 0, 2, 4, 6
 #define KERNEL_ODD 1, 3, 5, 7
-#include "core/train/block_kernel.h"
+#include "core/train/block_kernel_body.h"
 
 const FmBlockKernel *const *
 fm_block_kernels(void)

@@ -14,7 +14,7 @@
 /* Entities are solved in batches, one in each SIMD lane. */
 #define FM_BLOCK_LANES FM_RANDOM_LANES
 
-/* One implementation of the hot loops; block_kernel.h says what each function does. */
+/* One implementation of the hot loops; block_kernel_body.h says what each function does. */
 typedef struct FmBlockKernel
 {
 	const char *name;

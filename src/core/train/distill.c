@@ -26,8 +26,8 @@
 #include <string.h>
 
 #include "core/layout.h"
-#include "core/train/distill_model.h"
 #include "core/team.h"
+#include "core/train/distill_model.h"
 
 /*
  * Columns beyond the model's that survive a cut, and the least number of samples between cuts. More

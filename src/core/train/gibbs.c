@@ -52,9 +52,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/layout.h"
+#include "core/team.h"
 #include "core/train/context.h"
 #include "core/train/regression.h"
-#include "core/team.h"
 
 /* Of the gamma and normal hyper-priors; shapes and rates are halved where they are used. */
 #define PRIOR_SHAPE 1.0
@@ -476,7 +477,7 @@ fm_gibbs_rank(const FmProblem *problem, int num_factors)
 size_t
 fm_gibbs_sums_size(int rank)
 {
-	return (size_t) SLICES * (rank + 1) * sizeof(CoordinateSums) + 64;
+	return (size_t) SLICES * (rank + 1) * sizeof(CoordinateSums) + FM_ALIGNMENT;
 }
 
 /* Give the sink the conditional means of one side with the draws of the other. */

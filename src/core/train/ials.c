@@ -41,10 +41,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/layout.h"
+#include "core/team.h"
 #include "core/train/pcg.h"
 #include "core/train/precondition.h"
 #include "core/train/regression.h"
-#include "core/team.h"
 
 #define UNOBSERVED_SHARE 6.0
 
@@ -98,7 +99,7 @@ num_sums(int rank)
 size_t
 fm_ials_shared_size(int rank, int stride)
 {
-	size_t sums = (size_t) SLICES * num_sums(rank) * stride * stride * sizeof(double) + 64;
+	size_t sums = (size_t) SLICES * num_sums(rank) * stride * stride * sizeof(double) + FM_ALIGNMENT;
 
 	return sums + (fm_pcg_pays(rank) ? fm_precondition_shared_size(stride) : 0);
 }

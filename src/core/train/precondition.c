@@ -20,6 +20,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/layout.h"
 #include "core/math/lapack.h"
 #include "core/team.h"
 
@@ -105,7 +106,7 @@ fm_precondition_release(FmPreconditioner *p)
 size_t
 fm_precondition_shared_size(int stride)
 {
-	return (size_t) NUM_POWERS * stride * stride * sizeof(float) + 64;
+	return (size_t) NUM_POWERS * stride * stride * sizeof(float) + FM_ALIGNMENT;
 }
 
 /*

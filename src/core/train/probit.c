@@ -16,7 +16,7 @@
  *
  * The polynomials are minimax fits made for this file (iteratively reweighted least squares) to the
  * functions in double precision: P to 1e-6 of g, N / D to 4.5e-7 for p down to 1e-347. There are no
- * branches, so several rows run side by side (probit_kernel.h).
+ * branches, so several rows run side by side (probit_kernel_body.h).
  *
  * A rating of some weight stands for that many ratings, each with its own y*. Only their mean
  * matters. It is drawn as E t + (t - E t) / √weight, which has the mean and the variance of the

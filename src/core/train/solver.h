@@ -4,8 +4,8 @@
 #ifndef FMTOPX_CORE_SOLVER_H
 #define FMTOPX_CORE_SOLVER_H
 
-#include "core/host.h"
 #include "core/data/ratings.h"
+#include "core/host.h"
 #include "core/model/parameters.h"
 
 typedef enum FmSolverKind

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/model/fold.h"
 #include "core/math/normal.h"
+#include "core/model/fold.h"
 #include "support/data.h"
 #include "support/tap.h"
 

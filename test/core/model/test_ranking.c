@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "core/train/ials.h"
 #include "core/bitset.h"
 #include "core/model/ranking.h"
+#include "core/train/ials.h"
 #include "support/data.h"
 #include "support/tap.h"
 

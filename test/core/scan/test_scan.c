@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/scan/scan.h"
 #include "core/bitset.h"
+#include "core/scan/scan.h"
 #include "core/scan/scan_kernels.h"
 #include "support/data.h"
 #include "support/tap.h"

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/train/block.h"
 #include "core/math/normal.h"
 #include "core/math/rng.h"
+#include "core/train/block.h"
 #include "support/data.h"
 #include "support/tap.h"
 

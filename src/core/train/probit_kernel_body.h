@@ -1,5 +1,5 @@
 /*
- * The hot part of probit.c, included by block_kernel.h for each instruction set. `draw_latent`
+ * The hot part of probit.c, included by block_kernel_body.h for each instruction set. `draw_latent`
  * draws y* - η for the rows of a panel, as many at a time as a register holds. The method is in
  * probit.c.
  */

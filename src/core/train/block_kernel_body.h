@@ -409,7 +409,7 @@ normals(const FmRandomKey *key, const uint32_t *entity, int dims, float *out)
 	random_normals(key, entity, dims, out);
 }
 
-#include "core/train/probit_kernel.h"
+#include "core/train/probit_kernel_body.h"
 
 static const FmBlockKernel KERNEL(kernel) = {
 	KERNEL_NAME,   KERNEL_TILE, pack,  gather,		accumulate, add_rows,
