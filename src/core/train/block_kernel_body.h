@@ -210,7 +210,7 @@ DEFINE_ADD_COLUMNS(add_columns, TileVec)
 DEFINE_ADD_COLUMNS(add_narrow, NarrowVec)
 #undef DEFINE_ADD_COLUMNS
 
-/* sum += panel' coefficient */
+/* Compute sum += panel' coefficient. */
 KERNEL_TARGET static inline void
 add_rows(const float *panel, int count, int stride, const float *coefficient, float *sum)
 {

@@ -49,7 +49,7 @@
 
 #define UNOBSERVED_SHARE 6.0
 
-/* Of the regression on features and history, as in als.c. */
+/* The strength of the regression on features and history, as in als.c. */
 #define STRENGTH 5.0
 
 /*
@@ -63,7 +63,7 @@ typedef struct Ials
 	const FmProblem *problem;
 	int rank;
 	int stride;
-	int columns; /* of base and rated, which are square */
+	int columns; /* of base and rated, which are square matrices */
 	double unobserved_weight;
 	FmBlockWork *work; /* for exact half-steps; or NULL, and the next two are used */
 	FmPcgWork *pcg;

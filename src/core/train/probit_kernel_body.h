@@ -19,7 +19,7 @@ choose(IntVec mask, Vec yes, Vec no)
 	return (Vec) ((mask & (IntVec) yes) | (~mask & (IntVec) no));
 }
 
-/* ln x for positive normal floats: 2 artanh((m - 1) / (m + 1)) + e ln 2, m in [√½, √2). */
+/* Return ln x for positive normal floats: 2 artanh((m - 1) / (m + 1)) + e ln 2, m in [√½, √2). */
 KERNEL_TARGET static inline Vec
 logarithm(Vec x)
 {
@@ -33,7 +33,7 @@ logarithm(Vec x)
 		   2.0f * s * (1.0f + s2 * (1.0f / 3 + s2 * (1.0f / 5 + s2 * (1.0f / 7 + s2 / 9.0f))));
 }
 
-/* e to the power of x ≤ 0: 2 to the power of n by the exponent, the rest by Taylor's series. */
+/* Return e^x for x ≤ 0: 2^n by the exponent, the rest by Taylor's series. */
 KERNEL_TARGET static inline Vec
 exponential(Vec x)
 {
@@ -47,7 +47,7 @@ exponential(Vec x)
 	return (Vec) ((n + 127) << 23) * series;
 }
 
-/* g(b) = Φ(-b) exp(b²/2), b ≥ 0. */
+/* Return g(b) = Φ(-b) exp(b²/2) for b ≥ 0. */
 KERNEL_TARGET static inline Vec
 scaled_tail(Vec b)
 {
@@ -61,7 +61,7 @@ scaled_tail(Vec b)
 	return s * sum;
 }
 
-/* -Φ⁻¹(p) of x = √(-2 ln p), p ≤ ½. */
+/* Return -Φ⁻¹(p) for x = √(-2 ln p), p ≤ ½. */
 KERNEL_TARGET static inline Vec
 quantile_of_root(Vec x)
 {
@@ -72,7 +72,7 @@ quantile_of_root(Vec x)
 	return x - n / d;
 }
 
-/* The product of a row and theta, summed in a fixed order. */
+/* Return the product of a row and theta, summed in a fixed order. */
 KERNEL_TARGET static inline float
 multiply_row(const float *row, const float *theta, int stride)
 {
@@ -88,7 +88,7 @@ multiply_row(const float *row, const float *theta, int stride)
 	return part[0];
 }
 
-/* A register full of rows, from number r on. */
+/* Draw for a register full of rows, from number r on. */
 KERNEL_TARGET static inline void
 draw_lanes(FmLatentRows *rows, int r, float offset)
 {
