@@ -11,15 +11,14 @@
  * Items are visited in the order of their places in the matrix, not of their indices. So an item
  * that equals the threshold is rescored as well, and the heap settles the tie.
  *
- * Rescoring waits until several items have passed ("pending"), and prefers to wait for a higher
- * threshold, which drops most of them. The threshold also rises by lower bounds: a screened score
- * less its error is a lower bound of the exact score, and the x-th best of these is a threshold,
- * too.
+ * Items that pass are not rescored at once but wait ("pending"), because most of them no longer
+ * reach the threshold once it has risen. It also rises without rescoring: a screened score less its
+ * error is a lower bound of the exact score, and the x-th best lower bound is a threshold, too.
  *
  * A batch goes through the tiles once for every QUERIES_AT_ONCE queries, and screens a tile for as
  * many queries at a time as the kernel takes. While one query is rescored, the rows of the next are
- * prefetched. Only a batch needs memory of its own. Its size does not depend on the number of
- * queries or items.
+ * prefetched. Only a batch allocates memory. Its size does not depend on the number of queries or
+ * items.
  */
 #include "core/scan/scan.h"
 
@@ -36,7 +35,9 @@
 
 #define LANES FM_SCAN_LANES
 
-/* If less than one query in this many is done with a tile, the tile is screened for all queries. */
+/*
+ * If fewer than one query in this many are done with a tile, the tile is screened for all queries.
+ */
 #define NEARLY_ALL 4
 
 /*

@@ -37,8 +37,7 @@
 typedef struct FmSide
 {
 	int32_t count;
-	/* count + 1: entity e has the ratings start[e] .. start[e + 1] - 1 */
-	const int64_t *start;
+	const int64_t *start; /* count + 1: entity e has the ratings start[e] .. start[e + 1] - 1 */
 	const int32_t *other; /* index on the other side */
 	const float *value;
 	const float *weight; /* of each rating in all sums; NULL: 1 */
@@ -70,13 +69,11 @@ fm_side_weight(const FmSide *side, int32_t entity)
  */
 typedef struct FmBlockTerm
 {
-	const float *rows; /* s · (v, 1, -w), as the rows of a side */
-	/* row of each rating, in the order of the side; NULL: the entity's own */
-	const int32_t *index;
-	float sign; /* 1; or -1 if another term has counted this one already */
-	/* it belongs to the other side: its v is multiplied with the entity's */
-	bool joins;
-	bool weighs; /* its s, the root of a weight, scales the sums; otherwise s is 1 */
+	const float *rows;	  /* s · (v, 1, -w), as the rows of a side */
+	const int32_t *index; /* by rating, in the order of the side: its row; NULL: the entity's own */
+	float sign;			  /* 1; or -1 if another term has counted this one already */
+	bool joins;			  /* it belongs to the other side: its v is multiplied with the entity's */
+	bool weighs;		  /* its s, the root of a weight, scales the sums; otherwise s is 1 */
 } FmBlockTerm;
 
 #define FM_BLOCK_TERMS 3
@@ -112,19 +109,21 @@ typedef struct FmHalfStep
 	const float *prior_slope;  /* of the mean with the covariate; read only with a covariate */
 	const float *covariate;	   /* by entity, or NULL */
 	const float *prior_offset; /* a row for each entity, v then w, added to the mean; or NULL */
-	/* multiply the precision by √(total weight of the ratings + prior_count_base) */
+
+	/* Whether the precision is multiplied by √(total weight of the ratings + prior_count_base). */
 	bool prior_by_count;
-	double prior_count_base; /* see prior_by_count */
+	double prior_count_base;
 
 	const FmRandomKey *noise; /* NULL: no noise, so the draw is the mean */
 
 	/* Outputs. Rows get the scale 1. */
-	/* a draw from the conditional distribution, or NULL; probit reads the old one first */
-	float *draw_rows;
-	float *mean_rows; /* the mean of the conditional distribution, or NULL */
+	float
+		*draw_rows; /* draws from the conditional distribution, or NULL; with probit, read first */
+	float *mean_rows; /* means of the conditional distribution, or NULL */
+
 	/*
-	 * by entity: the weighted sum of the draw's squared residuals; with probit, of -ln P(value) for
-	 * the θ before the draw
+	 * By entity: the weighted sum of the draw's squared residuals; with probit, of -ln P(value) for
+	 * the θ before the draw.
 	 */
 	double *error;
 } FmHalfStep;
@@ -132,6 +131,7 @@ typedef struct FmHalfStep
 /* One worker's memory for half-steps of a given rank. */
 typedef struct FmBlockWork FmBlockWork;
 
+/* Return the stride of rows of a given rank. */
 extern int fm_block_stride(const FmBlockKernel *kernel, int rank);
 extern FmBlockWork *fm_block_work(const FmHost *host, const FmBlockKernel *kernel, int rank);
 extern void fm_block_work_release(const FmHost *host, FmBlockWork *work);
