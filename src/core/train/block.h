@@ -117,8 +117,7 @@ typedef struct FmHalfStep
 	const FmRandomKey *noise; /* NULL: no noise, so the draw is the mean */
 
 	/* Outputs. Rows get the scale 1. */
-	float
-		*draw_rows; /* draws from the conditional distribution, or NULL; with probit, read first */
+	float *draw_rows; /* draws from the conditional distribution; or NULL, unless with probit */
 	float *mean_rows; /* means of the conditional distribution, or NULL */
 
 	/*

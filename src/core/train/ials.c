@@ -88,7 +88,7 @@ fm_ials_unobserved_weight(double given, double total_weight, double num_pairs)
 }
 
 /*
- * Return the number of sums over a side: one for the pairs, and with pcg another for the ratings.
+ * Return the number of sums over a side: one for the pairs, and with pcg one more for the ratings.
  */
 static int
 num_sums(int rank)
@@ -99,7 +99,8 @@ num_sums(int rank)
 size_t
 fm_ials_shared_size(int rank, int stride)
 {
-	size_t sums = (size_t) SLICES * num_sums(rank) * stride * stride * sizeof(double) + FM_ALIGNMENT;
+	size_t sums = (size_t) SLICES * num_sums(rank) * stride * stride * sizeof(double) +
+				  FM_ALIGNMENT;
 
 	return sums + (fm_pcg_pays(rank) ? fm_precondition_shared_size(stride) : 0);
 }
