@@ -49,7 +49,7 @@ endif
 # again, which then finds PGXS. That make uses all processors unless -j says otherwise.
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 
-.PHONY: demo test setup hooks core-test core-build lint format help
+.PHONY: demo test check-asan check-valgrind check-hostile setup hooks core-test core-build lint format help
 
 demo:
 	@scripts/setup.sh demo
@@ -96,6 +96,16 @@ $(CORE_TESTS): build/core/%: test/core/%.c $(CORE_OBJS) $(CORE_SUPPORT_OBJS)
 # Which headers each object was made from, as the compiler wrote it down.
 -include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(CORE_SUPPORT_OBJS:.o=.d) $(CORE_TESTS:=.d)
 
+# The suite, hostile statements among it, in a server that reports wrong uses of memory; and more of these.
+check-asan check-valgrind:
+	@scripts/setup.sh test
+	@scripts/sanitized.sh $(@:check-%=%) $(TESTS)
+
+check-hostile:
+	@HOSTILE_STATEMENTS=$${HOSTILE_STATEMENTS:-200000} HOSTILE_VALUES=$${HOSTILE_VALUES:-5000} \
+		HOSTILE_HISTORIES=$${HOSTILE_HISTORIES:-1000} $(MAKE) --no-print-directory -s test \
+		TESTS='test/hostile/statements.pl test/hostile/values.pl test/hostile/histories.pl'
+
 hooks:
 	@scripts/setup.sh lint
 	git config core.hooksPath .githooks
@@ -117,6 +127,10 @@ help:
 	@echo 'make            build'
 	@echo 'make install    install into the PostgreSQL that PG_CONFIG names'
 	@echo 'make core-test  only the tests of the C core, which need no PostgreSQL'
+	@echo 'make check-asan, make check-valgrind'
+	@echo '                the tests in a server built with sanitizers, or under valgrind'
+	@echo 'make check-hostile'
+	@echo '                200,000 hostile statements, 5,000 mangled values, 1,000 histories'
 	@echo 'make lint       formatting, lengths, layers, warnings of gcc and clang, cppcheck, shellcheck'
 	@echo 'make format     format the C code'
 	@echo 'make hooks      check each commit of this clone (.githooks)'

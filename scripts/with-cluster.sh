@@ -41,6 +41,9 @@ finish()
         tail -n 40 "$work/log" >&2
         [ $status -ne 0 ] || status=1
     fi
+    for log in "$work/log" build/tmp_check/log/*.log build/log/cluster/*.log; do
+        [ -z "${SERVER_LOGS:-}" ] || [ ! -f "$log" ] || cp --backup=numbered "$log" "$SERVER_LOGS/"
+    done
     rm -rf "$work"
     exit $status
 }
@@ -50,8 +53,8 @@ trap 'exit 130' INT TERM HUP
 if [ "$(id -u)" = 0 ]; then
     user=${FMTOPX_USER:-postgres}
     mkdir "$work/tree"
-    tar -cf - --exclude=./.git --exclude=./results --exclude=./build/lint --exclude=./build/log . |
-        tar -xf - -C "$work/tree"
+    tar -cf - --exclude=./.git --exclude=./results --exclude=./build/lint --exclude=./build/log \
+        --exclude=./build/sanitized . | tar -xf - -C "$work/tree"
     if [ -n "${MOVIELENS:-}" ]; then
         cp -R "$MOVIELENS" "$work/movielens"
         export MOVIELENS="$work/movielens"

@@ -13,7 +13,7 @@ fi
 
 if [ $# -eq 0 ]; then
     # shellcheck disable=SC2086 # a list of words
-    set -- test/regress.pl test/pages/*.pl ${CORE_TESTS:-} test/pgtap/*.sql test/cluster/*.pl
+    set -- test/regress.pl test/pages/*.pl ${CORE_TESTS:-} test/pgtap/*.sql test/cluster/*.pl test/hostile/*.pl
 fi
 
 # Where PostgreSQL keeps its own Perl modules for tests, and what they need to find. TESTDIR is for those
@@ -27,7 +27,7 @@ TESTLOGDIR=$PWD/build/log/cluster
 export PERL5LIB PG_REGRESS TESTDIR TESTDATADIR TESTLOGDIR
 
 # gcc before 13.3 misaligns vectors on the stack that this check replaces (its bug 110027).
-export ASAN_OPTIONS=detect_stack_use_after_return=0
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_stack_use_after_return=0
 
 rm -rf build/log
 mkdir -p build/log

@@ -18,6 +18,9 @@ my $refreshes = 100;
 my $movielens = ($ENV{MOVIELENS} // '') . '/u.data';
 my $users = -e $movielens ? 943 : 500;
 
+chomp(my $sharedir = `$ENV{PG_CONFIG} --sharedir`);
+plan(skip_all => 'pg_cron is not installed') if !-e "$sharedir/extension/pg_cron.control";
+
 my $node = PostgreSQL::Test::Cluster->new('refresh');
 $node->init;
 $node->append_conf(
