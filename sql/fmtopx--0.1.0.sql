@@ -41,7 +41,8 @@ CREATE TABLE fm_model (
     keep_versions     integer NOT NULL DEFAULT 2,
     max_worse         real NOT NULL DEFAULT 'Infinity',
     attached          boolean NOT NULL DEFAULT false,
-    CHECK (attached OR num_nulls(active_version, stamp, ratings, task, solver, num_factors, history, test_size, seed) = 0)
+    CHECK (attached OR num_nulls(active_version, stamp, ratings, task, solver, num_factors, history,
+                                 test_size, seed) = 0)
 );
 COMMENT ON TABLE fm_model IS
 'fmtopx registry: each model''s definition, its tables, and the version being served. Read the '
@@ -428,7 +429,8 @@ CREATE FUNCTION fm_matrix_agg_finalfn(internal) RETURNS fm_matrix
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fm_matrix_agg_finalfn';
 
-COMMENT ON FUNCTION fm_matrix_agg_transfn(internal, bigint, real[], real) IS 'Transition function of fm_matrix_agg.';
+COMMENT ON FUNCTION fm_matrix_agg_transfn(internal, bigint, real[], real) IS
+'Transition function of fm_matrix_agg.';
 COMMENT ON FUNCTION fm_matrix_agg_combinefn(internal, internal) IS 'Combine function of fm_matrix_agg.';
 COMMENT ON FUNCTION fm_matrix_agg_serialfn(internal) IS 'Serialization function of fm_matrix_agg.';
 COMMENT ON FUNCTION fm_matrix_agg_deserialfn(bytea, internal) IS 'Deserialization function of fm_matrix_agg.';
@@ -571,7 +573,8 @@ COMMENT ON FUNCTION fm_fold_in(text) IS
 'no version, and returns the run of the version being served. Does not rewrite tables of lists. '
 'Waits while the model is being trained. Requires the model''s owner.';
 
-CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL) RETURNS void
+CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL)
+RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_set';
 
@@ -713,7 +716,7 @@ AS 'MODULE_PATHNAME', 'fm_top_x_for_text';
 
 COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigint[], bigint[],
     jsonb) IS
-'Returns the x best items for somebody who is in no table but has given these ratings to these '
+'Returns the x best items for a user who is in no table but has given these ratings to these '
 'items: the list that fm_top_x returns for a new user with the same ratings. ratings has one '
 'element per item. It may be NULL in a classification, where it means yes to all items, and must '
 'be NULL in a ranking. exclude_seen excludes the given items; candidates, exclude and context are '
@@ -757,12 +760,14 @@ COMMENT ON FUNCTION fm_write_top_x(text, integer, text, boolean) IS
 -- Ask
 ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION fm_predict(user_id bigint, item_id bigint, model text DEFAULT NULL, context jsonb DEFAULT NULL)
+CREATE FUNCTION fm_predict(user_id bigint, item_id bigint, model text DEFAULT NULL,
+    context jsonb DEFAULT NULL)
 RETURNS double precision
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
 AS 'MODULE_PATHNAME', 'fm_predict_bigint';
 
-CREATE FUNCTION fm_predict(user_id text, item_id text, model text DEFAULT NULL, context jsonb DEFAULT NULL)
+CREATE FUNCTION fm_predict(user_id text, item_id text, model text DEFAULT NULL,
+    context jsonb DEFAULT NULL)
 RETURNS double precision
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000
 AS 'MODULE_PATHNAME', 'fm_predict_text';
@@ -919,7 +924,8 @@ COMMENT ON FUNCTION fm_cache_rows() IS 'Underlies the view fm_cache.';
 CREATE VIEW fm_cache AS
     SELECT c.database, m.model, c.version, c.shared, c.size, c.hits, c.in_use, c.loaded_at
     FROM fm_cache_rows() c
-    LEFT JOIN fm_model m ON m.matrix_table::oid = c.matrix_table AND c.database = pg_catalog.current_database();
+    LEFT JOIN fm_model m ON m.matrix_table::oid = c.matrix_table
+                        AND c.database = pg_catalog.current_database();
 
 COMMENT ON VIEW fm_cache IS
 'Model versions in memory: those of models that you may read in this database, or all in the '

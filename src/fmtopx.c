@@ -68,9 +68,9 @@ fm_simd(PG_FUNCTION_ARGS)
 }
 
 /*
- * Define the settings, with interrupts held off. A placeholder with a bad value causes a warning, and
- * sending it may notice a cancel. An error halfway would leave settings defined, which the next
- * attempt to load could not define again.
+ * Define the settings, with interrupts held off. A placeholder with a bad value causes a warning,
+ * and sending it may notice a cancel. An error halfway would leave settings defined, which the
+ * next attempt to load could not define again.
  */
 void
 _PG_init(void)
