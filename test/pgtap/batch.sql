@@ -1,5 +1,5 @@
--- Lists for all users: the same in every way of computing them, and a rewrite is right whatever the table held,
--- touching nothing that was right already.
+-- Lists for all users: all ways of computing them give the same, and a rewrite makes a table right
+-- whatever it held, without touching rows that are right already.
 BEGIN;
 CREATE SCHEMA batch;
 SELECT set_config('search_path', 'batch, ' || current_setting('search_path'), true) \g /dev/null
@@ -17,7 +17,8 @@ BEGIN
     RETURN result;
 END $$;
 
--- Ids without gaps, with wide gaps, negative, and text: each is looked up in another way. More users than a block.
+-- Ids without gaps, with wide gaps, negative, and text: each kind is looked up in its own way. More
+-- users than fit into a block.
 CREATE TABLE dense AS
 SELECT u AS user_id, i AS item_id, (1 + hashint8extended(u * 1000 + i, 2) & 3)::real AS rating
 FROM generate_series(1, 700) u, generate_series(1, 60) i WHERE hashint8extended(u * 1000 + i, 1) % 5 = 0 OR i = 1;
@@ -26,7 +27,7 @@ CREATE VIEW words AS SELECT 'user ' || to_char(user_id, 'FM0000') AS user_id, 'i
 SELECT is(status, 'succeeded', m || ': trained') FROM (VALUES ('dense'), ('sparse'), ('words')) n (m),
     fm_train(m, m::regclass, num_factors => 4, iterations => 3);
 
--- What no model knows and what is NULL is seen by nobody; what is seen twice is seen.
+-- Rows with unknown users or items, NULLs and duplicates.
 INSERT INTO dense VALUES (100000, 1, 3), (1, 100000, 3), (NULL, 1, 3), (2, NULL, 3), (3, 1, 3), (3, 1, 4);
 SELECT is((SELECT count(*) FROM (
         SELECT user_id, rank, item_id, score FROM fm_top_x_all(7, m)
@@ -37,10 +38,10 @@ FROM (VALUES ('dense'), ('sparse'), ('words')) n (m);
 SELECT is((SELECT count(*) FROM fm_top_x_all(7, m)), 4900::bigint, m || ': and none left out')
 FROM (VALUES ('dense'), ('sparse'), ('words')) n (m);
 SELECT is((SELECT count(*) FROM fm_top_x_all(7, 'dense') t JOIN dense d
-    ON d.user_id::text = t.user_id AND d.item_id::text = t.item_id), 0::bigint, 'nothing that was seen');
-SELECT is((SELECT count(*) FROM fm_top_x_all(100, 'dense', false)), 42000::bigint, 'all items where seen ones are not excluded');
+    ON d.user_id::text = t.user_id AND d.item_id::text = t.item_id), 0::bigint, 'no list has a seen item');
+SELECT is((SELECT count(*) FROM fm_top_x_all(100, 'dense', false)), 42000::bigint, 'without exclude_seen, a list has all items');
 
--- Rewriting after random damage of every kind.
+-- A rewrite after random damage of every kind.
 CREATE FUNCTION damage(target text, users text, items text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('DELETE FROM %s WHERE random() < 0.05', target);
@@ -52,7 +53,7 @@ BEGIN
     EXECUTE format('INSERT INTO %s (user_id, rank, item_id, score) SELECT %s, n, %s, 1 FROM generate_series(1, 40) n',
         target, users, items);
 END $$;
--- Rows that were right before a rewrite and are other rows (another place, another transaction) after it.
+-- Rows that were right before a rewrite and have another ctid or xmin after it.
 CREATE FUNCTION touched(target text, x integer, model text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     result bigint;
@@ -80,7 +81,8 @@ FROM (VALUES ('dense'), ('sparse'), ('words')) n (m);
 SELECT is(differences((m || '_lists')::regclass, m, 7), 0::bigint, m || ': the rest is put right')
 FROM (VALUES ('dense'), ('sparse'), ('words')) n (m);
 
--- Partitioned, without keys, with more columns, rows without a user, and a trigger that counts.
+-- Tables that are partitioned, have no key or more columns, rows without a user, and a trigger that
+-- counts changes.
 CREATE TABLE parts (note text DEFAULT 'new', score real, item_id int, rank int, user_id int) PARTITION BY HASH (user_id);
 CREATE TABLE part0 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 0);
 CREATE TABLE part1 (user_id int, rank int, item_id int, note text DEFAULT 'new', score real);
@@ -100,16 +102,16 @@ SELECT t.* FROM parts t JOIN fm_top_x_all(7, 'dense') w ON w.user_id = t.user_id
     AND w.item_id = t.item_id::text AND w.score = t.score;
 CREATE TABLE before AS TABLE parts;
 CREATE TRIGGER count_row AFTER INSERT OR UPDATE OR DELETE ON parts FOR EACH ROW EXECUTE FUNCTION count_row();
-SELECT is(touched('parts', 7, 'dense'), 0::bigint, 'partitions: what was right is not touched');
-SELECT is(differences('parts', 'dense', 7), 0::bigint, 'and the rest is put right');
--- wrong rows are updated or deleted, missing ones inserted, each of them once
+SELECT is(touched('parts', 7, 'dense'), 0::bigint, 'partitions: rows that are right are not touched');
+SELECT is(differences('parts', 'dense', 7), 0::bigint, 'partitions: the rest is corrected');
+-- wrong rows are updated or deleted and missing ones inserted, each once
 SELECT is((SELECT n FROM counted),
     (SELECT count(*) FROM before) - (SELECT count(*) FROM right_before) +
     (SELECT count(*) FROM parts p WHERE NOT EXISTS (SELECT FROM before b WHERE b.user_id = p.user_id AND b.rank = p.rank)),
-    'a trigger sees each change once and nothing else');
-SELECT is((SELECT count(*) FROM parts WHERE note = 'kept' AND item_id IS NOT NULL) > 4000, true, 'other columns stay');
+    'a trigger sees each change once, and nothing else');
+SELECT is((SELECT count(*) FROM parts WHERE note = 'kept' AND item_id IS NOT NULL) > 4000, true, 'other columns keep their values');
 
--- Larger than maintenance_work_mem: seen pairs are sorted, the lists are compared by statements.
+-- More than maintenance_work_mem: seen pairs are sorted, and lists are compared by statements.
 CREATE TABLE many AS
 SELECT u AS user_id, i AS item_id, (1 + (u * 7 + i * 3) % 5)::real AS rating
 FROM generate_series(1, 9000) u, generate_series(1, 80) i WHERE hashint8extended(u * 1000 + i, 1) % 5 = 0 OR i = 1;
@@ -118,13 +120,13 @@ SELECT fm_write_top_x('many_lists', 10, 'many') \g /dev/null
 CREATE TABLE at_ease AS TABLE many_lists;
 SET LOCAL maintenance_work_mem = '1MB';
 SELECT fm_write_top_x('many_spilled', 10, 'many') \g /dev/null
-SELECT bag_eq('TABLE many_spilled', 'TABLE at_ease', 'the same rows with little memory');
+SELECT bag_eq('TABLE many_spilled', 'TABLE at_ease', 'little memory: the same rows');
 SELECT damage('many_lists', '900000 + n', '1') \g /dev/null
-SELECT is(touched('many_lists', 10, 'many'), 0::bigint, 'what was right is not touched');
-SELECT bag_eq('TABLE many_lists', 'TABLE at_ease', 'the rest is put right');
+SELECT is(touched('many_lists', 10, 'many'), 0::bigint, 'little memory: rows that are right are not touched');
+SELECT bag_eq('TABLE many_lists', 'TABLE at_ease', 'little memory: the rest is corrected');
 RESET maintenance_work_mem;
 
--- A table that something else has altered as soon as it was there.
+-- A table that an event trigger alters as soon as it is created.
 CREATE FUNCTION add_column() RETURNS event_trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regclass('batch.altered') IS NOT NULL THEN
@@ -134,7 +136,7 @@ END $$;
 CREATE EVENT TRIGGER add_column ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION add_column();
 SELECT is(fm_write_top_x('altered', 3, 'dense'), 2100::bigint, 'a table altered by an event trigger');
 DROP EVENT TRIGGER add_column;
-SELECT is((SELECT count(*) FROM altered WHERE note = 'by default'), 2100::bigint, 'has its defaults');
+SELECT is((SELECT count(*) FROM altered WHERE note = 'by default'), 2100::bigint, 'the column added by the event trigger has its default');
 
 SELECT * FROM finish();
 ROLLBACK;

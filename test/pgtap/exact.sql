@@ -1,10 +1,10 @@
--- fm_top_x against a scan of all items in SQL, in double precision: for every user, every way of choosing
--- the eligible items, and every kernel that this CPU runs.
+-- fm_top_x against a scan of all items in SQL, in double precision: for every user, every way of
+-- choosing the eligible items, and every kernel that this CPU runs.
 BEGIN;
 CREATE SCHEMA exact;
 SELECT set_config('search_path', 'exact, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
--- Until the library is loaded, its settings take any value.
+-- Load the library: before that, its settings accept any value.
 SELECT fm_matrix_items('[[1,[1],0]]') \g /dev/null
 SELECT no_plan();
 
@@ -13,12 +13,12 @@ CREATE TABLE kernels AS SELECT kernel FROM fm_simd() UNION ALL SELECT 'auto';
 SELECT is((SELECT string_agg(kernel, ' ') FROM fm_simd() WHERE in_use), (SELECT kernel FROM fm_simd() LIMIT 1),
           'the best kernel is in use');
 SET LOCAL fmtopx.simd = 'c';
-SELECT is((SELECT string_agg(kernel, ' ') FROM fm_simd() WHERE in_use), 'c', 'the setting chooses another');
+SELECT is((SELECT string_agg(kernel, ' ') FROM fm_simd() WHERE in_use), 'c', 'fmtopx.simd selects another kernel');
 SET LOCAL fmtopx.simd = 'auto';
-SELECT throws_ok($$SET fmtopx.simd = 'abacus'$$, '22023', NULL, 'a kernel that is not there is refused');
-SELECT cmp_ok((SELECT count(*) FROM kernels WHERE kernel IN ('auto', 'c')), '=', 2::bigint, 'auto and c are everywhere');
+SELECT throws_ok($$SET fmtopx.simd = 'abacus'$$, '22023', NULL, 'an unknown kernel is refused');
+SELECT cmp_ok((SELECT count(*) FROM kernels WHERE kernel IN ('auto', 'c')), '=', 2::bigint, 'auto and c exist on every CPU');
 
--- Ratings of a planted model; the shapes have lanes and blocks half full.
+-- Ratings of a planted model, with shapes that leave lanes and blocks half full.
 CREATE FUNCTION plant(users int, items int, seed int)
 RETURNS TABLE (user_id int, item_id int, rating real) LANGUAGE sql AS $$
     SELECT u, i * 3, (3 + sin(u * seed) + cos(i) + 2 * sin(u * 0.7 + seed) * cos(i * 1.3))::real
@@ -37,13 +37,13 @@ SELECT is(status, 'succeeded', 'train ' || shapes.model)
 FROM shapes, fm_train(shapes.model, ratings => (shapes.model || '_ratings')::regclass, num_factors => factors,
                       iterations => 8, seed => users);
 
--- Vectors of few small integers, so that scores are exact and most of them tie.
+-- Vectors of small integers, so that scores are exact and most of them tie.
 UPDATE fm_ties_version SET b = 6;
 UPDATE fm_ties_user SET w = 0, v = ARRAY[user_id % 3 - 1, user_id % 2, user_id % 5 - 2]::real[];
 UPDATE fm_ties_item SET w = item_id % 2, v = ARRAY[item_id % 2, (item_id / 3) % 3 - 1, 0]::real[];
 UPDATE fm_ties_matrix SET matrix = (SELECT fm_matrix_agg(idx, v, w) FROM fm_ties_item);
 
--- Every score, in the order of the factors, and every rank; eligible or not is a matter of filtering.
+-- Every score, summed in the order of the factors, and every rank. Eligible items are filtered later.
 CREATE TABLE scores (model text, user_id int, item_id int, seen boolean, dot float8);
 INSERT INTO scores
 SELECT s.model, u.id::int, i.id::int,
@@ -59,7 +59,7 @@ SELECT 'narrow', user_id, b + w FROM fm_narrow_user, fm_narrow_version UNION ALL
 SELECT 'deep', user_id, b + w FROM fm_deep_user, fm_deep_version UNION ALL
 SELECT 'ties', user_id, b + w FROM fm_ties_user, fm_ties_version;
 
--- The ways of asking.
+-- The kinds of calls.
 CREATE TABLE ways (way text, x int, exclude_seen boolean, candidates int[], exclude int[]);
 INSERT INTO ways VALUES
     ('10', 10, false, NULL, NULL), ('1', 1, true, NULL, NULL), ('unseen', 10, true, NULL, NULL),
@@ -86,7 +86,7 @@ $$;
 CREATE TABLE wanted AS SELECT way, e.* FROM ways, expected(x, exclude_seen, candidates, exclude) e;
 ALTER TABLE wanted ADD PRIMARY KEY (model, way, user_id, rank);
 
--- Items that differ from the expected ones, or scores that differ by more than the last bit or so.
+-- Items that are not the expected ones, and scores that differ by more than about the last bit.
 CREATE FUNCTION wrong(kernel text, which text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE result text;
 BEGIN
@@ -103,7 +103,7 @@ BEGIN
 END $$;
 SELECT is(wrong(kernel, 'bigint'), NULL, 'as a scan in SQL: ' || kernel) FROM kernels;
 
--- The other overload, and all at once.
+-- The text overload and fm_top_x_all.
 SELECT is_empty($$
     SELECT * FROM
         (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score
@@ -115,7 +115,7 @@ SELECT is_empty($$
              fm_top_x(u, x, s.model, exclude_seen, candidates, exclude) t) b
     USING (model, way, user_id, rank)
     WHERE a.item_id IS DISTINCT FROM b.item_id::text OR a.score IS DISTINCT FROM b.score$$,
-    'the overload for text says the same');
+    'the text overload returns the same lists');
 SELECT is_empty($$
     SELECT * FROM
         (SELECT s.model, way, user_id, t.rank, item_id, score FROM shapes s, ways, fm_top_x_all(x, s.model, exclude_seen) t
@@ -126,52 +126,53 @@ SELECT is_empty($$
          WHERE candidates IS NULL AND exclude IS NULL) b
     USING (model, way, user_id, rank)
     WHERE a.item_id IS DISTINCT FROM b.item_id::text OR a.score IS DISTINCT FROM b.score$$,
-    'fm_top_x_all is fm_top_x for each user');
+    'fm_top_x_all returns fm_top_x of each user');
 
--- fm_predict is the score, clipped.
+-- fm_predict is the clipped score.
 SELECT is_empty($$
     SELECT * FROM scores JOIN bases USING (model, user_id)
     JOIN (SELECT model, min(rating) AS low, max(rating) AS high FROM ratings GROUP BY model) r USING (model)
     WHERE abs(fm_predict(user_id, item_id, model) - least(high, greatest(low, base + dot))) > 1e-9$$,
-    'fm_predict is the score within the range of the ratings');
+    'fm_predict is the score, clipped to the range of the ratings');
 SELECT cmp_ok((SELECT count(*) FROM scores JOIN bases USING (model, user_id)
                WHERE abs(fm_predict(user_id, item_id, model) - base - dot) > 0.1), '>', 0::bigint,
-              'and some are clipped');
+              'some predictions are clipped');
 
--- A user of whom nothing is known: the items by their bias.
+-- An unknown user gets the items in the order of their biases.
 SELECT results_eq(
     $$SELECT rank, item_id FROM fm_top_x(-1, 1000, 'wide') ORDER BY rank$$,
     $$SELECT row_number() OVER (ORDER BY w DESC, item_id)::int, item_id::bigint FROM fm_wide_item ORDER BY 1$$,
-    'an unknown user gets the items by bias');
+    'an unknown user gets the items in the order of their biases');
 
--- Live: what was rated this moment is gone, for known and unknown users, and comes back when taken back.
+-- exclude_seen is live: an item disappears from the list when it is rated, for known and unknown users,
+-- and comes back when the rating is deleted.
 CREATE TABLE best AS SELECT u, t.* FROM (VALUES (1), (2), (999)) v (u), fm_top_x(u, 1, 'wide') t;
 INSERT INTO ratings SELECT 'wide', u, item_id, 1 FROM best;
 SELECT is_empty($$SELECT FROM best, fm_top_x(u, 1000, 'wide') t WHERE t.item_id = best.item_id$$,
-                'rated a moment ago, recommended no more');
+                'an item just rated is not recommended');
 SELECT is_empty($$SELECT FROM best, fm_top_x_all(1000, 'wide') t WHERE t.item_id = best.item_id::text AND user_id = u::text$$,
-                'nor in the lists of all');
+                'an item just rated is not in fm_top_x_all');
 SELECT is((SELECT count(*) FROM best, fm_top_x(u, 1000, 'wide', false) t WHERE t.item_id = best.item_id), 3::bigint,
-          'unless asked for');
+          'with exclude_seen => false it is recommended');
 DELETE FROM ratings WHERE model = 'wide' AND (user_id, item_id) IN (SELECT u, item_id FROM best) AND rating = 1;
 SELECT set_eq($$SELECT u, t.* FROM (VALUES (1), (2), (999)) v (u), fm_top_x(u, 1, 'wide') t$$, 'SELECT * FROM best',
-              'taken back, recommended again');
+              'after its rating is deleted it is recommended again');
 
--- Tables of lists: what does not differ is not touched, what does is.
-SELECT is(fm_write_top_x('written', 10, 'wide'), (SELECT count(*) FROM fm_top_x_all(10, 'wide')), 'written for all');
+-- Tables of lists: only rows that differ are touched.
+SELECT is(fm_write_top_x('written', 10, 'wide'), (SELECT count(*) FROM fm_top_x_all(10, 'wide')), 'a table of lists is written');
 CREATE TABLE copy AS SELECT ctid AS place, * FROM written;
 SELECT is(version, 2, 'train again') FROM fm_train('wide', seed => 7);
-UPDATE ratings SET rating = rating WHERE model = 'wide'; -- the same, in another place
-SELECT is(fm_write_top_x('written', 9, 'wide'), 360::bigint, 'written for all, one less each');
+UPDATE ratings SET rating = rating WHERE model = 'wide'; -- the same values, in new row versions
+SELECT is(fm_write_top_x('written', 9, 'wide'), 360::bigint, 'a table of lists is written with shorter lists');
 SELECT set_eq($$SELECT user_id::text, rank, item_id::text, score FROM written$$, $$SELECT * FROM fm_top_x_all(9, 'wide')$$,
-              'the new lists');
+              'the table holds the new lists');
 SELECT is_empty($$SELECT * FROM copy c LEFT JOIN written w USING (user_id, rank)
     WHERE (w.ctid = place) IS DISTINCT FROM
         (CASE WHEN rank <= 9 THEN (w.item_id, w.score) = (c.item_id, c.score) END)$$,
-    'exactly the rows that differ have moved');
-SELECT isnt_empty('SELECT FROM copy JOIN written w USING (user_id, rank) WHERE w.ctid <> place', 'and some have');
+    'exactly the rows that differ are touched');
+SELECT isnt_empty('SELECT FROM copy JOIN written w USING (user_id, rank) WHERE w.ctid <> place', 'some rows are touched');
 
--- The planner knows how many rows to expect, where x is known.
+-- The planner expects x rows, if x is known.
 CREATE FUNCTION rows_planned(query text) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE plan json;
 BEGIN

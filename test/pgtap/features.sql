@@ -1,13 +1,13 @@
--- Features and history: what the tables say, what of a relation counts, and that fm_top_x ranks as fm_predict
--- says for many small models of every kind.
+-- Features and history: what is stored, which columns count, and that fm_top_x ranks by fm_predict for
+-- many small models of every kind.
 BEGIN;
 CREATE SCHEMA features;
 SELECT set_config('search_path', 'features, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SET jit = off; -- what it would compile is run a few times
+SET jit = off; -- compiling queries that run only a few times takes longer
 SELECT no_plan();
 
--- Films are liked by kind; some users and films have no rating, others have no features.
+-- Planted data: films are liked by genre. Some users and films have no ratings, others no features.
 CREATE TABLE ratings AS
 SELECT u AS user_id, i AS item_id,
        (3 + sin(u) + 1.5 * cos(i % 3) + 1.5 * sin(u * 0.7) * cos((i % 3) * 2.1) + 0.3 * cos(i * 1.7))::real AS rating
@@ -24,7 +24,7 @@ CREATE TABLE people (user_id int, country text, age real, groups int[]);
 INSERT INTO people SELECT u, 'country ' || u % 4, 20 + u % 30, ARRAY[u % 3, u % 5] FROM generate_series(1, 66) u WHERE u <> 9;
 
 -- The stored rows.
-SELECT is(status || ' ' || users || ' ' || items, 'succeeded 66 55', 'who has only features, or only ratings, is in the model')
+SELECT is(status || ' ' || users || ' ' || items, 'succeeded 66 55', 'users with features only or ratings only are in the model')
 FROM fm_train('films', 'ratings', user_features => 'people', item_features => 'films', num_factors => 6, iterations => 60);
 SELECT is(features, 66 + 55 + (SELECT count(*) FROM fm_films_level WHERE feature IS NOT NULL), 'features are counted')
 FROM fm_runs WHERE model = 'films';
@@ -33,12 +33,12 @@ SELECT is(ARRAY(SELECT name FROM fm_films_level WHERE side = 'item' ORDER BY idx
             item.year = 2003,item.length,item.cost,item.tags = a0,item.tags = a1,item.tags = b0,item.tags = b1,item.tags = b2,
             item.tags = b3,item.tags = b4,item.is_new = false,item.is_new = true,item.of_size = large,item.of_size = small,
             item.rated = 2026-01-01,item.rated = 2026-01-02,item.rated = 2026-01-03}'::text[],
-          'levels are named; one that but one film has is left out');
+          'levels have names; a level that only one film has is left out');
 SELECT is(ARRAY(SELECT concat_ws('|', side, feature, level) FROM fm_films_level WHERE feature IN ('length', 'country') ORDER BY idx),
           '{user|country|country 0,user|country|country 1,user|country|country 2,user|country|country 3,item|length}'::text[],
-          'and can be selected by side, feature and level');
+          'levels can be selected by side, feature and level');
 
--- A score taken apart: each column of features is a part of w and of v; all of them sum to the score.
+-- fm_explain: each feature column is a part of w and v, and all terms sum to the score.
 SELECT is((SELECT string_agg(term, ', ') FROM fm_explain(5, 1, 'films')),
           (SELECT string_agg(term, ', ') FROM (
                SELECT 'bias' UNION ALL SELECT unnest(u) UNION ALL SELECT unnest(i)
@@ -52,15 +52,15 @@ FROM fm_films_level WHERE name = 'item.kind = kind 1' AND version = 1;
 SELECT cmp_ok(abs((SELECT contribution FROM fm_explain(5, 2, 'films') WHERE term = 'item.cost') - w * (2e6 + 5 - mean)), '<', 1e-4::float8,
               'a number''s is w times the sum of its rows, less the mean')
 FROM fm_films_level WHERE name = 'item.cost' AND version = 1;
-SELECT is((SELECT string_agg(term, ', ') FROM fm_explain(5, 7, 'films') WHERE term LIKE 'item%'), 'item', 'an item without features has no such parts');
-SELECT is((SELECT string_agg(term, ', ') FROM fm_explain(5, 1000, 'films') WHERE term LIKE '%item%' AND contribution <> 0), NULL, 'an unknown one adds nothing');
+SELECT is((SELECT string_agg(term, ', ') FROM fm_explain(5, 7, 'films') WHERE term LIKE 'item%'), 'item', 'an item without features has no parts');
+SELECT is((SELECT string_agg(term, ', ') FROM fm_explain(5, 1000, 'films') WHERE term LIKE '%item%' AND contribution <> 0), NULL, 'an unknown item contributes 0');
 ALTER TABLE films RENAME year TO released;
 SELECT cmp_ok(abs((SELECT sum(contribution) FROM fm_explain(5, 1, 'films')) - (SELECT score FROM fm_top_x(5, 1, 'films', candidates => '{1}', exclude_seen => false))), '<', 1e-5::float8,
               'a column that is lost is left with the item''s own');
-SELECT is((SELECT count(*) FROM fm_explain(5, 1, 'films') WHERE term LIKE '%year%'), 0::bigint, 'and has no part');
+SELECT is((SELECT count(*) FROM fm_explain(5, 1, 'films') WHERE term LIKE '%year%'), 0::bigint, 'an unknown item has no parts');
 ALTER TABLE films RENAME released TO year;
 
--- What features alone say of an entity, by hand from the raw values and the table.
+-- Entities without ratings, computed in SQL from the raw values and the table of levels.
 CREATE FUNCTION x(side text) RETURNS TABLE (id int, feature text, level text, x float8) LANGUAGE sql AS $$
     SELECT item_id::int, f.key, f.value, 1.0 FROM films, jsonb_each_text(to_jsonb(films) - 'item_id' - 'tags' - 'length' - 'cost') f
     WHERE side = 'item' UNION ALL
@@ -86,19 +86,19 @@ CREATE FUNCTION distance(a real[], b float8[]) RETURNS float8 LANGUAGE sql AS $$
     SELECT max(abs(x - y)) FROM unnest(a, b) t (x, y) $$;
 SELECT is((SELECT array_agg(item_id ORDER BY item_id) FROM fm_films_item WHERE item_id NOT IN (SELECT item_id FROM ratings)),
           '{46,47,48,49,50,51,52,53,54,55}'::int[], 'ten films have no ratings');
-SELECT cmp_ok(max(greatest(distance(i.v, s.v), abs(i.w - s.w))), '<', 1e-5::float8, 'they are the sum of their levels')
+SELECT cmp_ok(max(greatest(distance(i.v, s.v), abs(i.w - s.w))), '<', 1e-5::float8, 'films without ratings are the sum of their levels')
 FROM fm_films_item i JOIN said('item', 'films') s ON s.id = i.item_id WHERE i.item_id > 45;
-SELECT cmp_ok(max(greatest(distance(u.v, s.v), abs(u.w - s.w))), '<', 1e-5::float8, 'so are users')
+SELECT cmp_ok(max(greatest(distance(u.v, s.v), abs(u.w - s.w))), '<', 1e-5::float8, 'users without ratings are the sum of their levels')
 FROM fm_films_user u JOIN said('user', 'films') s ON s.id = u.user_id WHERE u.user_id > 60;
-SELECT cmp_ok(corr(p, truth), '>', 0.9::float8, 'films without ratings are told apart')
+SELECT cmp_ok(corr(p, truth), '>', 0.9::float8, 'films without ratings have different scores')
 FROM (SELECT fm_predict(u, i, 'films') AS p,
              3 + sin(u) + 1.5 * cos(i % 3) + 1.5 * sin(u * 0.7) * cos((i % 3) * 2.1) AS truth
       FROM generate_series(1, 60) u, generate_series(52, 55) i) t;
 SELECT is((SELECT count(*) FROM fm_top_x(66, 60, 'films')), 55::bigint, 'a user known by features alone is served');
 SELECT isnt(ARRAY(SELECT score FROM fm_top_x(66, 55, 'films')), ARRAY(SELECT score FROM fm_top_x(777, 55, 'films')),
-            'and not as one of whom nothing is known');
+            'their list is not that of an unknown user');
 
--- Neither the order of the rows nor workers matter; another solver does.
+-- The order of rows and the number of workers do not matter; the solver does.
 CREATE FUNCTION bits(model text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE result text;
 BEGIN
@@ -114,45 +114,45 @@ SELECT is(count(*), 4::bigint, 'train with both') FROM (
     SELECT fm_train('two', 'ratings', user_features => 'people', item_features => 'same_films', history => true, num_factors => 6, iterations => 20, workers => 2) UNION ALL
     SELECT fm_train('als', 'ratings', user_features => 'people', item_features => 'films', history => true, num_factors => 6, solver => 'als', workers => 0) UNION ALL
     SELECT fm_train('als2', 'ratings', user_features => 'people', item_features => 'same_films', history => true, num_factors => 6, solver => 'als', workers => 2)) t;
-SELECT is(bits('two'), bits('one'), 'the same bits whatever the order of rows, and with workers');
-SELECT is(bits('als2'), bits('als'), 'so for als');
-SELECT isnt(bits('als'), bits('one'), 'which is another solver');
+SELECT is(bits('two'), bits('one'), 'the order of rows and workers do not change a bit');
+SELECT is(bits('als2'), bits('als'), 'als: the order of rows and workers do not change a bit');
+SELECT isnt(bits('als'), bits('one'), 'als gives other bits than mcmc');
 SELECT is((SELECT features FROM fm_runs WHERE model = 'one'), 2 * (66 + 55) + (SELECT count(*) FROM fm_one_level WHERE feature IS NOT NULL),
-          'what has been rated counts as features');
+          'with history, rated items count as features');
 
--- A definition keeps its features, versions their levels.
+-- A definition keeps its feature relations, and each version its levels.
 SELECT is(features, (SELECT features FROM fm_runs WHERE model = 'one'), 'a retrain has the same features') FROM fm_train('one');
 SELECT is(ARRAY(SELECT DISTINCT version FROM fm_one_level ORDER BY 1), '{1,2}'::int[], 'two versions are kept');
 SELECT fm_set('one', keep_versions => 1) \g /dev/null
 SELECT fm_train('one', 'ratings', user_features => 'people', item_features => 'films', num_factors => 6, iterations => 5) \g /dev/null
 SELECT is((SELECT features FROM fm_runs WHERE model = 'one' AND version = 3), 66 + 55 + (SELECT count(*) FROM fm_one_level WHERE feature IS NOT NULL),
-          'history is left out when a definition is made anew without it');
-SELECT is(ARRAY(SELECT DISTINCT version FROM fm_one_level ORDER BY 1), '{3}'::int[], 'levels go with their version');
-SELECT is((users, items, features)::text, '(60,45,105)', 'named anew, ratings come without features') FROM fm_train('one', 'ratings', iterations => 5);
-SELECT is((SELECT count(*) FROM fm_one_level), 0::bigint, 'and without levels');
+          'a new definition without history has none');
+SELECT is(ARRAY(SELECT DISTINCT version FROM fm_one_level ORDER BY 1), '{3}'::int[], 'levels are deleted with their version');
+SELECT is((users, items, features)::text, '(60,45,105)', 'a new definition has no features unless it names them') FROM fm_train('one', 'ratings', iterations => 5);
+SELECT is((SELECT count(*) FROM fm_one_level), 0::bigint, 'a version can be trained without levels');
 CREATE ROLE reader_of_features;
 SELECT fm_grant('one', 'reader_of_features') \g /dev/null
-SELECT ok(has_table_privilege('reader_of_features', 'fm_one_level', 'SELECT'), 'levels can be granted');
+SELECT ok(has_table_privilege('reader_of_features', 'fm_one_level', 'SELECT'), 'fm_grant includes the table of levels');
 SELECT fm_drop('one') \g /dev/null
-SELECT is(to_regclass('fm_one_level'), NULL, 'and are dropped with the model');
+SELECT is(to_regclass('fm_one_level'), NULL, 'fm_drop drops the table of levels');
 SELECT is(status, 'succeeded', 'a model may do without features at first') FROM fm_train('two_b', 'ratings', iterations => 3, test_size => 0.3);
-SELECT is(to_regclass('fm_two_b_level'), NULL, 'then it has no table of levels');
+SELECT is(to_regclass('fm_two_b_level'), NULL, 'a new model without features has no table of levels');
 SELECT fm_set('two_b', max_worse => 0) \g /dev/null
 SELECT is(status, 'refused', 'a training with features that is refused')
 FROM fm_train('two_b', 'ratings', item_features => 'films', iterations => 1, test_size => 0.3);
-SELECT is(to_regclass('fm_two_b_level'), NULL, 'makes none');
+SELECT is(to_regclass('fm_two_b_level'), NULL, 'a refused training does not create the table of levels');
 SELECT fm_set('two_b', max_worse => 100) \g /dev/null
-SELECT is(status, 'succeeded', 'one that is published') FROM fm_train('two_b', 'ratings', item_features => 'films', iterations => 3, test_size => 0.3);
-SELECT is(level_table, to_regclass('fm_two_b_level'), 'does') FROM fm_models WHERE model = 'two_b';
+SELECT is(status, 'succeeded', 'a training with features that is published') FROM fm_train('two_b', 'ratings', item_features => 'films', iterations => 3, test_size => 0.3);
+SELECT is(level_table, to_regclass('fm_two_b_level'), 'a published training creates the table of levels') FROM fm_models WHERE model = 'two_b';
 
--- Columns that tell nothing.
+-- Columns without information.
 CREATE VIEW idle AS SELECT item_id, 'title ' || item_id AS title, 7.5 AS constant, ARRAY['x' || item_id, 'y' || item_id] AS more FROM ratings GROUP BY item_id;
-SELECT is(features, 105::bigint, 'values that occur once, and one that all have, are no levels')
+SELECT is(features, 105::bigint, 'a value that occurs once, or in all rows, is not a level')
 FROM fm_train('idle', 'ratings', item_features => 'idle', iterations => 3);
 CREATE VIEW empty AS SELECT item_id, kind FROM films WHERE false;
-SELECT is(features, 105::bigint, 'nor is there one in a relation without rows') FROM fm_train('idle', 'ratings', item_features => 'empty', iterations => 3);
+SELECT is(features, 105::bigint, 'a relation without rows has no levels') FROM fm_train('idle', 'ratings', item_features => 'empty', iterations => 3);
 
--- 500 random models: who is served what, against fm_predict for every item.
+-- 500 random models: every list against fm_predict for all items.
 CREATE TABLE r (user_id int, item_id int, rating real, device text);
 CREATE TABLE context (given jsonb);
 CREATE TABLE uf (user_id int, color text, score real, bag int[]);
@@ -199,8 +199,8 @@ BEGIN
     END LOOP;
 END $$;
 SELECT is((SELECT count(*) FROM fm_runs WHERE model = 'random' AND status = 'succeeded'), 500::bigint, '500 random models');
-SELECT is_empty('TABLE wrong', 'rank all items in the order of what fm_predict says, with its scores');
-SELECT cmp_ok((SELECT count(DISTINCT name) FROM fm_random_level), '>', 10::bigint, 'they have levels');
+SELECT is_empty('TABLE wrong', '500 random models rank all items by fm_predict, with its scores');
+SELECT cmp_ok((SELECT count(DISTINCT name) FROM fm_random_level), '>', 10::bigint, 'the random models have levels');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,11 +1,11 @@
--- People whom the model has not met, baskets, and the questions about items: each against arithmetic in SQL.
+-- Users who are new to the model, baskets, and questions about items: each against arithmetic in SQL.
 BEGIN;
 CREATE SCHEMA foldin;
 SELECT set_config('search_path', 'foldin, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
 SELECT plan(65);
 
--- Users 1 to 80 are trained on; those from 1000 on come later.
+-- Users 1 to 80 are in the training; users from 1000 on are new.
 CREATE TABLE ratings AS
 SELECT u AS user_id, i AS item_id,
        round((3 + sin(u) + cos(i * 2) + 1.5 * sin(u * 0.7) * cos(i * 1.3) + (hashint8extended(u * 1000 + i, 2) & 7) / 20.0)::numeric, 1)::real AS rating,
@@ -24,11 +24,11 @@ CREATE VIEW few AS SELECT * FROM ratings WHERE user_id <= 6;
 SELECT is(status, 'succeeded', 'more factors than users: trained')
 FROM fm_train('wide', 'few', num_factors => 10, iterations => 5);
 
--- The prior is the mean and the covariance of the users that were trained.
+-- The prior is the mean and covariance of the trained users.
 CREATE FUNCTION theta(v real[], w real) RETURNS float8[] LANGUAGE sql IMMUTABLE AS $$ SELECT (v || w)::float8[] $$;
 CREATE FUNCTION inner_product(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE AS
 $$ SELECT sum(x * y) FROM unnest(a, b) t (x, y) $$;
--- Σ = L Lᵀ, of L by rows.
+-- Σ = L Lᵀ, where L is stored by rows.
 CREATE FUNCTION covariance(root real[], dim integer) RETURNS float8[] LANGUAGE sql IMMUTABLE AS $$
     SELECT array_agg(line ORDER BY i) FROM (
         SELECT i, array_agg((SELECT sum(root[i * (i + 1) / 2 + f]::float8 * root[j * (j + 1) / 2 + f])
@@ -43,7 +43,7 @@ SELECT cmp_ok((SELECT max(abs(c[i][j] - (SELECT covar_pop((v || w)[i]::float8, (
 SELECT cmp_ok((SELECT max(abs(user_mean[f] - (SELECT avg((v || w)[f]::float8) FROM fm_ratings_user)))
                FROM fm_ratings_version, generate_series(1, 5) f), '<', 1e-6::float8, 'the mean of users');
 SELECT cmp_ok((SELECT abs(sqrt(noise_variance) - (train_metrics ->> 'rmse')::float8) FROM fm_ratings_version, fm_runs
-               WHERE model = 'ratings'), '<', 1e-5::float8, 'the noise is what is left of the ratings');
+               WHERE model = 'ratings'), '<', 1e-5::float8, 'the noise is the variance that remains of the ratings');
 
 -- Gaussian elimination with pivots.
 CREATE FUNCTION solve(a float8[], b float8[]) RETURNS float8[] LANGUAGE plpgsql IMMUTABLE AS $$
@@ -70,8 +70,9 @@ BEGIN
     RETURN b;
 END $$;
 
--- Every item's score for somebody with these ratings, by the formula of Gaussian processes: with K = Z Σ Zᵀ
--- over pairs of items, score = b + w + z μ + K (K + noise)⁻¹ (y - b - w - z μ). Another way than the C code's.
+-- Every item's score for a user with these ratings, by the formula of Gaussian processes: with
+-- K = Z Σ Zᵀ over pairs of items, score = b + w + z μ + K (K + noise)⁻¹ (y - b - w - z μ). The C code
+-- computes it differently.
 CREATE FUNCTION items_of(model text) RETURNS TABLE (id text, z float8[], w float8) LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY EXECUTE format('SELECT item_id::text, (v || 1::real)::float8[], w::float8 FROM fm_%s_item', model);
@@ -106,75 +107,76 @@ BEGIN
     DROP TABLE zs;
 END $$;
 
--- The largest difference from it over all items, and whether all are there; for a basket in bigint and in text.
+-- The largest difference from that over all items, which must all be there, for a basket in bigint and
+-- in text.
 CREATE FUNCTION off(model text, basket bigint[], given real[]) RETURNS float8 LANGUAGE sql AS $$
     SELECT CASE WHEN count(b.id) = count(t.item_id) AND count(*) = count(t.item_id) THEN max(abs(b.score - t.score)) ELSE 'NaN' END
     FROM brute(model, basket::text[], given::float8[], array_fill(1::float8, ARRAY[cardinality(basket)])) b
     FULL JOIN fm_top_x_for(basket, given, 1000, model, exclude_seen => false) t ON t.item_id::text = b.id $$;
-SELECT cmp_ok(off('ratings', '{7}', '{5}'), '<', 1e-4::float8, 'a basket of one is the ridge solution');
-SELECT cmp_ok(off('ratings', '{1,2,3,4,5,6}', '{1,5,2,4.5,3,3}'), '<', 1e-4::float8, 'so is one of six');
-SELECT cmp_ok(off('ratings', '{1,1,1,9}', '{1,2,4,5}'), '<', 1e-4::float8, 'and one that rates an item thrice');
+SELECT cmp_ok(off('ratings', '{7}', '{5}'), '<', 1e-4::float8, 'a basket of one item is the ridge solution');
+SELECT cmp_ok(off('ratings', '{1,2,3,4,5,6}', '{1,5,2,4.5,3,3}'), '<', 1e-4::float8, 'a basket of six items is the ridge solution');
+SELECT cmp_ok(off('ratings', '{1,1,1,9}', '{1,2,4,5}'), '<', 1e-4::float8, 'a basket that rates an item three times is the ridge solution');
 SELECT cmp_ok(off('ratings', ARRAY(SELECT generate_series(1, 20)), ARRAY(SELECT 1 + i % 5 FROM generate_series(1, 20) i)::real[]),
-              '<', 1e-4::float8, 'and one of twenty');
-SELECT cmp_ok(off('squares', '{3,14,15,9,26}', '{5,3,5,1,2}'), '<', 1e-4::float8, 'with least squares');
-SELECT cmp_ok(off('wide', items, '{5,3,5,1,2}'), '<', 1e-4::float8, 'with more factors than users')
+              '<', 1e-4::float8, 'a basket of twenty items is the ridge solution');
+SELECT cmp_ok(off('squares', '{3,14,15,9,26}', '{5,3,5,1,2}'), '<', 1e-4::float8, 'als: a basket is the ridge solution');
+SELECT cmp_ok(off('wide', items, '{5,3,5,1,2}'), '<', 1e-4::float8, 'more factors than users: a basket is the ridge solution')
 FROM (SELECT ARRAY(SELECT item_id FROM fm_wide_item ORDER BY item_id LIMIT 5)::bigint[] AS items) i;
 SELECT cmp_ok((SELECT max(abs(b.score - t.score)) FROM brute('words', '{item 3,item 4,item 3}', '{5,2,4}', '{1,1,1}') b
                JOIN fm_top_x_for('{item 3,item 4,item 3}'::text[], '{5,2,4}', 1000, 'words', false) t ON t.item_id = b.id),
-              '<', 1e-4::float8, 'with ids that are text');
+              '<', 1e-4::float8, 'fm_explain: text ids');
 
--- What a basket is told.
+-- Baskets: order, unknown items and filters.
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{1,2,777,3}'::bigint[], '{5,1,2,3}', 1000, 'ratings') t),
           (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{3,1,2}'::bigint[], '{3,5,1}', 1000, 'ratings') t),
-          'neither order nor unknown items matter');
+          'the order and unknown items do not matter');
 SELECT is((SELECT count(*) FROM fm_top_x_for('{1,2,777,3}'::bigint[], '{5,1,2,3}', 1000, 'ratings') t WHERE item_id > 3), 47::bigint,
-          'the basket is left out');
+          'exclude_seen excludes the basket');
 SELECT is((SELECT array_agg(item_id ORDER BY rank) FROM fm_top_x_for('{1,2}'::bigint[], '{5,1}', 1000, 'ratings', candidates => '{2,30,777}')),
-          '{30}', 'only candidates');
+          '{30}', 'candidates limit the list');
 SELECT is((SELECT count(*) FROM fm_top_x_for('{1,2}'::bigint[], '{5,1}', 1000, 'ratings', exclude => '{30,40}') WHERE item_id IN (30, 40)),
-          0::bigint, 'but for some');
+          0::bigint, 'exclude excludes items');
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for(basket, given, 1000, 'ratings') t),
           (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(999, 1000, 'ratings') t), name || ': the items by their bias')
 FROM (VALUES ('no basket', NULL::bigint[], NULL::real[]), ('an empty one', '{}', NULL), ('an empty one with ratings', '{}', '{}'),
              ('one of unknown items', '{777}', '{5}')) n (name, basket, given);
 
--- A user who is new to the model is as a basket of his rows; the ratings are read live.
+-- A new user has the list of a basket of their ratings, which are read live.
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(1000, 1000, 'ratings') t),
-          (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(999, 1000, 'ratings') t), 'nobody has rated as 1000 yet');
+          (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(999, 1000, 'ratings') t), 'user 1000 has no ratings yet');
 INSERT INTO ratings VALUES (1000, 1, 5, 1), (1000, 2, 1, 1), (1000, 30, 4, 1), (1000, 777, 1, 1), (1000, NULL, 1, 1), (1000, 3, NULL, 1);
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(1000, 1000, 'ratings', exclude => '{3}') t),
           (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{1,2,30}'::bigint[], '{5,1,4}', 1000, 'ratings', exclude => '{3}') t),
-          'rated, the list is that of the basket');
+          'with ratings, user 1000 has the list of the basket');
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x('user 1000'::text, 1000, 'words', false) t),
           (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{item 30,item 2,item 1}'::text[], '{4,1,5}', 1000, 'words', false) t),
-          'where ids are text, too');
+          'text ids: the list is that of the basket');
 SELECT isnt((SELECT array_agg(item_id ORDER BY rank) FROM fm_top_x(1000, 50, 'ratings', false) t),
-            (SELECT array_agg(item_id ORDER BY rank) FROM fm_top_x(999, 50, 'ratings', false) t), 'and not that of everybody');
+            (SELECT array_agg(item_id ORDER BY rank) FROM fm_top_x(999, 50, 'ratings', false) t), 'the list is not that of an unknown user');
 SELECT cmp_ok((SELECT max(abs(fm_predict(1000, item_id, 'ratings') - greatest(v.rating_min, least(v.rating_max, t.score))))
-               FROM fm_top_x(1000, 1000, 'ratings', false) t, fm_ratings_version v), '<', 1e-6::float8, 'fm_predict says the same');
+               FROM fm_top_x(1000, 1000, 'ratings', false) t, fm_ratings_version v), '<', 1e-6::float8, 'fm_predict folds in, too');
 CREATE TEMP TABLE was ON COMMIT DROP AS SELECT * FROM fm_top_x(7, 1000, 'ratings', false);
 INSERT INTO ratings SELECT 7, item_id, 1, 1 FROM was;
-SELECT set_eq($$SELECT * FROM fm_top_x(7, 1000, 'ratings', false)$$, 'SELECT * FROM was', 'who is in the model is as the model has him');
+SELECT set_eq($$SELECT * FROM fm_top_x(7, 1000, 'ratings', false)$$, 'SELECT * FROM was', 'a user of the model has the vector of the model');
 DELETE FROM ratings WHERE user_id = 7;
 INSERT INTO ratings VALUES (1001, 5, 5, 3), (1001, 6, 1, 0.5), (1001, 7, 2, 0), (1001, 8, 2, NULL);
 SELECT cmp_ok((SELECT max(abs(b.score - t.score)) FROM brute('weighted', '{5,6}', '{5,1}', '{3,0.5}') b
                JOIN fm_top_x(1001, 1000, 'weighted', false) t ON t.item_id::text = b.id), '<', 1e-4::float8,
-              'weights count, a row without any does not');
+              'weights count, and a row without a weight does not');
 SAVEPOINT before;
 INSERT INTO ratings VALUES (1000, 5, 'NaN', 1);
-SELECT throws_ok($$SELECT fm_top_x(1000, 5, 'ratings')$$, '22003', 'column "rating" of relation "ratings" holds the rating NaN', 'a rating that is none is an error');
+SELECT throws_ok($$SELECT fm_top_x(1000, 5, 'ratings')$$, '22003', 'column "rating" of relation "ratings" holds the rating NaN', 'a rating that is not finite is an error');
 ROLLBACK TO before;
 ALTER TABLE ratings RENAME COLUMN rating TO stars;
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(1000, 1000, 'ratings', false) t),
-          (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(999, 1000, 'ratings', false) t), 'with the ratings gone, nothing is known of him');
+          (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(999, 1000, 'ratings', false) t), 'without the ratings relation, the user is unknown');
 ROLLBACK TO before;
 
--- fm_evaluate folds in, but not from what is to be guessed.
+-- fm_evaluate folds in new users, but not from the ratings that it evaluates.
 CREATE TABLE unseen AS SELECT 1000 AS user_id, 2 AS item_id, 1::real AS rating;
 SELECT cmp_ok((SELECT abs(value - (SELECT abs(score::float8 - 1) FROM fm_top_x_for('{1,30}'::bigint[], '{5,4}', 1000, 'ratings') t WHERE item_id = 2))
-               FROM fm_evaluate('unseen', 'ratings') WHERE metric = 'rmse'), '<', 1e-5::float8, 'fm_evaluate does not look');
+               FROM fm_evaluate('unseen', 'ratings') WHERE metric = 'rmse'), '<', 1e-5::float8, 'fm_evaluate does not fold in from the evaluated ratings');
 
--- A classification: at the top of the posterior, every η is b + w + z μ + Σ_r K_ir d ln Φ(±η_r).
+-- A classification: at the mode of the posterior, every η is b + w + z μ + Σ_r K_ir d ln Φ(±η_r).
 CREATE FUNCTION normal_density(x float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$ SELECT exp(-x * x / 2) / sqrt(2 * pi()) $$;
 CREATE FUNCTION normal_cdf(x float8) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
@@ -195,17 +197,17 @@ SELECT cmp_ok((SELECT max(abs(i.eta - v.b - i.w - inner_product(i.z, v.user_mean
                               * (SELECT sum(i.z[a] * c[a][b] * r.z[b]) FROM generate_series(1, 4) a, generate_series(1, 4) b))
                    FROM latent r WHERE r.yes IS NOT NULL)))
                FROM latent i, fm_labels_version v, covariance(v.user_root, 4) c), '<', 1e-4::float8,
-              'a classification: the most probable vector');
+              'classification: the most probable vector');
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(1002, 1000, 'labels') t),
           (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{4,9,11,12,20}'::bigint[], '{1,0,1,1,0}', 1000, 'labels') t),
-          'a basket of yes and no');
+          'classification: a basket of yes and no');
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{4,11}'::bigint[], model => 'labels', x => 1000) t),
           (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{4,11}'::bigint[], '{1,1}', 1000, 'labels') t),
-          'without ratings, of yes alone');
+          'classification: a basket without ratings means yes');
 SELECT cmp_ok((SELECT max(abs(score - normal_cdf((SELECT sum(contribution) FROM fm_explain(1002, item_id, 'labels')))))
-               FROM fm_top_x(1002, 1000, 'labels', false)), '<', 1e-5::float8, 'terms sum to the probit of the probability');
+               FROM fm_top_x(1002, 1000, 'labels', false)), '<', 1e-5::float8, 'classification: terms sum to the probit of the probability');
 
--- A ranking: besides what is there, every item counts as a 0 of a small weight.
+-- A ranking: besides the observed pairs, every item counts as a 0 of a small weight.
 CREATE VIEW there AS SELECT user_id, item_id FROM ratings;
 SELECT is(status, 'succeeded', 'ranking: trained') FROM fm_train('ranked', 'there', task => 'ranking', num_factors => 4);
 SELECT cmp_ok((SELECT max(abs(b.score - t.score))
@@ -213,29 +215,29 @@ SELECT cmp_ok((SELECT max(abs(b.score - t.score))
                      FROM fm_ranked_item CROSS JOIN fm_ranked_version WHERE item_id <= 50) a,
                     brute('ranked', a.items || '{3,14,15}'::text[], a.zeros || '{1,1,1}'::float8[], a.weights || '{1,1,1}'::float8[]) b
                JOIN fm_top_x_for('{3,14,15}'::bigint[], x => 1000, model => 'ranked', exclude_seen => false) t ON t.item_id::text = b.id),
-              '<', 1e-4::float8, 'a basket of what is liked');
+              '<', 1e-4::float8, 'ranking: a basket');
 INSERT INTO ratings VALUES (1003, 3, 5, 1), (1003, 14, NULL, 1), (1003, 15, 1, 1);
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x(1003, 1000, 'ranked') t),
           (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_x_for('{3,14,15}'::bigint[], x => 1000, model => 'ranked') t),
-          'a new user is as his rows');
+          'ranking: a new user has the list of the basket');
 
 -- The terms of a score.
-SELECT is((SELECT array_agg(term) FROM fm_explain(1, 1, 'ratings')), '{bias,user,item,"user x item"}', 'four terms');
+SELECT is((SELECT array_agg(term) FROM fm_explain(1, 1, 'ratings')), '{bias,user,item,"user x item"}', 'fm_explain: four terms');
 SELECT cmp_ok((SELECT max(abs(score - (SELECT sum(contribution) FROM fm_explain(u, item_id, 'ratings'))))
-               FROM unnest('{1,17,80,999,1000}'::bigint[]) u, fm_top_x(u, 1000, 'ratings', false)), '<', 1e-5::float8, 'they sum to the score');
+               FROM unnest('{1,17,80,999,1000}'::bigint[]) u, fm_top_x(u, 1000, 'ratings', false)), '<', 1e-5::float8, 'fm_explain: the terms sum to the score');
 SELECT cmp_ok((SELECT max(abs(score - (SELECT sum(contribution) FROM fm_explain(u, item_id, 'words'))))
-               FROM unnest('{user 1,user 1000,nobody}'::text[]) u, fm_top_x(u, 1000, 'words', false)), '<', 1e-5::float8, 'with ids that are text');
+               FROM unnest('{user 1,user 1000,nobody}'::text[]) u, fm_top_x(u, 1000, 'words', false)), '<', 1e-5::float8, 'fm_explain: text ids');
 SELECT is((SELECT array_agg(contribution::real) FROM fm_explain(17, 23, 'ratings')),
           (SELECT ARRAY[b, u.w, i.w, inner_product(u.v::float8[], i.v::float8[])]::real[]
-           FROM fm_ratings_version, fm_ratings_user u, fm_ratings_item i WHERE user_id = 17 AND item_id = 23), 'each from the tables');
+           FROM fm_ratings_version, fm_ratings_user u, fm_ratings_item i WHERE user_id = 17 AND item_id = 23), 'fm_explain: each term is that of the tables');
 SELECT is((SELECT array_agg(contribution::real) FROM fm_explain(17, 777, 'ratings')),
-          (SELECT ARRAY[b, w, 0, 0]::real[] FROM fm_ratings_version, fm_ratings_user WHERE user_id = 17), 'an unknown item has none');
+          (SELECT ARRAY[b, w, 0, 0]::real[] FROM fm_ratings_version, fm_ratings_user WHERE user_id = 17), 'fm_explain: an unknown item contributes 0');
 SELECT is((SELECT array_agg(contribution::real) FROM fm_explain(999, 23, 'ratings')),
-          (SELECT ARRAY[b, 0, w, 0]::real[] FROM fm_ratings_version, fm_ratings_item WHERE item_id = 23), 'nor has an unknown user');
+          (SELECT ARRAY[b, 0, w, 0]::real[] FROM fm_ratings_version, fm_ratings_item WHERE item_id = 23), 'fm_explain: an unknown user contributes 0');
 SELECT is((SELECT count(*) FROM fm_explain(NULL::bigint, 1, 'ratings')) + (SELECT count(*) FROM fm_explain('1', NULL::text, 'ratings')),
-          0::bigint, 'nobody, nothing');
+          0::bigint, 'fm_explain: no rows for NULL');
 
--- Items that are alike: cosines, ties by id. Three items are made the same, one is made nothing.
+-- fm_similar_items: cosines, ties by id. Three items are made equal, and one zero.
 UPDATE fm_ratings_item SET v = (SELECT v FROM fm_ratings_item WHERE item_id = 8) WHERE item_id IN (12, 31);
 UPDATE fm_ratings_item SET v = '{0,0,0,0}' WHERE item_id = 40;
 UPDATE fm_ratings_matrix SET matrix = (SELECT fm_matrix_agg(idx, v, w) FROM fm_ratings_item);
@@ -248,15 +250,15 @@ SELECT is((SELECT array_agg(s.item_id ORDER BY rank) FROM fm_similar_items(i, 10
           (SELECT array_agg(c.item_id ORDER BY c.score DESC, c.item_id) FROM cosines(i) c), 'alike to ' || i)
 FROM unnest('{1,8,31,40,50}'::bigint[]) i;
 SELECT is((SELECT count(*) FROM generate_series(1, 50) i, fm_similar_items(i, 1000, 'ratings') s JOIN cosines(i) c USING (item_id)
-           WHERE abs(s.score - c.score) > 1e-6), 0::bigint, 'their scores are cosines');
-SELECT is((SELECT array_agg(item_id) FROM fm_similar_items(31, 2, 'ratings')), '{8,12}', 'the first are the same, by id');
+           WHERE abs(s.score - c.score) > 1e-6), 0::bigint, 'fm_similar_items: scores are cosines');
+SELECT is((SELECT array_agg(item_id) FROM fm_similar_items(31, 2, 'ratings')), '{8,12}', 'fm_similar_items: ties are ordered by id');
 SELECT is((SELECT array_agg(item_id ORDER BY rank) FROM fm_similar_items('item 7'::text, 3, 'words')),
           (SELECT array_agg(item_id ORDER BY rank) FROM (SELECT * FROM fm_similar_items('item 7'::text, 1000, 'words') ORDER BY rank LIMIT 3) s),
-          'fewer are the first of more');
+          'a shorter list is the start of a longer one');
 SELECT is((SELECT count(*) FROM fm_similar_items(777, 10, 'ratings')) + (SELECT count(*) FROM fm_similar_items(NULL::text, 10, 'words'))
-          + (SELECT count(*) FROM fm_similar_items(1, 0, 'ratings')), 0::bigint, 'nothing is like what is not there');
+          + (SELECT count(*) FROM fm_similar_items(1, 0, 'ratings')), 0::bigint, 'fm_similar_items: no rows for an unknown item');
 
--- Who would like an item: as fm_top_x scores it, ties by id. Three users are made the same.
+-- fm_top_users: the scores of fm_top_x, ties by id. Three users are made equal.
 UPDATE fm_ratings_user SET (v, w) = (SELECT v, w FROM fm_ratings_user WHERE user_id = 9) WHERE user_id IN (33, 71);
 SELECT is((SELECT array_agg((rank, user_id, score)::text ORDER BY rank) FROM fm_top_users(i, 1000, 'ratings')),
           (SELECT array_agg((rank, id, score)::text ORDER BY rank) FROM (
@@ -265,13 +267,13 @@ SELECT is((SELECT array_agg((rank, user_id, score)::text ORDER BY rank) FROM fm_
                    FROM fm_ratings_user u, fm_ratings_item m, fm_ratings_version, fm_top_x(u.user_id, 1, 'ratings', false, ARRAY[i]) t
                    WHERE m.item_id = i) s) o), 'who would like ' || i)
 FROM unnest('{1,25,40}'::bigint[]) i;
-SELECT is((SELECT array_agg(user_id) FROM fm_top_users(12, 1000, 'ratings') WHERE user_id IN (9, 33, 71)), '{9,33,71}', 'the same, by id');
+SELECT is((SELECT array_agg(user_id) FROM fm_top_users(12, 1000, 'ratings') WHERE user_id IN (9, 33, 71)), '{9,33,71}', 'fm_top_users: ties are ordered by id');
 SELECT is((SELECT array_agg(t::text ORDER BY rank) FROM fm_top_users('item 12'::text, 7, 'words') t),
-          (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_users('item 12'::text, 1000, 'words') t WHERE rank <= 7), 'fewer are the first of more');
+          (SELECT array_agg(t::text ORDER BY rank) FROM fm_top_users('item 12'::text, 1000, 'words') t WHERE rank <= 7), 'a shorter list is the start of a longer one');
 SELECT is((SELECT max(abs(score - fm_predict(user_id, 12, 'labels'))) < 1e-6 FROM fm_top_users(12, 1000, 'labels')), true,
-          'in a classification, by probability');
+          'fm_top_users: in a classification, scores are probabilities');
 SELECT is((SELECT count(*) FROM fm_top_users(777, 10, 'ratings')) + (SELECT count(*) FROM fm_top_users(NULL::bigint, 10, 'ratings'))
-          + (SELECT count(*) FROM fm_top_users(1, 0, 'ratings')), 0::bigint, 'nobody likes what is not there');
+          + (SELECT count(*) FROM fm_top_users(1, 0, 'ratings')), 0::bigint, 'fm_top_users: no rows for an unknown item');
 
 SELECT * FROM finish();
 ROLLBACK;

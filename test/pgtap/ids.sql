@@ -5,7 +5,7 @@ SELECT set_config('search_path', 'ids, ' || current_setting('search_path'), true
 SET client_min_messages = warning;
 SELECT plan(51);
 
--- Ids of one length, so that their order as text is that of the numbers, and ties fall the same way.
+-- Ids of one length, so that their order as text is that of the numbers, and ties have the same order.
 CREATE TABLE ratings AS
 SELECT u AS user_id, i AS item_id, (3 + sin(u) + cos(i) + sin(u * 0.7) * cos(i * 1.3))::real AS rating
 FROM generate_series(101, 130) u, generate_series(201, 225) i WHERE hashint8extended(u * 1000 + i, 1) % 3 <> 0;
@@ -14,7 +14,7 @@ CREATE DOMAIN word AS varchar(8) COLLATE "C";
 DO $$ BEGIN EXECUTE format('CREATE TYPE label AS ENUM (%s)',
     (SELECT string_agg(quote_literal(g), ',' ORDER BY g) FROM generate_series(101, 225) g)); END $$;
 
--- One view a type; id is the expression that makes it of the number n.
+-- One view per type; id is the expression that makes an id from the number n.
 CREATE TABLE kinds (kind text, id text, integers boolean DEFAULT false);
 INSERT INTO kinds VALUES
     ('int', 'n::int', true), ('bigint', 'n::bigint', true), ('smallint', 'n::smallint', true),
@@ -43,7 +43,7 @@ SELECT user_id, rank, item_id, score FROM generate_series(101, 130) user_id, fm_
 CREATE TABLE expected_of AS
 SELECT item_id, rank, score FROM fm_top_x(105, 30, 'int', false, candidates => '{201,203,205,207,209}', exclude => '{203}');
 
--- The lists of one kind against the expected ones, by the text form of each id.
+-- The lists of one type against the expected ones, by the text form of each id.
 CREATE FUNCTION differing(kind text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE n bigint;
 BEGIN
@@ -63,13 +63,13 @@ END $$;
 
 SELECT is(differing(kind), 0::bigint, kind || ': the same lists') FROM kinds;
 
--- The overload for bigint serves integers, and says so where there are none.
+-- The bigint overload serves integers, and its error says so for other types.
 SELECT is((SELECT count(*) FROM fm_top_x(105::bigint, 8, kind, false)), 8::bigint, kind || ': the overload for bigint')
 FROM kinds WHERE integers;
 SELECT throws_ok(format('SELECT fm_top_x(105::bigint, 8, %L)', kind), '42804', NULL, kind || ': no overload for bigint')
 FROM kinds WHERE integers IS NOT TRUE;
 
--- Ids as differing as can be, in another order than the numbers: the training does not know the labels.
+-- Hashes as ids, in another order than the numbers: a training does not depend on the ids.
 CREATE TABLE shuffled AS
 SELECT md5(user_id::text)::uuid AS user_id, md5(item_id::text)::uuid AS item_id, rating FROM ratings;
 SELECT is(status, 'succeeded', 'train on hashes of the ids')
@@ -92,9 +92,9 @@ SELECT set_eq($$SELECT item_id FROM fm_top_x(1, 1000, 'far', false)$$, 'SELECT i
 SELECT set_eq($$SELECT n.item_id FROM near n, fm_top_x(1, 5, 'far', false, candidates => ARRAY[n.item_id]) t$$,
               'SELECT item_id FROM far', 'each is found as a candidate, no other is');
 SELECT is_empty($$SELECT * FROM fm_top_x(1, 1000, 'far', false, exclude => ARRAY(SELECT item_id FROM near))$$,
-                'all of them excluded');
+                'all items are excluded');
 
--- Types that cannot be hashed are refused by name.
+-- Types without hashing are refused, with their name.
 CREATE VIEW points AS SELECT point(user_id, 0) AS user_id, item_id, rating FROM ratings;
 SELECT throws_ok($$SELECT fm_train('points', 'points')$$, '42883',
     'column "user_id" of relation "points" cannot hold ids: type point has no hash operator class', 'point');

@@ -1,5 +1,5 @@
--- Properties of fm_matrix: its scan against brute force in SQL, its aggregate against itself in every
--- plan, its text and binary forms against each other. Needs pgTAP and a superuser (it writes a file).
+-- Properties of fm_matrix: its scan against brute force in SQL, its aggregate in every plan against
+-- itself, its text and binary forms against each other. Requires a superuser, because it writes a file.
 BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -41,7 +41,7 @@ CREATE TABLE matrix_queries AS
     SELECT case_id, query_id, pg_temp.random_vector(num_factors + query_id % 2, 1, digits) AS q
       FROM matrix_cases, generate_series(1, 4) AS query_id;
 
--- Terms in index order, in double precision, the bias last.
+-- The terms in index order, in double precision, the bias last.
 CREATE TABLE matrix_scores AS
     SELECT case_id, query_id, item_id,
            (SELECT sum(a::float8 * b::float8 ORDER BY f)
@@ -73,7 +73,7 @@ SELECT is_empty(format('SELECT x, d.* FROM unnest(ARRAY[1, 7, 50, 5000]) AS x,
                 'the scan equals brute force: ' || name)
   FROM matrix_cases ORDER BY case_id;
 
--- One call in one statement that is given many matrices, several times each, in turn or over and over.
+-- One call in one statement with many matrices, several times each, alternating or in a row.
 SELECT is_empty(format($$
     WITH brute AS (
         SELECT case_id, query_id, rank() OVER w::integer AS rank, item_id::bigint, score::real FROM matrix_scores
@@ -90,12 +90,12 @@ SELECT is_empty(format($$
 SELECT is(array_agg(rank), '{1,2,3}', 'rows come in the order of their ranks')
   FROM matrix_values, fm_matrix_top_x(m, '{1, 1}', 3) WHERE case_id = 8;
 
--- Sizes, and the value in storage.
+-- Sizes, and how the value is stored.
 
 SELECT results_eq('SELECT case_id, fm_matrix_items(m), fm_matrix_factors(m)
                      FROM matrix_values ORDER BY case_id',
                   'SELECT case_id, num_items::bigint, num_factors FROM matrix_cases ORDER BY case_id',
-                  'a matrix knows its numbers of items and factors');
+                  'fm_matrix_items and fm_matrix_factors');
 SELECT cmp_ok(pg_column_size(m), '>=', 3000 * (8 + 9 * 4), 'a large matrix is stored uncompressed')
   FROM matrix_values WHERE case_id = 5;
 
@@ -129,26 +129,26 @@ SELECT alike(pg_temp.plan_of('SELECT fm_matrix_agg(item_id, v, w) FROM matrix_it
              'the aggregate runs in parallel');
 SELECT ok(fm_matrix_send(m) = (SELECT fm_matrix_send(fm_matrix_agg(item_id, v, w))
                                  FROM matrix_items WHERE case_id = 5),
-          'in parallel it gives the same')
+          'in parallel the result is the same')
   FROM matrix_values WHERE case_id = 5;
 SET LOCAL parallel_leader_participation = off;
 SELECT ok(fm_matrix_send(m) = (SELECT fm_matrix_send(fm_matrix_agg(item_id, v, w))
                                  FROM matrix_items WHERE case_id = 5),
-          'in workers alone it gives the same')
+          'in workers alone the result is the same')
   FROM matrix_values WHERE case_id = 5;
 SELECT is((SELECT fm_matrix_agg(item_id, v, w)::text FROM matrix_items WHERE case_id = 1), m::text,
-          'workers may have nothing to add')
+          'a worker may have no rows')
   FROM matrix_values WHERE case_id = 1;
 SELECT is((SELECT fm_matrix_agg(item_id, v, w)::text FROM matrix_items WHERE case_id = 0), NULL,
           'no rows give NULL in parallel, too');
-SELECT ok(bool_and(fm_matrix_send(m) = fm_matrix_send(again)), 'parallel by group gives the same')
+SELECT ok(bool_and(fm_matrix_send(m) = fm_matrix_send(again)), 'in parallel by group the result is the same')
   FROM matrix_values JOIN (SELECT case_id, fm_matrix_agg(item_id, v, w) AS again
                              FROM matrix_items GROUP BY case_id) AS s USING (case_id);
 SELECT throws_ok('SELECT fm_matrix_agg(item_id % 7000, v, w) FROM matrix_items WHERE case_id = 5',
-                 '23505', NULL, 'a duplicate between workers is found');
+                 '23505', NULL, 'a duplicate id in two workers is an error');
 SELECT throws_ok('SELECT fm_matrix_agg(item_id, v, w) FROM matrix_items WHERE case_id IN (3, 5)',
                  '22000', 'v must have the same number of elements for every item',
-                 'a difference in length between workers is found');
+                 'a different length in another worker is an error');
 RESET max_parallel_workers_per_gather;
 
 SELECT is_empty($$
@@ -159,27 +159,27 @@ SELECT is_empty($$
      WHERE m::text IS DISTINCT FROM (SELECT fm_matrix_agg(i.item_id, i.v, i.w)::text
                                        FROM matrix_items AS i
                                       WHERE case_id = 4 AND i.item_id = ANY (ids))
-    $$, 'over a moving window it gives what it gives over the same rows');
+    $$, 'over a moving window the result is that of the same rows');
 SELECT is_empty($$
     SELECT item_id FROM (
         SELECT item_id, fm_matrix_items(fm_matrix_agg(item_id, v, w) OVER (ORDER BY item_id)) AS items,
                count(*) OVER (ORDER BY item_id) AS expected
           FROM matrix_items WHERE case_id = 5 LIMIT 200) AS growing
      WHERE items <> expected
-    $$, 'over a growing window it goes on after giving a value');
+    $$, 'over a growing window it continues after giving a value');
 
 -- Text and binary forms.
 
 SELECT is_empty('SELECT case_id FROM matrix_values
                   WHERE fm_matrix_send(m::text::fm_matrix) <> fm_matrix_send(m)',
-                'the text form reads back the same, bit for bit');
+                'the text form reads back as the same bits');
 SELECT lives_ok('SELECT m::text::jsonb FROM matrix_values', 'the text form is JSON');
 SELECT is(jsonb_path_query_array(m::text::jsonb, '$[*][0]'),
           (SELECT jsonb_agg(item_id ORDER BY item_id) FROM matrix_items WHERE case_id = 4),
           'the text form lists the items by id')
   FROM matrix_values WHERE case_id = 4;
 
--- Through COPY in binary: COPY's own header, one row of one column, and its end.
+-- Receive a value through binary COPY: a header, one row of one column, and a trailer.
 CREATE FUNCTION pg_temp.copy_file() RETURNS text LANGUAGE sql AS $$
     SELECT current_setting('data_directory') || '/fmtopx_matrix_test.copy'
 $$;
@@ -197,9 +197,9 @@ END
 $$;
 SELECT is_empty('SELECT case_id FROM matrix_values
                   WHERE fm_matrix_send(pg_temp.receive(fm_matrix_send(m))) <> fm_matrix_send(m)',
-                'the binary form reads back the same');
+                'the binary form reads back as the same value');
 SELECT is(pg_temp.receive('\x464d58010000000200000001ffffffffffffffff3f800000400000000000000000000005bf80000000000001')::text,
-          '[[-1,[1],2],[5,[-1],1e-45]]', 'the binary form is what it is said to be');
+          '[[-1,[1],2],[5,[-1],1e-45]]', 'the binary form has the documented layout');
 
 CREATE FUNCTION pg_temp.throws_on_receive(value bytea, code text, message text, description text)
 RETURNS text LANGUAGE sql AS $$
@@ -208,11 +208,11 @@ $$;
 SELECT pg_temp.throws_on_receive('\x464d5802000000010000000100000000000000013f80000040000000', '22P03',
     'unknown binary format 464D5802 of type fm_matrix', 'another format is refused');
 SELECT pg_temp.throws_on_receive('\x464d58010000000000000001', '22P03',
-    'fm_matrix of 0 items', 'a matrix of no items is refused');
+    'fm_matrix of 0 items', 'a matrix without items is refused');
 SELECT pg_temp.throws_on_receive('\x464d5801ffffffff00000001', '22P03',
     'fm_matrix of -1 items', 'a negative number of items is refused');
 SELECT pg_temp.throws_on_receive('\x464d58010000000100000000', '22P03',
-    'fm_matrix of 0 factors', 'a matrix of no factors is refused');
+    'fm_matrix of 0 factors', 'a matrix without factors is refused');
 SELECT pg_temp.throws_on_receive('\x464d58010000000100000401', '22P03',
     'fm_matrix of 1025 factors', 'too many factors are refused');
 SELECT pg_temp.throws_on_receive('\x464d58017fffffff00000400', '54000',
@@ -220,10 +220,10 @@ SELECT pg_temp.throws_on_receive('\x464d58017fffffff00000400', '54000',
     'a size above the limit is refused before anything is allocated');
 SELECT pg_temp.throws_on_receive('\x464d5801000000010000000100000000000000013f800000400000', '22P03',
     'fm_matrix of 1 items with 1 factors is followed by 15 bytes instead of 16',
-    'a message cut short is refused');
+    'a truncated message is refused');
 SELECT pg_temp.throws_on_receive('\x464d5801000000010000000100000000000000013f8000004000000000', '22P03',
     'fm_matrix of 1 items with 1 factors is followed by 17 bytes instead of 16',
-    'bytes left over are refused');
+    'extra bytes are refused');
 SELECT pg_temp.throws_on_receive('\x464d5801000000010000000100000000000000013f8000007fc00000', '22P03',
     'fm_matrix must be finite, but item id 1 has NaN', 'NaN is refused');
 SELECT pg_temp.throws_on_receive('\x464d580100000001000000010000000000000001ff80000040000000', '22P03',

@@ -1,5 +1,5 @@
--- New people on MovieLens 100k: folded in from a few ratings, they are predicted about as well as by a training that
--- had these ratings.
+-- New users on MovieLens 100k: folding them in from a few ratings predicts about as well as a training
+-- that had these ratings.
 \ir ../movielens.sql
 \if :absent
 \quit
@@ -7,7 +7,7 @@
 \ir ../../scripts/movielens.sql
 SELECT plan(14);
 
--- A hundred users are left out altogether; their ratings come in an order of no meaning.
+-- A hundred users are left out of the training; their ratings are added in an arbitrary order.
 CREATE TABLE cold AS
 SELECT user_id, item_id, rating, row_number() OVER (PARTITION BY user_id ORDER BY hashint8extended(item_id * 1000 + user_id, 3)) AS n
 FROM ratings WHERE user_id IN (SELECT user_id FROM ratings GROUP BY user_id ORDER BY hashint8extended(user_id, 1) LIMIT 100);
@@ -16,7 +16,8 @@ CREATE INDEX ON shown (user_id);
 ANALYZE shown;
 CREATE VIEW yes AS SELECT user_id, item_id, rating >= 4 AS rating FROM shown;
 
--- Always of the same ratings, those beyond the first twenty. One list a user is faster than a prediction for each.
+-- The error is always that of the same ratings, those after the first twenty. A list per user is faster
+-- than a prediction per rating.
 CREATE FUNCTION rest(model text) RETURNS TABLE (rating real, predicted float8) LANGUAGE sql AS $$
     WITH lists AS MATERIALIZED (SELECT user_id, item_id, score FROM (SELECT DISTINCT user_id FROM cold) u,
                                 LATERAL fm_top_x(user_id, 2000, model, exclude_seen => false))
@@ -45,17 +46,17 @@ SELECT fm_train('retrained', 'shown'), fm_train('retrained_als', 'shown', solver
 UPDATE results SET trained = rest_rmse('retrained'), trained_als = rest_rmse('retrained_als'),
        trained_yes = rest_log_loss('retrained_yes') WHERE revealed = 20;
 
-SELECT is((SELECT count(*) FROM cold WHERE n <= 20), 2000::bigint, 'twenty ratings of each of a hundred');
+SELECT is((SELECT count(*) FROM cold WHERE n <= 20), 2000::bigint, 'twenty ratings of each of a hundred users are added');
 SELECT cmp_ok(folded - trained, '<', 0.01::float8, 'after 20 ratings, within 0.01 of a training with them') FROM results WHERE revealed = 20;
 SELECT cmp_ok(folded_als - trained_als, '<', 0.01::float8, 'with least squares') FROM results WHERE revealed = 20;
 SELECT cmp_ok(folded_yes - trained_yes, '<', 0.01::float8, 'in a classification, of the log loss') FROM results WHERE revealed = 20;
 SELECT cmp_ok(folded, '<', least_of, 'after ' || revealed || ' ratings, below ' || least_of)
 FROM results JOIN (VALUES (5, 0.96::float8), (10, 0.945), (20, 0.925)) b (r, least_of) ON r = revealed;
-SELECT ok(bool_and(next < folded AND next_als < folded_als AND next_yes < folded_yes), 'each rating tells more')
+SELECT ok(bool_and(next < folded AND next_als < folded_als AND next_yes < folded_yes), 'more ratings give a smaller error')
 FROM (SELECT *, lead(folded) OVER w AS next, lead(folded_als) OVER w AS next_als, lead(folded_yes) OVER w AS next_yes
       FROM results WINDOW w AS (ORDER BY revealed)) r WHERE next IS NOT NULL;
 
--- Folded into the model, they are what they were when asked about, and nobody else is any other.
+-- fm_fold_in gives these users the scores that they had before, and changes no other user.
 CREATE FUNCTION warm(model text) RETURNS float8 LANGUAGE sql AS
 $$ SELECT sum(t.score) FROM generate_series(1, 943, 40) u, fm_top_x(u, 5, model) t WHERE u NOT IN (SELECT user_id FROM cold) $$;
 CREATE TEMP TABLE was ON COMMIT DROP AS SELECT warm('mcmc') AS warm;
@@ -64,7 +65,7 @@ FROM (SELECT count(DISTINCT item_id) - (SELECT items FROM fm_runs WHERE model = 
 SELECT cmp_ok(rest_rmse('mcmc') - folded, '<', 0.001::float8, 'they are predicted as well') FROM results WHERE revealed = 20;
 SELECT is(warm('mcmc'), warm, 'all others as before') FROM was;
 
--- A ranking: of what these hundred liked half is revealed, and the list is to find the other half.
+-- A ranking: half of the films that these users liked are added, and the lists should have the others.
 CREATE TABLE liked AS SELECT user_id, item_id FROM ratings WHERE rating >= 4 AND user_id NOT IN (SELECT user_id FROM cold);
 CREATE INDEX ON liked (user_id);
 CREATE TABLE halves AS SELECT user_id, item_id, hashint8extended(item_id * 1000 + user_id, 5) % 2 = 0 AS is_revealed

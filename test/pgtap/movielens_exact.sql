@@ -1,4 +1,4 @@
--- MovieLens 100k: the lists of all users are those of a scan in SQL, and none holds what was rated.
+-- MovieLens 100k: the lists of all users are those of a scan in SQL, without items already rated.
 \ir ../movielens.sql
 \if :absent
 \quit
@@ -10,7 +10,7 @@ SELECT plan(11);
 SELECT is(users, 943::bigint, 'train') FROM fm_train('films', ratings => 'ratings', iterations => 10);
 SELECT cardinality(vector) AS length FROM fm_item_vectors('films') LIMIT 1 \gset
 
--- Every score, as one expression over columns, which is the fast way; every rank.
+-- Every score, as one expression over columns because that is fast, and every rank.
 SELECT format('CREATE TABLE %s_columns AS SELECT id::int AS %1$s_id, %s FROM fm_%1$s_vectors(''films'')', side,
               string_agg(format('vector[%s]::float8 AS %s%1$s', f, left(side, 1)), ', '))
 FROM unnest('{user,item}'::text[]) side, generate_series(1, :length) f GROUP BY side \gexec
@@ -45,7 +45,7 @@ FROM ways;
 SELECT results_eq(
     $$SELECT user_id::int, rank, item_id::bigint FROM fm_top_x_all(20, 'films') ORDER BY 1, 2$$,
     $$SELECT u, t.rank, t.item_id FROM generate_series(1, 943) u, fm_top_x(u, 20, 'films') t ORDER BY 1, 2$$,
-    'for all at once');
+    'fm_top_x_all returns the same lists');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,4 +1,4 @@
--- What features and history are worth on MovieLens 100k, and films that nobody has rated.
+-- How much features and history improve MovieLens 100k, and films without ratings.
 \ir ../movielens.sql
 \if :absent
 \quit
@@ -9,7 +9,7 @@ SELECT no_plan();
 CREATE VIEW people AS SELECT user_id, floor(age / 10)::int AS age_band, gender, occupation FROM users;
 CREATE VIEW genres AS SELECT item_id, genres AS genre FROM films;
 
--- Two of five folds, default options.
+-- Two of five folds, with default options.
 CREATE TABLE folds AS
 SELECT *, row_number() OVER (ORDER BY hashint8extended(user_id::bigint << 32 | item_id, 7)) % 5 AS fold FROM ratings;
 CREATE TABLE fold AS SELECT 0::bigint AS fold;
@@ -31,13 +31,13 @@ END $$;
 CREATE FUNCTION rmse(which text) RETURNS float8 LANGUAGE sql AS $$ SELECT sqrt(avg(rmse ^ 2)) FROM errors WHERE known = which $$;
 SELECT diag(known || ' ' || round(rmse(known)::numeric, 4)) FROM (SELECT DISTINCT known FROM errors) e;
 SELECT cmp_ok(rmse('features'), '<', rmse('ids') - 0.003, 'age, gender, occupation and genres lower the RMSE by more than 0.003');
-SELECT cmp_ok(rmse('history'), '<', 0.8845::float8, 'history takes it below 0.8845');
-SELECT cmp_ok(rmse('both'), '<', 0.882::float8, 'both below 0.882');
-SELECT cmp_ok(rmse('both'), '<', rmse('history'), 'and below history alone');
+SELECT cmp_ok(rmse('history'), '<', 0.8845::float8, 'history lowers the RMSE to below 0.8845');
+SELECT cmp_ok(rmse('both'), '<', 0.882::float8, 'features and history lower the RMSE to below 0.882');
+SELECT cmp_ok(rmse('both'), '<', rmse('history'), 'both are better than history alone');
 SELECT cmp_ok(b.rmse, '<', i.rmse - 0.01, 'fold ' || fold || ': both are worth more than 0.01')
 FROM errors b JOIN errors i USING (fold) WHERE b.known = 'both' AND i.known = 'ids';
 
--- A fifth of the films, held out altogether.
+-- All ratings of a fifth of the films are held out.
 CREATE VIEW warm AS SELECT user_id, item_id, rating FROM ratings WHERE hashint4extended(item_id, 3) % 5 <> 0;
 CREATE VIEW cold AS SELECT user_id, item_id, rating FROM ratings WHERE hashint4extended(item_id, 3) % 5 = 0;
 SELECT fm_train('warm', 'warm', user_features => 'people', item_features => 'genres') \g /dev/null

@@ -1,5 +1,5 @@
--- Tables that are not plain: lists and versions are written to partitioned tables, and to tables without a key,
--- as to any other.
+-- Tables that are not plain: lists and versions are written to partitioned tables and to tables without
+-- a key in the same way as to any other table.
 BEGIN;
 CREATE SCHEMA not_plain;
 SELECT set_config('search_path', 'not_plain, ' || current_setting('search_path'), true) \g /dev/null
@@ -22,18 +22,18 @@ BEGIN
     RETURN result;
 END $$;
 
--- Repeated rows go, both where the old lists fit in memory and where they do not.
+-- Duplicate rows are removed, whether or not the old lists fit in memory.
 CREATE TABLE keyless (user_id integer, rank integer, item_id integer, score real);
 SELECT fm_write_top_x('keyless', 40, 'm') \g /dev/null
 SELECT is(differences('keyless'), 0::bigint, 'a table without a key: written');
 INSERT INTO keyless SELECT * FROM keyless WHERE user_id % 3 = 0;
 INSERT INTO keyless SELECT user_id, rank, item_id, score + 1 FROM keyless WHERE user_id % 50 = 0;
-SELECT is(fm_write_top_x('keyless', 40, 'm'), (SELECT count(*) FROM plain), 'repeated rows: the number of rows');
-SELECT is(differences('keyless'), 0::bigint, 'repeated rows: gone');
+SELECT is(fm_write_top_x('keyless', 40, 'm'), (SELECT count(*) FROM plain), 'duplicate rows: the number of rows');
+SELECT is(differences('keyless'), 0::bigint, 'duplicate rows: removed');
 INSERT INTO keyless SELECT * FROM keyless WHERE user_id % 3 = 0;
 SET LOCAL maintenance_work_mem = '1MB';
 SELECT fm_write_top_x('keyless', 40, 'm') \g /dev/null
-SELECT is(differences('keyless'), 0::bigint, 'repeated rows: gone, in little memory');
+SELECT is(differences('keyless'), 0::bigint, 'duplicate rows: removed, with little memory');
 RESET maintenance_work_mem;
 
 -- Partitions: no statement on the parent is a scan of the parent.
@@ -48,16 +48,16 @@ UPDATE parts SET score = 1 WHERE user_id % 5 = 1;
 UPDATE parts SET item_id = NULL WHERE user_id % 11 = 1;
 INSERT INTO parts VALUES (100000, 1, 1, 1);
 SELECT fm_write_top_x('parts', 40, 'm') \g /dev/null
-SELECT is(differences('parts'), 0::bigint, 'partitions: mended');
+SELECT is(differences('parts'), 0::bigint, 'partitions: corrected');
 DELETE FROM parts WHERE user_id % 7 = 1;
 UPDATE parts SET score = 1 WHERE user_id % 5 = 1;
 INSERT INTO parts VALUES (100000, 1, 1, 1);
 SET LOCAL maintenance_work_mem = '1MB';
 SELECT fm_write_top_x('parts', 40, 'm') \g /dev/null
-SELECT is(differences('parts'), 0::bigint, 'partitions: mended, in little memory');
+SELECT is(differences('parts'), 0::bigint, 'partitions: corrected, with little memory');
 RESET maintenance_work_mem;
 
--- A model's own tables: the next version is written into what took their place, in chunks.
+-- A model's tables replaced by others: the next version is written into these, in chunks.
 CREATE TABLE texts AS SELECT 'u' || user_id AS user_id, item_id, rating FROM ratings WHERE user_id <= 500;
 INSERT INTO texts SELECT 'w' || u, 1 + u % 60, 3 FROM generate_series(1, 12000) u;
 SELECT is(status, 'succeeded', 'trained with features')

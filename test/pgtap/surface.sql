@@ -1,4 +1,4 @@
--- The contract: names, arguments, defaults and columns that other people's queries are written against.
+-- The contract: the names, arguments, defaults and columns that users' queries rely on.
 BEGIN;
 SELECT plan(13);
 
@@ -59,13 +59,13 @@ SELECT has_view('fm_models'::name, 'fm_models is a view');
 SELECT is(ARRAY(SELECT proname::text FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
                 JOIN pg_extension e ON e.oid = d.refobjid
                 WHERE d.classid = 'pg_proc'::regclass AND extname = 'fmtopx' AND prosecdef), '{}',
-          'no function runs as its owner');
+          'no function is SECURITY DEFINER');
 SELECT is(ARRAY(SELECT proname::text FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
                 JOIN pg_extension e ON e.oid = d.refobjid
                 WHERE d.classid = 'pg_proc'::regclass AND extname = 'fmtopx' AND proname !~ '^fm_'), '{}',
-          'every function is named fm_');
+          'every function name starts with fm_');
 
--- Any call loads the library, which reserves the prefix.
+-- Any call loads the library, which reserves the prefix of its settings.
 SELECT fm_matrix_agg(1, '{1}', 0) \g /dev/null
 SELECT CASE WHEN current_setting('server_version_num')::int < 150000
             THEN skip('prefixes of settings are reserved from PostgreSQL 15 on', 1)
