@@ -36,7 +36,7 @@ execute(const char *sql)
 	fm_sql_run(sql, NULL, false);
 }
 
-/* Return "tuplestore n", as the statement that reads it wants it. */
+/* Return what stands in FROM for the rows, with the alias n. */
 static char *
 rows_sql(const FmInput *rows, FmInputWay way)
 {
@@ -64,7 +64,7 @@ is_key_column(Oid table, AttrNumber number)
 	return number == get_attnum(table, "user_id") || number == get_attnum(table, "rank");
 }
 
-/* Return whether the index keeps rows with the same user and rank out. */
+/* Return whether the index allows only one row with the same user and rank. */
 static bool
 is_list_key(Oid table, Oid index)
 {
@@ -98,7 +98,7 @@ has_list_key(Oid table)
 	return found;
 }
 
-/* Delete all rows of a user and rank of which there are several; the right one is inserted anew. */
+/* Delete all rows with a user and rank that several rows have. The right one is inserted again. */
 static void
 delete_repeated_rows(Oid target, const char *table, const char *key)
 {
@@ -108,10 +108,6 @@ delete_repeated_rows(Oid target, const char *table, const char *key)
 						 table, table, key));
 }
 
-/*
- * Where the lists have to be passed in chunks, no statement sees all of them, so none can tell which
- * rows of the table to keep.
- */
 void
 fm_target_update(Oid target, FmLists *lists)
 {
@@ -123,7 +119,7 @@ fm_target_update(Oid target, FmLists *lists)
 
 	fm_lists_spill(lists);
 	rows = (FmInput){"new_lists", lists->desc, lists->store, lists->num_rows};
-	if (way == FM_INPUT_ARRAYS)
+	if (way == FM_INPUT_ARRAYS) /* no statement sees all lists and could tell which rows to keep */
 		execute(psprintf("DELETE FROM %s", table));
 	else
 	{

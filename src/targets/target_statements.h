@@ -13,7 +13,8 @@
 
 /*
  * Make the rows of a table those of the lists, by statements that compare the two. Only rows that
- * differ are touched. Moves the lists to their tuplestore.
+ * differ are touched; but if statements on the table get their rows in chunks (FM_INPUT_ARRAYS),
+ * all rows are replaced. Moves the lists to their tuplestore.
  */
 extern void fm_target_update(Oid target, FmLists *lists);
 
@@ -37,7 +38,10 @@ extern void fm_changes_init(FmChanges *changes, const FmIdType *user_type,
 extern void fm_changes_put(const FmChanges *changes, FmInput *rows, const Datum *values,
 						   const bool *nulls);
 
-/* Make the changes, by at most one statement for each kind. */
+/*
+ * Make the changes, by one statement for each kind of which there are any, or for each chunk of
+ * it.
+ */
 extern void fm_changes_apply(const FmChanges *changes, Oid target);
 
 /* Free the tuplestores. */
