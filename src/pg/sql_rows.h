@@ -185,13 +185,7 @@ fm_row_relation_or_invalid(const FmRow *row, int column)
 	return row->nulls[column] ? InvalidOid : DatumGetObjectId(row->values[column]);
 }
 
-/* Copies in the current context of a text and of a name; NULL for NULL. */
-static inline char *
-fm_row_text_or_null(const FmRow *row, int column)
-{
-	return row->nulls[column] ? NULL : TextDatumGetCString(row->values[column]);
-}
-
+/* A copy of a name in the current context; NULL for NULL. */
 static inline char *
 fm_row_name_or_null(const FmRow *row, int column)
 {
