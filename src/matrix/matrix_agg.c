@@ -104,7 +104,7 @@ fm_matrix_agg_combinefn(PG_FUNCTION_ARGS)
 
 	if (other != NULL)
 	{
-		/* `other` must be copied even where there is no state yet: its context is shorter-lived. */
+		/* copy `other` even if there is no state yet, because its context is deleted earlier */
 		check_num_factors(state, other->ids[0], other->num_factors);
 		if (state == NULL)
 			state = fm_matrix_builder_create(context, other->num_factors);

@@ -41,7 +41,7 @@ struct FmIdMap
 	int32 count;
 	int64 capacity;
 
-	int32 *direct; /* sealed: by id - least, the index or -1; NULL: use the table */
+	int32 *direct; /* of a sealed map: by id - least, the index or -1; NULL: use the table */
 	int64 least;
 	uint64 range;
 };
@@ -64,7 +64,7 @@ fm_idmap_create(const FmIdType *id_type, MemoryContext context)
 	return map;
 }
 
-/* Keep an own copy of a new id and give it the next index. */
+/* Copy a new id and give it the next index. */
 static void
 append_id(FmIdMap *map, FmIdEntry *entry)
 {
@@ -107,7 +107,7 @@ fm_idmap_seal(FmIdMap *map)
 		least = Min(least, id);
 		greatest = Max(greatest, id);
 	}
-	/* no larger than the table, and fewer bytes to an id */
+	/* the array takes no more memory than the table, and fewer bytes for each id */
 	if ((uint64) greatest - (uint64) least >= UINT64CONST(4) * map->count)
 		return;
 	map->least = least;

@@ -1,5 +1,5 @@
 /*
- * The type of an id column, and what is done to single ids.
+ * The type of an id column, and operations on single ids.
  */
 #ifndef FMTOPX_ID_TYPE_H
 #define FMTOPX_ID_TYPE_H

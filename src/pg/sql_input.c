@@ -7,8 +7,8 @@
  *     ... FROM (SELECT u.a, u.b, ($3)[(u.n - 1) * $4 + 1 : u.n * $4] AS v
  *               FROM unnest($1, $2) WITH ORDINALITY AS u (a, b, n)) alias
  *
- * unnest() would flatten an array of arrays, so the arrays of a column v of type real[] are passed end
- * to end, and each row takes its slice.
+ * unnest() would flatten an array of arrays, so the arrays of a column v of type real[] are passed
+ * end to end, and each row takes its slice.
  *
  * Memory: a context for each chunk. The caller owns the tuplestore.
  */

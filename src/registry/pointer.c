@@ -47,7 +47,7 @@ find_pointer_columns(Relation table, PointerColumns *columns)
 		   columns->stamp > 0 && columns->activation > 0;
 }
 
-/* Point at the row's version, if it was activated after the latest so far. */
+/* Point at the version of the row if it was activated after the latest one so far. */
 static void
 consider_row(TupleTableSlot *row, const PointerColumns *columns, FmPointer *pointer, int64 *latest)
 {

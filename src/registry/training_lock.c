@@ -1,6 +1,7 @@
 /*
  * The training lock of a model: a heavyweight lock on its version table as an object, not as a
  * relation. VACUUM and ANALYZE lock relations, so the training lock does not conflict with them.
+ * Memory: see fm_model_lookup.
  */
 #include "registry/training_lock.h"
 
@@ -46,7 +47,7 @@ fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *mode
 		fm_model_check_owner(model);
 		if (model->version_table == locked)
 			return true;
-		/* while we wait, the model may be dropped, and made anew by somebody else */
+		/* during the wait another session can drop the model and create it again */
 		if (OidIsValid(locked))
 			fm_training_unlock(locked, false);
 		locked = model->version_table;

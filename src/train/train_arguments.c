@@ -44,7 +44,7 @@ enum
 #define DEFAULT_SEED 42
 #define MAX_WORKERS 1024
 
-/* The arguments as they are given. */
+/* The arguments as the call gives them. */
 typedef struct Given
 {
 	FmDefinition *definition;
@@ -61,7 +61,7 @@ require(FunctionCallInfo fcinfo, int argument, const char *option)
 						errmsg("option %s must not be NULL", option)));
 }
 
-/* InvalidOid for NULL. */
+/* Return a relation, or InvalidOid for NULL. */
 static Oid
 relation_argument(FunctionCallInfo fcinfo, int argument)
 {
@@ -98,7 +98,7 @@ integer_argument(FunctionCallInfo fcinfo, int argument, const char *option, int 
 	return value;
 }
 
-/* A share from 0 to below 1. */
+/* Return a share, which is at least 0 and below 1. */
 static float
 share_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 {
@@ -112,7 +112,7 @@ share_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 	return value;
 }
 
-/* A real that is finite and not negative; NaN for NULL. */
+/* Return a finite real that is not negative, or NaN for NULL. */
 static float
 real_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 {
@@ -183,7 +183,7 @@ find_names(Given *arguments)
 							   arguments->solver)));
 }
 
-/* Take from the stored definition whatever was left at its default. */
+/* Take from the stored definition the options that are left at their defaults. */
 static void
 inherit(Given *arguments, const FmDefinition *stored)
 {
@@ -218,7 +218,7 @@ inherit(Given *arguments, const FmDefinition *stored)
 	}
 	if (!arguments->auto_solver && given->solver == stored->solver && same_task)
 	{
-		/* what one solver was told means nothing to another, nor for another task */
+		/* options of one solver have no meaning for another solver or task */
 		if (given->iterations == 0)
 			given->iterations = stored->iterations;
 		if (isnan(given->l2_reg_w))
@@ -269,7 +269,7 @@ check_solver_uses(const FmDefinition *definition, const char *option, bool given
 								fm_solver_name(solver))));
 }
 
-/* A ranking has no ratings, so naming a column for them must have meant something else. */
+/* A ranking has no ratings, so to name a column for them must be a mistake. */
 static void
 check_rating_column(FmDefinition *definition, const char *given)
 {
