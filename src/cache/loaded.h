@@ -6,12 +6,12 @@
 
 #include "pg/compat.h"
 
+#include "cache/image.h"
+#include "cache/shared_cache.h"
 #include "core/scan/scan_matrix.h"
 #include "pg/id_map.h"
-#include "cache/image.h"
-#include "registry/model.h"
-#include "cache/shared_cache.h"
 #include "pg/sql.h"
+#include "registry/model.h"
 
 typedef struct FmLoaded
 {

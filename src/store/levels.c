@@ -60,8 +60,9 @@ typedef struct LevelRows
 } LevelRows;
 
 /*
- * One level, or what is added to the sum of all (feature NULL). A number's w and v are for the
- * number itself, less its mean, not for the standardised one.
+ * Collect one level or, if feature is NULL, what is added to the sum of all levels of the side. The
+ * solver's w and v of a number apply to the standardised number; those stored apply to the number
+ * itself less its mean.
  */
 static void
 put_level(LevelRows *rows, const char *side, int32 row, const char *feature, const char *level,
@@ -160,7 +161,7 @@ has_levels(const FmResult *result)
 			(features[FM_USERS].num_levels > 0 || features[FM_ITEMS].num_levels > 0));
 }
 
-/* The statement that inserts rows of a version into the table from a relation of levels. */
+/* Return a statement that inserts rows of a version into the table, from a relation of levels. */
 static char *
 insert_sql(const FmModel *model, const char *from)
 {

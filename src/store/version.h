@@ -7,8 +7,8 @@
 #ifndef FMTOPX_VERSION_H
 #define FMTOPX_VERSION_H
 
-#include "core/model/prior.h"
 #include "core/model/parameters.h"
+#include "core/model/prior.h"
 #include "registry/model.h"
 
 /*
