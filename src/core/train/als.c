@@ -31,99 +31,156 @@
  */
 #define STRENGTH 5
 
-/* The part of a half-step that the members of a team share out. */
-typedef struct SideUpdate
+typedef struct Als
+{
+	const FmProblem *problem;
+	int rank;
+	FmBlockWork *work;
+	float *prior_mean;
+	float *prior_precision;
+	float *rows[2]; /* by side */
+	double *error[2];
+	FmRegression *regression[2]; /* or NULL */
+	FmContextEffects *context;	 /* or NULL */
+} Als;
+
+/* For team loops over one side. */
+typedef struct SideLoop
 {
 	const FmHalfStep *step;
 	FmBlockWork *work;
-} SideUpdate;
+} SideLoop;
 
 /* FmTeamBody */
 static void
 update_range(void *state, int32_t begin, int32_t end)
 {
-	const SideUpdate *update = state;
+	const SideLoop *loop = state;
 
-	fm_block_half_step(update->step, update->work, begin, end);
+	fm_block_half_step(loop->step, loop->work, begin, end);
+}
+
+/* Update the regression of a side, if it has one; return the prior mean of each entity, or NULL. */
+static const float *
+fit_regression(Als *als, int side, int iteration)
+{
+	FmRegressionStep fit = {.rows = als->rows[side],
+							.precision = als->prior_precision,
+							.mean = als->prior_mean,
+							.iteration = iteration};
+
+	if (als->regression[side] == NULL)
+		return NULL;
+	if (iteration > 0)
+		fm_regression_update(als->regression[side], &fit);
+	return fm_regression_offset(als->regression[side]);
+}
+
+static void
+update_side(Als *als, int side, int iteration)
+{
+	FmHalfStep step = fm_problem_half_step(als->problem, side, als->rank, als->rows[1 - side],
+										   als->error[side]);
+	SideLoop loop = {&step, als->work};
+
+	step.prior_offset = fit_regression(als, side, iteration);
+	step.prior_precision = als->prior_precision;
+	step.prior_mean = als->prior_mean;
+	step.prior_by_count = true;
+	step.mean_rows = als->rows[side];
+	fm_context_add_term(als->context, side, &step);
+	fm_team_for(als->problem->host, step.side->count, FM_BLOCK_CHUNK, update_range, &loop);
+}
+
+static void
+update_contexts(Als *als, int iteration)
+{
+	const FmContextStep step = {.rows = {als->rows[FM_USERS], als->rows[FM_ITEMS]},
+								.precision = als->prior_precision,
+								.noise_precision = 1,
+								.iteration = iteration,
+								.work = als->work};
+
+	fm_context_update(als->context, &step);
+}
+
+static void
+als_init(Als *als, const FmProblem *problem, int rank)
+{
+	const FmHost *host = problem->host;
+
+	als->problem = problem;
+	als->rank = rank;
+	als->work = fm_block_work(host, problem->kernel, rank);
+	als->prior_mean = host->alloc(host->ctx, rank + 1, sizeof(float));
+	als->prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));
+	als->context = fm_context_create(problem, rank, false);
+	for (int side = 0; side < 2; side++)
+	{
+		als->rows[side] = fm_problem_init_rows(problem, side, rank);
+		als->error[side] = fm_team_alloc(host, problem->side[side].count, sizeof(double));
+		if (fm_regression_is_needed(problem, side))
+			als->regression[side] = fm_regression_create(problem, side, rank, STRENGTH);
+	}
+	fm_team_barrier(host);
+	for (int f = 0; f < rank; f++)
+		als->prior_precision[f] = problem->l2_reg_v;
+	als->prior_precision[rank] = problem->l2_reg_w;
+}
+
+/* Give the sink the result as one sample. */
+static void
+hand_on(const Als *als, FmSampleSink sink, void *sink_ctx)
+{
+	FmSample sample;
+
+	for (int side = 0; side < 2; side++)
+	{
+		const FmRegression *regression = als->regression[side];
+
+		sample.rows[side] = als->rows[side];
+		sample.effects[side] = regression ? fm_regression_effects(regression) : NULL;
+	}
+	sample.contexts = als->context == NULL ? NULL : fm_context_rows(als->context);
+	sink(sink_ctx, &sample);
+}
+
+static void
+als_release(Als *als)
+{
+	const FmHost *host = als->problem->host;
+
+	fm_context_release(als->context);
+	fm_block_work_release(host, als->work);
+	host->release(host->ctx, als->prior_mean);
+	host->release(host->ctx, als->prior_precision);
+	for (int side = 0; side < 2; side++)
+	{
+		fm_team_release(host, als->rows[side]);
+		fm_team_release(host, als->error[side]);
+		fm_regression_release(als->regression[side]);
+	}
 }
 
 void
 fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 {
 	const FmHost *host = problem->host;
-	FmBlockWork *work = fm_block_work(host, problem->kernel, rank);
-	float *prior_mean = host->alloc(host->ctx, rank + 1, sizeof(float));
-	float *prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));
-	float *rows[2];
-	double *error[2];
-	FmRegression *regression[2] = {NULL};
-	FmContextEffects *context = fm_context_create(problem, rank, false);
-	FmSample sample;
+	Als als = {0};
 
-	for (int side = 0; side < 2; side++)
-	{
-		rows[side] = fm_problem_init_rows(problem, side, rank);
-		error[side] = fm_team_alloc(host, problem->side[side].count, sizeof(double));
-		if (fm_regression_is_needed(problem, side))
-			regression[side] = fm_regression_create(problem, side, rank, STRENGTH);
-	}
-	fm_team_barrier(host);
-	for (int f = 0; f < rank; f++)
-		prior_precision[f] = problem->l2_reg_v;
-	prior_precision[rank] = problem->l2_reg_w;
-
+	als_init(&als, problem, rank);
 	for (int iteration = 0; iteration < problem->iterations; iteration++)
 	{
-		const FmContextStep context_step = {.rows = {rows[FM_USERS], rows[FM_ITEMS]},
-											.precision = prior_precision,
-											.noise_precision = 1,
-											.iteration = iteration,
-											.work = work};
-
 		for (int side = 0; side < 2; side++)
-		{
-			FmHalfStep step = fm_problem_half_step(problem, side, rank, rows[1 - side],
-												   error[side]);
-			SideUpdate update = {&step, work};
-			FmRegressionStep fit = {.rows = rows[side],
-									.precision = prior_precision,
-									.mean = prior_mean,
-									.iteration = iteration};
-
-			if (regression[side] != NULL && iteration > 0)
-				fm_regression_update(regression[side], &fit);
-			step.prior_offset = regression[side] ? fm_regression_offset(regression[side]) : NULL;
-			step.prior_precision = prior_precision;
-			step.prior_mean = prior_mean;
-			step.prior_by_count = true;
-			step.mean_rows = rows[side];
-			fm_context_add_term(context, side, &step);
-			fm_team_for(host, step.side->count, FM_BLOCK_CHUNK, update_range, &update);
-		}
-		fm_context_update(context, &context_step);
+			update_side(&als, side, iteration);
+		update_contexts(&als, iteration);
 		if (host->progress)
 			host->progress(host->ctx, "als", iteration + 1, problem->iterations,
 						   problem->deviation *
-							   sqrt(fm_problem_sum_error(problem, FM_ITEMS, error[FM_ITEMS]) /
+							   sqrt(fm_problem_sum_error(problem, FM_ITEMS, als.error[FM_ITEMS]) /
 									problem->total_weight));
 	}
-	for (int side = 0; side < 2; side++)
-	{
-		sample.rows[side] = rows[side];
-		sample.effects[side] = regression[side] ? fm_regression_effects(regression[side]) : NULL;
-	}
-	sample.contexts = context == NULL ? NULL : fm_context_rows(context);
 	if (sink != NULL)
-		sink(sink_ctx, &sample);
-
-	fm_context_release(context);
-	fm_block_work_release(host, work);
-	host->release(host->ctx, prior_mean);
-	host->release(host->ctx, prior_precision);
-	for (int side = 0; side < 2; side++)
-	{
-		fm_team_release(host, rows[side]);
-		fm_team_release(host, error[side]);
-		fm_regression_release(regression[side]);
-	}
+		hand_on(&als, sink, sink_ctx);
+	als_release(&als);
 }
