@@ -29,8 +29,8 @@ typedef void (*FmListCallback)(void *state, const FmBatchUser *user, const FmHit
  *
  * In a batch with workers the workers are reading the ratings by now, so reading something large
  * here costs little time. The process may be in parallel mode: do nothing that could run
- * user-defined code or write to the database. If the batch then has to start again without
- * workers, it calls this again.
+ * user-defined code or write to the database. A batch that has to start again without workers calls
+ * this a second time.
  */
 typedef bool (*FmBeginCallback)(void *state);
 

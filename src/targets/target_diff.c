@@ -34,7 +34,7 @@
 /* Values of FmListItem.item besides items */
 #define NO_ROW (-2)	   /* the table has no such row */
 #define WRONG_ROW (-1) /* it has one that cannot be right */
-#define REPEATED (-3)  /* it has several, without a key that keeps them out */
+#define REPEATED (-3)  /* it has several: no key forbids that */
 
 /* Value of `unproved` that never falls to 0 */
 #define UNKNOWN PG_INT32_MAX

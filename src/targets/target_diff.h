@@ -24,7 +24,7 @@ extern FmDiff *fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof
 extern FmListReceiver fm_diff_receiver(FmDiff *diff);
 extern int64 fm_diff_num_rows(const FmDiff *diff); /* that the table will hold */
 
-/* Change the rows that differ in the table, given by its quoted name, and free the comparison. */
+/* Change the rows of the table that differ, and free the comparison. */
 extern void fm_diff_apply(FmDiff *diff, Oid target);
 extern void fm_diff_free(FmDiff *diff);
 
