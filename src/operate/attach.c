@@ -18,6 +18,7 @@
 #include "pg/arguments.h"
 #include "pg/sql.h"
 #include "store/tables.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -200,6 +201,7 @@ fm_attach(PG_FUNCTION_ARGS)
 	Oid schema = fm_extension_schema(fcinfo);
 	FmModel model = {.extension_schema = schema};
 
+	PreventCommandIfReadOnly("fm_attach()");
 	fm_require_argument(fcinfo, ARG_MODEL, "model");
 	model.name = text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL));
 	fm_check_model_name(model.name);

@@ -32,6 +32,7 @@
 #include "store/version_rows.h"
 #include "train/progress.h"
 #include "train/publish.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -169,6 +170,7 @@ fm_fold_in(PG_FUNCTION_ARGS)
 	MemoryContext previous;
 	int version;
 
+	PreventCommandIfReadOnly("fm_fold_in()");
 	fm_require_argument(fcinfo, 0, "model");
 	run.model = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	fm_spi_connect();

@@ -19,6 +19,7 @@
 #include "pg/sql.h"
 #include "store/tables.h"
 #include "store/version.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(fm_set);
@@ -58,6 +59,7 @@ fm_set(PG_FUNCTION_ARGS)
 	float max_worse = PG_ARGISNULL(2) ? NAN : PG_GETARG_FLOAT4(2);
 	FmModel model;
 
+	PreventCommandIfReadOnly("fm_set()");
 	if (!PG_ARGISNULL(1) && (keep_versions < 1 || keep_versions > MAX_KEEP_VERSIONS))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option keep_versions must be between 1 and %d, not %d",
@@ -83,6 +85,7 @@ fm_activate(PG_FUNCTION_ARGS)
 	bool kept;
 	int version;
 
+	PreventCommandIfReadOnly("fm_activate()");
 	fm_require_argument(fcinfo, 1, "version");
 	version = PG_GETARG_INT32(1);
 	fm_spi_connect();
@@ -115,6 +118,7 @@ fm_grant(PG_FUNCTION_ARGS)
 	FmRoleSwitch previous;
 	char *levels = "";
 
+	PreventCommandIfReadOnly("fm_grant()");
 	fm_spi_connect();
 	own_model(fm_extension_schema(fcinfo), fm_model_name_argument(fcinfo, 0), &model);
 	previous = fm_act_as(model.owner);
@@ -139,8 +143,12 @@ fm_forget_target(PG_FUNCTION_ARGS)
 	FmModel model;
 	char *name;
 
+	PreventCommandIfReadOnly("fm_forget_target()");
 	fm_spi_connect();
 	name = fm_registry_target_model(schema, target);
+	if (!OidIsValid(owner) && name == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("there is no table with OID %u", target)));
 	if (!OidIsValid(owner) || !has_privs_of_role(GetUserId(), owner))
 	{
 		if (name == NULL || !fm_model_lookup(schema, name, false, CurrentMemoryContext, &model) ||
@@ -163,6 +171,7 @@ fm_drop(PG_FUNCTION_ARGS)
 	FmModel model;
 	FmRoleSwitch previous;
 
+	PreventCommandIfReadOnly("fm_drop()");
 	fm_spi_connect();
 	if (!fm_model_lock(schema, name, CurrentMemoryContext, &model))
 		fm_model_missing(name);

@@ -27,6 +27,7 @@
 #include "store/prune.h"
 #include "targets/target.h"
 #include "train/training.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -378,6 +379,7 @@ fm_refresh(PG_FUNCTION_ARGS)
 	Refresh refresh = {.fcinfo = fcinfo, .schema = fm_extension_schema(fcinfo)};
 	OnConflict on_conflict = conflict_argument(fcinfo);
 
+	PreventCommandIfReadOnly("fm_refresh()");
 	refresh.run.started_at = GetCurrentTimestamp();
 	refresh.commits = fm_steps_begin(fcinfo);
 	refresh.context = AllocSetContextCreate(fm_steps_parent(refresh.commits), "fmtopx refresh",

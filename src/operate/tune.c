@@ -21,6 +21,7 @@
 #include "registry/registry_trials.h"
 #include "pg/steps.h"
 #include "train/training.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -290,6 +291,7 @@ fm_tune(PG_FUNCTION_ARGS)
 	FmDefinition before;
 	int trials;
 
+	PreventCommandIfReadOnly("fm_tune()");
 	tuning.commits = fm_steps_begin(fcinfo);
 	tuning.context = AllocSetContextCreate(fm_steps_parent(tuning.commits), "fmtopx tuning",
 										   ALLOCSET_DEFAULT_SIZES);

@@ -76,6 +76,15 @@ fm_id_type_sql(const FmIdType *id_type)
 	return result;
 }
 
+char *
+fm_id_base_type_sql(const FmIdType *id_type)
+{
+	FmIdType base = *id_type;
+
+	base.type = getBaseTypeAndTypmod(id_type->type, &base.typmod);
+	return fm_id_type_sql(&base);
+}
+
 bool
 fm_id_from_int64(const FmIdType *id_type, int64 value, Datum *id)
 {

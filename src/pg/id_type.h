@@ -33,6 +33,12 @@ extern void fm_id_type_of_text(FmIdType *id_type);
 /* Return the type as a column definition writes it: "pg_catalog.int4", "text COLLATE ...". */
 extern char *fm_id_type_sql(const FmIdType *id_type);
 
+/*
+ * Return the same with the base type of a domain: for tables of roles other than the domain's owner,
+ * who could otherwise make them run a check, or drop their columns with the domain.
+ */
+extern char *fm_id_base_type_sql(const FmIdType *id_type);
+
 /* Convert an integer to an id; false if it does not fit the type, so that no such id can exist. */
 extern bool fm_id_from_int64(const FmIdType *id_type, int64 value, Datum *id);
 

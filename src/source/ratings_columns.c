@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
 #include "parser/parse_type.h"
 #include "pg/sql.h"
 #include "utils/builtins.h"
@@ -40,9 +41,14 @@ is_number_type(Oid type)
 {
 	char category;
 	bool preferred;
+	Oid cast;
 
+	if (getBaseType(type) == FLOAT8OID)
+		return true;
 	get_type_category_preferred(getBaseType(type), &category, &preferred);
-	return category == TYPCATEGORY_NUMERIC && getBaseType(type) != OIDOID;
+	return category == TYPCATEGORY_NUMERIC &&
+		   find_coercion_pathway(FLOAT8OID, getBaseType(type), COERCION_EXPLICIT, &cast) ==
+			   COERCION_PATH_FUNC;
 }
 
 static void

@@ -8,11 +8,15 @@
 #include <math.h>
 
 #include "common/hashfn.h"
+#include "common/pg_lzcompress.h"
 #include "pg/sql.h"
 #include "source/budget.h"
 #include "source/ratings_columns.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+
+/* What a B-tree takes of an id: a third of a page, less the version beside it and headers. */
+#define LONGEST_ID 2600
 
 /* Replace indices, which are in order of appearance, by ranks in the order of the ids. */
 static void
@@ -161,6 +165,41 @@ read_features(const FmDefinition *definition, FmRatingReading *reading, int side
 												 fm_idmap_count(reading->items)));
 }
 
+/* Return the size of an id in an index, which compresses long values. */
+static Size
+size_in_index(Datum id)
+{
+	const char *data = VARDATA_ANY(DatumGetPointer(id));
+	int32 length = VARSIZE_ANY_EXHDR(DatumGetPointer(id));
+	char *compressed;
+	int32 size;
+
+	if (length <= LONGEST_ID)
+		return length;
+	compressed = palloc(PGLZ_MAX_OUTPUT(length));
+	size = pglz_compress(data, length, compressed, PGLZ_strategy_default);
+	pfree(compressed);
+	return size < 0 ? length : size;
+}
+
+/* Raise an error if an id is too long for the key of the model's table. */
+static void
+check_id_lengths(const FmIdMap *ids, Oid relation, const char *column)
+{
+	if (fm_idmap_type(ids)->typlen != -1)
+		return;
+	for (int32 i = 0; i < fm_idmap_count(ids); i++)
+		if (size_in_index(fm_idmap_id(ids, i)) > LONGEST_ID)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("column \"%s\" of relation \"%s\" holds an id of %zu bytes", column,
+							get_rel_name(relation),
+							(Size) VARSIZE_ANY_EXHDR(DatumGetPointer(fm_idmap_id(ids, i)))),
+					 errdetail("An id may take %d bytes in an index.", LONGEST_ID),
+					 errhint("Make a view of the relation that shortens it, for example to its "
+							 "md5().")));
+}
+
 void
 fm_read_training_data(const FmDefinition *definition, FmTrainingData *data)
 {
@@ -184,6 +223,8 @@ fm_read_training_data(const FmDefinition *definition, FmTrainingData *data)
 
 	for (int side = 0; side < 2; side++)
 		data->features[side] = read_features(definition, reading, side);
+	check_id_lengths(reading->users, definition->ratings, definition->user_column);
+	check_id_lengths(reading->items, definition->ratings, definition->item_column);
 	if (reading->contexts != NULL)
 		fm_number_contexts(reading->contexts, &reading->triples);
 	fm_rank_ratings(data);

@@ -12,18 +12,23 @@
  */
 #include "targets/target.h"
 
+#include "access/table.h"
 #include "batch/batch.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
 #include "registry/registry_targets.h"
+#include "serve/seen.h"
 #include "storage/lmgr.h"
 #include "targets/target_diff.h"
 #include "targets/target_fill.h"
 #include "targets/target_proof.h"
 #include "targets/target_statements.h"
 #include "utils/builtins.h"
+#include "tcop/utility.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
 #include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(fm_write_top_x);
@@ -64,8 +69,8 @@ create_target(FmLists *lists, Oid schema, const char *name, FmProof *proof)
 	fm_sql_run(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
 						"item_id %s NOT NULL, score real NOT NULL) "
 						"WITH (fillfactor = 90, vacuum_truncate = false)",
-						qualified, fm_id_type_sql(&lists->user_type),
-						fm_id_type_sql(&lists->item_type)),
+						qualified, fm_id_base_type_sql(&lists->user_type),
+						fm_id_base_type_sql(&lists->item_type)),
 			   NULL, false);
 	rows.target = get_relname_relid(name, schema);
 	fm_proof_write(proof, write_rows, &rows);
@@ -83,11 +88,28 @@ check_target_column(Oid target, const char *column, Oid type)
 				 errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
 				 errhint("A table of lists needs the columns user_id, rank, item_id and score. "
 						 "fm_write_top_x creates a table that does not exist.")));
-	if (get_atttype(target, number) != type)
+	if (getBaseType(get_atttype(target, number)) != getBaseType(type))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of table \"%s\" is of type %s, but the lists have %s",
 							   column, get_rel_name(target),
 							   format_type_be(get_atttype(target, number)), format_type_be(type))));
+}
+
+/* Raise an error if the table has a constraint that is checked at the end of the transaction. */
+static void
+check_constraints(Oid target)
+{
+	Relation relation = table_open(target, AccessShareLock);
+	const TriggerDesc *triggers = relation->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (triggers->triggers[i].tginitdeferred)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("table \"%s\" has a deferred constraint", get_rel_name(target)),
+					 errdetail("Nothing can be deferred in what is done as the owner of a table."),
+					 errhint("Use ALTER TABLE ... ALTER CONSTRAINT ... INITIALLY IMMEDIATE.")));
+	table_close(relation, NoLock);
 }
 
 static void
@@ -102,6 +124,7 @@ check_target(const FmLoaded *loaded, Oid target)
 	check_target_column(target, "rank", INT4OID);
 	check_target_column(target, "item_id", loaded->item_type.type);
 	check_target_column(target, "score", FLOAT4OID);
+	check_constraints(target);
 }
 
 /* One call. It computes the lists as the current user and writes them as the table's owner. */
@@ -114,6 +137,16 @@ typedef struct Writing
 	int64 num_rows; /* that the table then holds */
 	FmProof proof;
 } Writing;
+
+/* Open the proof. What it cannot read is an error before anything is computed. */
+static void
+open_proof(Writing *writing, Oid schema, Oid target)
+{
+	if (writing->exclude_seen && fm_knows_seen(&writing->serving))
+		fm_check_ratings(&writing->serving);
+	fm_proof_open(&writing->proof, schema, &writing->serving, target, writing->x,
+				  writing->exclude_seen);
+}
 
 static FmDiff *
 open_diff(Writing *writing, Oid target)
@@ -134,8 +167,7 @@ update_target(Writing *writing, Oid schema, Oid target)
 	Rows rows = {.target = target};
 	FmRoleSwitch previous;
 
-	fm_proof_open(&writing->proof, schema, &writing->serving, target, writing->x,
-				  writing->exclude_seen);
+	open_proof(writing, schema, target);
 	rows.diff = open_diff(writing, target);
 	if (rows.diff != NULL)
 	{
@@ -162,6 +194,22 @@ update_target(Writing *writing, Oid schema, Oid target)
 		fm_lists_free(rows.lists);
 }
 
+/* Raise an error unless a new table can have a key: some types, such as xid, have no order. */
+static void
+check_key(const FmServing *serving)
+{
+	Oid type = serving->loaded->user_type.type;
+
+	if (!OidIsValid(lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a table of lists by ids of type %s cannot have a primary key",
+						format_type_be(type)),
+				 errdetail("The type has no order."),
+				 errhint("Create a table with the columns user_id, rank, item_id and score, and "
+						 "name that.")));
+}
+
 /* Create a table in a schema. */
 static void
 new_target(Writing *writing, Oid schema, const char *name)
@@ -169,8 +217,8 @@ new_target(Writing *writing, Oid schema, const char *name)
 	FmRoleSwitch previous;
 	FmLists *lists;
 
-	fm_proof_open(&writing->proof, InvalidOid, &writing->serving, InvalidOid, writing->x,
-				  writing->exclude_seen);
+	check_key(&writing->serving);
+	open_proof(writing, InvalidOid, InvalidOid);
 	lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
 							 fm_proof_check(&writing->proof));
 	previous = fm_act_as(writing->owner);
@@ -255,6 +303,7 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 
 	fm_require_argument(fcinfo, 0, "target");
 	fm_require_argument(fcinfo, 3, "exclude_seen");
+	PreventCommandIfReadOnly("fm_write_top_x()");
 	writing.exclude_seen = PG_GETARG_BOOL(3);
 	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
 	/* check the ownership before taking the lock */

@@ -186,7 +186,7 @@ read_items(FmDiff *diff)
 }
 
 static FmDiff *
-create_diff(const FmLoaded *loaded, int32 x, FmProof *proof)
+create_diff(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx table of lists",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -205,9 +205,12 @@ create_diff(const FmLoaded *loaded, int32 x, FmProof *proof)
 	diff->unproved = palloc(diff->capacity * sizeof(int32));
 	diff->seeds = MemoryContextAllocHuge(context, Max(1, diff->length) * sizeof(int32));
 	diff->last_user = -1;
-	diff->columns[LIST_USER] = (FmColumn){"user_id", loaded->user_type.type};
+	/* the id columns may be of a domain where the model's ids are not, and the other way round */
+	diff->columns[LIST_USER] = (FmColumn){"user_id",
+										  get_atttype(target, get_attnum(target, "user_id"))};
 	diff->columns[LIST_RANK] = (FmColumn){"rank", INT4OID};
-	diff->columns[LIST_ITEM] = (FmColumn){"item_id", loaded->item_type.type};
+	diff->columns[LIST_ITEM] = (FmColumn){"item_id",
+										  get_atttype(target, get_attnum(target, "item_id"))};
 	diff->columns[LIST_SCORE] = (FmColumn){"score", FLOAT4OID};
 	fm_changes_init(&diff->changes, &loaded->user_type, &loaded->item_type);
 	MemoryContextSwitchTo(previous);
@@ -294,7 +297,7 @@ begin_lists(void *state)
 FmDiff *
 fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 {
-	FmDiff *diff = create_diff(loaded, x, proof);
+	FmDiff *diff = create_diff(loaded, target, x, proof);
 
 	read_items(diff);
 	if (!diff->too_large && !open_plain(diff, target))

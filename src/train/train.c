@@ -17,6 +17,7 @@
 #include "train/publish.h"
 #include "train/train_arguments.h"
 #include "train/training.h"
+#include "tcop/utility.h"
 #include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(fm_train);
@@ -58,6 +59,7 @@ fm_train(PG_FUNCTION_ARGS)
 	char *name;
 	bool exists;
 
+	PreventCommandIfReadOnly("fm_train()");
 	name = fm_model_name_argument(fcinfo, 0);
 	fm_check_model_name(name);
 	fm_spi_connect();
