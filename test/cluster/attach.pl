@@ -1,6 +1,6 @@
-# Models that serve where they were not trained: in a database whose tables a logical subscription fills, and in one
-# that a dump of their schema was restored into. The lists are those of the origin, whatever is published there; what
-# has not arrived is not served; and who may not own the tables may not attach them.
+# Attached models: in a database whose tables a logical subscription fills, and in one into which a dump of
+# their schema was restored. The lists are those of the origin, whatever is published there. A version is not
+# served before all of it has arrived. Only the owner of the tables can attach them.
 use strict;
 use warnings;
 use Test::More;
@@ -17,7 +17,8 @@ $subscriber->init;
 $subscriber->append_conf('postgresql.conf', "fsync = off\n");
 $subscriber->start;
 
-# Ids of three kinds: integers, texts, and transaction ids, which have no order and so no primary key. Features, too.
+# Ids of three kinds: integers, text, and transaction ids, which have no order and so no primary key. And
+# a model with features.
 $origin->safe_psql(
 	'postgres', q{
 CREATE EXTENSION fmtopx;
@@ -46,7 +47,7 @@ sub fails
 	like($err, $pattern, $what);
 }
 
-# All that a model says, but for what was seen.
+# All answers of a model, without exclude_seen.
 sub answers
 {
 	my ($node, $model, $database) = @_;
@@ -57,7 +58,7 @@ SELECT md5(string_agg(t::text, ' ' ORDER BY t.id)) FROM fm_item_vectors('$model'
 SELECT active_version FROM fm_models WHERE model = '$model'});
 }
 
-# The subscriber gets the tables without their rows, from a dump, and a role that owns them.
+# The subscriber gets the tables from a dump, without rows, and a role that owns them.
 $subscriber->safe_psql('postgres', q{CREATE EXTENSION fmtopx; CREATE SCHEMA shop; CREATE ROLE server LOGIN; CREATE ROLE reader LOGIN;
 	GRANT USAGE ON SCHEMA shop TO PUBLIC; GRANT ALL ON SCHEMA public TO PUBLIC; ALTER ROLE ALL SET search_path = shop, public});
 my $schema = $origin->basedir . '/schema.sql';
@@ -66,7 +67,7 @@ PostgreSQL::Test::Utils::system_or_bail('psql', '-Xq', '-v', 'ON_ERROR_STOP=1', 
 	$subscriber->connstr('postgres'));
 for my $table (map { tables_of($_) } @models) { $subscriber->safe_psql('postgres', "ALTER TABLE $table OWNER TO server") }
 
-# Attached, they have no version until there is a subscription.
+# Attached models have no version until there is a subscription.
 my ($status, $out, $err) = $subscriber->psql('postgres', q{SELECT fm_attach('ints', NULL)}, extra_params => [ '-U', 'server' ]);
 is($status, 0, 'the owner of the tables attaches them');
 like($err, qr/NOTICE: .*nothing counts as seen/, 'and is told what that means without ratings');
@@ -79,14 +80,15 @@ $subscriber->safe_psql('postgres', q{CREATE SUBSCRIPTION models CONNECTION '} . 
 $subscriber->wait_for_subscription_sync($origin, 'models');
 is(answers($subscriber, $_), answers($origin, $_), "$_: the subscriber gives the same answers") for @models;
 
-# A session that has used a version is served the next as soon as it has arrived, by a training or an activation.
+# A session that has used a version gets the next one as soon as it has arrived, from a training or an
+# activation.
 my $session = $subscriber->background_psql('postgres', on_error_stop => 0);
 my $list = q{SELECT string_agg(item_id || ':' || score, ' ' ORDER BY rank) FROM fm_top_x(7, 10, 'ints', exclude_seen => false)};
 sub list_of
 {
 	my ($asking) = @_;
 	my $rows = $asking->query($list);
-	chomp $rows; # which 16's first minor versions leave to us
+	chomp $rows; # the first minor versions of 16 leave the newline
 	return $rows;
 }
 is(list_of($session), $origin->safe_psql('postgres', $list), 'a session uses the first version');
@@ -124,7 +126,7 @@ isnt(list_of($session), $then, 'a newer version');
 is(list_of($old), $then, 'is not for an older snapshot');
 $old->quit;
 
-# What has been seen: nothing, or what a relation here says.
+# Seen items: none, or those of a local relation.
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x(7, 100, 'ints')}), '60', 'without ratings nothing is left out');
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '6000', 'nor from the lists of all');
 $subscriber->safe_psql('postgres', q{CREATE TABLE public.seen AS SELECT u AS user_id, u % 60 + 1 AS item_id FROM generate_series(1, 100) u;
@@ -138,7 +140,7 @@ like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('seen', 
 is(answers($subscriber, 'ints'), answers($origin, 'ints'), 'dropped and attached again, it gives the same answers');
 is($subscriber->safe_psql('postgres', q{SELECT fm_write_top_x('public.lists', 5, 'ints'); SELECT DISTINCT target FROM fm_target}), "500\nlists", 'it writes lists');
 
-# What is done at the origin only.
+# What can only be done at the origin.
 for my $call (q{SELECT fm_train('ints')}, q{SELECT fm_train('ints', 'purchases')}, q{CALL fm_refresh('ints')},
 	q{SELECT fm_set('ints', keep_versions => 3)}, q{SELECT fm_activate('ints', 4)})
 {
@@ -173,7 +175,7 @@ fails($subscriber, q{SELECT fm_attach('mine', 'pg_class', 'relname', 'oid')}, qr
 	'the ratings must have such ids', @reader);
 fails($subscriber, q{SELECT fm_attach('mine', NULL, user_table => 'fm_ints_user')}, qr/belong to different roles/, 'and the tables one owner');
 
-# Whatever its owner makes of an attached model's tables, the views go on.
+# The views work whatever the owner does to the tables of an attached model.
 my $mine = q{SELECT fm_attach('mine', NULL)};
 is($subscriber->safe_psql('postgres', "$mine; SELECT count(*) FROM fm_models", extra_params => \@reader), "\n2", 'a model of the reader');
 $subscriber->safe_psql('postgres', q{INSERT INTO fm_mine_version SELECT * FROM fm_ints_version}, extra_params => \@reader);
@@ -199,14 +201,14 @@ for my $harm (
 }
 is($subscriber->safe_psql('postgres', q{SELECT fm_drop('mine'); DROP TABLE fm_mine_user, fm_mine_item, fm_mine_matrix}, extra_params => \@reader), '', 'what is left is cleared away');
 
-# Forgotten, a model leaves its tables to the subscription.
+# fm_drop leaves the tables of an attached model to the subscription.
 $subscriber->safe_psql('postgres', q{SELECT fm_drop('words')}, extra_params => [ '-U', 'server' ]);
 $origin->safe_psql('postgres', q{CALL fm_refresh('words')});
 $origin->wait_for_catchup('models');
 $subscriber->safe_psql('postgres', q{SELECT fm_attach('words', NULL)});
 is(answers($subscriber, 'words'), answers($origin, 'words'), 'a model that was forgotten is attached again');
 
-# The serving database itself is dumped and restored with its attached models.
+# The subscriber database can be dumped and restored with its attached models.
 sub copy
 {
 	my ($node, $database, $prepare, @options) = @_;
@@ -219,7 +221,7 @@ sub copy
 copy($subscriber, 'restored', '', '--no-subscriptions');
 is(answers($subscriber, $_, 'restored'), answers($origin, $_), "$_: a copy of the subscriber gives the same answers") for @models;
 
-# A dump of the schema alone, restored where the extension is.
+# A dump of the schema alone, restored into a database with the extension.
 copy($origin, 'copied', 'CREATE EXTENSION fmtopx', '-n', 'shop', '--no-publications');
 is($origin->safe_psql('copied', 'SELECT count(*) FROM fm_models'), '0', 'a dump of a schema does not bring the registry');
 $origin->safe_psql('copied', "SET search_path = shop, public; SELECT fm_attach('$_->[0]', '$_->[1]')")

@@ -1,5 +1,5 @@
-# Lists for all users by several processes: the same as by one, whatever the ratings relation is and however
-# little there is of memory or workers; and what interrupts them leaves nothing half done.
+# Lists for all users, computed by several processes: the same as by one process, for every kind of ratings
+# relation, with little memory and with few workers. An interrupt leaves nothing half done.
 use strict;
 use warnings;
 use Test::More;
@@ -9,7 +9,7 @@ use NeedCluster;
 
 my $node = PostgreSQL::Test::Cluster->new('batch_workers');
 $node->init;
-# The log of the postmaster says when a worker starts.
+# The server's log shows when a worker starts.
 $node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nlog_min_messages = debug1\n");
 $node->start;
 $node->safe_psql(
@@ -31,7 +31,7 @@ sub as
 	return $status == 0 ? $out : $err;
 }
 
-# How many workers a piece of code has started.
+# Return how many workers a piece of code has started.
 sub started
 {
 	my ($code) = @_;
@@ -41,7 +41,7 @@ sub started
 		  /starting background worker process "parallel worker/g);
 }
 
-# Both ways to compute a model's lists, in a transaction that may begin with something else.
+# Compute a model's lists in both ways, in a transaction that may begin with other statements.
 sub differences
 {
 	my ($model, $before, $settings, $arguments) = @_;
@@ -58,8 +58,8 @@ COMMIT;
 }) =~ s/\n/ /gr;
 }
 
-# Ids without gaps, with wide gaps, as text; a view, partitions, a parent with children, a policy, a column that
-# was dropped before the others.
+# Ids without gaps, with wide gaps, and text. A view, a partitioned table, a parent with children, a table
+# with a policy, and one whose first column was dropped.
 is(as('owner', q{
 CREATE TABLE dense AS
 SELECT u::smallint AS user_id, i::bigint AS item_id, (1 + hashint8extended(u * 1000 + i, 2) & 3)::real AS rating
@@ -93,7 +93,7 @@ for my $model (qw(dense sparse words seen kept parts parent policed))
 	is(differences($model, '', $workers, ', false'), '3000 0 0', 'so they do with seen items');
 }
 
-# What the transaction itself has done to the ratings counts; so does what is NULL or unknown, or seen twice.
+# Changes by the transaction itself count. NULLs, unknown ids and duplicate rows.
 my $changes = q{
 INSERT INTO dense VALUES (30000, 1, 3), (1, 100000, 3), (NULL, 1, 3), (2, NULL, 3), (3, 1, 3), (3, 1, 4);
 INSERT INTO dense SELECT 5, item_id, 2 FROM fm_top_x(5, 7, 'dense');
@@ -106,7 +106,7 @@ isnt(as('owner', "BEGIN; $changes $workers SELECT string_agg(item_id, ' ' ORDER 
 	WHERE user_id = '5'; ROLLBACK"), as('owner', "SELECT string_agg(item_id, ' ' ORDER BY rank) FROM
 	fm_top_x_all(7, 'dense') WHERE user_id = '5'"), 'which make a difference');
 
-# Too little memory for the pairs; no worker to be had; nothing to do in parallel.
+# Too little memory for the pairs, no free worker, and nothing to do in parallel.
 for my $model (qw(dense words))
 {
 	is(differences($model, '', "SET maintenance_work_mem = '1MB'; $workers"), '3000 0 0', "$model: little memory");
@@ -120,7 +120,7 @@ is(as('owner', "$workers SELECT string_agg(DISTINCT user_id, ',') FROM fm_top_x_
 	AND length(user_id) = 8"),
 	join(',', map { "user $_" } sort map { "${_}99" } 1 .. 9), 'ids by reference');
 
-# The owner of the model who may read two columns alone of a table of somebody else's, or nothing.
+# The model's owner may read only two columns of another role's table, or nothing.
 $node->safe_psql('postgres', q{
 CREATE TABLE shop.lent AS TABLE shop.dense;
 GRANT SELECT ON shop.lent TO owner;
@@ -135,7 +135,7 @@ $node->safe_psql('postgres', q{REVOKE ALL (user_id, item_id) ON shop.lent FROM o
 like(as('owner', "$workers SELECT count(*) FROM fm_top_x_all(7, 'lent')"), qr/permission denied for table lent/,
 	'no rights');
 
-# Written and rewritten by workers, after changes to the ratings and to the table.
+# A table written and rewritten by workers, after changes to the ratings and to the table.
 my $wrong = q{SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM lists
 	EXCEPT ALL SELECT * FROM fm_top_x_all(7, 'dense')) d};
 ok(started(sub { is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'a new table') }) > 0,
@@ -164,8 +164,8 @@ is(as('owner', "$workers SELECT fm_write_top_x('lists', 9, 'dense')"), '27000', 
 is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'shorter ones again');
 is(as('owner', "$alone $wrong"), '0', 'are right');
 
-# Tables whose rows stand in the page in other ways: other columns before and between, of any width or dropped,
-# rows older than a column, NULLs; keys or not.
+# Tables with other row layouts: other columns before and between, of any width or dropped; rows older than
+# a column; NULLs; with and without keys.
 is(as('owner', qq{
 CREATE TABLE odd (note text, score real, gone bigint, item_id bigint, rank int, user_id smallint);
 $workers SELECT fm_write_top_x('odd', 7, 'dense');
@@ -199,7 +199,7 @@ SELECT min(status) FROM (VALUES ('wide'), ('narrow')) n (m), fm_train(m, m::regc
 }), 'succeeded', 'ratings of other shapes');
 is(differences($_, "", $workers), "2940 0 0", "$_: as one process") for 'wide', 'narrow';
 
-# Interrupted at any moment: nothing is left behind, and the next call works.
+# Interrupted at any time: nothing is left behind, and the next call works.
 my $interrupted = 0;
 for my $ms (1 .. 40)
 {
@@ -213,7 +213,7 @@ is(as('owner', "$alone $wrong"), '0', 'and is right');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'}), '0',
 	'no worker is left');
 
-# Ids of users that somebody has altered are an error, not a crash.
+# Altered user ids are an error, not a crash.
 as('owner', 'UPDATE fm_sparse_user SET idx = idx + 1 WHERE idx = 2999');
 like(as('owner', "$workers SELECT count(*) FROM fm_top_x_all(7, 'sparse')"), qr/version 1 of model "sparse" is damaged/,
 	'damaged users');

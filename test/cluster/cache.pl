@@ -1,6 +1,6 @@
-# Models in shared memory: one copy for all connections, the right one under every snapshot, evicted by size,
-# by a new version and by a drop; own memory where shared memory is short; connections that are killed while they
-# load, servers that crash, standbys, databases that are copies of each other.
+# Models in shared memory: one copy for all connections, the right version under every snapshot, eviction by
+# size, by a new version and by a drop; own memory if shared memory is short; connections that are killed while
+# they load, crashes, standbys, and databases that are copies of each other.
 use strict;
 use warnings;
 use Test::More;
@@ -38,12 +38,12 @@ sub session
 	return $node->background_psql($database // 'postgres', on_error_stop => 0, extra_params => [@params]);
 }
 
-# The rows of a query, and what it warned of.
+# Return the rows of a query, and its warnings.
 sub ask
 {
 	my ($session, $sql) = @_;
 	my $rows = $session->query($sql);
-	chomp $rows; # which 16's first minor versions leave to us
+	chomp $rows; # the first minor versions of 16 leave the newline
 	my $error = $session->{stderr};
 	$session->{stderr} = '';
 	$error =~ s/^.*background_psql: QUERY_SEPARATOR.*$//mg;
@@ -63,14 +63,15 @@ sub set_cache_size
 	$node->reload;
 	$node->poll_query_until('postgres',
 		"SELECT setting = '$size' FROM pg_file_settings WHERE name = 'fmtopx.cache_size' ORDER BY seqno DESC LIMIT 1");
-	usleep(200_000); # sessions read the signal before their next statement
+	usleep(200_000); # so that sessions handle the signal before their next statement
 }
 
-# A row a copy: the model, its version, of all connections or of this one.
+# Return a row for each copy: the model, its version, and whether it is shared.
 my $cached = q{SELECT string_agg(model || ':' || version || ':' || shared, ' ' ORDER BY model, version) FROM fm_cache WHERE database = current_database()};
 sub cached { return $node->safe_psql('postgres', $cached) }
 
-# The files of shared memory that a backend has mapped, by inode, larger than any of the server's own.
+# Return the inodes of the shared memory files that a backend has mapped and that are larger than any of the
+# server's own.
 sub mapped
 {
 	my ($session) = @_;
@@ -103,7 +104,7 @@ SKIP:
 is(ask($sessions[1], "SELECT count(*) FROM fm_cache WHERE in_use = 1 AND (SELECT count(*) FROM fm_top_x(1, 3, 'a')) = 3"), '0',
 	'no call is in use after its end');
 
-# Ids of other types, out of shared memory as they went in.
+# Ids of other types come out of shared memory unchanged.
 for my $model (qw(words uuids days))
 {
 	my $sql = "SELECT string_agg(md5(t::text), '' ORDER BY user_id, rank) FROM fm_top_x_all(20, '$model') t";
@@ -117,7 +118,7 @@ for my $model (qw(words uuids days))
 	is(ask($sessions[3], "SELECT count(*) FROM fm_item_vectors('$model')"), '10000', "$model: all ids are there");
 }
 
-# A version that is not committed is nobody else's; rolled back, it is forgotten.
+# A version that is not committed is not shared. After a rollback it is forgotten.
 my $trainer = session();
 my $now = ask($trainer, "BEGIN; SELECT fm_train('a', seed => 99) \\g /dev/null\n" . list('a') . ';');
 isnt($now, $first, 'a transaction sees the version that it has trained');
@@ -130,7 +131,7 @@ is(ask($trainer, 'ROLLBACK TO s; ' . list('a') . ';'), $first, 'taken back to th
 ask($trainer, 'COMMIT');
 unlike(cached(), qr/a:2/, 'neither has been published');
 
-# A new version replaces the old one, but for whoever reads under an old snapshot.
+# A new version replaces the old one, except for readers with an old snapshot.
 my ($early, $late, $reader) = (session(), session(), session());
 ask($early, 'BEGIN ISOLATION LEVEL REPEATABLE READ; ' . list('a') . ';');
 ask($late, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM fm_models;');
@@ -153,13 +154,13 @@ SKIP:
 	is(scalar(keys %inodes), 1, 'the memory of the old one is mapped by none');
 }
 
-# Whatever follows a snapshot that is always old: an application whose default is repeatable read.
+# An application whose default is repeatable read, so that its snapshots are often old.
 ask($reader, 'SET default_transaction_isolation = \'repeatable read\'');
 $node->safe_psql('postgres', q{SELECT fm_train('a', seed => 96)});
 ask($reader, list('a'));
 like(cached(), qr/^a:3:true/, 'it, too, loads the new version for all');
 
-# In parallel mode, where no newer snapshot may be taken. The function runs in the leader.
+# In parallel mode, which does not allow a newer snapshot. The function runs in the leader.
 my $parallel = q{SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
 SET max_parallel_workers_per_gather = 2;};
 my $join = q{SELECT count(t.item_id) FROM (SELECT DISTINCT user_id FROM ratings OFFSET 0) u, fm_top_x(u.user_id, 3, 'b') t};
@@ -167,7 +168,7 @@ like($node->safe_psql('postgres', "$parallel EXPLAIN $join"), qr/Gather/, 'a par
 is($node->safe_psql('postgres', "$parallel $join"), '150', 'loaded in parallel mode');
 like(cached(), qr/b:1:true/, 'for all');
 
-# By size: the one used longest ago goes.
+# Eviction by size: the least recently used version is evicted.
 $node->safe_psql('postgres', "SELECT fm_drop('$_')") for qw(words uuids days);
 is(cached(), 'a:3:true b:1:true', 'what is dropped is not cached');
 my $size = $node->safe_psql('postgres', q{SELECT max(size) / 1024 FROM fm_cache});
@@ -182,7 +183,7 @@ is(cached(), 'a:3:true b:1:true', 'the third had to go');
 is(ask($sessions[0], list('c')), $c, 'and comes again');
 is(ask($sessions[2], list('a')), $a, 'and so on');
 
-# Too large: own memory, and a word about it once.
+# A version that is too large is loaded into own memory, with a warning once.
 set_cache_size(int($size / 2) . 'kB');
 my $said = ask($sessions[3], list('a'));
 like($said, qr/^\Q$a\E.*WARNING:  a model of \d+ kB is loaded into this connection's own memory: it is larger than fmtopx.cache_size\n.*HINT: /s,
@@ -198,7 +199,7 @@ set_cache_size('100MB');
 is(ask($sessions[3], list('a')), $a, 'shared again');
 is(ask($sessions[3], $cached), 'a:3:true', 'when there is room');
 
-# Who may see it: of the models that one may read, and of all with the rights of a monitor.
+# fm_cache shows models that the role may read, and all to members of pg_read_all_stats.
 is($node->safe_psql('postgres', 'SELECT count(*) FROM fm_cache', extra_params => [ '-U', 'reader' ]), '0', 'a stranger sees nothing');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM fm_cache_rows()', extra_params => [ '-U', 'reader' ]), '0', 'nor behind the view');
 $node->safe_psql('postgres', 'GRANT SELECT ON fm_a_version, fm_a_user, fm_a_item, fm_a_matrix TO reader');
@@ -221,12 +222,13 @@ $node->safe_psql('postgres', 'DROP DATABASE twin');
 $node->safe_psql('postgres', list('b'));
 is($node->safe_psql('postgres', 'SELECT count(*) FROM fm_cache'), '2', 'of a database dropped nothing is left at the next load');
 
-# Tables dropped by hand.
+# Tables that are dropped by hand.
 $node->safe_psql('postgres', 'DROP TABLE fm_b_matrix');
 $node->safe_psql('postgres', list('c'));
 is(cached(), 'a:3:true c:1:true', 'of a table dropped nothing is left at the next load');
 
-# Connections that end while they load: the next one loads. A slow load, since the owner has put a function in the way.
+# If a connection ends while it loads, the next one loads. The load is slow because of a function that the
+# owner has planted.
 $node->safe_psql('postgres', q{
 CREATE FUNCTION slow(integer) RETURNS boolean LANGUAGE plpgsql AS $$
 	BEGIN PERFORM pg_sleep(0.001) WHERE $1 % 10 = 0; RETURN true; END $$;
@@ -253,7 +255,7 @@ for my $how (qw(pg_terminate_backend pg_cancel_backend))
 	is($node->safe_psql('postgres', 'SELECT sum(in_use) FROM fm_cache'), '0', "$how: nothing is in use");
 	$node->safe_psql('postgres', q{UPDATE fm_model SET stamp = stamp + 1 WHERE model = 'c'});
 }
-# At any moment.
+# Connections that end at any time.
 for my $delay (1 .. 12)
 {
 	$node->safe_psql('postgres', q{UPDATE fm_model SET stamp = stamp + 1 WHERE model IN ('a', 'c')});
@@ -271,7 +273,7 @@ is(cached(), 'a:3:true c:1:true', 'from shared memory');
 is($node->safe_psql('postgres', 'SELECT sum(in_use) FROM fm_cache'), '0', 'nothing is in use');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), '0', 'no lock is left');
 
-# A server that crashes, and one that is stopped at once.
+# A crash, and an immediate shutdown.
 my $victim = session();
 ask($victim, list('a'));
 my $pid = $victim->query_safe('SELECT pg_backend_pid()');
@@ -284,7 +286,7 @@ $node->stop('immediate');
 $node->start;
 is($node->safe_psql('postgres', list('a')), $a, 'after an immediate stop, too');
 
-# A standby shares for itself, gets new versions, and goes on when it is promoted.
+# A standby has shared memory of its own, gets new versions, and keeps serving when it is promoted.
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('cache_standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
@@ -304,7 +306,7 @@ isnt($standby->safe_psql('postgres', list('a')), $new, 'and trains');
 is($standby->safe_psql('postgres', 'SELECT version, shared FROM fm_cache'), '5|t', 'and shares what it has trained');
 $standby->stop;
 
-# The system has no shared memory to give: a directory for it that cannot be written.
+# The system has no shared memory: its directory is not writable.
 $node->append_conf('postgresql.conf', 'dynamic_shared_memory_type = mmap');
 $node->restart;
 chmod 0500, $node->data_dir . '/pg_dynshmem';
@@ -316,7 +318,7 @@ is(ask($short, $cached), 'a:5:false', 'from own memory');
 $short->quit;
 chmod 0700, $node->data_dir . '/pg_dynshmem';
 
-# No main shared memory for the directory: it has all been taken by locks.
+# Locks have taken all main shared memory, so that there is none for the directory.
 SKIP:
 {
 	skip('from PostgreSQL 17 on the directory is a segment', 3) if $node->pg_version >= 17;

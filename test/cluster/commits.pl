@@ -1,6 +1,6 @@
-# A refresh commits between reading, computing and writing. While it computes it holds back no vacuum; what others
-# alter meanwhile is noticed before it writes; cancelled, killed or failed in any of the three, it leaves the old
-# version serving and a run that says so.
+# fm_refresh commits between reading, computing and writing. While it computes, it does not hold back vacuum.
+# Before it writes, it notices what others have changed meanwhile. If it is cancelled, killed or fails in any of
+# the three, the old version is still served, and the run is recorded as failed.
 use strict;
 use warnings;
 use Test::More;
@@ -10,11 +10,11 @@ use NeedCluster qw(BackgroundPsql);
 
 my $node = PostgreSQL::Test::Cluster->new('commits');
 $node->init;
-# Its own vacuum would be the first to wait for the locks below.
+# Otherwise its own vacuum would be the first to wait for the locks below.
 $node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nfmtopx.vacuum = off\n");
 $node->start;
 
-# The last row of the source waits for whoever holds the advisory lock 1.
+# Reading the last row of the source waits for the advisory lock 1.
 $node->safe_psql(
 	'postgres', q{
 CREATE EXTENSION fmtopx;
@@ -45,7 +45,7 @@ sub iterate
 	value("UPDATE fm_model SET iterations = $iterations WHERE model = 'm'");
 }
 
-# Start a statement, each setting before it in a transaction of its own; it goes on beside us.
+# Start a statement in the background, after settings that each have a transaction of their own.
 sub start
 {
 	my ($sql, %with) = @_;
@@ -90,7 +90,8 @@ sub unharmed
 	like(value($last_run), $run, "$what: the run says so");
 }
 
-# How many pages of a table that was emptied cannot be given back, because somebody may still see its rows.
+# Return how many pages VACUUM cannot truncate from an emptied table, because a snapshot may still need its
+# rows.
 sub pages_held_back
 {
 	return value(q{CREATE TABLE emptied AS SELECT * FROM generate_series(1, 1000);
@@ -100,7 +101,7 @@ sub pages_held_back
 		DROP TABLE emptied});
 }
 
-# Transactions that a training, with its workers, holds open for others to see.
+# Snapshots and transaction IDs that a training and its workers hold.
 my $holding = q{SELECT count(*) || ' processes, ' || count(backend_xmin) || ' snapshots, ' || count(backend_xid) || ' ids'
 	FROM pg_stat_activity WHERE fm_pid IN (pid, leader_pid)} =~ s/fm_pid/(SELECT pid FROM fm_progress)/r;
 
@@ -174,7 +175,7 @@ like(finish(start(q{CALL fm_refresh('m')})), qr/violates check constraint/, 'a v
 unharmed('not stored', qr/^failed: .*violates check constraint/);
 value(q{ALTER TABLE fm_m_matrix DROP CONSTRAINT fm_m_matrix_version_check});
 
-# Stop a refresh between computing and writing, alter something, let it go on.
+# Stop a refresh between computing and writing, change something, and let it continue.
 sub refresh_around
 {
 	my ($sql, $role) = @_;

@@ -1,5 +1,5 @@
-# Trainings that are cancelled, time out, are killed, collide or fail: the old version serves on, nothing is
-# left behind, and fm_runs tells what a refresh met.
+# Trainings that are cancelled, time out, are killed, collide or fail: the old version is still served, nothing
+# is left behind, and fm_runs has the error of a refresh.
 use strict;
 use warnings;
 use Test::More;
@@ -42,7 +42,7 @@ sub unharmed
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM fm_progress'), '0', "$what: no progress is shown any more");
 }
 
-# Start a training that would take for ever; returns when it is iterating.
+# Start a training that would never end, and return when it is iterating.
 sub start_long
 {
 	my ($sql) = @_;
@@ -71,7 +71,7 @@ like(finish($long), qr/canceling statement due to user request/, 'a training is 
 cmp_ok(time - $asked, '<', 5, 'soon');
 unharmed('cancelled');
 
-# The same by a time limit, and by ending the connection.
+# A timeout, and the end of the connection.
 my ($status, $out, $err) = $node->psql('postgres', "SET statement_timeout = 300; $for_ever");
 like($err, qr/statement timeout/, 'a training runs into statement_timeout');
 unharmed('timed out');
@@ -80,7 +80,7 @@ $node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM fm_progress'
 like(finish($long), qr/terminating connection/, 'the connection of a training is ended');
 unharmed('terminated');
 
-# With parallel workers: the same bits, whatever their number; and none of them is left behind.
+# Parallel workers: their number does not change a bit, and none of them is left behind.
 my $crowd = q{CREATE TABLE IF NOT EXISTS crowd AS
     SELECT u AS user_id, i AS item_id, (3 + sin(u) + cos(i) + sin(u * 0.7) * cos(i * 1.3))::real AS rating
     FROM generate_series(1, 1000) u, generate_series(1, 100) i WHERE hashint8extended(u * 1000 + i, 1) % 3 = 0;};
@@ -112,7 +112,7 @@ is($node->safe_psql('postgres', q{SET max_parallel_workers = 0;
 	"succeeded\n", 'with no worker to be had the backend trains alone');
 unharmed('workers');
 
-# A first training that fails leaves no table and no model.
+# A failed first training leaves no table and no model.
 $long = start_long(q{SELECT fm_train('first', 'ratings', iterations => 100000)});
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM fm_progress');
 finish($long);
@@ -127,7 +127,7 @@ $long = start_long(q{CALL fm_refresh('n')});
 is($node->safe_psql('postgres', q{SELECT status FROM fm_runs WHERE model = 'n' ORDER BY version DESC LIMIT 1}),
 	'running', 'a refresh that runs is seen to run');
 
-# Meanwhile: others who want to train the same model.
+# Others train the same model at the same time.
 ($status, $out, $err) = $node->psql('postgres', q{CALL fm_refresh('n')});
 is($status, 0, 'a second refresh skips');
 like($err, qr/NOTICE: .*"n" is being trained already/, 'and says so');
@@ -144,7 +144,7 @@ is( $node->safe_psql('postgres', q{SELECT status, message FROM fm_runs WHERE mod
 	'failed|canceling statement due to user request', 'and recorded with its message');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x(1, 5, 'n')}), '5', 'the old version serves');
 
-# A refresh that meets bad data.
+# A refresh with bad data.
 $node->safe_psql('postgres', q{UPDATE fm_model SET iterations = 10 WHERE model = 'n';
     INSERT INTO other VALUES (1, 1, 'NaN')});
 ($status, $out, $err) = $node->psql('postgres', q{CALL fm_refresh('n')});
@@ -190,7 +190,7 @@ is($node->safe_psql('restored', $lists), $node->safe_psql('postgres', $lists), '
 is($node->safe_psql('restored', q{CALL fm_refresh('m'); SELECT max(version), count(*) FROM fm_runs}),
 	'4|4', 'and goes on from there');
 
-# A standby serves, too.
+# A standby serves the same lists.
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);

@@ -1,4 +1,4 @@
-# pg_upgrade: models, runs and tables of lists go to the new cluster, which here is of the same version, and go on.
+# pg_upgrade: models, runs and tables of lists are in the new cluster, here of the same version, and work.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -39,7 +39,7 @@ SELECT * FROM fm_target};
 my $before = $old->safe_psql('postgres', $state);
 $old->stop;
 
-# It leaves files where it runs.
+# It leaves files in its working directory.
 my $work = PostgreSQL::Test::Utils::tempdir();
 my ($from, $to, $socket) = map { abs_path($_) } $old->data_dir, $new->data_dir, $new->host;
 my @options = ('-b', $bindir, '-B', $bindir, '-d', $from, '-D', $to, '-s', $socket, '-p', $old->port, '-P', $new->port);

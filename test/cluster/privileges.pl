@@ -1,5 +1,5 @@
-# Who may do what, and in whose name it is done. The extension stands in a schema of its own, everybody's
-# search_path is empty, and nobody but the administrator is a superuser.
+# Which role may do what, and as which role it is done. The extension is in a schema of its own, search_path
+# is empty for all roles, and only the administrator is a superuser.
 use strict;
 use warnings;
 use Test::More;
@@ -43,7 +43,7 @@ sub refused
 	like(as($role, $sql), $pattern || qr/42501/, "$role may not $what");
 }
 
-# A role that owns neither the database nor the extension trains beside its own ratings.
+# A role that owns neither the database nor the extension trains, with tables beside its own ratings.
 is(as('trainer', q{SELECT status FROM ext.fm_train('m', 'shop.ratings', num_factors => 4, iterations => 10)}),
 	'succeeded', 'an ordinary role trains with an empty search_path');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_m\_%' AND relkind = 'r'
@@ -52,7 +52,7 @@ is(as('trainer', q{SELECT count(*) FROM ext.fm_top_x(1, 5)}), '5', 'it serves');
 is(as('trainer', q{SELECT ext.fm_write_top_x('shop.lists', 5)}), '250', 'it writes lists');
 is(as('trainer', q{CALL ext.fm_refresh('m'); SELECT max(version) FROM ext.fm_runs}), '2', 'it refreshes');
 
-# Others: nothing without a grant, the model with one, and never the ratings.
+# Other roles may use the model only with a grant, and never read the ratings.
 refused('reader', q{SELECT ext.fm_top_x(1, 5, 'm')}, 'ask a model without SELECT on its tables');
 refused('reader', q{SELECT ext.fm_predict(1, 5, 'm')}, 'predict with it');
 is(as('reader', 'SELECT (SELECT count(*) FROM ext.fm_models) + (SELECT count(*) FROM ext.fm_runs) + (SELECT count(*) FROM ext.fm_model)'),
@@ -85,8 +85,8 @@ for my $table (qw(fm_model fm_run fm_target))
 }
 is(as('trainer', q{SELECT ext.fm_drop('m'); SELECT count(*) FROM ext.fm_models}), "\n0", 'the owner drops it');
 
-# Whatever an owner plants on the ratings, the model's tables or the lists runs as the owner, and under the
-# restrictions of a maintenance command, also when a superuser calls.
+# Code that an owner plants on the ratings, the model's tables or the lists runs as the owner, and in a
+# security-restricted operation, also if a superuser calls.
 as('trainer', q{
 CREATE FUNCTION shop.spy(what text) RETURNS boolean LANGUAGE plpgsql AS $f$
 BEGIN
@@ -115,7 +115,7 @@ is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT what, ', ' ORDER BY
 	'fm_trap_user as trainer, ratings as trainer, trap_lists as trainer', 'planted code runs as its owner');
 $node->safe_psql('postgres', q{SELECT ext.fm_evaluate('shop.ratings', 'trap')});
 
-# A function that tries to take the caller's rights.
+# A function that tries to gain the caller's privileges.
 as('trainer', q{
 CREATE FUNCTION shop.attack() RETURNS boolean LANGUAGE plpgsql AS $f$
 BEGIN
@@ -146,14 +146,14 @@ for my $attack (qw(attack escape undo))
 }
 is($node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'trainer'}), 'f', 'nobody has become a superuser');
 
-# Row-level security that would hide rows from the caller is not passed by.
+# Row-level security that hides rows from the caller is not bypassed.
 as('trainer', q{DROP VIEW shop.trap CASCADE; SELECT ext.fm_train('rls', 'shop.ratings', num_factors => 2, iterations => 5);
 GRANT SELECT ON shop.fm_rls_version, shop.fm_rls_user, shop.fm_rls_item, shop.fm_rls_matrix TO reader;
 ALTER TABLE shop.fm_rls_user ENABLE ROW LEVEL SECURITY});
 refused('reader', q{SELECT ext.fm_top_x(1, 2, 'rls')}, 'pass row-level security by', qr/row-level security/);
 
-# An attack suite: code planted wherever an owner can put some, that tries to make its owner a superuser when
-# anybody but himself is connected. Each must be met (or it would prove nothing), as its owner, and get nowhere.
+# An attack suite: code planted wherever an owner can, which tries to make its owner a superuser when another
+# role is connected. Each piece must run (or it would prove nothing), as its owner, and must fail.
 as('trainer', q{
 SELECT ext.fm_drop('rls');
 CREATE FUNCTION shop.grab_it() RETURNS integer LANGUAGE plpgsql AS $f$
@@ -223,8 +223,8 @@ $plant});
 	$node->safe_psql('postgres', q{SELECT ext.fm_drop('a'); DROP TABLE IF EXISTS shop.source, shop.a_lists CASCADE});
 }
 
-# The worker that vacuums for a refresh is a superuser's process, which is where the trainer would strike, in an index
-# that VACUUM summarises. It has a role for each table, too, and does nothing but for a refresh.
+# The worker that vacuums for a refresh is a superuser's process. The trainer would attack it by an index that
+# VACUUM summarizes. The worker acts as the owner of each table, and only works for a refresh.
 is(as('trainer', q{
 SELECT ext.fm_train('a', 'shop.ratings', num_factors => 2, iterations => 5) \g /dev/null
 CREATE FUNCTION shop.grab_at(idx integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $f$
@@ -244,7 +244,7 @@ refused('trainer', $worker, 'call its main function');
 my ($no_function, $nothing, $why) = $node->psql('postgres', $worker);
 like($why, qr/could not find function information/, 'nor may a superuser, who would do harm to himself');
 
-# Ids of a domain whose check is code: run for the caller's literal, too, in the owner's name.
+# Ids of a domain with code in its check: this runs as the owner, also for the caller's literal.
 as('trainer', q{CREATE TABLE shop.source AS SELECT user_id::shop.id, item_id, rating FROM shop.ratings;
 	SELECT ext.fm_train('a', 'shop.source', num_factors => 2, iterations => 5)});
 for my $call (q{SELECT ext.fm_top_x('1'::text, 2, 'a')}, q{SELECT ext.fm_predict('1'::text, '1', 'a')})
@@ -256,7 +256,7 @@ $node->psql('postgres', $_) for q{SELECT ext.fm_top_x(1, 2, 'a')}, q{SELECT ext.
 is($node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'trainer'}), 'f', 'nor by any other');
 $node->safe_psql('postgres', q{SELECT ext.fm_drop('a'); DROP TABLE shop.source; DROP TABLE IF EXISTS shop.by_admin});
 
-# What is planted in the caller's search_path is not found.
+# Objects planted in the caller's search_path are not found.
 as('trainer', q{
 CREATE FUNCTION shop.same(integer, integer) RETURNS boolean LANGUAGE sql AS $$SELECT shop.spy('operator')$$;
 CREATE OPERATOR shop.= (LEFTARG = integer, RIGHTARG = integer, FUNCTION = shop.same);
@@ -279,7 +279,7 @@ $node->safe_psql('postgres', q{TRUNCATE shop.log; SET search_path = shop, pg_cat
 is($node->safe_psql('postgres', 'SELECT count(*) FROM shop.log'), '0', 'operators and functions in search_path are not called');
 $node->safe_psql('postgres', 'DELETE FROM shop.ratings WHERE user_id = 1000001');
 
-# Nor does anything stay that planted code has set.
+# Settings changed by planted code do not stay.
 as('trainer', q{
 CREATE FUNCTION shop.lure() RETURNS boolean LANGUAGE plpgsql AS $f$
 BEGIN PERFORM set_config('search_path', 'shop', false); RETURN true; END $f$;
@@ -289,7 +289,7 @@ is($node->safe_psql('postgres', q{SET search_path = ext; SELECT fm_train('b') \g
 	SELECT fm_top_x(1, 5, 'b') \g /dev/null
 	SHOW search_path}), 'ext', 'a search_path set by planted code is not left behind');
 
-# Things one may not have made or named.
+# Objects that a role may not create or name.
 as('trainer', q{CREATE TYPE shop.rate AS (x real);
 	CREATE FUNCTION shop.as_number(shop.rate) RETURNS float8 LANGUAGE sql AS $$SELECT 1::float8 FROM shop.spy('cast')$$;
 	CREATE CAST (shop.rate AS float8) WITH FUNCTION shop.as_number(shop.rate);
@@ -304,7 +304,7 @@ refused('reader', q{SELECT ext.fm_forget_target('shop.a_lists')}, q{forget anoth
 is(as('reader', q{SELECT count(*) FROM ext.fm_health}), '1', 'a reader sees the health of what it may read');
 is(as('stranger', q{SELECT count(*) FROM ext.fm_health}), '0', 'a stranger of nothing');
 
-# Roles with one task each: read lists, ask, train.
+# Roles with one task each: read lists, ask, or train.
 $node->safe_psql('postgres', q{CREATE ROLE lister LOGIN; CREATE ROLE asker LOGIN; CREATE ROLE apprentice LOGIN IN ROLE trainer;
 	CREATE ROLE own_trainer LOGIN; CREATE SCHEMA lab AUTHORIZATION own_trainer; GRANT SELECT ON shop.ratings TO own_trainer;
 	GRANT SELECT ON shop.a_lists TO lister; SELECT ext.fm_grant('a', 'asker')});
@@ -318,7 +318,7 @@ is(as('own_trainer', q{SET search_path = lab; SELECT status FROM ext.fm_train('l
 	'succeeded', 'who may read the ratings trains a model of his own');
 refused('own_trainer', q{SELECT ext.fm_top_x(1, 2, 'a')}, q{ask another's});
 
-# ALTER and DROP of what a model rests on.
+# ALTER and DROP of objects that a model depends on.
 my $list = q{SELECT string_agg(item_id::text, ' ' ORDER BY rank) FROM ext.fm_top_x(1, 5, 'a')};
 my $before = as('asker', $list);
 $node->safe_psql('postgres', q{CREATE SCHEMA store AUTHORIZATION trainer;

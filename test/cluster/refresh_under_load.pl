@@ -1,6 +1,7 @@
-# Recommendations under load: while pg_cron and a loop refresh the model a hundred times, ten connections read, live and
-# from the written table. No reader may see an error, an empty or partial list, or wait for a lock. Tables and indexes
-# must not go on growing, whatever autovacuum does. Uses MovieLens 100k where it is present, else made-up ratings.
+# Recommendations under load: while pg_cron and a loop refresh the model a hundred times, ten connections read,
+# live and from the written table. No reader may see an error, an empty or partial list, or wait for a lock. Tables
+# and indexes must not keep growing, whatever autovacuum does. Uses MovieLens 100k if it is present, else made-up
+# ratings.
 use strict;
 use warnings;
 use Test::More;
@@ -12,7 +13,7 @@ my $sharedir = `$ENV{PG_CONFIG} --sharedir`;
 chomp $sharedir;
 -f "$sharedir/extension/pg_cron.control" or plan(skip_all => 'pg_cron is not installed');
 
-# pg_cron 1.4 schedules by the minute: this is long enough for a minute to begin and its job to end.
+# pg_cron 1.4 schedules by the minute. This is long enough for a minute to begin and its job to end.
 my $seconds = 75;
 my $refreshes = 100;
 my $movielens = ($ENV{MOVIELENS} // '') . '/u.data';
@@ -65,8 +66,8 @@ FROM (TABLE heaps UNION ALL SELECT indexrelid FROM pg_index JOIN heaps ON indrel
 SELECT cron.schedule('refresh', '* * * * *', \$\$CALL fm_refresh('m')\$\$);
 });
 
-# A list is right when it has ranks 1 to 10, ten items, and scores that descend: a mixture of two
-# versions of the model would not.
+# A list is right if it has ranks 1 to 10, ten items, and descending scores. A mixture of two versions of the
+# model would not.
 my $is_right = q{1 / (count(*) = 10 AND count(DISTINCT rank) = 10 AND max(rank) = 10
        AND count(DISTINCT item_id) = 10 AND bool_and(coalesce(score <= previous, true)))::int};
 
@@ -97,8 +98,8 @@ UPDATE ratings SET rating = rating + 0.1 * (random() - 0.5) WHERE user_id = :u;
 \\sleep 200 ms
 });
 
-# Looks fifty times a second whether a reader waits for a lock, and raises what it saw. Advisory locks are not
-# counted: with one, a reader waits for another reader that loads the new version for all of them.
+# Checks fifty times a second whether a reader waits for a lock, and raises an error if one does. Advisory locks
+# do not count: a reader takes one to wait for another reader that loads the new version for all of them.
 my $watch = script('watch', qq{
 DO \$\$
 DECLARE
@@ -118,7 +119,7 @@ BEGIN
 END \$\$;
 });
 
-# Each program runs beside the others; its output is looked at when all have ended.
+# All programs run at the same time. Their output is checked when all have ended.
 sub start
 {
 	my ($name, @command) = @_;

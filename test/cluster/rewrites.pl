@@ -1,4 +1,4 @@
-# A table of lists written again from the same version: which lists are known to be right, and that they are.
+# A table of lists rewritten from the same version: which lists are known to be right, and that they are.
 use strict;
 use warnings;
 use Test::More;
@@ -28,7 +28,8 @@ CREATE INDEX ON ratings (user_id);
 SELECT fm_train('m', 'ratings', num_factors => 4, iterations => 10);
 });
 
-# How many lists were known to be right, of a rewrite after which all are. In a session that does `before` first.
+# Rewrite in a session that runs `before` first, check that all lists are right, and return how many were
+# known to be.
 sub rewrite
 {
 	my ($before, $target, @options) = @_;
@@ -80,7 +81,7 @@ stands('known as before', 'SELECT 1', 100);
 stands('here', q{ALTER TABLE ratings RENAME item_id TO old_item; ALTER TABLE ratings RENAME other TO item_id}, 0);
 stands('known by the other column', 'SELECT 1', 100);
 
-# The table itself.
+# Changes to the table itself.
 stands('rows that others have written', q{UPDATE lists SET score = score + 1 WHERE user_id = 20 AND rank = 4; DELETE FROM lists WHERE user_id = 21 AND rank = 10;
 	INSERT INTO lists VALUES (22, 11, 1, 1), (1000, 1, 1, 1); DELETE FROM lists WHERE user_id = 23}, 97);
 stands('put right', 'SELECT 1', 100);
@@ -114,7 +115,7 @@ stands('without workers nobody knows', 'SET max_parallel_maintenance_workers = 0
 stands('nor next time', 'SELECT 1', 0);
 stands('but then', 'SELECT 1', 100);
 
-# Transactions that are at work while lists are written: what they have written is seen when they have ended.
+# Transactions that are running while lists are written: their changes are noticed when they have ended.
 my $other = $node->background_psql('postgres', on_error_stop => 1);
 $other->query_safe(q{BEGIN; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 30 AND rank = 1});
 stands('somebody is rating', 'SELECT 1', 100);
@@ -127,7 +128,7 @@ stands('has rated, and deleted', 'SELECT 1', 0);
 cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'is known');
 $other->query_safe(q{BEGIN; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 36 AND rank = 1;
 	DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 37)});
-$node->safe_psql('postgres', 'SELECT pg_current_xact_id()'); # a later one ends before
+$node->safe_psql('postgres', 'SELECT pg_current_xact_id()'); # a later transaction ends earlier
 cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'somebody rates one more and one less');
 $other->query_safe('COMMIT');
 stands('which are as many', 'SELECT 1', 0);
@@ -142,7 +143,7 @@ $other->query_safe(q{SELECT fm_write_top_x('lists', 10, 'm') \g /dev/null});
 $other->query_safe('COMMIT');
 stands('written by an older snapshot', 'SELECT 1', 99);
 
-# Ratings that were too young to be counted, and are gone without a trace.
+# Ratings that were too recent to be counted, and are then deleted without a trace.
 stands('rated, written and taken back in one transaction', q{BEGIN; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 38 AND rank = 1;
 	SELECT fm_write_top_x('lists', 10, 'm'); DELETE FROM ratings WHERE ctid = (SELECT max(ctid) FROM ratings WHERE user_id = 38); COMMIT}, 99);
 $other->query_safe(q{BEGIN; SELECT pg_current_xact_id()});
@@ -158,7 +159,7 @@ $node->safe_psql('postgres', q{SELECT fm_write_top_x('many_lists', 1, 'many')});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM many_lists EXCEPT SELECT * FROM fm_top_x_all(1, 'many')) d}),
 	'0', 'of too many people');
 
-# A writing with a snapshot that is older than the last writing.
+# A rewrite with a snapshot that is older than the last rewrite.
 my $waiting = $node->background_psql('postgres', on_error_stop => 1);
 $other->query_safe(q{BEGIN; LOCK TABLE lists IN SHARE UPDATE EXCLUSIVE MODE});
 $waiting->query_until(qr/begun/, q{SET client_min_messages = debug1;
@@ -177,11 +178,11 @@ cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 0, 'and one after it');
 stands('known after both', 'SELECT 1', 100);
 $other->quit;
 
-# The model's own table of users.
+# Changes to the model's user table.
 stands('a vector changed', q{UPDATE fm_m_user SET w = w + 1 WHERE user_id = 42}, 99);
 stands('is not known before the table is written again', 'SELECT 1', 100);
 
-# A table of a user who may not see what is noted.
+# A table whose owner may not read the notes about it.
 $node->safe_psql('postgres', q{CREATE ROLE analyst; GRANT CREATE ON SCHEMA public TO analyst; SELECT fm_grant('m', 'analyst'); GRANT SELECT ON ratings TO analyst});
 is(rewrite(q{SET ROLE analyst; SELECT fm_write_top_x('mine', 10, 'm')}, 'mine'), 100, q{a reader's table});
 $node->safe_psql('postgres', q{CREATE ROLE modeller; GRANT CREATE ON SCHEMA public TO modeller; GRANT SELECT ON ratings TO modeller;

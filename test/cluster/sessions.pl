@@ -1,6 +1,5 @@
-# What one session does while another looks: snapshots, commits, drops, names and rights that change under
-# connections that have used a model before; first trainings that collide; work that is interrupted elsewhere
-# than in the iterations.
+# Several sessions: snapshots, commits, drops, names and privileges that change while connections use a model;
+# first trainings that collide; and interrupts outside of the iterations.
 use strict;
 use warnings;
 use Test::More;
@@ -40,12 +39,12 @@ sub session
 	return $node->background_psql('postgres', on_error_stop => 0, extra_params => [ '-U', $role ]);
 }
 
-# The rows of a query, or the error.
+# Return the rows of a query, or its error.
 sub ask
 {
 	my ($session, $sql) = @_;
 	my $rows = $session->query($sql);
-	chomp $rows; # which 16's first minor versions leave to us
+	chomp $rows; # the first minor versions of 16 leave the newline
 	my $error = $session->{stderr};
 	$session->{stderr} = '';
 	$error =~ s/^.*background_psql: QUERY_SEPARATOR.*$//mg;
@@ -58,7 +57,7 @@ GRANT SELECT ON fm_m_version, fm_m_user, fm_m_item, fm_m_matrix TO reader;
 });
 my $list = q{SELECT string_agg(item_id || ':' || score, ' ' ORDER BY rank) FROM fm_top_x(7, 10, 'm')};
 
-# Snapshots. A reader that began before three retrains, which pruned its version, goes on reading it.
+# Snapshots. A reader that began before three retrains, which deleted its version, still reads it.
 my $old = session('reader');
 my $committed = session('reader');
 my $first = ask($old, "BEGIN ISOLATION LEVEL REPEATABLE READ; $list;");
@@ -77,14 +76,15 @@ is(ask($fresh, $list), $now, 'that loads the old version only now');
 ask($fresh, 'COMMIT');
 $fresh->quit;
 
-# Who listens hears of each version that is served from then on, and of none that was rolled back.
+# LISTEN receives a notification for each version that is served from then on, and none for one that was
+# rolled back.
 is(as('owner', q{LISTEN fmtopx; SELECT version FROM fm_train('m', seed => 6); SELECT fm_activate('m', 7);
 	BEGIN; SELECT fm_activate('m', 8) \g /dev/null
 	ROLLBACK; SELECT fm_activate('m', 8)}) =~ s/with payload|received from server process with PID \d+\.//gr,
 	qq{8\nAsynchronous notification "fmtopx"  "{"model": "m", "version": 8}" \n\nAsynchronous notification "fmtopx"  "{"model": "m", "version": 7}" \n\nAsynchronous notification "fmtopx"  "{"model": "m", "version": 8}" },
 	'a session that listens');
 
-# Ratings of other transactions: seen when they are committed, and not before.
+# Ratings of other transactions count as soon as they are committed, and not before.
 my $best = q{SELECT item_id FROM fm_top_x(7, 1, 'm')};
 my $item = ask($committed, $best);
 my $rater = session('owner');
@@ -96,7 +96,7 @@ isnt(ask($committed, $best), $item, 'others do after the commit');
 ask($rater, "DELETE FROM ratings WHERE (user_id, item_id) = (7, $item)");
 is(ask($committed, $best), $item, 'taken back, it is recommended again');
 
-# A training within a transaction is seen by it alone, and by all or none at its end.
+# A training in a transaction is visible to that transaction only, and at its end to all or none.
 $now = ask($committed, $list);
 ask($rater, "BEGIN; SELECT version FROM fm_train('m', seed => 77);");
 my $inside = ask($rater, $list);
@@ -109,7 +109,7 @@ $inside = ask($rater, $list);
 ask($rater, 'COMMIT');
 is(ask($committed, $list), $inside, 'committed, it is everybody\'s');
 
-# Names change under connections that know the model.
+# Names change while connections know the model.
 $now = $inside;
 as('owner', 'ALTER TABLE ratings RENAME TO opinions');
 is(ask($committed, $list), $now, 'the ratings renamed elsewhere');
@@ -122,14 +122,14 @@ is(ask($committed, $list), $now, 'the schema renamed elsewhere');
 $node->safe_psql('postgres', 'ALTER SCHEMA store RENAME TO shop');
 ask($committed, 'RESET search_path');
 
-# Rights change: checked at every call.
+# Privileges change: they are checked in every call.
 as('owner', 'REVOKE SELECT ON fm_m_item FROM reader');
 like(ask($committed, $list), qr/permission denied for table fm_m_item/, 'a revoked right is missed at once');
 is(ask($committed, q{SELECT count(*) FROM fm_top_x(7, 10, 'm')}) =~ /permission denied/, 1, 'and from then on');
 as('owner', 'GRANT SELECT ON fm_m_item TO reader');
 is(ask($committed, $list), $now, 'given back, it serves');
 
-# The model changes hands, with its tables and its ratings.
+# The model gets another owner, with its tables and ratings.
 $node->safe_psql('postgres', "ALTER TABLE shop.fm_m_$_ OWNER TO heir") for qw(version user item matrix);
 like(ask($committed, $list), qr/permission denied for table ratings/, 'the new owner must be able to read the ratings');
 $node->safe_psql('postgres', 'ALTER TABLE shop.ratings OWNER TO heir');
@@ -141,13 +141,13 @@ is(as('heir', q{SELECT owner FROM fm_models}), 'heir', 'and is shown as such');
 $now = ask($committed, $list);
 like($now, qr/^\d+:/, 'a reader keeps its rights');
 
-# fm_evaluate reads the relation of the call as the caller, and the model's as its owner.
+# fm_evaluate reads the relation of the call as the caller, and the model's relations as its owner.
 as('reader', q{CREATE TABLE mine AS SELECT 1 AS user_id, 2 AS item_id, 3::real AS rating UNION ALL SELECT 2, 3, 5});
 is(as('reader', q{SELECT count(*) FROM fm_evaluate('mine', 'm')}), '8', 'a reader evaluates on its own table, which the owner may not read');
 like(as('reader', q{SELECT fm_evaluate('ratings', 'm')}), qr/permission denied for table ratings/, 'not on the ratings, which it may not read');
 like(as('heir', q{SELECT fm_evaluate('mine', 'm')}), qr/permission denied for table mine/, 'nor the owner on the reader\'s table');
 
-# First trainings that collide: one model, whole, and a plain word to the other.
+# First trainings that collide: one complete model, and a clear error for the other.
 ask($rater, q{BEGIN; CREATE TABLE own AS SELECT * FROM generate_series(1, 9) user_id, generate_series(1, 9) item_id, LATERAL (SELECT (user_id * item_id % 5)::real AS rating) r; SELECT version FROM fm_train('c', 'own', num_factors => 2, iterations => 5);});
 like(as('heir', q{SET lock_timeout = 300; SELECT fm_train('c', 'shop.ratings', num_factors => 2, iterations => 5)}),
 	qr/lock timeout/, 'a first training of the same name waits');
@@ -161,7 +161,7 @@ like($err, qr/must be owner of model "c"/, 'and then finds it is another\'s');
 is($node->safe_psql('postgres', q{SELECT owner, active_version FROM fm_models WHERE model = 'c'}), 'owner|1', 'who keeps it');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_c\_%' AND relkind = 'r'}), '4', 'with one set of tables');
 
-# A model dropped while somebody waits to train it is defined anew, or not there.
+# A model that is dropped while a training waits for it is defined again, or does not exist.
 ask($rater, q{BEGIN; SELECT fm_drop('c');});
 is(as('owner', q{SET lock_timeout = 300; SELECT count(*) FROM fm_models WHERE model = 'c'}), '1', 'a drop is not seen before its end');
 ($out, $err) = ('', '');
@@ -173,7 +173,7 @@ $second->finish;
 like($err, qr/model "c" does not exist/, 'a training that waited for a drop says what is the case');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_c\_%'}), '0', 'and leaves nothing');
 
-# Interrupted elsewhere: while the ratings are read, while the lists are written; and never for long.
+# Interrupts while the ratings are read and while the lists are written. Neither takes long.
 as('heir', q{
 CREATE FUNCTION slow() RETURNS boolean LANGUAGE plpgsql AS $f$ BEGIN PERFORM pg_sleep(0.01); RETURN true; END $f$;
 CREATE VIEW slow_ratings AS SELECT * FROM ratings WHERE slow();
@@ -197,7 +197,7 @@ as('heir', q{DROP TRIGGER slow ON lists; CALL fm_refresh('m')});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score FROM shop.lists
 	EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm'))) d}), '0', 'the next refresh brings them up to date');
 
-# A rewrite that meets somebody else's writing waits for it, and its own word is the last.
+# A rewrite waits for another one of the same table, and then replaces its lists.
 as('heir', q{UPDATE lists SET score = 0 WHERE user_id = 3});
 my $writer = session('heir');
 ask($writer, q{BEGIN; UPDATE lists SET score = -1 WHERE user_id = 3 AND rank = 1});
@@ -217,7 +217,7 @@ like(as('heir', q{CREATE TRIGGER slow BEFORE UPDATE ON lists FOR EACH ROW EXECUT
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT score) FROM shop.lists}), '1', 'in the middle, and the old rows stay');
 as('heir', q{DROP TRIGGER slow ON lists; SELECT fm_write_top_x('lists', 3, 'm')});
 
-# A refresh whose backend ends leaves a run that is not said to be running for ever.
+# The run of a refresh whose backend has ended does not stay running.
 $node->safe_psql('postgres', q{UPDATE fm_model SET iterations = 100000 WHERE model = 'm'});
 ($out, $err) = ('', '');
 my $long = IPC::Run::start([ 'psql', '-XAtq', '-U', 'heir', '-d', $node->connstr('postgres'), '-c', q{CALL fm_refresh('m')} ],
@@ -230,7 +230,7 @@ is(as('heir', q{CALL fm_refresh('m')}), '', 'a refresh after one that was killed
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT status, ' ') FROM fm_runs WHERE model = 'm'}), 'failed succeeded',
 	'the killed one is not said to be running any more');
 
-# A training under a snapshot that is older than the last version.
+# A training with a snapshot that is older than the last version.
 my $frozen = session('heir');
 ask($frozen, q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ratings;});
 as('heir', q{SELECT fm_train('m')});
@@ -238,7 +238,7 @@ like(ask($frozen, q{SELECT fm_train('m')}), qr/could not serialize access/, 'is 
 ask($frozen, 'ROLLBACK');
 $frozen->quit;
 
-# A standby serves, and says that it cannot train.
+# A standby serves, and its error says that it cannot train.
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('sessions_standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);

@@ -1,7 +1,7 @@
-# A system without shared memory to give: trainings do without workers, to the same bits, and leave no segment.
+# Without free shared memory, trainings run without workers, give the same bits, and leave no segment.
 #
-# The limit is the server's own: a process limit on the size of files, under which a segment of the training
-# cannot be made, while tables and the write-ahead log fit.
+# The server runs under a limit on the size of files, which the segment of a training exceeds, but tables and
+# the write-ahead log do not.
 use strict;
 use warnings;
 use Test::More;
@@ -11,7 +11,7 @@ use NeedCluster;
 
 my $node = PostgreSQL::Test::Cluster->new('shared_memory');
 $node->init(extra => ['--wal-segsize=1']);
-# mmap: segments are files of the data directory, so the test sees what is left of them
+# mmap: segments are files in the data directory, so the test sees any that are left
 $node->append_conf('postgresql.conf',
 	"fsync = off\nautovacuum = off\ndynamic_shared_memory_type = mmap\nmax_parallel_maintenance_workers = 2\n");
 

@@ -1,4 +1,4 @@
-# fm_tune writes down a trial when it is done, where others see it; cancelled, it goes on where it was.
+# fm_tune commits each trial, so that others see it. After a cancel, the next call continues the search.
 use strict;
 use warnings;
 use Test::More;
@@ -11,7 +11,7 @@ $node->init;
 $node->append_conf('postgresql.conf', "fsync = off\n");
 $node->start;
 
-# In the second trial and those after it, the source waits for whoever holds the advisory lock 1.
+# From the second trial on, reading the source waits for the advisory lock 1.
 $node->safe_psql(
 	'postgres', q{
 CREATE EXTENSION fmtopx;

@@ -1,7 +1,6 @@
-# ALTER EXTENSION fmtopx UPDATE: from every version that has an install script, by every update script, to the default
-# version. The result must be what CREATE EXTENSION makes, down to comments and privileges, and models must go on. At
-# first on the scripts there are; then on some made up for the purpose, right ones and wrong ones, to see that this test
-# can tell.
+# ALTER EXTENSION fmtopx UPDATE: from every version that has an install script, by every update script, to the
+# default version. The result must be equal to that of CREATE EXTENSION, including comments and privileges, and models
+# must keep working. First with the scripts of the extension, then with right and wrong ones made up to test this test.
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -10,7 +9,7 @@ use FindBin;
 use lib $FindBin::Bin;
 use NeedCluster;
 
-# All that belongs to the extension, a line or a definition each.
+# Return all objects of the extension, a line or a definition each.
 my $catalogue = q{
 WITH member AS (
 	SELECT classid, objid FROM pg_depend
@@ -63,7 +62,7 @@ SELECT fm_train('m', 'ratings', num_factors => 4, iterations => 10);
 SELECT fm_write_top_x('lists', 5, 'm')};
 my $lists = q{SELECT md5(string_agg(t::text, ' ' ORDER BY t.user_id, t.rank)) FROM fm_top_x_all(5, 'm') t};
 
-# What is wrong with an update from one version over another to the default one.
+# Return what is wrong with an update from one version through another to the default one.
 sub complaints_of_update
 {
 	my ($node, $fresh, $from, $over) = @_;
@@ -92,7 +91,7 @@ sub complaints
 	my $default = $node->safe_psql($database, q{SELECT extversion FROM pg_extension WHERE extname = 'fmtopx'});
 	my @unreachable = split /\n/, $node->safe_psql('postgres', qq{
 		SELECT source FROM pg_extension_update_paths('fmtopx') WHERE target = '$default' AND path IS NULL ORDER BY 1});
-	# a script a row: those that lead on to the default version, from where one can begin
+	# a row for each script that leads to the default version, from a version that can be installed
 	my @scripts = split /\n/, $node->safe_psql('postgres', q{
 		SELECT source || ' ' || target FROM pg_extension_update_paths('fmtopx') WHERE path = source || '--' || target ORDER BY 1});
 	return ((map { "$_: no path to $default" } @unreachable),
@@ -114,7 +113,7 @@ cmp_ok(scalar split(/\n/, $node->safe_psql(create($node), $catalogue)), '>', 100
 is(join("\n", complaints($node)), '', 'every released version updates to the default one');
 $node->stop;
 
-# The directory that the throwaway cluster installs into, copied, with more versions in it.
+# A copy of the directory that the throwaway cluster installs into, with more versions.
 my $conf = PostgreSQL::Test::Utils::slurp_file($ENV{TEMP_CONFIG});
 my ($root) = $conf =~ /^extension_(?:destdir|control_path) = '(.*\/root)\b/m;
 my $fake = abs_path(PostgreSQL::Test::Utils::tempdir());

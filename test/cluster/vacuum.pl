@@ -1,6 +1,6 @@
-# A refresh vacuums the tables that it is about to write to: of the model, of the registry, of lists, by a background
-# worker. Without autovacuum, all stay at the size that they soon have, to the page. What keeps the worker from a table, or
-# from starting at all, fails nothing.
+# A background worker vacuums the tables that a refresh is about to write to: the model's, the registry's, and tables
+# of lists. Without autovacuum, all soon have a constant size, to the page. If the worker cannot vacuum a table, or
+# cannot start, nothing fails.
 use strict;
 use warnings;
 use Test::More;
@@ -24,7 +24,7 @@ $node->start;
 
 sub value { return $node->safe_psql('postgres', $_[0]) }
 
-# The owner of the model may not log in, as an owner of tables often may not.
+# The model's owner is a role that cannot log in, as owners of tables often are.
 value(q{
 CREATE EXTENSION fmtopx;
 CREATE ROLE owner NOLOGIN;
@@ -59,7 +59,7 @@ SELECT string_agg(format('%s: %s', oid::regclass, pg_relation_size(oid)), E'\n' 
 FROM (TABLE heaps UNION ALL SELECT indexrelid FROM pg_index JOIN heaps ON indrelid = oid) relations;
 });
 
-# Each refresh finds other ratings, so that it has lists to rewrite.
+# Change ratings before each refresh, so that it has lists to rewrite.
 my $change = 'UPDATE ratings SET rating = 6 - rating;';
 
 sub refresh
@@ -69,7 +69,7 @@ sub refresh
 	return $status == 0 ? $err : "failed: $err";
 }
 
-# How often each table has been vacuumed.
+# Return how often each table has been vacuumed.
 my $counts = q{SELECT coalesce(string_agg(relname || ' ' || pg_stat_get_vacuum_count(oid), ', ' ORDER BY relname), 'none')
 	FROM pg_class WHERE pg_stat_get_vacuum_count(oid) > 0 AND relnamespace = 'public'::regnamespace};
 
@@ -87,19 +87,20 @@ is(value('TABLE pages'), $pages, 'after the fifth of 20 refreshes no table or in
 is_vacuumed(20, 'every table has been vacuumed each time, but those of other roles');
 is(value(q{SELECT count(DISTINCT version) FROM fm_m_user}), '2', 'old versions are gone');
 
-# Where it is not to be, or cannot be.
+# Switched off, and in a transaction block.
 is(refresh('SET fmtopx.vacuum = off;'), '', 'off');
 is($node->safe_psql('postgres', "BEGIN; $change CALL fm_refresh('m'); COMMIT"), '', 'in a transaction block');
 is_vacuumed(20, 'there is no vacuum');
 isnt(value('TABLE pages'), $pages, 'and tables grow');
 
-# Where somebody has a lock, as another VACUUM would have.
+# Another session holds a lock, as another VACUUM would.
 my $offset = -s $node->logfile;
 value(q{BEGIN; LOCK TABLE fm_m_item IN SHARE UPDATE EXCLUSIVE MODE; PREPARE TRANSACTION 'holder'});
 is(refresh(), '', 'a table that somebody has locked keeps nobody');
 is_vacuumed(21, 'it alone is left out', fm_m_item => 20);
 
-# Cancelled while it waits for the worker, which waits for one lock after the other, the run has failed, and the worker ends.
+# Cancelled while it waits for the worker, which waits for one lock after the other: the run fails, and the
+# worker ends.
 value(q{COMMIT PREPARED 'holder'});
 value(q{BEGIN; LOCK TABLE fm_m_version, fm_m_user, fm_m_item, fm_m_matrix, fm_m_level, fm_model, fm_run
 	IN SHARE UPDATE EXCLUSIVE MODE; PREPARE TRANSACTION 'holder'});
@@ -119,7 +120,8 @@ is(value(q{SELECT string_agg(status, ' ' ORDER BY version DESC) FROM fm_run WHER
 value(q{COMMIT PREPARED 'holder'});
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset), qr/LOG:.*was not vacuumed/, 'a lock is nothing to log');
 
-# What fails in it is logged, and fails nothing else: here an index that calls planted code when it is summarised.
+# An error in the worker is logged, and nothing else fails: here an index that calls planted code when VACUUM
+# summarizes it.
 value(q{
 SET SESSION AUTHORIZATION owner;
 CREATE FUNCTION spoil_it(integer) RETURNS integer LANGUAGE plpgsql AS $$
@@ -140,14 +142,14 @@ like(PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset),
 is(value(q{SELECT pg_stat_get_vacuum_count('lists'::regclass)}), '22', 'the other tables are vacuumed');
 value('DROP INDEX spoilt');
 
-# More tables than one worker takes.
+# More tables than fit into the entry of one worker.
 value(q{SET ROLE owner; SELECT fm_write_top_x('list_' || i, 1, 'm') FROM generate_series(1, 24) i});
 is(refresh(), '', 'two dozen more tables of lists') for 1 .. 2;
 is(value(q{SELECT count(*) FROM pg_class WHERE relname LIKE 'list\__%' AND pg_stat_get_vacuum_count(oid) = 2}), '24', 'are all vacuumed');
 value(q{DO $$BEGIN EXECUTE (SELECT string_agg(format('DROP TABLE %I;', relname), '') FROM pg_class WHERE relname LIKE 'list\__' OR relname LIKE 'list\___'); END$$});
 is(refresh(), '', 'dropped, they are no trouble');
 
-# No background worker to be had.
+# No free background worker.
 $node->append_conf('postgresql.conf', "max_worker_processes = 0\n");
 $node->restart;
 $offset = -s $node->logfile;
