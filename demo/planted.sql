@@ -1,4 +1,4 @@
--- The demo on made-up ratings: the preferences behind them are known, so it can say how much was found.
+-- The demo on made-up ratings. The preferences behind them are known, so it can say how much was found.
 
 \echo
 \echo '1. Make up ratings of 2,000 users for 500 items.'

@@ -1,5 +1,5 @@
--- Bad input: each item gets an error with its code, the value at fault and a hint, or the natural short
--- result; and whatever happened, the model trained before serves the same lists.
+-- Bad input: each case gets an error with a code, the offending value and a hint, or a result that is
+-- naturally short. Afterwards, the model trained before still serves the same lists.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fmtopx;
 CREATE SCHEMA errors;
@@ -17,7 +17,7 @@ SELECT seen, l.* FROM (VALUES (true), (false)) s (seen),
              UNION ALL SELECT user_id::int, rank, item_id::bigint, score FROM fm_top_x_all(3, 'good', seen)) l;
 CREATE TABLE kept AS SELECT * FROM served;
 
--- Run a statement as a user would; what came of it, but for OIDs, and whether the good model still serves.
+-- Run a statement and return its outcome, without OIDs, and whether the good model still serves.
 CREATE FUNCTION try(sql text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     code text; message text; detail text; hint text; rows bigint;
@@ -67,7 +67,7 @@ SET fmtopx.model = 'nosuch';
 SELECT try($$SELECT * FROM fm_top_x(1, 3)$$);
 RESET fmtopx.model;
 
--- Unknown relation, or not one to read ratings from.
+-- Unknown relations, and relations that ratings cannot be read from.
 SELECT try($$SELECT fm_train('bad', ratings => 'nosuch')$$);
 SELECT try($$SELECT fm_train('bad', ratings => 999999999::oid::regclass)$$);
 SELECT try($$SELECT fm_train('good', ratings => 999999999::oid::regclass)$$);
@@ -113,7 +113,7 @@ SELECT try($$SELECT fm_train('bad', ratings => 'ratings', l2_reg_w => 1)$$);
 SELECT try($$SELECT fm_train('good', l2_reg_v => 1)$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings', solver => 'als', unobserved_weight => 1)$$);
 
--- Ids of an unhashable type, and ratings that are no numbers.
+-- Ids of a type without hashing, and ratings that are not numbers.
 CREATE VIEW places AS SELECT point(user_id, 0) AS user_id, item_id, rating FROM ratings;
 CREATE VIEW documents AS SELECT user_id, json_build_object('id', item_id) AS item_id, rating FROM ratings;
 CREATE VIEW words AS SELECT user_id, item_id, rating::text FROM ratings;
@@ -129,7 +129,7 @@ SELECT try($$SELECT * FROM fm_evaluate('by_text', 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x('one'::text, 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x('1'::text, 3, 'good', candidates => '{1,two}')$$);
 
--- Ratings that are not finite, or not so as a real.
+-- Ratings that are not finite, or not finite as a real.
 CREATE VIEW nans AS SELECT * FROM ratings UNION ALL SELECT 1, 1, 'NaN';
 CREATE VIEW infinities AS SELECT * FROM ratings UNION ALL SELECT 1, 1, '-Infinity';
 CREATE VIEW huge AS SELECT user_id, item_id, rating::float8 FROM ratings UNION ALL SELECT 1, 1, 1e300;
@@ -156,7 +156,7 @@ SELECT try($$SELECT fm_train('bad', ratings => 'weightless', weight_column => 'w
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings', weight_column => 'weight')$$);
 DROP VIEW negatives, weight_nans, weight_infinities, weight_huge, weight_words, weightless;
 
--- Yes/no ratings that are not, and what classification does not do.
+-- Ratings that are not yes or no, and options that a classification does not have.
 CREATE VIEW flags AS SELECT user_id, item_id, rating > 3 AS rating FROM ratings;
 CREATE VIEW flag_words AS SELECT user_id, item_id, CASE WHEN rating > 3 THEN 'yes' ELSE 'no' END AS rating FROM ratings;
 CREATE VIEW all_yes AS SELECT user_id, item_id, true AS rating FROM ratings;
@@ -203,7 +203,7 @@ SELECT try($$SELECT fm_train('bad', ratings => 'equals')$$);
 SELECT try($$SELECT * FROM fm_evaluate('nothing', 'good')$$);
 SELECT try($$SELECT * FROM fm_evaluate('nulls', 'good')$$);
 
--- An error in the middle of reading.
+-- An error while the ratings are read.
 CREATE VIEW broken AS SELECT user_id, item_id, 1 / (item_id - 7) AS rating FROM ratings;
 SELECT try($$SELECT fm_train('bad', ratings => 'broken')$$);
 SELECT try($$SELECT fm_train('good', ratings => 'broken')$$);
@@ -250,7 +250,7 @@ SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', NULL)$$);
 SELECT try($$CALL fm_refresh('good', NULL)$$);
 SELECT try($$SELECT fm_drop(NULL)$$);
 
--- Relations of features that are none, and columns that cannot be features.
+-- Relations that cannot be feature relations, and columns that cannot be features.
 CREATE TABLE films (item_id int, genre text, length real);
 INSERT INTO films SELECT i, 'genre ' || i % 2, i FROM generate_series(1, 12) i;
 SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'nosuch')$$);
@@ -273,13 +273,13 @@ CREATE VIEW films_huge AS SELECT item_id, 1e40::numeric AS length FROM films;
 SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_huge')$$);
 CREATE TEMPORARY TABLE films_gone AS TABLE films;
 SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_gone')$$);
--- A column of numbers that are all the same, or of values that all differ, is left out with a notice.
+-- A column of numbers that are all equal, or of values that all differ, is ignored with a notice.
 CREATE VIEW films_idle AS SELECT item_id, 1.5 AS height, 'film ' || item_id AS title, ARRAY['x' || item_id, 'y' || item_id] AS more FROM films;
 SET client_min_messages = notice;
 SELECT features FROM fm_train('featured', 'ratings', item_features => 'films_idle', num_factors => 2, iterations => 5);
 SELECT features FROM fm_train('featured', 'ratings', item_features => 'films', num_factors => 2, iterations => 5);
 SET client_min_messages = warning;
--- A relation that has lost a column has one feature less; one that has lost the key is an error, as is one that is gone.
+-- A feature relation that loses a column has one feature less. Without its key it is an error.
 ALTER TABLE films DROP length CASCADE;
 SELECT features FROM fm_train('featured');
 ALTER TABLE films RENAME item_id TO film_id;
@@ -289,7 +289,7 @@ SELECT try($$SELECT fm_train('featured')$$);
 SELECT count(*) FROM fm_top_x(1, 20, 'featured', exclude_seen => false);
 SELECT fm_drop('featured');
 
--- Columns that cannot be contexts, and contexts that are none.
+-- Columns that cannot be context columns, and invalid values of context.
 CREATE VIEW in_context AS SELECT *, 'device ' || user_id % 2 AS device, 0.5::real AS hour, ARRAY[user_id] AS bag, json_build_object('x', 1) AS facts FROM ratings;
 SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{nosuch}')$$);
 SELECT try($$SELECT fm_train('bad', 'in_context', context_columns => '{device,NULL}')$$);
@@ -312,12 +312,12 @@ SELECT try($$SELECT fm_evaluate('ratings', 'situated')$$);
 SELECT fm_drop('situated');
 DROP VIEW in_context;
 
--- Context, which this model has not.
+-- Context for a model without context columns.
 SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', context => '{"device": "phone"}')$$);
 SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', context => '[1]')$$);
 SELECT try($$SELECT fm_predict(1, 1, 'good', '{"device": "phone"}')$$);
 
--- A user who has rated everything, one of whom nothing is known, ids beyond the type.
+-- A user who has rated everything, an unknown user, and ids out of range for their type.
 INSERT INTO ratings SELECT 1, i, 3 FROM generate_series(1, 10) i;
 SELECT count(*) FROM fm_top_x(1, 3, 'good');
 DELETE FROM ratings WHERE user_id = 1 AND rating = 3;
@@ -327,7 +327,7 @@ SELECT count(*) FROM fm_top_x(1, 3, 'good', candidates => '{9223372036854775807,
 SELECT fm_predict(9223372036854775807, 9223372036854775807, 'good') BETWEEN 1 AND 5;
 SELECT try($$SELECT * FROM fm_top_x('9223372036854775807'::text, 3, 'good')$$);
 
--- Baskets that say too little or too much.
+-- Baskets with missing or invalid values.
 SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], NULL, 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5}', 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_for(NULL::bigint[], '{5}', 3, 'good')$$);
@@ -371,11 +371,11 @@ SELECT try($$SELECT fm_write_top_x('', 3, 'good')$$);
 SELECT try($$SELECT fm_write_top_x('a.b.c.d', 3, 'good')$$);
 SELECT try($$SELECT fm_write_top_x('nosuch.lists', 3, 'good')$$);
 
--- A name that is taken.
+-- A name that is in use.
 CREATE TABLE fm_taken_item ();
 SELECT try($$SELECT fm_train('taken', ratings => 'ratings')$$);
 
--- The source altered between training and serving. What does not need it goes on.
+-- The ratings relation altered between training and serving. Calls that do not need it still work.
 DROP VIEW places, documents, words, by_text, nans, infinities, huge, numeric_nans, nothing, nulls, equals, broken, seen;
 ALTER TABLE ratings RENAME item_id TO film;
 SELECT fm_top_x(1, 3, 'good');
@@ -397,7 +397,7 @@ SELECT count(*) FROM fm_top_x(1, 3, 'good', exclude_seen => false);
 ALTER TABLE ratings ALTER item_id TYPE int USING item_id::int;
 SELECT try('SELECT 1');
 
--- Renamed or moved, it is the same relation, and another of its name is not.
+-- A relation that is renamed or moved is the same; another one of its old name is not.
 ALTER TABLE ratings RENAME TO opinions;
 SELECT try('SELECT 1');
 CREATE SCHEMA elsewhere;
@@ -408,7 +408,7 @@ CREATE TABLE ratings (user_id int, item_id int, rating real);
 SELECT try('SELECT 1');
 DROP TABLE ratings;
 
--- So for the tables of the model.
+-- The same for the tables of the model.
 ALTER TABLE fm_good_user RENAME TO renamed;
 ALTER TABLE fm_good_version SET SCHEMA elsewhere;
 SELECT try('SELECT 1');
@@ -417,7 +417,7 @@ SELECT try('SELECT 1');
 ALTER TABLE renamed RENAME TO fm_good_user;
 ALTER TABLE elsewhere.fm_good_version SET SCHEMA errors;
 
--- The source dropped.
+-- The ratings relation dropped.
 DROP TABLE opinions;
 DELETE FROM kept WHERE seen;
 CREATE OR REPLACE VIEW served AS
@@ -436,7 +436,7 @@ CALL fm_refresh('good');
 SELECT try('SELECT 1');
 SELECT version, status, regexp_replace(message, 'OID \d+', 'OID ...') FROM fm_runs WHERE model = 'good' ORDER BY version;
 
--- A table of the model damaged: noticed when it is read, and before memory is touched.
+-- A damaged table of the model: an error when it is read, before it can corrupt memory.
 CREATE TABLE words (user_id text, item_id text, rating real);
 INSERT INTO words SELECT u, i, 1 + (u * i) % 5 FROM generate_series(1, 6) u, generate_series(1, 6) i;
 SELECT version FROM fm_train('words', ratings => 'words', num_factors => 2, iterations => 5);
@@ -472,7 +472,7 @@ ROLLBACK;
 DELETE FROM fm_words_item WHERE idx = 3;
 UPDATE fm_good_version SET b = 'NaN';
 ALTER TABLE fm_good_matrix RENAME TO renamed;
--- what is loaded is found no more
+-- so that the loaded version is not used
 UPDATE fm_model SET stamp = stamp + 1 WHERE model IN ('words', 'good');
 \c -
 SET search_path = errors, public;
@@ -495,10 +495,10 @@ SELECT fm_top_x(1, 3, 'good', exclude_seen => false);
 SELECT fm_drop('words');
 SELECT fm_top_x(1);
 SELECT relname FROM pg_class WHERE relname ~ '^fm_(good|words)_' AND relkind = 'r';
--- What fm_write_top_x wrote stays.
+-- Tables written by fm_write_top_x stay.
 SELECT count(*) FROM lists;
 
--- A training that would take more memory than it may says how much, before it starts.
+-- A training that needs more memory than allowed fails before it starts. The error says how much.
 SET fmtopx.training_memory = '1MB';
 CREATE TABLE many AS SELECT u AS user_id, i AS item_id, (u * i % 7)::real AS rating
 FROM generate_series(1, 1000) u, generate_series(1, 100) i;

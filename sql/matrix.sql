@@ -1,4 +1,4 @@
--- The type fm_matrix, the aggregate that makes one and the scan over one.
+-- The type fm_matrix, the aggregate that builds a matrix and the function that scans one.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fmtopx;
 RESET client_min_messages;
@@ -12,7 +12,7 @@ INSERT INTO items VALUES
     (NULL, '{1, 1}', 1),
     (50, '{1, 1}', NULL);
 
--- By ascending id, and without the rows with a NULL.
+-- In ascending order of id, without rows with a NULL.
 SELECT fm_matrix_agg(item_id, v, w) FROM items;
 SELECT fm_matrix_agg(item_id, v, w ORDER BY item_id DESC) FROM items;
 SELECT fm_matrix_items(m), fm_matrix_factors(m)

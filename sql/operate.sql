@@ -1,4 +1,4 @@
--- Looking after models: versions, the quality gate, tables of lists that fail, grants.
+-- Operating models: versions, the quality gate, tables of lists that fail, grants.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fmtopx;
 DROP ROLE IF EXISTS fm_operate_reader;
@@ -19,7 +19,7 @@ SELECT (SELECT array_agg(version ORDER BY version) FROM fm_m_version) AS version
        (SELECT array_agg(DISTINCT version ORDER BY version) FROM fm_m_matrix) AS matrices,
        (SELECT active_version FROM fm_models WHERE model = 'm') AS active;
 
--- Two versions are kept at first, as many as are asked for later.
+-- Two versions are kept initially, and later as many as fm_set says.
 SELECT keep_versions, max_worse FROM fm_models WHERE model = 'm';
 SELECT version FROM fm_train('m', seed => 2);
 CALL fm_refresh('m');
@@ -30,7 +30,7 @@ CALL fm_refresh('m');
 SELECT * FROM kept;
 SELECT keep_versions, max_worse FROM fm_models WHERE model = 'm';
 
--- Back and forth: each version gives the lists it gave before.
+-- Back and forth: each version serves the same lists as before.
 CREATE TABLE given AS SELECT 5 AS version, md5 FROM lists;
 SELECT fm_activate('m', 3);
 INSERT INTO given SELECT 3, md5 FROM lists;
@@ -48,7 +48,7 @@ SELECT fm_activate('m', 1);
 SELECT fm_activate('m', NULL);
 SELECT fm_activate('nosuch', 1);
 
--- The version that was served stays, also when it is not one of the latest.
+-- The version that was being served is kept, even if it is not one of the latest.
 SELECT fm_activate('m', 3);
 CALL fm_refresh('m');
 SELECT * FROM kept;
@@ -62,7 +62,7 @@ SELECT fm_set('m', max_worse => 'NaN');
 SELECT fm_set('nosuch');
 SELECT fm_set(NULL);
 
--- The gate. What is refused is recorded, and the version before it goes on being served.
+-- The quality gate. A refused training is recorded, and the version before is still served.
 SELECT fm_set('m', max_worse => 0.05, keep_versions => 2);
 SELECT keep_versions, max_worse FROM fm_models WHERE model = 'm';
 CALL fm_refresh('m');
@@ -78,26 +78,26 @@ SELECT version, status, finished_at IS NOT NULL AS ended, r.users, regexp_replac
 FROM fm_runs r JOIN fm_models USING (model) WHERE model = 'm' ORDER BY version DESC LIMIT 2;
 SELECT num_factors FROM fm_models WHERE model = 'm';
 SELECT before = now AS unchanged FROM before, (SELECT * FROM kept, lists) now;
--- What a watchman sees of it.
+-- What monitoring shows.
 SELECT model, last_version, last_status, failures, targets, age < interval '1 hour' AS young, size > 0 AS has_size FROM fm_health WHERE model = 'm';
 INSERT INTO ratings SELECT 100 + i, i, 3 FROM generate_series(1, 30) i;
 SELECT pg_sleep(1.1) IS NULL AS slept;
 SELECT ratings_since BETWEEN 29 AND 31 AS thirty FROM fm_health WHERE model = 'm';
 DELETE FROM ratings WHERE user_id > 100;
--- Without ratings held out there is nothing to compare, nor across tasks; without a limit all is published.
+-- Nothing is compared without held-out ratings, or between tasks. Without a limit, all are published.
 SELECT fm_set('m', max_worse => 'Infinity');
 CALL fm_refresh('m');
 SELECT status FROM fm_runs WHERE model = 'm' ORDER BY version DESC LIMIT 1;
 SELECT fm_set('m', max_worse => 0);
 SELECT status FROM fm_train('m', 'ratings', num_factors => 4, iterations => 10);
 
--- Runs are remembered, but not for ever; that of the version being served always is.
+-- Old runs are deleted, but not that of the version being served.
 SELECT count(*) FROM fm_runs WHERE model = 'm';
 INSERT INTO fm_run (model, version, stamp, status, started_at) SELECT 'm', v, 0, 'failed', now() FROM generate_series(100, 1200) v;
 CALL fm_refresh('m');
 SELECT count(*), min(version), max(version) FROM fm_runs WHERE model = 'm';
 
--- Tables of lists: those that fail do not keep the others from it, and the run says so.
+-- A table of lists that fails does not keep the others from being rewritten. The run has the error.
 SELECT fm_write_top_x('good', 3, 'm'), fm_write_top_x('bad', 3, 'm'), fm_write_top_x('worse', 3, 'm');
 ALTER TABLE bad ADD CONSTRAINT negative CHECK (score < 0) NOT VALID;
 ALTER TABLE worse DROP COLUMN score;
@@ -112,7 +112,7 @@ CALL fm_refresh('m');
 SELECT status, message FROM fm_runs WHERE model = 'm' ORDER BY version DESC LIMIT 1;
 SELECT target, x FROM fm_target WHERE model = 'm';
 
--- Another role's table that fails is a warning; forgotten, it is none.
+-- Failing with another role's table is a warning. After fm_forget_target there is none.
 SELECT fm_grant('m', 'fm_operate_reader');
 GRANT ALL ON SCHEMA operate TO fm_operate_reader;
 SET ROLE fm_operate_reader;
@@ -136,7 +136,7 @@ SELECT count(*) FROM fm_top_x(1, 5, 'm');
 RESET ROLE;
 SELECT fm_grant('m', 'no such role');
 
--- Temporary: what outlives the session cannot rest on it.
+-- Temporary relations: nothing that outlives the session can depend on them.
 CREATE TEMP TABLE passing AS TABLE ratings;
 CREATE TEMP VIEW passing_view AS TABLE ratings;
 SELECT fm_train('t', 'passing');
@@ -148,7 +148,7 @@ SELECT fm_write_top_x('pg_temp.lists', 2, 'm');
 SELECT count(*) FROM fm_evaluate('passing', 'm');
 DROP VIEW kept;
 
--- Attached: tables that are filled from elsewhere, here by hand.
+-- An attached model: tables that are filled from elsewhere, here by hand.
 CREATE TABLE fm_copy_version (LIKE fm_m_version INCLUDING ALL);
 CREATE TABLE fm_copy_user (LIKE fm_m_user INCLUDING ALL);
 CREATE TABLE fm_copy_item (LIKE fm_m_item INCLUDING ALL);
@@ -173,7 +173,7 @@ SELECT count(*) AS differences FROM (
 SELECT c.active_version - m.active_version AS behind, c.attached, c.ratings, c.solver
 FROM fm_models m, fm_models c WHERE m.model = 'm' AND c.model = 'copy';
 
--- The version activated last is served, in the transaction that brings it and after it, or is not, when rolled back.
+-- The version activated last is served, in the transaction that brings it and after its commit.
 BEGIN;
 UPDATE fm_copy_version SET activation = activation + 10 WHERE version = (SELECT min(version) FROM fm_copy_version);
 SELECT active_version = (SELECT min(version) FROM fm_copy_version) AS oldest FROM fm_models WHERE model = 'copy';

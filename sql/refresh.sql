@@ -1,4 +1,4 @@
--- CALL fm_refresh: retrain, publish, rewrite; what fm_runs says of it, also when it fails.
+-- CALL fm_refresh: train again, publish, rewrite tables; what fm_runs shows, also after a failure.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fmtopx;
 CREATE SCHEMA refresh;
@@ -17,7 +17,7 @@ CREATE VIEW stale AS
     SELECT user_id::text, rank, item_id::text, score FROM everything EXCEPT ALL
     SELECT * FROM fm_top_x_all(10, 'likes', false);
 
--- Nothing has changed: another version, the same lists, no row touched.
+-- Nothing has changed: a new version, the same lists, no row touched.
 CREATE TABLE before AS SELECT ctid AS at, xmin::text AS by, * FROM everything;
 CALL fm_refresh('likes');
 SELECT version, status, iterations, ratings, message, finished_at IS NOT NULL AS ended
@@ -25,7 +25,7 @@ FROM fm_runs WHERE model = 'likes' ORDER BY 1;
 SELECT active_version FROM fm_models WHERE model = 'likes';
 SELECT count(*) AS touched FROM (SELECT ctid, xmin::text, * FROM everything EXCEPT ALL SELECT * FROM before) t;
 
--- All change their minds, one user leaves, one comes, and so do items.
+-- All ratings change; a user and an item are deleted, and others are added.
 UPDATE ratings SET rating = 6 - rating;
 DELETE FROM ratings WHERE user_id = 12 OR item_id = 10;
 INSERT INTO ratings SELECT 13, i, CASE WHEN i % 2 = 0 THEN 5 ELSE 1 END FROM generate_series(1, 8) i;
@@ -36,7 +36,7 @@ SELECT min(user_id), max(user_id), count(DISTINCT user_id) FROM everything;
 SELECT min(item_id), max(item_id), count(DISTINCT item_id) FROM everything;
 SELECT user_id, item_id % 2 AS odd FROM everything WHERE rank = 1 AND user_id IN (1, 11, 13) ORDER BY 1;
 
--- Within a transaction it is one with it.
+-- In a transaction block, everything runs in the caller's transaction.
 BEGIN;
 UPDATE ratings SET rating = 6 - rating;
 CALL fm_refresh('likes');
@@ -58,7 +58,7 @@ DO $$ BEGIN CALL fm_refresh('likes'); EXCEPTION WHEN OTHERS THEN RAISE; END $$;
 SELECT count(*) AS stale FROM stale;
 SELECT version, status FROM fm_runs WHERE model = 'likes' ORDER BY 1;
 
--- A failure is raised and recorded, and the last good version goes on.
+-- A failure is raised and recorded, and the last good version is still served.
 INSERT INTO ratings VALUES (1, 1, 'NaN');
 CALL fm_refresh('likes');
 SELECT version, status, message, finished_at IS NOT NULL AS ended FROM fm_runs WHERE model = 'likes' ORDER BY 1 DESC LIMIT 1;
@@ -68,11 +68,11 @@ SELECT count(*) AS stale FROM stale;
 SELECT count(DISTINCT version) FROM fm_likes_user;
 SELECT count(*) FROM fm_likes_version;
 
--- The next is numbered on, and the version before the failure is the one that is kept.
+-- The next training has the next number, and the version before the failure is kept.
 CALL fm_refresh('likes');
 SELECT array_agg(version ORDER BY version) FROM fm_likes_version;
 
--- A table of lists that cannot be written does not keep the others from it, nor the version.
+-- A table of lists that cannot be written does not keep the version or other tables from being written.
 ALTER TABLE lists ADD CONSTRAINT full_table CHECK (score < 0) NOT VALID;
 UPDATE ratings SET rating = 6 - rating;
 \set VERBOSITY terse
@@ -86,7 +86,7 @@ ALTER TABLE lists DROP CONSTRAINT full_table;
 CALL fm_refresh('likes');
 SELECT count(*) AS stale FROM stale;
 
--- The setting names the model when the call does not.
+-- The setting names the model if the call does not.
 SET fmtopx.model = 'likes';
 CALL fm_refresh(NULL);
 CALL fm_refresh(NULL, on_conflict => 'error');

@@ -1,11 +1,11 @@
--- Training: what fm_train returns, what it stores, what a retrain changes.
+-- Training: what fm_train returns and stores, and what a retrain changes.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fmtopx;
 CREATE SCHEMA train;
 SET search_path = train, public;
 RESET client_min_messages;
 
--- Users 1 to 6 love the odd items and users 7 to 12 the even ones; everybody has left some unrated.
+-- Users 1 to 6 like odd items, and users 7 to 12 even ones. All have left some items unrated.
 CREATE TABLE ratings (user_id int, item_id int, rating real);
 INSERT INTO ratings
 SELECT u, i, CASE WHEN (u <= 6) = (i % 2 = 1) THEN 5 ELSE 1 END
@@ -20,7 +20,7 @@ SELECT (train_metrics ->> 'rmse')::float8 < 0.5 AS close, (train_metrics ->> 'ra
        (SELECT array_agg(key ORDER BY key) FROM jsonb_object_keys(train_metrics) key) AS keys
 FROM fm_runs WHERE model = 'likes';
 
--- Its tables, which belong to whoever called.
+-- Its tables, which belong to the caller.
 SELECT c.relname, pg_get_userbyid(c.relowner) = current_user AS mine,
        obj_description(c.oid) AS comment
 FROM pg_class c WHERE relnamespace = 'train'::regnamespace AND relkind = 'r' AND relname LIKE 'fm\_%' ORDER BY 1;
@@ -41,7 +41,7 @@ SELECT model, owner = current_user AS mine, active_version, task, solver, num_fa
        item_column, rating_column, users, items, rating_count, version_table, user_table, item_table, matrix_table
 FROM fm_models WHERE model = 'likes';
 
--- A retrain as it was defined, then with one option changed, which is remembered; two versions are kept.
+-- A retrain from the stored definition, then with one option changed. Two versions are kept.
 SELECT version, solver, num_factors, iterations, ratings, skipped FROM fm_train('likes');
 SELECT version, solver, num_factors, iterations FROM fm_train('likes', num_factors => 3);
 SELECT version, solver, num_factors, iterations FROM fm_train('likes');
@@ -51,11 +51,11 @@ SELECT version, count(*) FROM fm_likes_item GROUP BY 1 ORDER BY 1;
 SELECT version, fm_matrix_factors(matrix) FROM fm_likes_matrix ORDER BY 1;
 SELECT version, status FROM fm_runs WHERE model = 'likes' ORDER BY version;
 
--- Another solver starts from its own defaults: what mcmc was told means nothing to als.
+-- Another solver starts from its own defaults, not from the options of mcmc.
 SELECT version, solver, num_factors, iterations = 30 AS inherited FROM fm_train('likes', solver => 'als', l2_reg_v => 2);
 SELECT version, solver, num_factors FROM fm_train('likes', l2_reg_w => 1);
 
--- With ratings named the definition is new, whole.
+-- If ratings are named, the whole definition is new.
 SELECT version, solver, num_factors FROM fm_train('likes', ratings => 'ratings', iterations => 5);
 
 -- Other names for the columns; a view; some rows held out and scored.
@@ -67,7 +67,7 @@ FROM fm_train('opinions', ratings => 'opinions', user_column => 'who', item_colu
 SELECT version, test_metrics IS NOT NULL AS held_out FROM fm_train('opinions');
 SELECT ratings, user_column, item_column, rating_column FROM fm_models WHERE model = 'opinions';
 
--- Partitioned tables and materialised views.
+-- Partitioned tables and materialized views.
 CREATE TABLE parts (LIKE ratings) PARTITION BY HASH (user_id);
 CREATE TABLE part0 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 0);
 CREATE TABLE part1 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 1);
@@ -95,7 +95,7 @@ SELECT rank, item_id, score BETWEEN 1 AND 5 AS within FROM fm_top_x(7, 3, 'one_p
 SELECT rank, item_id FROM fm_top_x(7, 3, 'one_pair');
 SELECT users, items, ratings FROM fm_train('one_pair', ratings => 'one_pair', solver => 'als', iterations => 5);
 
--- A million ratings of one user, and a few of another: first many of each pair, then all explained.
+-- A million ratings of one user, and a few of another: first many per pair, then all explained.
 CREATE VIEW busy AS
 SELECT 1 AS user_id, g % 5 AS item_id, 1 + g / 7 % 5 AS rating FROM generate_series(1, 1000000) g
 UNION ALL SELECT 2, g, 1 + g % 5 FROM generate_series(1, 20) g;
@@ -108,7 +108,7 @@ SELECT users, items, ratings FROM fm_train('eager', ratings => 'eager', num_fact
 SELECT count(*) AS all_rated FROM fm_top_x(1, 10, 'eager');
 SELECT count(*) AS some_left FROM fm_top_x(2, 100, 'eager');
 
--- The edges of the options.
+-- The limits of the options.
 SELECT num_factors FROM fm_train('edge', ratings => 'ratings', num_factors => 1, iterations => 1);
 SELECT num_factors FROM fm_train('edge', ratings => 'one_pair', num_factors => 1024, iterations => 1);
 SELECT rank, item_id FROM fm_top_x(7, 3, 'edge', exclude_seen => false);
@@ -119,7 +119,7 @@ SELECT ratings FROM fm_train('edge', ratings => 'ratings', num_factors => 2, ite
 SELECT solver FROM fm_train('edge', ratings => 'ratings', num_factors => 2, solver => 'als', init_stdev => 0, l2_reg_v => 1e6,
                             l2_reg_w => 0);
 
--- Gone without a trace.
+-- A dropped model leaves nothing.
 SELECT fm_drop('edge');
 SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_edge\_%';
 SELECT count(*) FROM fm_runs WHERE model = 'edge';

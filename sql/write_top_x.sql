@@ -1,4 +1,4 @@
--- Lists in tables: fm_write_top_x, and what CALL fm_refresh makes of them.
+-- Tables of lists: fm_write_top_x, and rewriting by CALL fm_refresh.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS fmtopx;
 CREATE SCHEMA write_top_x;
@@ -11,14 +11,14 @@ SELECT u, 'item ' || i, CASE WHEN (u <= 6) = (i % 2 = 1) THEN 5 ELSE 1 END
 FROM generate_series(1, 12) u, generate_series(1, 10) i WHERE (u + i) % 4 <> 0;
 SELECT version FROM fm_train('likes', ratings => 'ratings', num_factors => 4, iterations => 20);
 
--- Created when missing, typed like the source.
+-- A missing table is created, with id types as in the ratings relation.
 SELECT fm_write_top_x('lists', 3, 'likes');
 \d lists
 SELECT count(*) AS differing FROM
     (SELECT user_id::text, rank, item_id::text, score FROM lists EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'likes')) d;
 SELECT count(*) FILTER (WHERE rank = 1) AS users, count(*) FROM lists;
 
--- Written again, nothing is touched; what somebody changed is mended, and only that.
+-- A rewrite touches nothing, except rows that have been changed by others, which it corrects.
 CREATE TABLE before AS SELECT ctid AS at, xmin::text AS by, * FROM lists;
 SELECT fm_write_top_x('lists', 3, 'likes');
 SELECT count(*) AS touched FROM (SELECT ctid, xmin::text, * FROM lists EXCEPT ALL SELECT * FROM before) t;
@@ -33,7 +33,7 @@ SELECT count(*) AS rows FROM lists;
 SELECT DISTINCT user_id FROM lists l
 WHERE NOT EXISTS (SELECT FROM before b WHERE b.at = l.ctid AND b.by = l.xmin::text) ORDER BY 1;
 
--- Shorter, longer, all, none.
+-- Shorter lists, longer lists, all items, no items.
 SELECT fm_write_top_x('lists', 1, 'likes'), (SELECT count(*) FROM lists);
 SELECT count(*), max(rank) FROM lists;
 SELECT fm_write_top_x('lists', 100, 'likes', exclude_seen => false);
@@ -41,7 +41,7 @@ SELECT count(*), max(rank) FROM lists;
 SELECT fm_write_top_x('lists', 0, 'likes');
 SELECT count(*) FROM lists;
 
--- Other names and other tables: quoted, qualified, with more columns, without a primary key, partitioned.
+-- Other names and tables: quoted, qualified, with more columns, without a primary key, partitioned.
 SELECT fm_write_top_x('"My Lists"', 1, 'likes'), fm_write_top_x('write_top_x.q', 1, 'likes');
 SELECT count(*) FROM "My Lists";
 CREATE TABLE more (note text DEFAULT 'new', score real, item_id varchar(20), rank int, user_id bigint);
@@ -56,7 +56,7 @@ SELECT fm_write_top_x('parts', 2, 'likes');
 SELECT count(*) AS differing FROM
     (SELECT user_id::text, rank, item_id::text, score FROM parts EXCEPT ALL SELECT * FROM fm_top_x_all(2, 'likes')) d;
 
--- A trigger of the table sees what changes, and nothing else.
+-- A trigger on the table sees changed rows, and nothing else.
 CREATE TABLE audit (what text);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN INSERT INTO write_top_x.audit VALUES (TG_OP); RETURN coalesce(NEW, OLD); END $$;
@@ -68,15 +68,15 @@ TRUNCATE audit;
 SELECT fm_write_top_x('more', 2, 'likes');
 SELECT what, count(*) FROM audit GROUP BY 1;
 
--- Which tables are kept fresh, and how.
+-- Which tables are registered, and with which arguments.
 SELECT target, x, exclude_seen FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
 
--- A target that was dropped is forgotten at the next refresh.
+-- A table that was dropped is forgotten by the next refresh.
 DROP TABLE parts;
 CALL fm_refresh('likes');
 SELECT target, x, exclude_seen FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
 
--- The change of a rolled-back transaction is none.
+-- A rolled-back change has no effect.
 BEGIN;
 SELECT fm_write_top_x('lists', 2, 'likes');
 SELECT fm_write_top_x('brief', 2, 'likes');
