@@ -39,6 +39,15 @@ fm_block_shape(const FmLoaded *loaded, int32 x)
 	return shape;
 }
 
+/* Add an array to the layout; return where it begins, or NULL if there is no memory yet. */
+static void *
+place(FmLayout *layout, char *memory, Size count, Size size)
+{
+	Size offset = fm_layout_add(layout, count, size);
+
+	return memory != NULL ? memory + offset : NULL;
+}
+
 /* Place the arrays of a block; return its size. */
 static Size
 lay_out(const FmBlockShape *shape, char *memory, FmBlock *block)
@@ -46,13 +55,12 @@ lay_out(const FmBlockShape *shape, char *memory, FmBlock *block)
 	Size users = shape->max_users;
 	FmLayout layout = {0};
 
-	block->count = (void *) (memory + fm_layout_add(&layout, 1, sizeof(int32)));
-	block->idx = (void *) (memory + fm_layout_add(&layout, users, sizeof(int32)));
-	block->queries = (void *) (memory + fm_layout_add(&layout, users * (shape->num_factors + 1),
-													  sizeof(float)));
-	block->seeds = (void *) (memory + fm_layout_add(&layout, users * shape->length, sizeof(int32)));
-	block->hits = (void *) (memory + fm_layout_add(&layout, users * shape->length, sizeof(FmHit)));
-	block->counts = (void *) (memory + fm_layout_add(&layout, users, sizeof(int32)));
+	block->count = place(&layout, memory, 1, sizeof(int32));
+	block->idx = place(&layout, memory, users, sizeof(int32));
+	block->queries = place(&layout, memory, users * (shape->num_factors + 1), sizeof(float));
+	block->seeds = place(&layout, memory, users * shape->length, sizeof(int32));
+	block->hits = place(&layout, memory, users * shape->length, sizeof(FmHit));
+	block->counts = place(&layout, memory, users, sizeof(int32));
 	return layout.bytes;
 }
 
