@@ -52,7 +52,8 @@ build()
     made_with=$({ "$1" --version && "${PG_CONFIG:-pg_config}" --version && cat Makefile; } | cksum)
     [ "$made_with" = "$(cat "$copy/made-with" 2>/dev/null)" ] || rm -rf "$copy"
     mkdir -p "$copy/build" && echo "$made_with" >"$copy/made-with"
-    find "$copy" -path "$copy/build" -prune -o -type f ! -name '*.o' ! -name '*.d' ! -name made-with -delete
+    find "$copy" -path "$copy/build" -prune -o -type f ! -name '*.o' ! -name '*.d' ! -name made-with \
+        -exec rm -f {} +
     tar -cf - --exclude=./.git --exclude=./build --exclude=./results --exclude='*.o' --exclude='*.d' \
         --exclude='*.so' . |
         tar -xf - -C "$copy" &&
