@@ -141,6 +141,7 @@ build_extension()
     local flags="-std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-wrapv -Wno-declaration-after-statement"
     local link="-lm -ldl" undefined="undefined,float-cast-overflow,float-divide-by-zero,bounds-strict"
     mkdir -p "$root/tree"
+    find "$root/tree" -type f ! -name '*.o' ! -name '*.d' ! -path "$root/tree/build/*" -delete
     tar -cf - --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' --exclude='*.d' . |
         tar -xf - -C "$root/tree"
     if [ "$mode" = asan ]; then

@@ -98,10 +98,11 @@ my @commands = (
 
 sub change { return $generator->one(@changes)->() }
 
-# One thing that happens; as text for the diagnosis, too.
+# One thing that happens, in the main session or in any; as text for the diagnosis, too.
 sub happen
 {
-	my $n = $generator->below(100);
+	my ($mine) = @_;
+	my $n = $generator->below($mine ? 63 : 100);
 	my $other = $generator->one(@others);
 	my ($session, $sql) = ($main, '');
 	if ($n < 35) { $sql = change() }
@@ -145,16 +146,50 @@ sub write_and_check
 {
 	my (@history) = @_;
 	my $isolation = $generator->one('', '', ' ISOLATION LEVEL REPEATABLE READ');
-	my $answer = $main->run("BEGIN$isolation; SELECT fm_write_top_x('lists', 5, 'm'); $check; COMMIT", 60);
-	$main->run('ROLLBACK');
-	BAIL_OUT("the server is gone after @history") if $main->{gone};
+	return write_in($main, "BEGIN$isolation;", @history);
+}
+
+# A writing that waits for another one, with the snapshot that it took before it.
+sub wait_meanwhile
+{
+	my ($holder, $third) = @others;
+	$holder->run('ROLLBACK; BEGIN; LOCK TABLE lists IN SHARE UPDATE EXCLUSIVE MODE');
+	$third->run('ROLLBACK');
+	$main->ask("SET lock_timeout = '20s'; SELECT fm_write_top_x('lists', 5, 'm'); RESET lock_timeout");
+	$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'lists'::regclass})
+	  if !$main->done(0.2);
+	my @changes = map { change() } 1 .. 2;
+	$third->run($_) for @changes;
+	$holder->run(q{SELECT fm_write_top_x('lists', 5, 'm'); COMMIT});
+	$main->wait_for(60);
+	return ('main waits with a writing', (map { "other: $_" } @changes), 'other: written', 'main: written');
+}
+
+# The same with a snapshot that is older than another writing.
+sub write_late
+{
+	my (@history) = @_;
+	my $other = $generator->one(@others);
+	$other->run('ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ratings');
+	my @meanwhile = map { happen(1) } 1 .. 1 + $generator->below(2);
+	write_and_check(@history, @meanwhile);
+	return write_in($other, '', @history, 'a snapshot of another session', @meanwhile, 'written');
+}
+
+sub write_in
+{
+	my ($session, $begin, @history) = @_;
+	my $answer = $session->run("$begin SELECT fm_write_top_x('lists', 5, 'm'); $check; COMMIT", 60);
+	$session->run('ROLLBACK');
+	BAIL_OUT("the server is gone after @history") if $session->{gone};
 	return 0 if $answer =~ /ERROR:  (55P03|40P01|40001)/;
+	return 0 if $begin eq '' && $answer =~ /ERROR:  23505/;    # as for any INSERT of an older snapshot
 	$written++;
 	$known += $1 if $answer =~ /(\d+) lists of table \S+ are known to be right/;
 	return 1 if $answer =~ /^wrong 0, rows 0$/m;
 	$wrong++;
 	my ($said) = $answer =~ /^(wrong .*|.*ERROR.*)$/m;
-	diag("$said\n    " . join("\n    ", @history, "written$isolation")) if $wrong <= 10;
+	diag("$said\n    " . join("\n    ", @history, "$begin written")) if $wrong <= 10;
 	return 1;
 }
 
@@ -166,7 +201,9 @@ for my $history (1 .. $count)
 	for (1 .. 2 + $generator->below(3))
 	{
 		push @history, map { happen() } 1 .. 1 + $generator->below(4);
-		write_and_check(@history) and push @history, 'written';
+		push @history, wait_meanwhile() if $generator->chance(10);
+		my $compared = $generator->chance(20) ? write_late(@history) : write_and_check(@history);
+		push @history, 'written' if $compared;
 	}
 }
 is($node->psql('postgres', 'SELECT 1'), 0, 'the server lives');
