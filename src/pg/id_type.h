@@ -34,8 +34,8 @@ extern void fm_id_type_of_text(FmIdType *id_type);
 extern char *fm_id_type_sql(const FmIdType *id_type);
 
 /*
- * Return the same with the base type of a domain: for tables of roles other than the domain's owner,
- * who could otherwise make them run a check, or drop their columns with the domain.
+ * Return the same with the base type of a domain: for tables of roles other than the domain's
+ * owner, who could otherwise make them run a check, or drop their columns with the domain.
  */
 extern char *fm_id_base_type_sql(const FmIdType *id_type);
 

@@ -11,19 +11,16 @@
 #include <math.h>
 
 #include "core/model/ranking.h"
-#include "core/train/ials.h"
 #include "core/train/solver.h"
 #include "pg/host_pg.h"
 #include "registry/definition.h"
 #include "source/budget.h"
+#include "train/describe.h"
 #include "train/progress.h"
 #include "train/train_workers.h"
 
 /* A worker for fewer ratings costs more than it saves. */
 #define RATINGS_PER_WORKER 10000
-
-/* The lower bound of the noise variance, as a share of the squared range of the ratings. */
-#define LEAST_NOISE 1e-6
 
 /* Length of the lists in which held-out ratings are looked up. */
 #define TEST_LIST_LENGTH 10
@@ -260,87 +257,6 @@ score_run(FmRun *run, const FmDefinition *definition, const FmRatingReading *rea
 	return reading->min + score_ratings(fit, run) * ((double) reading->max - reading->min);
 }
 
-static int32
-count_rated(const int64 *start, int32 count)
-{
-	int32 rated = 0;
-
-	for (int32 e = 0; e < count; e++)
-		rated += start[e] < start[e + 1];
-	return rated;
-}
-
-/* Return the weighted sum of (1 - score)² over the ratings trained on, and their total weight. */
-static double
-squared_distance(const Fit *fit, double *total)
-{
-	const FmRatings *ratings = fit->ratings;
-	double sum = 0;
-
-	*total = 0;
-	for (int32 user = 0; user < ratings->num_users; user++)
-		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
-		{
-			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
-			double rest = 1 - fm_score(&fit->parameters, user, ratings->user_item[r]);
-
-			sum += weight * rest * rest;
-			*total += weight;
-			if (r % 65536 == 0)
-				CHECK_FOR_INTERRUPTS();
-		}
-	return sum;
-}
-
-/* Set the weight and the gram of all pairs of a ranking, and its noise. */
-static void
-describe_all_pairs(const Fit *fit, float given_weight, const FmHost *host, FmResult *result)
-{
-	const FmRatings *ratings = fit->ratings;
-	const FmParameters *parameters = &fit->parameters;
-	int k = parameters->num_factors;
-	size_t length = fm_all_pairs_length(k);
-	double pairs = (double) count_rated(ratings->user_start, ratings->num_users) *
-				   count_rated(ratings->item_start, ratings->num_items);
-	double total;
-	double squared = squared_distance(fit, &total);
-	float *users = host->alloc(host->ctx, length, sizeof(float));
-	FmAllPairs items;
-
-	items.weight = fm_ials_unobserved_weight(isnan(given_weight) ? -1 : given_weight, total, pairs);
-	items.gram = host->alloc(host->ctx, length, sizeof(float));
-	fm_gram_of_side(parameters->b, parameters->item_w, parameters->item_v, ratings->item_start,
-					ratings->num_items, k, host, items.gram);
-	fm_gram_of_side(0, parameters->user_w, parameters->user_v, ratings->user_start,
-					ratings->num_users, k, host, users);
-	result->version.unobserved_weight = items.weight;
-	result->version.noise_variance = Max(fm_ranking_noise(&items, users, k, squared, total, pairs),
-										 LEAST_NOISE);
-	result->arrays.item_gram = items.gram;
-}
-
-/* Set what folding in needs: noise, priors and, of a ranking, all pairs. */
-static void
-describe_sides(const FmDefinition *definition, const Fit *fit, const FmRun *run, const FmHost *host,
-			   FmResult *result)
-{
-	const FmRatings *ratings = fit->ratings;
-	const FmParameters *parameters = &fit->parameters;
-	double range = (double) result->version.rating_max - result->version.rating_min;
-
-	/* even ratings that are fitted exactly have some noise */
-	result->version.noise_variance = 1;
-	if (fm_is_ranking(definition->task))
-		describe_all_pairs(fit, definition->unobserved_weight, host, result);
-	else if (run->train.count > 0)
-		result->version.noise_variance = Max(fm_rmse(&run->train) * fm_rmse(&run->train),
-											 LEAST_NOISE * range * range);
-	fm_prior_of_side(parameters->user_w, parameters->user_v, ratings->user_start,
-					 ratings->num_users, parameters->num_factors, host, &result->arrays.user_prior);
-	fm_prior_of_side(parameters->item_w, parameters->item_v, ratings->item_start,
-					 ratings->num_items, parameters->num_factors, host, &result->arrays.item_prior);
-}
-
 void
 fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResult *result)
 {
@@ -367,6 +283,6 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 								  .score_variance = fit->parameters.score_variance,
 								  .num_users = fm_idmap_count(data->ratings->users),
 								  .num_items = fm_idmap_count(data->ratings->items)};
-	describe_sides(definition, fit, run, host, result);
+	fm_describe_sides(definition, fit->ratings, &fit->parameters, &run->train, host, result);
 	fm_release_ratings(fit->shared);
 }

@@ -70,10 +70,10 @@ for my $table (map { tables_of($_) } @models) { $subscriber->safe_psql('postgres
 # Attached models have no version until there is a subscription.
 my ($status, $out, $err) = $subscriber->psql('postgres', q{SELECT fm_attach('ints', NULL)}, extra_params => [ '-U', 'server' ]);
 is($status, 0, 'the owner of the tables attaches them');
-like($err, qr/NOTICE: .*nothing counts as seen/, 'and is told what that means without ratings');
+like($err, qr/NOTICE: .*nothing counts as seen/, 'a notice says what attaching without ratings means');
 $subscriber->safe_psql('postgres', "SELECT fm_attach('$_', NULL)", extra_params => [ '-U', 'server' ]) for qw(words xids features ranked);
 fails($subscriber, q{SELECT fm_top_x(1, 5, 'ints')}, qr/model "ints" has no version yet/, 'there is no version yet');
-is($subscriber->safe_psql('postgres', q{SELECT count(*), count(active_version), bool_and(attached) FROM fm_models}), '5|0|t', 'which the view shows');
+is($subscriber->safe_psql('postgres', q{SELECT count(*), count(active_version), bool_and(attached) FROM fm_models}), '5|0|t', 'fm_models shows an attached model without a version');
 
 $origin->safe_psql('postgres', 'CREATE PUBLICATION models FOR TABLE ' . join(', ', map { tables_of($_) } @models));
 $subscriber->safe_psql('postgres', q{CREATE SUBSCRIPTION models CONNECTION '} . $origin->connstr . q{ dbname=postgres' PUBLICATION models});
@@ -108,14 +108,14 @@ my $first = list_of($session);
 $origin->safe_psql('postgres', q{UPDATE shop.ratings SET rating = 6 - rating});
 $origin->safe_psql('postgres', "CALL fm_refresh('$_')") for @models;
 follows('a new version');
-isnt(list_of($session), $first, 'which is another');
+isnt(list_of($session), $first, 'the second version has other lists');
 $origin->safe_psql('postgres', q{SELECT fm_activate('ints', 1)});
 follows('the first activated');
-is(list_of($session), $first, 'is the first again');
+is(list_of($session), $first, 'the first version is served again');
 $origin->safe_psql('postgres', q{SELECT fm_activate('ints', 2)});
 $origin->safe_psql('postgres', "CALL fm_refresh('$_')") for @models, @models;
 follows('more versions, and old ones deleted');
-is($subscriber->safe_psql('postgres', q{SELECT max(active_version), count(*) FROM fm_models}), '4|5', 'the views know the version');
+is($subscriber->safe_psql('postgres', q{SELECT max(active_version), count(*) FROM fm_models}), '4|5', 'the views show the version');
 is($subscriber->safe_psql('postgres', q{SELECT bool_and(active_version = 4) FROM fm_health}), 't', 'both of them');
 my $old = $subscriber->background_psql('postgres', on_error_stop => 0);
 $old->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
@@ -123,22 +123,22 @@ my $then = list_of($old);
 $origin->safe_psql('postgres', q{UPDATE shop.ratings SET rating = 6 - rating; CALL fm_refresh('ints')});
 $origin->wait_for_catchup('models');
 isnt(list_of($session), $then, 'a newer version');
-is(list_of($old), $then, 'is not for an older snapshot');
+is(list_of($old), $then, 'a newer version is not served to an older snapshot');
 $old->quit;
 
 # Seen items: none, or those of a local relation.
-is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x(7, 100, 'ints')}), '60', 'without ratings nothing is left out');
-is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '6000', 'nor from the lists of all');
+is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x(7, 100, 'ints')}), '60', 'without ratings, lists exclude nothing');
+is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '6000', 'without ratings, fm_top_x_all excludes nothing');
 $subscriber->safe_psql('postgres', q{CREATE TABLE public.seen AS SELECT u AS user_id, u % 60 + 1 AS item_id FROM generate_series(1, 100) u;
 	CREATE TABLE public.purchases AS SELECT 7 AS customer, i AS film, 5 AS stars FROM generate_series(1, 10) i;
 	SELECT fm_drop('ints'); SELECT fm_attach('ints', 'purchases', user_column => 'customer', item_column => 'film', rating_column => 'stars')},
 	extra_params => [ '-U', 'server' ]);
-is($subscriber->safe_psql('postgres', q{SELECT count(*), min(item_id) FROM fm_top_x(7, 100, 'ints')}), '50|11', 'with a relation, what it holds');
-is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '5990', 'in the lists of all, too');
-like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('purchases', 'ints') WHERE metric = 'rmse'}), qr/^\d/, 'it evaluates');
-like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('seen', 'ranked') WHERE metric = 'auc'}), qr/^0\.\d/, 'a ranking, too, which needs no column of ratings');
+is($subscriber->safe_psql('postgres', q{SELECT count(*), min(item_id) FROM fm_top_x(7, 100, 'ints')}), '50|11', 'with ratings, lists exclude what the relation holds');
+is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '5990', 'with ratings, fm_top_x_all excludes the same');
+like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('purchases', 'ints') WHERE metric = 'rmse'}), qr/^\d/, 'fm_evaluate works');
+like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('seen', 'ranked') WHERE metric = 'auc'}), qr/^0\.\d/, 'fm_evaluate of a ranking needs no rating column');
 is(answers($subscriber, 'ints'), answers($origin, 'ints'), 'dropped and attached again, it gives the same answers');
-is($subscriber->safe_psql('postgres', q{SELECT fm_write_top_x('public.lists', 5, 'ints'); SELECT DISTINCT target FROM fm_target}), "500\nlists", 'it writes lists');
+is($subscriber->safe_psql('postgres', q{SELECT fm_write_top_x('public.lists', 5, 'ints'); SELECT DISTINCT target FROM fm_target}), "500\nlists", 'fm_write_top_x works');
 
 # What can only be done at the origin.
 for my $call (q{SELECT fm_train('ints')}, q{SELECT fm_train('ints', 'purchases')}, q{CALL fm_refresh('ints')},
@@ -150,11 +150,11 @@ for my $call (q{SELECT fm_train('ints')}, q{SELECT fm_train('ints', 'purchases')
 # Who may attach, and what.
 my @reader = ('-U', 'reader');
 fails($subscriber, q{SELECT fm_top_x(7, 5, 'ints')}, qr/permission denied for table/, 'a reader needs a grant', @reader);
-is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_models}, extra_params => \@reader), '0', 'nor is it shown');
-is($subscriber->safe_psql('postgres', q{SELECT fm_served_version('fm_ints_version') IS NULL}, extra_params => \@reader), 't', 'nor its version');
+is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_models}, extra_params => \@reader), '0', 'a role without SELECT does not see the model');
+is($subscriber->safe_psql('postgres', q{SELECT fm_served_version('fm_ints_version') IS NULL}, extra_params => \@reader), 't', 'a role without SELECT does not see its version');
 $subscriber->safe_psql('postgres', q{SELECT fm_grant('ints', 'reader')});
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x(7, 5, 'ints'); SELECT active_version FROM fm_models}, extra_params => \@reader),
-	"5\n5", 'granted, it serves');
+	"5\n5", 'with SELECT, a role is served');
 fails($subscriber, q{SELECT fm_drop('ints')}, qr/must be owner of model "ints"/, 'a reader does not drop it', @reader);
 fails($subscriber, q{SELECT fm_attach('mine', NULL, 'user_id', 'item_id', 'rating', 'fm_ints_version', 'fm_ints_user', 'fm_ints_item', 'fm_ints_matrix')},
 	qr/must be owner of table fm_ints_version/, 'nor attaches it under a name of its own', @reader);
@@ -167,13 +167,13 @@ fails($subscriber, q{SELECT fm_attach('mine', 'purchases', 'customer', 'film')},
 fails($subscriber, q{SELECT fm_attach('ints', NULL, version_table => 'fm_mine_version', user_table => 'fm_mine_user', item_table => 'fm_mine_item',
 	matrix_table => 'fm_mine_matrix')}, qr/model "ints" already exists/, 'nor takes a name that is taken', @reader);
 fails($subscriber, q{SELECT fm_attach('other', NULL, 'user_id', 'item_id', 'rating', 'fm_ints_version', 'fm_ints_user', 'fm_ints_item', 'fm_ints_matrix')},
-	qr/a table given for model "\w+" belongs to model "ints"/, 'nobody attaches tables twice');
+	qr/a table given for model "\w+" belongs to model "ints"/, 'tables cannot be attached twice');
 fails($subscriber, q{SELECT fm_attach('mine', NULL, version_table => 'fm_mine_user')}, qr/has no column "stamp" of type bigint/, 'the tables must be of a model', @reader);
 fails($subscriber, q{SELECT fm_attach('mine', 'purchases', 'customer', 'stars'), fm_attach('mine', NULL, matrix_table => 'pg_class')},
 	qr/ERROR/, 'and tables of the user', @reader);
 fails($subscriber, q{SELECT fm_attach('mine', 'pg_class', 'relname', 'oid')}, qr/column "relname" of relation "pg_class" is of type name, but model "mine" has ids of type integer/,
 	'the ratings must have such ids', @reader);
-fails($subscriber, q{SELECT fm_attach('mine', NULL, user_table => 'fm_ints_user')}, qr/belong to different roles/, 'and the tables one owner');
+fails($subscriber, q{SELECT fm_attach('mine', NULL, user_table => 'fm_ints_user')}, qr/belong to different roles/, 'the tables must have one owner');
 
 # The views work whatever the owner does to the tables of an attached model.
 my $mine = q{SELECT fm_attach('mine', NULL)};
@@ -181,12 +181,12 @@ is($subscriber->safe_psql('postgres', "$mine; SELECT count(*) FROM fm_models", e
 $subscriber->safe_psql('postgres', q{INSERT INTO fm_mine_version SELECT * FROM fm_ints_version}, extra_params => \@reader);
 my $views = q{SELECT string_agg(active_version::text, ',' ORDER BY model) FROM fm_models};
 is($subscriber->safe_psql('postgres', $views), '4,5,5,4,4,4', 'is shown');
-fails($subscriber, q{SELECT fm_top_x(7, 5, 'mine')}, qr/version 5 of model "mine" is not complete: it has 0 of 100 users/, 'but not served without its users');
+fails($subscriber, q{SELECT fm_top_x(7, 5, 'mine')}, qr/version 5 of model "mine" is not complete: it has 0 of 100 users/, 'a model without its users is not served');
 $subscriber->safe_psql('postgres', q{INSERT INTO fm_mine_user SELECT * FROM fm_ints_user; INSERT INTO fm_mine_item SELECT * FROM fm_ints_item WHERE item_id > 1;
 	INSERT INTO fm_mine_matrix SELECT * FROM fm_ints_matrix}, extra_params => \@reader);
-fails($subscriber, q{SELECT fm_top_x(7, 5, 'mine')}, qr/version 5 of model "mine" is not complete: it has 59 of 60 items/, 'nor without an item');
+fails($subscriber, q{SELECT fm_top_x(7, 5, 'mine')}, qr/version 5 of model "mine" is not complete: it has 59 of 60 items/, 'a model without an item is not served');
 $subscriber->safe_psql('postgres', q{INSERT INTO fm_mine_item SELECT * FROM fm_ints_item WHERE item_id = 1}, extra_params => \@reader);
-is(answers($subscriber, 'mine'), answers($origin, 'ints'), 'complete, it gives the answers of the one it was copied from');
+is(answers($subscriber, 'mine'), answers($origin, 'ints'), 'a complete copy gives the answers of the original');
 for my $harm (
 	q{ALTER TABLE fm_mine_version ALTER stamp DROP NOT NULL; UPDATE fm_mine_version SET stamp = NULL},
 	q{ALTER TABLE fm_mine_version ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; CREATE POLICY trap ON fm_mine_version USING (1 / (version - version) = 1)},
@@ -228,7 +228,7 @@ $origin->safe_psql('copied', "SET search_path = shop, public; SELECT fm_attach('
   for [ 'ints', 'ratings' ], [ 'words', 'words' ], [ 'xids', 'xids' ], [ 'features', 'ratings' ], [ 'ranked', 'ratings' ];
 is(answers($origin, $_, 'copied'), answers($origin, $_), "$_: a copy of the schema gives the same answers") for @models;
 my $unseen = q{SELECT md5(string_agg(t::text, ' ' ORDER BY t.user_id, t.rank)) FROM fm_top_x_all(100, 'words') t};
-is($origin->safe_psql('copied', $unseen), $origin->safe_psql('postgres', $unseen), 'and leaves out the same');
+is($origin->safe_psql('copied', $unseen), $origin->safe_psql('postgres', $unseen), 'the restored model excludes the same items');
 is($origin->safe_psql('copied', q{SELECT fm_drop('ints'); DROP TABLE shop.fm_ints_version, shop.fm_ints_user, shop.fm_ints_item, shop.fm_ints_matrix;
 	SELECT status, version FROM fm_train('ints', 'shop.ratings', num_factors => 4, iterations => 10)}), "\nsucceeded|1", 'it can be trained there instead');
 

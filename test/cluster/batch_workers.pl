@@ -89,8 +89,8 @@ for my $model (qw(dense sparse words seen kept parts parent policed))
 {
 	my $found;
 	ok(started(sub { $found = differences($model, '', $workers) }) > 0, "$model: there are workers");
-	is($found, '3000 0 0', 'and they find what one process finds');
-	is(differences($model, '', $workers, ', false'), '3000 0 0', 'so they do with seen items');
+	is($found, '3000 0 0', 'workers find what one process finds');
+	is(differences($model, '', $workers, ', false'), '3000 0 0', 'workers find the same with seen items');
 }
 
 # Changes by the transaction itself count. NULLs, unknown ids and duplicate rows.
@@ -101,10 +101,10 @@ DELETE FROM dense WHERE user_id = 6;
 };
 is(differences('dense', $changes, $workers), '3000 0 0', 'ratings of the same transaction');
 is($node->safe_psql('postgres', "$workers SELECT count(*) > 100 FROM shop.policed p JOIN fm_top_x_all(7, 'policed') t
-	ON t.user_id = p.user_id::text AND t.item_id = p.item_id::text WHERE rating = 3"), 't', 'what a policy hides is not seen');
+	ON t.user_id = p.user_id::text AND t.item_id = p.item_id::text WHERE rating = 3"), 't', 'rows hidden by a policy do not count as seen');
 isnt(as('owner', "BEGIN; $changes $workers SELECT string_agg(item_id, ' ' ORDER BY rank) FROM fm_top_x_all(7, 'dense')
 	WHERE user_id = '5'; ROLLBACK"), as('owner', "SELECT string_agg(item_id, ' ' ORDER BY rank) FROM
-	fm_top_x_all(7, 'dense') WHERE user_id = '5'"), 'which make a difference');
+	fm_top_x_all(7, 'dense') WHERE user_id = '5'"), 'seen items make a difference');
 
 # Too little memory for the pairs, no free worker, and nothing to do in parallel.
 for my $model (qw(dense words))
@@ -130,7 +130,7 @@ $node->safe_psql('postgres', q{
 REVOKE ALL ON shop.lent FROM owner;
 GRANT SELECT (user_id, item_id) ON shop.lent TO owner;
 });
-is(differences('lent', '', $workers), '3000 0 0', 'rights on columns');
+is(differences('lent', '', $workers), '3000 0 0', 'privileges on columns');
 $node->safe_psql('postgres', q{REVOKE ALL (user_id, item_id) ON shop.lent FROM owner});
 like(as('owner', "$workers SELECT count(*) FROM fm_top_x_all(7, 'lent')"), qr/permission denied for table lent/,
 	'no rights');
@@ -159,10 +159,10 @@ ok(started(sub { is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'den
 	'by workers');
 is(as('owner', "$alone $wrong"), '0', 'is right');
 is(as('owner', 'SELECT count(*) FROM untouched u LEFT JOIN lists l ON l.ctid = u.at AND l.user_id = u.user_id
-	AND l.rank = u.rank WHERE l.rank IS NULL'), '0', 'and touches nothing else');
+	AND l.rank = u.rank WHERE l.rank IS NULL'), '0', 'a rewrite touches nothing else');
 is(as('owner', "$workers SELECT fm_write_top_x('lists', 9, 'dense')"), '27000', 'longer lists');
-is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'shorter ones again');
-is(as('owner', "$alone $wrong"), '0', 'are right');
+is(as('owner', "$workers SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'shorter lists again');
+is(as('owner', "$alone $wrong"), '0', 'the shorter lists are right');
 
 # Tables with other row layouts: other columns before and between, of any width or dropped; rows older than
 # a column; NULLs; with and without keys.
@@ -184,7 +184,7 @@ SELECT count(*) FROM (SELECT * FROM fm_top_x_all(7, 'dense')
 	EXCEPT SELECT user_id::text, rank, item_id::text, score FROM odd) d;
 SELECT count(*) FROM odd_before b JOIN odd o ON o.ctid = b.at AND o.user_id = b.user_id AND o.rank = b.rank
 	WHERE b.score IS NOT NULL AND b.item_id IS NOT NULL AND o.user_id % 50 <> 3;
-}), "21000\n21000\n0\n0\n" . 21000 * 47 / 50, 'a table of another shape, with what was right untouched');
+}), "21000\n21000\n0\n0\n" . 21000 * 47 / 50, 'a table of another layout, whose right rows are not touched');
 is(as('owner', q{
 CREATE TABLE wide (note text, gone int, item_id smallint, at timestamptz, user_id bigint, rating real);
 INSERT INTO wide SELECT CASE WHEN user_id % 2 = 0 THEN 'note' END, 1, item_id, now(), user_id, rating FROM dense;
@@ -196,7 +196,7 @@ ALTER TABLE narrow ADD COLUMN item_id smallint DEFAULT 1;
 INSERT INTO narrow SELECT user_id, rating, item_id FROM dense WHERE item_id > 1;
 INSERT INTO narrow VALUES (NULL, 1, 1), (1, 1, NULL);
 SELECT min(status) FROM (VALUES ('wide'), ('narrow')) n (m), fm_train(m, m::regclass, num_factors => 4, iterations => 2);
-}), 'succeeded', 'ratings of other shapes');
+}), 'succeeded', 'ratings of other layouts');
 is(differences($_, "", $workers), "2940 0 0", "$_: as one process") for 'wide', 'narrow';
 
 # Interrupted at any time: nothing is left behind, and the next call works.
@@ -208,8 +208,8 @@ for my $ms (1 .. 40)
 	$interrupted++ if $result =~ /canceling statement due to statement timeout/;
 }
 ok($interrupted > 0, "$interrupted of 40 calls were interrupted");
-is(as('owner', "SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'the next one is not');
-is(as('owner', "$alone $wrong"), '0', 'and is right');
+is(as('owner', "SELECT fm_write_top_x('lists', 7, 'dense')"), '21000', 'the next call is not interrupted');
+is(as('owner', "$alone $wrong"), '0', 'the next call is right');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'}), '0',
 	'no worker is left');
 

@@ -121,22 +121,22 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 }
 my $alone = start(q{CALL fm_refresh('m')}, set => ['max_parallel_workers = 0']);
 wait_for($computing, $alone);
-is(value($holding), '1 processes, 0 snapshots, 0 ids', 'nor does it have one without workers');
+is(value($holding), '1 processes, 0 snapshots, 0 ids', 'without workers it has no snapshot either');
 value('SELECT pg_terminate_backend(pid) FROM fm_progress');
-like(finish($alone), qr/terminating connection/, 'it is killed');
+like(finish($alone), qr/terminating connection/, 'the refresh is killed');
 unharmed('killed while computing', qr/^running/);
 
 # Called from other procedures, and where it must not commit.
 my $nested = start(q{DO $$BEGIN PERFORM count(*) FROM ratings; CALL fm_refresh('m'); END$$});
 wait_for($computing, $nested);
-is(value($holding), '3 processes, 0 snapshots, 0 ids', 'called by a DO block, too');
+is(value($holding), '3 processes, 0 snapshots, 0 ids', 'called by a DO block, it computes without a snapshot, too');
 value(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'parallel worker'});
 like(finish($nested), qr/terminating .* due to administrator command/, 'a worker is killed');
 unharmed('a worker killed', qr/^failed: terminating/);
 my $atomic = start(q{BEGIN; CALL fm_refresh('m')});
 wait_for($computing, $atomic);
-is(value($holding), '3 processes, 1 snapshots, 1 ids', 'in a transaction block it keeps its snapshot, its workers none');
-cmp_ok(pages_held_back(), '>', 0, 'and vacuum waits for it');
+is(value($holding), '3 processes, 1 snapshots, 1 ids', 'in a transaction block it keeps its snapshot, and its workers have none');
+cmp_ok(pages_held_back(), '>', 0, 'vacuum waits for the snapshot of a transaction block');
 value('SELECT pg_cancel_backend(pid) FROM fm_progress');
 finish($atomic);
 unharmed('cancelled in a transaction block', qr/^failed: terminating/);
@@ -150,7 +150,7 @@ for my $end ('cancel', 'terminate')
 	$gate->query('SELECT pg_advisory_lock(1)');
 	my $reading = start(q{CALL fm_refresh('m')});
 	wait_for($at_the_gate, $reading);
-	is(value('SELECT phase FROM fm_progress'), 'loading ratings', 'it reads');
+	is(value('SELECT phase FROM fm_progress'), 'loading ratings', 'the refresh is reading');
 	value("SELECT pg_${end}_backend(pid) FROM fm_progress");
 	finish($reading);
 	$gate->query('SELECT pg_advisory_unlock(1)');
@@ -164,7 +164,7 @@ for my $end ('cancel', 'terminate')
 	$gate->query('BEGIN; LOCK TABLE fm_m_item IN SHARE MODE');
 	my $writing = start(q{CALL fm_refresh('m')});
 	wait_for($waits, $writing);
-	is(value('SELECT phase FROM fm_progress'), 'writing version', 'it writes');
+	is(value('SELECT phase FROM fm_progress'), 'writing version', 'the refresh is writing');
 	value("SELECT pg_${end}_backend(pid) FROM fm_progress");
 	finish($writing);
 	$gate->query('COMMIT');
@@ -209,17 +209,17 @@ unharmed('ids retyped', qr/^failed: .*bigint/);
 is(refresh_around('ALTER VIEW source RENAME TO origin; ALTER TABLE fm_m_user RENAME TO users_of_m; ALTER TABLE lists RENAME TO top'),
 	'', 'relations are renamed meanwhile');
 value('ALTER VIEW origin RENAME TO source; ALTER TABLE users_of_m RENAME TO fm_m_user; ALTER TABLE top RENAME TO lists');
-is(value($last_run), 'succeeded: ', 'which is no matter');
+is(value($last_run), 'succeeded: ', 'renamed tables do not matter');
 is(refresh_around(q{SELECT fm_set('m', keep_versions => 1)}), '', 'the options change meanwhile');
-is(value('SELECT array_agg(DISTINCT version) = array_agg(DISTINCT active_version) FROM fm_m_user, fm_models'), 't', 'and are followed');
+is(value('SELECT array_agg(DISTINCT version) = array_agg(DISTINCT active_version) FROM fm_m_user, fm_models'), 't', 'changed options take effect');
 $before = value($state);
 like(refresh_around('DROP VIEW source'), qr/ratings relation .* does not exist/, 'the ratings are dropped meanwhile');
-is(value($last_run) =~ /^failed/, 1, 'the run says so');
-is(value(q{SELECT count(*) FROM fm_top_x(7, 5, 'm', exclude_seen => false)}), '5', 'the old version serves');
+is(value($last_run) =~ /^failed/, 1, 'the run has the error');
+is(value(q{SELECT count(*) FROM fm_top_x(7, 5, 'm', exclude_seen => false)}), '5', 'the old version is still served');
 value(q{CREATE VIEW source AS SELECT * FROM ratings UNION ALL SELECT 1, 1, gate(); ALTER VIEW source OWNER TO owner;
 	SET ROLE owner; SELECT fm_train('m', 'source', num_factors => 4, iterations => 3)});
 like(refresh_around('DROP TABLE fm_m_item'), qr/a table of model "m" has been dropped/, 'a table of the model is dropped meanwhile');
-is(value(q{SET ROLE owner; SELECT fm_drop('m'); SELECT count(*) FROM fm_model}), "\n0", 'which can be cleared away');
+is(value(q{SET ROLE owner; SELECT fm_drop('m'); SELECT count(*) FROM fm_model}), "\n0", 'the rest of the model can be dropped');
 
 $gate->quit;
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/memory leak|leak:|not closed|still referenced|don't own a lock/,

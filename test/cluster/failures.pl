@@ -91,10 +91,10 @@ my @bits = map {
 		SELECT fm_drop('crowd') \\g /dev/null})
 } ([ 'mcmc', 0 ], [ 'mcmc', 1 ], [ 'mcmc', 3 ], [ 'als', 0 ], [ 'als', 2 ]);
 like($bits[0], qr/^\w{32}$/, 'a training by itself');
-is($bits[1], $bits[0], 'with a worker: the same bits');
-is($bits[2], $bits[0], 'with three: the same bits');
+is($bits[1], $bits[0], 'with one worker: the same bits');
+is($bits[2], $bits[0], 'with three workers: the same bits');
 is($bits[4], $bits[3], 'least squares: the same bits');
-isnt($bits[3], $bits[0], 'which are others');
+isnt($bits[3], $bits[0], 'als has other bits than mcmc');
 
 my $together = q{SELECT fm_train('crowd', 'crowd', iterations => 100000, workers => 2)};
 my $workers = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'};
@@ -106,7 +106,7 @@ $long = start_long($together);
 $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'parallel worker' LIMIT 1});
 like(finish($long), qr/terminating .* due to administrator command/, 'a worker that is ended fails the call');
 ok($node->poll_query_until('postgres', "SELECT ($workers) = 0"), 'no worker is left');
-unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/memory leak/, 'nor shared memory');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/memory leak/, 'no shared memory is left');
 is($node->safe_psql('postgres', q{SET max_parallel_workers = 0;
 	SELECT status FROM fm_train('crowd', 'crowd', iterations => 5, workers => 2); SELECT fm_drop('crowd'); DROP TABLE crowd}),
 	"succeeded\n", 'with no worker to be had the backend trains alone');
@@ -116,7 +116,7 @@ unharmed('workers');
 $long = start_long(q{SELECT fm_train('first', 'ratings', iterations => 100000)});
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM fm_progress');
 finish($long);
-is($node->safe_psql('postgres', q{SELECT count(*) FROM fm_model WHERE model = 'first'}), '0', 'no model');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM fm_model WHERE model = 'first'}), '0', 'no model is left');
 unharmed('a first training');
 
 # A refresh that is cancelled is recorded.
@@ -130,11 +130,11 @@ is($node->safe_psql('postgres', q{SELECT status FROM fm_runs WHERE model = 'n' O
 # Others train the same model at the same time.
 ($status, $out, $err) = $node->psql('postgres', q{CALL fm_refresh('n')});
 is($status, 0, 'a second refresh skips');
-like($err, qr/NOTICE: .*"n" is being trained already/, 'and says so');
+like($err, qr/NOTICE: .*"n" is being trained already/, 'a refresh that skips raises a notice');
 ($status, $out, $err) = $node->psql('postgres', q{CALL fm_refresh('n', on_conflict => 'error')});
-like($err, qr/ERROR: .*"n" is being trained already/, 'or fails');
+like($err, qr/ERROR: .*"n" is being trained already/, 'on_conflict => error: a second refresh fails');
 ($status, $out, $err) = $node->psql('postgres', q{SET lock_timeout = 200; CALL fm_refresh('n', on_conflict => 'wait')});
-like($err, qr/lock timeout/, 'or waits');
+like($err, qr/lock timeout/, 'on_conflict => wait: a second refresh waits');
 is($node->safe_psql('postgres', q{SET lock_timeout = 200; SELECT count(*) FROM fm_top_x(1, 5, 'n')}), '5',
 	'while readers read');
 
@@ -169,7 +169,7 @@ my @both = map {
 $_->{run}->finish for @both;
 my @versions = sort map { ${ $_->{text} } =~ /^(\d+)$/ ? $1 : ${ $_->{text} } } @both;
 is("@versions", '2 3', 'two trainings at once make two versions');
-is($node->safe_psql('postgres', 'SELECT array_agg(DISTINCT version) FROM fm_m_user'), '{2,3}', 'of which both are kept');
+is($node->safe_psql('postgres', 'SELECT array_agg(DISTINCT version) FROM fm_m_user'), '{2,3}', 'both versions are kept');
 
 # A crash in the middle of a training.
 $before = $node->safe_psql('postgres', $state);

@@ -40,7 +40,7 @@ sub rewrite
 	my $lists = join(', ', '10', "'m'", @options);
 	is($node->safe_psql('postgres', "SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM $target
 		EXCEPT ALL SELECT * FROM fm_top_x_all($lists)) d"), '0', 'no row is wrong');
-	is($node->safe_psql('postgres', "SELECT count(*) = (SELECT count(*) FROM fm_top_x_all($lists)) FROM $target"), 't', 'or missing');
+	is($node->safe_psql('postgres', "SELECT count(*) = (SELECT count(*) FROM fm_top_x_all($lists)) FROM $target"), 't', 'no row is missing');
 	return $error =~ /(\d+) lists of table \S+ are known to be right/ ? $1 : -1;
 }
 
@@ -59,10 +59,10 @@ stands('two people have rated', q{INSERT INTO ratings SELECT user_id, item_id, 5
 stands('which is known from now on', 'SELECT 1', 100);
 stands('a row is as good as deleted and inserted', q{UPDATE ratings SET item_id = item_id % 60 + 1 WHERE user_id = 8}, 0);
 stands('known', 'SELECT 1', 100);
-stands('a row is gone, another has come', q{DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 9);
+stands('a row is deleted and another inserted', q{DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 9);
 	INSERT INTO ratings SELECT 10, item_id, 1 FROM lists WHERE user_id = 10 AND rank = 1}, 0);
 stands('known again', 'VACUUM ratings', 100);
-stands('a row is gone without a trace', q{DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 11);
+stands('a row is deleted and vacuumed', q{DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 11);
 	VACUUM ratings}, 0);
 stands('a rollback is nothing', q{BEGIN; DELETE FROM ratings; ROLLBACK;
 	BEGIN; INSERT INTO ratings SELECT user_id, item_id, 5 FROM lists WHERE rank = 1; ROLLBACK}, 100);
@@ -101,8 +101,8 @@ stands('as long as it is there', 'DROP TRIGGER nothing ON lists', 0);
 stands('known without', 'SELECT 1', 100);
 
 # Other rules, other versions.
-is(rewrite('SELECT 1', 'lists', 'exclude_seen => false'), 0, 'lists with what has been rated');
-is(rewrite(q{INSERT INTO ratings SELECT user_id, 1, 5, item_id FROM lists WHERE rank = 1}, 'lists', 'exclude_seen => false'), 100, 'do not depend on ratings');
+is(rewrite('SELECT 1', 'lists', 'exclude_seen => false'), 0, 'lists written without exclude_seen');
+is(rewrite(q{INSERT INTO ratings SELECT user_id, 1, 5, item_id FROM lists WHERE rank = 1}, 'lists', 'exclude_seen => false'), 100, 'lists without exclude_seen do not depend on ratings');
 stands('others', 'SELECT 1', 0);
 stands('which are known', 'SELECT 1', 100);
 stands('of another version', q{DELETE FROM ratings WHERE user_id = 1000; SELECT fm_train('m', seed => 5)}, 0);
@@ -122,17 +122,17 @@ stands('somebody is rating', 'SELECT 1', 100);
 $other->query_safe(q{SAVEPOINT a; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 31 AND rank = 1;
 	DELETE FROM ratings WHERE user_id = 32; RELEASE a});
 $node->safe_psql('postgres', q{INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 33 AND rank = 1});
-is(rewrite('SELECT 1', 'lists'), 99, 'and goes on while others have rated');
+is(rewrite('SELECT 1', 'lists'), 99, 'another user has rated while that transaction is running');
 $other->query_safe('COMMIT');
 stands('has rated, and deleted', 'SELECT 1', 0);
-cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'is known');
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'it is known afterwards');
 $other->query_safe(q{BEGIN; INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 36 AND rank = 1;
 	DELETE FROM ratings WHERE ctid IN (SELECT min(ctid) FROM ratings WHERE user_id = 37)});
 $node->safe_psql('postgres', 'SELECT pg_current_xact_id()'); # a later transaction ends earlier
-cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'somebody rates one more and one less');
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'a user adds a rating and deletes one');
 $other->query_safe('COMMIT');
 stands('which are as many', 'SELECT 1', 0);
-cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'known at last');
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 97, 'it is known in the end');
 $other->query_safe(q{BEGIN; INSERT INTO lists VALUES (1001, 1, 1, 1); UPDATE lists SET score = 7 WHERE user_id = 34 AND rank = 1});
 $other->query_safe(q{PREPARE TRANSACTION 'other'});
 $node->safe_psql('postgres', q{SELECT count(*) FROM lists; COMMIT PREPARED 'other'});
@@ -148,7 +148,7 @@ stands('rated, written and taken back in one transaction', q{BEGIN; INSERT INTO 
 	SELECT fm_write_top_x('lists', 10, 'm'); DELETE FROM ratings WHERE ctid = (SELECT max(ctid) FROM ratings WHERE user_id = 38); COMMIT}, 99);
 $other->query_safe(q{BEGIN; SELECT pg_current_xact_id()});
 $node->safe_psql('postgres', q{INSERT INTO ratings SELECT user_id, 0, 5, item_id FROM lists WHERE user_id = 39 AND rank = 1});
-cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 98, 'rated while somebody is at work');
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 98, 'a rating while another transaction is running');
 $other->query_safe('COMMIT');
 stands('and taken back', q{DELETE FROM ratings WHERE ctid = (SELECT max(ctid) FROM ratings WHERE user_id = 39)}, 99);
 stands('which is known, too', 'SELECT 1', 100);
@@ -172,9 +172,9 @@ $node->safe_psql('postgres', q{DELETE FROM ratings WHERE ctid = (SELECT min(ctid
 $other->query_safe(q{SELECT fm_write_top_x('lists', 10, 'm') \g /dev/null});
 $other->query_safe('COMMIT');
 $waiting->query('SELECT 1');
-like($waiting->{stderr}, qr/ 0 lists of table/, 'one that waited with what it had seen before');
+like($waiting->{stderr}, qr/ 0 lists of table/, 'a rewrite that waited, with its old snapshot');
 $waiting->quit;
-cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 0, 'and one after it');
+cmp_ok(rewrite('SELECT 1', 'lists'), '>=', 0, 'a rewrite after it');
 stands('known after both', 'SELECT 1', 100);
 $other->quit;
 
@@ -189,8 +189,8 @@ $node->safe_psql('postgres', q{CREATE ROLE modeller; GRANT CREATE ON SCHEMA publ
 	SET ROLE modeller; SELECT fm_train('theirs', 'ratings', num_factors => 4, iterations => 5); SELECT fm_grant('theirs', 'analyst')});
 is($node->psql('postgres', q{SET ROLE analyst; SELECT fm_write_top_x('his', 10, 'theirs'); SET client_min_messages = debug1;
 	SELECT fm_write_top_x('his', 10, 'theirs')}, stderr => \my $error), 0, q{a reader's table of another's model});
-like($error, qr/99 lists of table public.his are known/, 'which that one may not read');
-isnt($node->psql('postgres', 'SET ROLE analyst; TABLE fm_target_proof'), 0, 'what is noted is not for him');
+like($error, qr/99 lists of table public.his are known/, 'a reader does not get what is noted for another');
+isnt($node->psql('postgres', 'SET ROLE analyst; TABLE fm_target_proof'), 0, 'a reader cannot read fm_target_proof');
 
 # Random changes, each followed by a rewrite.
 for my $seed (1 .. 30)
@@ -208,7 +208,7 @@ for my $seed (1 .. 30)
 	my $change = join(";\n", map { $changes[ ($seed * 7 + $_ * $seed * $seed * 3) % @changes ] } 1 .. 1 + $seed % 3);
 	cmp_ok(rewrite($change, 'lists'), '>=', 0, "seed $seed");
 }
-cmp_ok(rewrite('DELETE FROM fm_m_user WHERE idx = (SELECT max(idx) FROM fm_m_user)', 'lists'), '>=', 0, 'a user is gone');
+cmp_ok(rewrite('DELETE FROM fm_m_user WHERE idx = (SELECT max(idx) FROM fm_m_user)', 'lists'), '>=', 0, 'a deleted user has no rows');
 
 $node->stop;
 done_testing();

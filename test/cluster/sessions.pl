@@ -68,11 +68,11 @@ my $now = as('owner', $list);
 isnt($now, $first, 'the retrained model gives another list');
 is(ask($old, $list), $first, 'an old snapshot sees the old version, though its rows have been deleted');
 is(ask($committed, $list), $now, 'others see the new one');
-is(ask($old, "COMMIT; $list;"), $now, 'as does the old reader in its next transaction');
+is(ask($old, "COMMIT; $list;"), $now, 'the old reader sees the new version in its next transaction');
 my $fresh = session('reader');
 is(ask($fresh, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM fm_models;"), '1', 'a snapshot of a session');
 as('owner', "SELECT fm_train('m', seed => $_)") for 4 .. 6;
-is(ask($fresh, $list), $now, 'that loads the old version only now');
+is(ask($fresh, $list), $now, 'the session loads the old version only now');
 ask($fresh, 'COMMIT');
 $fresh->quit;
 
@@ -89,21 +89,21 @@ my $best = q{SELECT item_id FROM fm_top_x(7, 1, 'm')};
 my $item = ask($committed, $best);
 my $rater = session('owner');
 ask($rater, "BEGIN; INSERT INTO ratings VALUES (7, $item, 5);");
-isnt(ask($rater, $best), $item, 'who has rated it sees that at once');
-is(ask($committed, $best), $item, 'others do not yet');
+isnt(ask($rater, $best), $item, 'the transaction that has rated an item sees that at once');
+is(ask($committed, $best), $item, 'others do not see it yet');
 ask($rater, 'COMMIT');
-isnt(ask($committed, $best), $item, 'others do after the commit');
+isnt(ask($committed, $best), $item, 'others see it after the commit');
 ask($rater, "DELETE FROM ratings WHERE (user_id, item_id) = (7, $item)");
-is(ask($committed, $best), $item, 'taken back, it is recommended again');
+is(ask($committed, $best), $item, 'after its rating is deleted, it is recommended again');
 
 # A training in a transaction is visible to that transaction only, and at its end to all or none.
 $now = ask($committed, $list);
 ask($rater, "BEGIN; SELECT version FROM fm_train('m', seed => 77);");
 my $inside = ask($rater, $list);
 isnt($inside, $now, 'the transaction sees its version');
-is(ask($committed, $list), $now, 'others see the last');
+is(ask($committed, $list), $now, 'others see the last committed version');
 ask($rater, 'ROLLBACK');
-is(ask($rater, $list), $now, 'rolled back, it is forgotten');
+is(ask($rater, $list), $now, 'after a rollback the version is forgotten');
 ask($rater, "BEGIN; SELECT version FROM fm_train('m', seed => 78);");
 $inside = ask($rater, $list);
 ask($rater, 'COMMIT');
@@ -112,32 +112,32 @@ is(ask($committed, $list), $inside, 'committed, it is everybody\'s');
 # Names change while connections know the model.
 $now = $inside;
 as('owner', 'ALTER TABLE ratings RENAME TO opinions');
-is(ask($committed, $list), $now, 'the ratings renamed elsewhere');
+is(ask($committed, $list), $now, 'the ratings relation is renamed by another session');
 as('owner', 'ALTER TABLE opinions RENAME TO ratings; ALTER TABLE fm_m_user RENAME TO users_of_m; CREATE TABLE fm_m_user ()');
-is(ask($committed, $list), $now, 'a table of the model renamed elsewhere');
+is(ask($committed, $list), $now, 'a table of the model is renamed by another session');
 as('owner', 'DROP TABLE fm_m_user; ALTER TABLE users_of_m RENAME TO fm_m_user');
 $node->safe_psql('postgres', 'ALTER SCHEMA shop RENAME TO store');
 ask($committed, 'SET search_path = public');
-is(ask($committed, $list), $now, 'the schema renamed elsewhere');
+is(ask($committed, $list), $now, 'the schema is renamed by another session');
 $node->safe_psql('postgres', 'ALTER SCHEMA store RENAME TO shop');
 ask($committed, 'RESET search_path');
 
 # Privileges change: they are checked in every call.
 as('owner', 'REVOKE SELECT ON fm_m_item FROM reader');
-like(ask($committed, $list), qr/permission denied for table fm_m_item/, 'a revoked right is missed at once');
-is(ask($committed, q{SELECT count(*) FROM fm_top_x(7, 10, 'm')}) =~ /permission denied/, 1, 'and from then on');
+like(ask($committed, $list), qr/permission denied for table fm_m_item/, 'a revoked privilege takes effect at once');
+is(ask($committed, q{SELECT count(*) FROM fm_top_x(7, 10, 'm')}) =~ /permission denied/, 1, 'a revoked privilege takes effect in later calls');
 as('owner', 'GRANT SELECT ON fm_m_item TO reader');
-is(ask($committed, $list), $now, 'given back, it serves');
+is(ask($committed, $list), $now, 'after it is granted again, the model is served');
 
 # The model gets another owner, with its tables and ratings.
 $node->safe_psql('postgres', "ALTER TABLE shop.fm_m_$_ OWNER TO heir") for qw(version user item matrix);
 like(ask($committed, $list), qr/permission denied for table ratings/, 'the new owner must be able to read the ratings');
 $node->safe_psql('postgres', 'ALTER TABLE shop.ratings OWNER TO heir');
-is(ask($committed, $list), $now, 'then the model serves');
+is(ask($committed, $list), $now, 'the model is served when the new owner can read the ratings');
 like(as('owner', q{SELECT fm_train('m')}), qr/must be owner of model "m"/, 'its former owner may not retrain it');
-like(as('owner', q{SELECT fm_drop('m')}), qr/must be owner of model "m"/, 'nor drop it');
-like(as('heir', q{SELECT status FROM fm_train('m', seed => 5)}), qr/^succeeded$/, 'the new one may');
-is(as('heir', q{SELECT owner FROM fm_models}), 'heir', 'and is shown as such');
+like(as('owner', q{SELECT fm_drop('m')}), qr/must be owner of model "m"/, 'the former owner may not drop the model');
+like(as('heir', q{SELECT status FROM fm_train('m', seed => 5)}), qr/^succeeded$/, 'the new owner may retrain it');
+is(as('heir', q{SELECT owner FROM fm_models}), 'heir', 'fm_models shows the new owner');
 $now = ask($committed, $list);
 like($now, qr/^\d+:/, 'a reader keeps its rights');
 
@@ -158,8 +158,8 @@ $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity 
 ask($rater, 'COMMIT');
 $second->finish;
 like($err, qr/must be owner of model "c"/, 'and then finds it is another\'s');
-is($node->safe_psql('postgres', q{SELECT owner, active_version FROM fm_models WHERE model = 'c'}), 'owner|1', 'who keeps it');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_c\_%' AND relkind = 'r'}), '4', 'with one set of tables');
+is($node->safe_psql('postgres', q{SELECT owner, active_version FROM fm_models WHERE model = 'c'}), 'owner|1', 'the first owner keeps the model');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_c\_%' AND relkind = 'r'}), '4', 'there is one set of tables');
 
 # A model that is dropped while a training waits for it is defined again, or does not exist.
 ask($rater, q{BEGIN; SELECT fm_drop('c');});
@@ -170,8 +170,8 @@ $second = IPC::Run::start([ 'psql', '-XAtq', '-U', 'owner', '-d', $node->connstr
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE usename = 'owner' AND wait_event_type = 'Lock'});
 ask($rater, 'COMMIT');
 $second->finish;
-like($err, qr/model "c" does not exist/, 'a training that waited for a drop says what is the case');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_c\_%'}), '0', 'and leaves nothing');
+like($err, qr/model "c" does not exist/, 'a training that waited for a drop has a clear error');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_c\_%'}), '0', 'a training that waited for a drop leaves nothing');
 
 # Interrupts while the ratings are read and while the lists are written. Neither takes long.
 as('heir', q{
@@ -186,13 +186,13 @@ as('heir', q{CREATE TRIGGER slow BEFORE INSERT ON fm_m_item FOR EACH ROW EXECUTE
 like(as('heir', q{SET statement_timeout = 1000; SELECT fm_train('m')}), qr/statement timeout/, 'interrupted while writing the version');
 as('heir', q{DROP TRIGGER slow ON fm_m_item});
 is($node->safe_psql('postgres', $list), $before, 'the old version serves');
-is($node->safe_psql('postgres', q{SELECT count(DISTINCT version) FROM shop.fm_m_user}), '2', 'no rows of another');
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT version) FROM shop.fm_m_user}), '2', 'there are no rows of another version');
 as('heir', q{SELECT fm_write_top_x('lists', 3, 'm'); CREATE TRIGGER slow BEFORE UPDATE ON lists FOR EACH ROW EXECUTE FUNCTION slow_row(); UPDATE ratings SET rating = 6 - rating});
 my $lists = q{SELECT md5(string_agg(t::text, ' ' ORDER BY user_id, rank)) FROM shop.lists t};
 my $written = $node->safe_psql('postgres', $lists);
 like(as('heir', q{SET statement_timeout = 1000; CALL fm_refresh('m')}), qr/statement timeout/, 'a refresh interrupted while writing lists');
-is($node->safe_psql('postgres', $lists), $written, 'leaves the lists as they were');
-is($node->safe_psql('postgres', q{SELECT status FROM fm_runs WHERE model = 'm' ORDER BY version DESC LIMIT 1}), 'succeeded', 'and the version published');
+is($node->safe_psql('postgres', $lists), $written, 'an interrupted rewrite leaves the lists as they were');
+is($node->safe_psql('postgres', q{SELECT status FROM fm_runs WHERE model = 'm' ORDER BY version DESC LIMIT 1}), 'succeeded', 'an interrupted rewrite leaves the version published');
 as('heir', q{DROP TRIGGER slow ON lists; CALL fm_refresh('m')});
 is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score FROM shop.lists
 	EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm'))) d}), '0', 'the next refresh brings them up to date');
@@ -205,7 +205,7 @@ my ($written_out, $written_err) = ('', '');
 my $rewrite = IPC::Run::start([ 'psql', '-XAtq', '-U', 'heir', '-d', $node->connstr('postgres'), '-c', q{SELECT fm_write_top_x('lists', 3, 'm')} ],
 	'>' => \$written_out, '2>' => \$written_err);
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%fm_write_top_x%' AND wait_event_type = 'Lock'}) or die $written_err;
-is($node->safe_psql('postgres', q{SELECT count(*) FROM shop.lists WHERE user_id = 3 AND score = 0}), '3', 'readers go on with the old rows');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM shop.lists WHERE user_id = 3 AND score = 0}), '3', 'readers still read the old rows');
 ask($writer, 'COMMIT');
 $writer->quit;
 $rewrite->finish;
@@ -214,7 +214,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, r
 	EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm'))) d}), '0', 'has the last word');
 like(as('heir', q{CREATE TRIGGER slow BEFORE UPDATE ON lists FOR EACH ROW EXECUTE FUNCTION slow_row();
 	UPDATE lists SET score = 0; SET statement_timeout = 1000; SELECT fm_write_top_x('lists', 3, 'm')}), qr/statement timeout/, 'a rewrite is cancelled');
-is($node->safe_psql('postgres', q{SELECT count(DISTINCT score) FROM shop.lists}), '1', 'in the middle, and the old rows stay');
+is($node->safe_psql('postgres', q{SELECT count(DISTINCT score) FROM shop.lists}), '1', 'an interrupted rewrite leaves the old rows');
 as('heir', q{DROP TRIGGER slow ON lists; SELECT fm_write_top_x('lists', 3, 'm')});
 
 # The run of a refresh whose backend has ended does not stay running.
@@ -234,7 +234,7 @@ is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT status, ' ') FROM f
 my $frozen = session('heir');
 ask($frozen, q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ratings;});
 as('heir', q{SELECT fm_train('m')});
-like(ask($frozen, q{SELECT fm_train('m')}), qr/could not serialize access/, 'is told to try again');
+like(ask($frozen, q{SELECT fm_train('m')}), qr/could not serialize access/, 'a training with an old snapshot gets an error to try again');
 ask($frozen, 'ROLLBACK');
 $frozen->quit;
 
@@ -245,15 +245,15 @@ $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
 is($standby->safe_psql('postgres', $list), $node->safe_psql('postgres', $list), 'a standby gives the same list');
 my ($status, $o, $e) = $standby->psql('postgres', q{SELECT fm_train('m')});
-like($e, qr/read-only transaction|recovery/, 'it does not train');
+like($e, qr/read-only transaction|recovery/, 'a standby does not train');
 ($status, $o, $e) = $standby->psql('postgres', q{CALL fm_refresh('m')});
-like($e, qr/read-only transaction|recovery/, 'nor refresh');
+like($e, qr/read-only transaction|recovery/, 'a standby does not refresh');
 my $there = $standby->background_psql('postgres', on_error_stop => 0);
 $now = ask($there, $list);
 $node->safe_psql('postgres', q{SELECT fm_train('m', seed => 1234)});
 $node->wait_for_catchup($standby);
-isnt(ask($there, $list), $now, 'a new version arrives');
-is(ask($there, $list), $node->safe_psql('postgres', $list), 'and is the same');
+isnt(ask($there, $list), $now, 'a new version arrives at the standby');
+is(ask($there, $list), $node->safe_psql('postgres', $list), 'the standby has the same new version');
 $there->quit;
 $standby->stop;
 

@@ -45,11 +45,11 @@ my $search = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres')
 ok( $node->poll_query_until(
 		'postgres', "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"),
 	'the search is in its second trial');
-is(value('SELECT trial, value IS NOT NULL FROM fm_trials'), '1|t', 'the first is there for others to see');
-is(value('SELECT model, phase FROM fm_progress'), 'm|loading ratings', 'and the second is in progress');
+is(value('SELECT trial, value IS NOT NULL FROM fm_trials'), '1|t', 'the first trial is committed');
+is(value('SELECT model, phase FROM fm_progress'), 'm|loading ratings', 'the second trial is in progress');
 value(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL fm_tune%'});
 $search->finish;
-like($err, qr/canceling statement due to user request/, 'it is cancelled');
+like($err, qr/canceling statement due to user request/, 'fm_tune is cancelled');
 is(value('SELECT count(*) FROM fm_trials'), '1', 'the first trial stays, the second left nothing');
 is(value('SELECT count(*) FROM fm_progress'), '0', 'nothing is in progress');
 
@@ -59,9 +59,9 @@ my $first = value('SELECT started_at FROM fm_trials');
 ($out, $err) = ('', '');
 IPC::Run::run([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{CALL fm_tune('m', trials => 5)} ],
 	'>' => \$out, '2>' => \$err);
-like($err, qr/after 5 new trials, the best has rmse/, 'called again, it goes on');
-is(value('SELECT count(*), count(DISTINCT trial) FROM fm_trials'), '6|6', 'with five more');
-is(value('SELECT started_at FROM fm_trials WHERE trial = 1'), $first, 'and without the first');
+like($err, qr/after 5 new trials, the best has rmse/, 'called again, it continues');
+is(value('SELECT count(*), count(DISTINCT trial) FROM fm_trials'), '6|6', 'it makes five more trials');
+is(value('SELECT started_at FROM fm_trials WHERE trial = 1'), $first, 'it does not repeat the first trial');
 is(value('SELECT count(*) FROM fm_runs'), '1', 'no run was added');
 
 done_testing();

@@ -84,20 +84,20 @@ is(refresh(), '', 'a refresh says nothing of it') for 1 .. 5;
 my $pages = value('TABLE pages');
 refresh() for 6 .. 20;
 is(value('TABLE pages'), $pages, 'after the fifth of 20 refreshes no table or index has grown by a page');
-is_vacuumed(20, 'every table has been vacuumed each time, but those of other roles');
-is(value(q{SELECT count(DISTINCT version) FROM fm_m_user}), '2', 'old versions are gone');
+is_vacuumed(20, 'every table has been vacuumed each time, except those of other roles');
+is(value(q{SELECT count(DISTINCT version) FROM fm_m_user}), '2', 'old versions are deleted');
 
 # Switched off, and in a transaction block.
 is(refresh('SET fmtopx.vacuum = off;'), '', 'off');
 is($node->safe_psql('postgres', "BEGIN; $change CALL fm_refresh('m'); COMMIT"), '', 'in a transaction block');
 is_vacuumed(20, 'there is no vacuum');
-isnt(value('TABLE pages'), $pages, 'and tables grow');
+isnt(value('TABLE pages'), $pages, 'without vacuum, tables grow');
 
 # Another session holds a lock, as another VACUUM would.
 my $offset = -s $node->logfile;
 value(q{BEGIN; LOCK TABLE fm_m_item IN SHARE UPDATE EXCLUSIVE MODE; PREPARE TRANSACTION 'holder'});
-is(refresh(), '', 'a table that somebody has locked keeps nobody');
-is_vacuumed(21, 'it alone is left out', fm_m_item => 20);
+is(refresh(), '', 'a locked table does not keep the refresh waiting');
+is_vacuumed(21, 'only the locked table is not vacuumed', fm_m_item => 20);
 
 # Cancelled while it waits for the worker, which waits for one lock after the other: the run fails, and the
 # worker ends.
@@ -116,9 +116,9 @@ for my $end (qw(cancel terminate))
 	ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'fmtopx vacuum'}),
 		"$end: so does the worker");
 }
-is(value(q{SELECT string_agg(status, ' ' ORDER BY version DESC) FROM fm_run WHERE version > 24}), 'running failed', 'and the runs say so');
+is(value(q{SELECT string_agg(status, ' ' ORDER BY version DESC) FROM fm_run WHERE version > 24}), 'running failed', 'the runs have the error');
 value(q{COMMIT PREPARED 'holder'});
-unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset), qr/LOG:.*was not vacuumed/, 'a lock is nothing to log');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset), qr/LOG:.*was not vacuumed/, 'a locked table is not logged');
 
 # An error in the worker is logged, and nothing else fails: here an index that calls planted code when VACUUM
 # summarizes it.
@@ -145,9 +145,9 @@ value('DROP INDEX spoilt');
 # More tables than fit into the entry of one worker.
 value(q{SET ROLE owner; SELECT fm_write_top_x('list_' || i, 1, 'm') FROM generate_series(1, 24) i});
 is(refresh(), '', 'two dozen more tables of lists') for 1 .. 2;
-is(value(q{SELECT count(*) FROM pg_class WHERE relname LIKE 'list\__%' AND pg_stat_get_vacuum_count(oid) = 2}), '24', 'are all vacuumed');
+is(value(q{SELECT count(*) FROM pg_class WHERE relname LIKE 'list\__%' AND pg_stat_get_vacuum_count(oid) = 2}), '24', 'all tables are vacuumed');
 value(q{DO $$BEGIN EXECUTE (SELECT string_agg(format('DROP TABLE %I;', relname), '') FROM pg_class WHERE relname LIKE 'list\__' OR relname LIKE 'list\___'); END$$});
-is(refresh(), '', 'dropped, they are no trouble');
+is(refresh(), '', 'tables that have been dropped do no harm');
 
 # No free background worker.
 $node->append_conf('postgresql.conf', "max_worker_processes = 0\n");
@@ -160,8 +160,8 @@ is(value(q{SELECT greatest((SELECT count(DISTINCT version) FROM fm_m_user), (SEL
 	(SELECT count(DISTINCT version) FROM fm_m_matrix), (SELECT count(DISTINCT version) FROM fm_m_level))}),
 	'2', 'there are rows of the versions kept, and of no other');
 my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $offset);
-like($log, qr/DEBUG:  no background worker is free to vacuum/, 'which is for debugging to know');
-unlike($log, qr/(WARNING|ERROR|FATAL):|was not vacuumed/, 'and for nobody else');
+like($log, qr/DEBUG:  no background worker is free to vacuum/, 'a missing worker is a debug message');
+unlike($log, qr/(WARNING|ERROR|FATAL):|was not vacuumed/, 'a missing worker is not logged otherwise');
 
 $node->stop;
 done_testing();

@@ -36,6 +36,13 @@ fm_cholesky(double *matrix, int dim, const FmHost *host)
 	}
 }
 
+/* Divide by a pivot. Without one there is no solution, which the caller finds as NaN. */
+static double
+divide(double value, double pivot)
+{
+	return pivot > 0 ? value / pivot : NAN;
+}
+
 void
 fm_cholesky_solve(const double *factor, int dim, double *x)
 {
@@ -45,13 +52,13 @@ fm_cholesky_solve(const double *factor, int dim, double *x)
 
 		for (int j = 0; j < i; j++)
 			x[i] -= row[j] * x[j];
-		x[i] /= row[i];
+		x[i] = divide(x[i], row[i]);
 	}
 	for (int i = dim - 1; i >= 0; i--)
 	{
 		const double *row = factor + (size_t) i * dim;
 
-		x[i] /= row[i];
+		x[i] = divide(x[i], row[i]);
 		for (int j = 0; j < i; j++)
 			x[j] -= row[j] * x[i];
 	}

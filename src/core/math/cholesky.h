@@ -12,7 +12,7 @@
  */
 extern void fm_cholesky(double *matrix, int dim, const FmHost *host);
 
-/* Solve A x = b in place, given the factor of a positive definite A. */
+/* Solve A x = b in place, given the factor of A; NaN where A is not positive definite. */
 extern void fm_cholesky_solve(const double *factor, int dim, double *x);
 
 #endif

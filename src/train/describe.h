@@ -1,0 +1,20 @@
+/*
+ * What folding in needs to know about a version.
+ */
+#ifndef FMTOPX_DESCRIBE_H
+#define FMTOPX_DESCRIBE_H
+
+#include "core/model/metrics.h"
+#include "registry/definition.h"
+#include "store/result.h"
+
+/*
+ * Set the noise, the priors and, of a ranking, the weight and the gram of all pairs, from the
+ * ratings trained on and the parameters. `errors` are those of the ratings trained on; only a
+ * regression has any. The range of the ratings must have been set. Arrays come from the host.
+ */
+extern void fm_describe_sides(const FmDefinition *definition, const FmRatings *ratings,
+							  const FmParameters *parameters, const FmErrorSums *errors,
+							  const FmHost *host, FmResult *result);
+
+#endif
