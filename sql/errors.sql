@@ -124,7 +124,6 @@ SELECT try($$SELECT * FROM fm_evaluate('words', 'good')$$);
 
 -- Ids of another type than the model was made for.
 CREATE VIEW by_text AS SELECT user_id::text, item_id, rating FROM ratings;
-SELECT try($$SELECT fm_train('good', ratings => 'by_text')$$);
 SELECT try($$SELECT * FROM fm_evaluate('by_text', 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x('one'::text, 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x('1'::text, 3, 'good', candidates => '{1,two}')$$);
@@ -261,8 +260,6 @@ CREATE VIEW no_features AS SELECT item_id FROM films;
 SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'no_features')$$);
 CREATE VIEW films_by_text AS SELECT item_id::text, genre FROM films;
 SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_by_text')$$);
-CREATE VIEW films_far AS SELECT item_id + 3000000000 AS item_id, genre FROM films;
-SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_far')$$);
 CREATE VIEW films_json AS SELECT item_id, json_build_object('genre', genre) AS facts FROM films;
 SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_json')$$);
 CREATE VIEW films_points AS SELECT item_id, ARRAY[point(length, 0)] AS places FROM films;
@@ -361,7 +358,7 @@ SELECT try($$SELECT * FROM fm_explain('x', '1', 'good')$$);
 
 -- Targets that cannot be written.
 CREATE TABLE other (user_id int, rank int, item_id int);
-CREATE TABLE typed (user_id bigint, rank int, item_id int, score real);
+CREATE TABLE typed (user_id text, rank int, item_id int, score real);
 CREATE VIEW seen AS SELECT user_id, 1 AS rank, item_id, 1::real AS score FROM ratings;
 SELECT try($$SELECT fm_write_top_x('other', 3, 'good')$$);
 SELECT try($$SELECT fm_write_top_x('typed', 3, 'good')$$);

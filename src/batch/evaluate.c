@@ -19,6 +19,7 @@
 #include <math.h>
 
 #include "batch/seen_all.h"
+#include "catalog/pg_type.h"
 #include "core/bitset.h"
 #include "core/model/metrics.h"
 #include "core/model/ranking.h"
@@ -63,17 +64,31 @@ typedef struct Evaluation
 	int64 *above; /* by relevant item: how many others stand above it */
 } Evaluation;
 
+/* Check the type of an id column. Ids of another integer type are read and compared as bigint. */
 static void
-check_same_type(const FmServing *serving, Oid relation, const char *column, const FmIdType *given,
-				const FmIdType *expected)
+check_id_type(const FmServing *serving, Oid relation, const char *column, FmIdType *given,
+			  const FmIdType *expected)
 {
-	if (given->type != expected->type)
+	if (!fm_id_types_match(given->type, expected->type))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of relation \"%s\" is of type %s, but model \"%s\" "
 							   "has ids of type %s",
 							   column, get_rel_name(relation), format_type_be(given->type),
 							   serving->model.name, format_type_be(expected->type)),
 						errhint("Make a view of the relation that casts the column.")));
+	if (given->typlen != expected->typlen)
+		fm_id_type_of_integer(INT8OID, given);
+}
+
+/* Return the item's id, as the type in which the rows are read. */
+static Datum
+item_id(const Evaluation *evaluation, int32 item)
+{
+	const FmLoaded *loaded = evaluation->serving.loaded;
+	Datum id = fm_loaded_item_id(loaded, item);
+
+	(void) fm_id_convert(&loaded->item_type, fm_idmap_type(evaluation->reading->items), id, &id);
+	return id;
 }
 
 /* Read the relation, as the caller. */
@@ -96,11 +111,11 @@ read_rows(Evaluation *evaluation, Oid relation)
 		if (get_attnum(relation, definition.context_columns[c]) == InvalidAttrNumber)
 			definition.num_context_columns = 0;
 	fm_check_ratings_relation(&definition, &user_type, &item_type);
-	check_same_type(serving, relation, definition.user_column, &user_type, &loaded->user_type);
-	check_same_type(serving, relation, definition.item_column, &item_type, &loaded->item_type);
+	check_id_type(serving, relation, definition.user_column, &user_type, &loaded->user_type);
+	check_id_type(serving, relation, definition.item_column, &item_type, &loaded->item_type);
 	evaluation->reading = fm_rating_reading_create(&user_type, &item_type, &definition);
 	for (int32 item = 0; item < loaded->version.num_items; item++)
-		if (fm_idmap_intern(evaluation->reading->items, fm_loaded_item_id(loaded, item)) != item)
+		if (fm_idmap_intern(evaluation->reading->items, item_id(evaluation, item)) != item)
 			fm_model_damaged(&serving->model, "it has an item twice");
 
 	owner = fm_act_as(serving->caller.role);
@@ -309,6 +324,16 @@ clear_excluded(Evaluation *evaluation)
 		   fm_bitset_words(fm_idmap_count(evaluation->reading->items)) * sizeof(uint64));
 }
 
+/* Return the index of a user of the model among those of the rows, or -1. */
+static int32
+find_user(const Evaluation *evaluation, Datum id)
+{
+	FmIdMap *users = evaluation->reading->users;
+
+	(void) fm_id_convert(&evaluation->serving.loaded->user_type, fm_idmap_type(users), id, &id);
+	return fm_idmap_find(users, id);
+}
+
 static void
 score_known_users(Evaluation *evaluation, const FmHost *host)
 {
@@ -318,7 +343,7 @@ score_known_users(Evaluation *evaluation, const FmHost *host)
 
 	while ((known = fm_users_next(walk)) != NULL)
 	{
-		int32 user = fm_idmap_find(evaluation->reading->users, known->id);
+		int32 user = find_user(evaluation, known->id);
 
 		CHECK_FOR_INTERRUPTS();
 		if (user < 0)
@@ -340,10 +365,12 @@ score_unknown_users(Evaluation *evaluation, const FmHost *host)
 {
 	const FmServing *serving = &evaluation->serving;
 	const FmRatings *rows = &evaluation->by_user;
+	const FmIdMap *users = evaluation->reading->users;
 
-	for (int32 user = 0; user < fm_idmap_count(evaluation->reading->users); user++)
+	for (int32 user = 0; user < fm_idmap_count(users); user++)
 	{
-		Datum id = fm_idmap_id(evaluation->reading->users, user);
+		Datum id = fm_idmap_id(users, user);
+		bool possible = fm_id_convert(fm_idmap_type(users), &serving->loaded->user_type, id, &id);
 		FmUserVector vector;
 
 		CHECK_FOR_INTERRUPTS();
@@ -352,9 +379,11 @@ score_unknown_users(Evaluation *evaluation, const FmHost *host)
 		clear_excluded(evaluation);
 		fm_bitset_add_all(evaluation->excluded, rows->user_item + rows->user_start[user],
 						  (int32) (rows->user_start[user + 1] - rows->user_start[user]));
-		vector = fm_serve_new_user(serving, NULL, id, evaluation->excluded);
+		vector = possible ? fm_serve_new_user(serving, NULL, id, evaluation->excluded)
+						  : fm_serve_fold(serving, NULL, NULL, 0);
 		clear_excluded(evaluation);
-		fm_add_seen_items(serving, id, evaluation->excluded);
+		if (possible)
+			fm_add_seen_items(serving, id, evaluation->excluded);
 		score_user(evaluation, user, &vector, host);
 	}
 }

@@ -15,6 +15,7 @@
 #include "serve/items.h"
 #include "serve/seen.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #define ROWS_PER_FETCH 10000
@@ -94,15 +95,24 @@ read_items(Reading *reading)
 	reading->too_large = !has_room(reading->context);
 }
 
+/* Return a column of ids, as the type that they have in the model. */
+static FmColumn
+id_column(const FmDefinition *definition, const char *column, const FmIdType *id_type)
+{
+	return fm_id_column(quote_identifier(column),
+						get_atttype(definition->ratings, get_attnum(definition->ratings, column)),
+						id_type);
+}
+
 static void
 read_pairs(Reading *reading)
 {
 	const FmDefinition *definition = &reading->serving->model.definition;
 	const FmLoaded *loaded = reading->serving->loaded;
-	const FmColumn columns[] = {[PAIR_USER] = {quote_identifier(definition->user_column),
-											   loaded->user_type.type},
-								[PAIR_ITEM] = {quote_identifier(definition->item_column),
-											   loaded->item_type.type}};
+	const FmColumn columns[] = {[PAIR_USER] = id_column(definition, definition->user_column,
+														&loaded->user_type),
+								[PAIR_ITEM] = id_column(definition, definition->item_column,
+														&loaded->item_type)};
 
 	fm_sql_scan(psprintf("SELECT %s FROM %s", fm_select_list(columns, lengthof(columns)),
 						 fm_relation_sql(definition->ratings)),

@@ -129,7 +129,7 @@ check_columns(const FmModel *model)
 	check_column(model->matrix_table, "matrix", matrix_type);
 }
 
-/* Check that a column of the ratings relation has the type of a table's id column. */
+/* Check that the type of a column of the ratings relation matches that of a table's id column. */
 static void
 check_seen_column(const FmModel *model, const char *column, const char *option, Oid table,
 				  const char *id_column)
@@ -138,7 +138,7 @@ check_seen_column(const FmModel *model, const char *column, const char *option, 
 	Oid given = get_atttype(ratings, fm_column_number(ratings, column, option));
 	Oid expected = get_atttype(table, get_attnum(table, id_column));
 
-	if (given != expected)
+	if (!fm_id_types_match(given, expected))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s, but model \"%s\" has "

@@ -93,6 +93,8 @@ fm_folding_read(FmFolding *folding)
 
 	fm_check_ratings_relation(definition, &user_type, &item_type);
 	fm_store_check_id_types(&folding->model, &user_type, &item_type);
+	/* rows with integers that do not fit the tables are skipped */
+	fm_store_id_types(&folding->model, &user_type, &item_type);
 	fm_check_budget_to_read(definition);
 	data->ratings = fm_rating_reading_create(&user_type, &item_type, definition);
 	data->ratings->is_training = true;

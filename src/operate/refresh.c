@@ -320,7 +320,7 @@ train(Refresh *refresh)
 	MemoryContext previous = MemoryContextSwitchTo(refresh->context);
 	ErrorData *error;
 
-	refresh->training = fm_training_begin(&refresh->model, InvalidOid, &refresh->run);
+	refresh->training = fm_training_begin(&refresh->model, InvalidOid, false, &refresh->run);
 	MemoryContextSwitchTo(previous);
 	error = fm_attempt(read_step, refresh, NULL, refresh->context);
 	if (error == NULL)

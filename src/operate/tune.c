@@ -164,7 +164,7 @@ try_definition(Tuning *tuning, const FmDefinition *definition)
 	{
 		tuning->trials_left--;
 		tuning->run = (FmRun){.model = tuning->model.name, .started_at = GetCurrentTimestamp()};
-		tuning->training = fm_training_begin(&tuning->model, InvalidOid, &tuning->run);
+		tuning->training = fm_training_begin(&tuning->model, InvalidOid, false, &tuning->run);
 		error = train(tuning);
 		if (error != NULL && fm_is_cancel(error))
 			ReThrowError(error);

@@ -12,15 +12,22 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+static bool
+is_integer(Oid type)
+{
+	Oid base_type = getBaseType(type);
+
+	return base_type == INT2OID || base_type == INT4OID || base_type == INT8OID;
+}
+
 /* Fill in what follows from the type. */
 static void
 fill_id_type(const TypeCacheEntry *entry, FmIdType *id_type)
 {
-	Oid base_type = getBaseType(id_type->type);
 	Oid output;
 	bool is_varlena;
 
-	id_type->is_integer = base_type == INT2OID || base_type == INT4OID || base_type == INT8OID;
+	id_type->is_integer = is_integer(id_type->type);
 	get_typlenbyval(id_type->type, &id_type->typlen, &id_type->typbyval);
 	fmgr_info(entry->hash_proc, &id_type->hash);
 	fmgr_info(get_opcode(entry->eq_opr), &id_type->equal);
@@ -53,6 +60,37 @@ fm_id_type_of_text(FmIdType *id_type)
 	id_type->typmod = -1;
 	id_type->collation = C_COLLATION_OID;
 	fill_id_type(lookup_type_cache(TEXTOID, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR), id_type);
+}
+
+void
+fm_id_type_of_integer(Oid type, FmIdType *id_type)
+{
+	id_type->type = getBaseType(type);
+	id_type->typmod = -1;
+	id_type->collation = InvalidOid;
+	fill_id_type(lookup_type_cache(id_type->type, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR), id_type);
+}
+
+bool
+fm_id_types_match(Oid left, Oid right)
+{
+	return left == right || (OidIsValid(left) && is_integer(left) && is_integer(right));
+}
+
+FmColumn
+fm_id_column(const char *sql, Oid stored, const FmIdType *id_type)
+{
+	Oid wanted = getBaseType(id_type->type);
+	const char *name = format_type_be(wanted);
+
+	if (stored == id_type->type || !is_integer(stored) || !id_type->is_integer)
+		return (FmColumn){sql, id_type->type};
+	if (get_typlen(stored) <= id_type->typlen)
+		return (FmColumn){psprintf("%s::%s", sql, name), wanted};
+	return (FmColumn){psprintf("CASE WHEN %s BETWEEN %d AND %d THEN %s::%s END", sql,
+							   id_type->typlen == 2 ? PG_INT16_MIN : PG_INT32_MIN,
+							   id_type->typlen == 2 ? PG_INT16_MAX : PG_INT32_MAX, sql, name),
+					  wanted};
 }
 
 char *

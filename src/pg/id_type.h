@@ -7,6 +7,7 @@
 #include "pg/compat.h"
 
 #include "fmgr.h"
+#include "pg/sql_rows.h"
 
 /* An id column's type, and what is needed to hash, compare, print and order its values. */
 typedef struct FmIdType
@@ -29,6 +30,18 @@ extern void fm_id_type_of_column(Oid relation, AttrNumber column, FmIdType *id_t
 
 /* Fill *id_type for the type text, compared byte by byte. */
 extern void fm_id_type_of_text(FmIdType *id_type);
+
+/* Fill *id_type for smallint, integer or bigint, or for that of a domain over one of them. */
+extern void fm_id_type_of_integer(Oid type, FmIdType *id_type);
+
+/* Return whether ids of the two types can be equal: the types are the same, or both integers. */
+extern bool fm_id_types_match(Oid left, Oid right);
+
+/*
+ * Return how to read ids as `id_type` from an expression of another type that matches it. The value
+ * of an integer that does not fit is NULL.
+ */
+extern FmColumn fm_id_column(const char *sql, Oid stored, const FmIdType *id_type);
 
 /* Return the type as a column definition writes it: "pg_catalog.int4", "text COLLATE ...". */
 extern char *fm_id_type_sql(const FmIdType *id_type);
@@ -59,6 +72,16 @@ fm_id_as_int64(const FmIdType *id_type, Datum id)
 		default:
 			return DatumGetInt64(id);
 	}
+}
+
+/* Convert an id to a type that matches its own; false if it does not fit. */
+static inline bool
+fm_id_convert(const FmIdType *from, const FmIdType *to, Datum id, Datum *result)
+{
+	if (from->is_integer && from->typlen != to->typlen)
+		return fm_id_from_int64(to, fm_id_as_int64(from, id), result);
+	*result = id;
+	return true;
 }
 
 /* The finaliser of splitmix64 (Steele, Lea & Flood 2014), folded to 32 bits. */

@@ -114,8 +114,7 @@ levels_query(const FmServing *serving, int side)
 	if (!OidIsValid(serving->model.level_table) || get_rel_name(relation) == NULL ||
 		get_attnum(relation, key) == InvalidAttrNumber)
 		return NULL;
-	key_value = psprintf("f.%s%s%s", quote_identifier(key), id_type->is_integer ? "::" : "",
-						 id_type->is_integer ? fm_id_type_sql(id_type) : "");
+	key_value = psprintf("f.%s", quote_identifier(key));
 	initStringInfo(&is_key);
 	fm_append_equality(&is_key, key_value, id_type->type, "$3");
 	initStringInfo(&entries);

@@ -40,7 +40,7 @@ fm_check_ratings(const FmServing *serving)
 								   relation),
 							errdetail("Model \"%s\" was trained from it.", serving->model.name),
 							errhint("Train the model again, or use exclude_seen => false.")));
-		if (get_atttype(definition->ratings, number) != types[i])
+		if (!fm_id_types_match(get_atttype(definition->ratings, number), types[i]))
 			ereport(
 				ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -49,7 +49,8 @@ fm_check_ratings(const FmServing *serving)
 						columns[i], relation,
 						format_type_be(get_atttype(definition->ratings, number)),
 						serving->model.name, format_type_be(types[i])),
-				 errhint("Train the model under another name, or use exclude_seen => false.")));
+				 errhint("Train the model on it again with ratings => '...', or use "
+						 "exclude_seen => false.")));
 	}
 }
 
@@ -66,11 +67,13 @@ enum
 static FmColumn
 seen_item_column(const FmServing *serving)
 {
-	const char *item = serving->model.definition.item_column;
+	const FmDefinition *definition = &serving->model.definition;
+	const char *item = definition->item_column;
 
 	if (serving->loaded->item_type.is_integer)
-		return (FmColumn){psprintf("r.%s", quote_identifier(item)),
-						  serving->loaded->item_type.type};
+		return fm_id_column(psprintf("r.%s", quote_identifier(item)),
+							get_atttype(definition->ratings, get_attnum(definition->ratings, item)),
+							&serving->loaded->item_type);
 	return (FmColumn){"i.idx", INT4OID};
 }
 
@@ -119,8 +122,13 @@ begin_seen_query(FmPlan *plan, const FmServing *serving, Datum user_id, const Fm
 
 /* Return the idx of an item in a row of the last result, or -1. */
 static inline int32
-seen_item(const FmLoaded *loaded, Datum value)
+seen_item(const FmLoaded *loaded, const FmRow *row)
 {
+	Datum value;
+
+	if (fm_row_is_null(row, SEEN_ITEM))
+		return -1;
+	value = fm_row_value(row, SEEN_ITEM);
 	if (!loaded->item_type.is_integer)
 		return fm_loaded_check_idx(loaded, DatumGetInt32(value));
 	return fm_image_find_integer(loaded->image, fm_id_as_int64(&loaded->item_type, value));
@@ -140,7 +148,7 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 	begin_seen_query(&loaded->seen_plan, serving, user_id, &column, 1, &rows);
 	while (fm_rows_next(&rows))
 	{
-		int32 item = seen_item(loaded, fm_row_value(&rows.row, SEEN_ITEM));
+		int32 item = seen_item(loaded, &rows.row);
 
 		if (item >= 0)
 			fm_bitset_add(set, item);
@@ -171,9 +179,7 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 	{
 		double rating;
 		double weight;
-		int32 item = fm_row_is_null(&rows.row, SEEN_ITEM)
-						 ? -1
-						 : seen_item(loaded, fm_row_value(&rows.row, SEEN_ITEM));
+		int32 item = seen_item(loaded, &rows.row);
 
 		if (fm_take_values(&definition, rows.values + OWN_RATING, rows.nulls + OWN_RATING, &rating,
 						   &weight) &&

@@ -24,8 +24,8 @@ fm_knows_seen(const FmServing *serving)
 }
 
 /*
- * Check that the ratings relation still exists, with user and item columns of the types that the
- * model was made for; an error otherwise.
+ * Check that the ratings relation still exists, with user and item columns whose types match those
+ * that the model was made for; an error otherwise.
  */
 extern void fm_check_ratings(const FmServing *serving);
 

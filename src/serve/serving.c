@@ -56,17 +56,38 @@ fm_serve_end(FmServing *serving)
 	fm_spi_finish();
 }
 
+/* Return whether a text is an integer that the type of the ids cannot hold. */
+static bool
+is_too_large(const FmIdType *id_type, const char *digits)
+{
+	char *end;
+	Datum id;
+	long long value;
+
+	if (!id_type->is_integer)
+		return false;
+	errno = 0;
+	value = strtoll(digits, &end, 10);
+	if (end == digits || end[strspn(end, " \t\n\r\f\v")] != '\0')
+		return false;
+	return errno == ERANGE || !fm_id_from_int64(id_type, value, &id);
+}
+
 bool
 fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given, Datum *id)
 {
 	Oid input;
 	Oid parameter;
+	char *string;
 
 	if (serving->form == FM_IDS_BIGINT)
 		return fm_id_from_int64(id_type, DatumGetInt64(given), id);
+	string = TextDatumGetCString(given);
+	if (is_too_large(id_type, string))
+		return false;
 	getTypeInputInfo(id_type->type, &input, &parameter);
 	/* no typmod: 'abc' does not fit varchar(2), but it is merely equal to no id */
-	*id = OidInputFunctionCall(input, TextDatumGetCString(given), parameter, -1);
+	*id = OidInputFunctionCall(input, string, parameter, -1);
 	return true;
 }
 

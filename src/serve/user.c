@@ -121,6 +121,30 @@ user_query(const FmServing *serving)
 	return sql.data;
 }
 
+/*
+ * Raise an error if the user is unknown only because the table has been made anew, for ids of
+ * another type, since the snapshot was taken.
+ */
+static void
+check_users_remain(const FmServing *serving)
+{
+	const FmModel *model = &serving->model;
+	FmSqlParameters parameters = {0};
+
+	if (get_atttype(model->user_table, get_attnum(model->user_table, "user_id")) ==
+		serving->loaded->user_type.type)
+		return;
+	fm_add_integer(&parameters, serving->loaded->version.number);
+	fm_sql_run(psprintf("SELECT FROM %s WHERE version = $1 LIMIT 1",
+						fm_relation_sql(model->user_table)),
+			   &parameters, serving->read_only);
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the tables of model \"%s\" have been made anew meanwhile", model->name),
+				 errhint("Repeat the transaction.")));
+}
+
 FmUserVector
 fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 {
@@ -148,5 +172,7 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 		rated = fm_row_bigint(&rows.row, USER_DIGEST) != 0;
 	}
 	fm_rows_end(&rows);
+	if (!known)
+		check_users_remain(serving);
 	return rated ? user : fm_serve_new_user(serving, known ? &user : NULL, user_id, NULL);
 }

@@ -103,16 +103,6 @@ check_kind(Oid relation, const char *option)
 						errmsg("\"%s\" is not a table or view", get_rel_name(relation))));
 }
 
-/* Keys of another integer type are cast to the type of the ids. */
-static bool
-is_key_usable(Oid type, const FmIdType *id_type)
-{
-	Oid base = getBaseType(type);
-
-	return type == id_type->type ||
-		   (id_type->is_integer && (base == INT2OID || base == INT4OID || base == INT8OID));
-}
-
 void
 fm_check_features_relation(Oid relation, const char *option, const char *key_column,
 						   const char *key_option, const FmIdType *id_type)
@@ -124,7 +114,7 @@ fm_check_features_relation(Oid relation, const char *option, const char *key_col
 	check_kind(relation, option);
 	key = fm_column_number(relation, key_column, key_option);
 	type = get_atttype(relation, key);
-	if (!is_key_usable(type, id_type))
+	if (!fm_id_types_match(type, id_type->type))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of relation \"%s\" is of type %s, but the ratings "
 							   "have ids of type %s",

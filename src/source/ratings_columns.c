@@ -158,8 +158,10 @@ fm_ratings_are_readable(const FmDefinition *definition, Oid user_type, Oid item_
 	Oid relation = definition->ratings;
 
 	return get_rel_name(relation) != NULL &&
-		   get_atttype(relation, get_attnum(relation, definition->user_column)) == user_type &&
-		   get_atttype(relation, get_attnum(relation, definition->item_column)) == item_type &&
+		   fm_id_types_match(get_atttype(relation, get_attnum(relation, definition->user_column)),
+							 user_type) &&
+		   fm_id_types_match(get_atttype(relation, get_attnum(relation, definition->item_column)),
+							 item_type) &&
 		   (fm_is_ranking(definition->task) ||
 			has_numbers(relation, definition->rating_column,
 						fm_is_classification(definition->task))) &&

@@ -54,10 +54,10 @@ list_columns(const FmFeatureReading *reading, const char *key_column, const FmId
 				 [FM_FEATURE_BAG] = {"text[]", TEXTARRAYOID}};
 	FmColumn *columns = palloc((FEATURES_FIRST + reading->num_columns) * sizeof(FmColumn));
 
-	columns[FEATURES_ID].type = id_type->type;
-	columns[FEATURES_ID].sql = psprintf("%s%s%s", quote_identifier(key_column),
-										id_type->is_integer ? "::" : "",
-										id_type->is_integer ? fm_id_type_sql(id_type) : "");
+	columns[FEATURES_ID] = fm_id_column(quote_identifier(key_column),
+										get_atttype(reading->relation,
+													get_attnum(reading->relation, key_column)),
+										id_type);
 	for (int c = 0; c < reading->num_columns; c++)
 	{
 		const FmFeatureColumn *column = &reading->columns[c];

@@ -16,6 +16,7 @@
 #include "source/budget.h"
 #include "source/ratings_columns.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #define ROWS_PER_FETCH 10000
@@ -51,6 +52,15 @@ late_sql(const FmDefinition *definition)
 					fm_relation_sql(definition->ratings));
 }
 
+/* Return the column of the ids of one side, as the type of their map. */
+static FmColumn
+id_column(const FmDefinition *definition, const char *column, const FmIdMap *ids)
+{
+	return fm_id_column(psprintf("r.%s", quote_identifier(column)),
+						get_atttype(definition->ratings, get_attnum(definition->ratings, column)),
+						fm_idmap_type(ids));
+}
+
 static RatingColumns
 list_columns(const FmDefinition *definition, const FmRatingReading *reading)
 {
@@ -58,10 +68,8 @@ list_columns(const FmDefinition *definition, const FmRatingReading *reading)
 	RatingColumns list = {palloc((RATING_VALUES + 3 + num_contexts) * sizeof(FmColumn))};
 	FmColumn *columns = list.columns;
 
-	columns[RATING_USER] = (FmColumn){psprintf("r.%s", quote_identifier(definition->user_column)),
-									  fm_idmap_type(reading->users)->type};
-	columns[RATING_ITEM] = (FmColumn){psprintf("r.%s", quote_identifier(definition->item_column)),
-									  fm_idmap_type(reading->items)->type};
+	columns[RATING_USER] = id_column(definition, definition->user_column, reading->users);
+	columns[RATING_ITEM] = id_column(definition, definition->item_column, reading->items);
 	list.first_context = RATING_VALUES + fm_value_columns(definition, columns + RATING_VALUES);
 	list.late = list.first_context + num_contexts;
 	for (int c = 0; c < num_contexts; c++)

@@ -1,5 +1,5 @@
 /*
- * A model's tables: their creation, what is checked of them, and their removal.
+ * A model's tables: their creation, what is checked of them, other types of ids, and their removal.
  *
  * Locking: the statements' own. Memory: the current context.
  */
@@ -47,14 +47,19 @@ create_table(const FmModel *model, Oid schema, const char *suffix, const char *c
 	return get_relname_relid(name, schema);
 }
 
+static bool
+has_order(Oid type)
+{
+	return OidIsValid(lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf);
+}
+
 /* Create an index on the id: a primary key if the type has an order, else a hash index. */
 static void
 create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 {
 	char *relation = fm_relation_sql(table);
-	TypeCacheEntry *entry = lookup_type_cache(id_type->type, TYPECACHE_BTREE_OPFAMILY);
 
-	if (OidIsValid(entry->btree_opf))
+	if (has_order(id_type->type))
 		fm_sql_run(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s, version)", relation, id_column),
 				   NULL, false);
 	else
@@ -97,39 +102,126 @@ fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *user_type,
 		"the augmented item matrix (v, w) by item idx, in blocks");
 }
 
+void
+fm_store_id_types(const FmModel *model, FmIdType *user_type, FmIdType *item_type)
+{
+	fm_id_type_of_column(model->user_table, fm_column_number(model->user_table, "user_id", "model"),
+						 user_type);
+	fm_id_type_of_column(model->item_table, fm_column_number(model->item_table, "item_id", "model"),
+						 item_type);
+}
+
 static void
-check_id_type(const FmModel *model, Oid table, const char *id_column, const char *source_column,
+check_id_type(const FmModel *model, const FmIdType *stored, const char *source_column,
 			  const FmIdType *id_type)
 {
-	Oid stored;
-	int32 typmod;
-	Oid collation;
+	const char *relation = get_rel_name(model->definition.ratings);
 
-	get_atttypetypmodcoll(table, fm_column_number(table, id_column, "model"), &stored, &typmod,
-						  &collation);
-	if (stored != id_type->type)
+	if (!fm_id_types_match(stored->type, id_type->type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s, but model \"%s\" was "
 						"made for ids of type %s",
-						source_column, get_rel_name(model->definition.ratings),
-						format_type_be(id_type->type), model->name, format_type_be(stored)),
-				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
-	if (collation != id_type->collation)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_COLLATION_MISMATCH),
-			 errmsg("column \"%s\" of relation \"%s\" has another collation than model \"%s\" was "
-					"made for",
-					source_column, get_rel_name(model->definition.ratings), model->name),
-			 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
+						source_column, relation, format_type_be(id_type->type), model->name,
+						format_type_be(stored->type)),
+				 errhint("To train the model for such ids, name the relation: fm_train('%s', "
+						 "ratings => '...').",
+						 model->name)));
+	if (stored->collation != id_type->collation)
+		ereport(ERROR,
+				(errcode(ERRCODE_COLLATION_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" has another collation than model "
+						"\"%s\" was made for",
+						source_column, relation, model->name),
+				 errhint("To train the model for such ids, name the relation: fm_train('%s', "
+						 "ratings => '...').",
+						 model->name)));
 }
 
 void
 fm_store_check_id_types(const FmModel *model, const FmIdType *user_type, const FmIdType *item_type)
 {
-	check_id_type(model, model->user_table, "user_id", model->definition.user_column, user_type);
-	check_id_type(model, model->item_table, "item_id", model->definition.item_column, item_type);
+	FmIdType user_stored;
+	FmIdType item_stored;
+
+	fm_store_id_types(model, &user_stored, &item_stored);
+	check_id_type(model, &user_stored, model->definition.user_column, user_type);
+	check_id_type(model, &item_stored, model->definition.item_column, item_type);
+}
+
+static bool
+is_same_type(const FmIdType *stored, const FmIdType *id_type)
+{
+	return stored->type == id_type->type && stored->collation == id_type->collation;
+}
+
+bool
+fm_store_has_id_types(const FmModel *model, const FmIdType *user_type, const FmIdType *item_type)
+{
+	FmIdType user_stored;
+	FmIdType item_stored;
+
+	fm_store_id_types(model, &user_stored, &item_stored);
+	return is_same_type(&user_stored, user_type) && is_same_type(&item_stored, item_type);
+}
+
+/* The table of ids with an order has a key, which ids without one cannot have. */
+static void
+check_new_id_type(const FmModel *model, const FmIdType *stored, const FmIdType *id_type)
+{
+	if (has_order(stored->type) && !has_order(id_type->type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("ids of type %s cannot replace those of type %s in model \"%s\"",
+						format_type_be(id_type->type), format_type_be(stored->type), model->name),
+				 errdetail("Type %s has no order.", format_type_be(id_type->type)),
+				 errhint("Train under another name, or fm_drop('%s') first.", model->name)));
+}
+
+void
+fm_store_check_new_id_types(const FmModel *model, const FmIdType *user_type,
+							const FmIdType *item_type)
+{
+	FmIdType user_stored;
+	FmIdType item_stored;
+
+	fm_store_id_types(model, &user_stored, &item_stored);
+	check_new_id_type(model, &user_stored, user_type);
+	check_new_id_type(model, &item_stored, item_type);
+}
+
+/* Empty a table, and give its ids another type. */
+static void
+change_id_type(const FmModel *model, Oid table, const char *id_column, const FmIdType *stored,
+			   const FmIdType *id_type)
+{
+	char *relation = fm_relation_sql(table);
+	char *type = fm_id_type_sql(id_type);
+
+	if (is_same_type(stored, id_type))
+		return;
+	ereport(NOTICE,
+			(errmsg("the tables of model \"%s\" are made anew: the type of %s changes from %s "
+					"to %s",
+					model->name, id_column, fm_id_type_sql(stored), type),
+			 errdetail("Its earlier versions are dropped.")));
+	fm_sql_run(psprintf("TRUNCATE %s", relation), NULL, false);
+	fm_sql_run(psprintf("ALTER TABLE %s ALTER %s TYPE %s USING NULL::%s", relation, id_column, type,
+						type),
+			   NULL, false);
+}
+
+void
+fm_store_change_id_types(const FmModel *model, const FmIdType *user_type, const FmIdType *item_type)
+{
+	FmIdType user_stored;
+	FmIdType item_stored;
+
+	fm_store_id_types(model, &user_stored, &item_stored);
+	fm_sql_run(psprintf("DELETE FROM %s", fm_relation_sql(model->version_table)), NULL, false);
+	/* in the order in which readers lock them */
+	change_id_type(model, model->item_table, "item_id", &item_stored, item_type);
+	change_id_type(model, model->user_table, "user_id", &user_stored, user_type);
 }
 
 void

@@ -28,9 +28,32 @@ extern void fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *u
 /* Create the table of levels beside the others, and set its OID in *model. */
 extern void fm_store_create_level_table(FmModel *model);
 
-/* Raise an error if the ids of the ratings relation have another type than those in the tables. */
+/* Fill in the types of the ids in the tables. */
+extern void fm_store_id_types(const FmModel *model, FmIdType *user_type, FmIdType *item_type);
+
+/*
+ * Raise an error unless the types of the ids of the ratings relation match those in the tables
+ * (fm_id_types_match).
+ */
 extern void fm_store_check_id_types(const FmModel *model, const FmIdType *user_type,
 									const FmIdType *item_type);
+
+/* Return whether the tables have exactly these types of ids. */
+extern bool fm_store_has_id_types(const FmModel *model, const FmIdType *user_type,
+								  const FmIdType *item_type);
+
+/* Raise an error unless fm_store_change_id_types can give the tables these types of ids. */
+extern void fm_store_check_new_id_types(const FmModel *model, const FmIdType *user_type,
+										const FmIdType *item_type);
+
+/*
+ * Make the tables anew for ids of other types, as the current user. They stay the same relations,
+ * with their privileges and settings, but lose all versions, of which a notice tells. Readers wait
+ * until the end of the transaction. What the versions leave in the other tables is left to
+ * fm_store_prune.
+ */
+extern void fm_store_change_id_types(const FmModel *model, const FmIdType *user_type,
+									 const FmIdType *item_type);
 
 /* Drop the tables that still exist, as the current user. */
 extern void fm_store_drop_tables(const FmModel *model);

@@ -77,10 +77,12 @@ create_target(FmLists *lists, Oid schema, const char *name, FmProof *proof)
 	fm_sql_run(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), NULL, false);
 }
 
+/* Check a column of a table of lists; that of an id may be of another integer type. */
 static void
-check_target_column(Oid target, const char *column, Oid type)
+check_target_column(Oid target, const char *column, Oid type, bool is_id)
 {
 	AttrNumber number = get_attnum(target, column);
+	Oid given = get_atttype(target, number);
 
 	if (number == InvalidAttrNumber)
 		ereport(ERROR,
@@ -88,11 +90,36 @@ check_target_column(Oid target, const char *column, Oid type)
 				 errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
 				 errhint("A table of lists needs the columns user_id, rank, item_id and score. "
 						 "fm_write_top_x creates a table that does not exist.")));
-	if (getBaseType(get_atttype(target, number)) != getBaseType(type))
+	if (getBaseType(given) != getBaseType(type) && !(is_id && fm_id_types_match(given, type)))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of table \"%s\" is of type %s, but the lists have %s",
-							   column, get_rel_name(target),
-							   format_type_be(get_atttype(target, number)), format_type_be(type))));
+							   column, get_rel_name(target), format_type_be(given),
+							   format_type_be(type))));
+}
+
+/* Raise an error if an id of the model does not fit an integer column of a table of lists. */
+static void
+check_ids_fit(const FmServing *serving, Oid target, const char *column, Oid table,
+			  const FmIdType *id_type)
+{
+	Oid given = get_atttype(target, get_attnum(target, column));
+	FmSqlParameters parameters = {0};
+	FmIdType narrow;
+
+	if (!id_type->is_integer || get_typlen(given) >= id_type->typlen)
+		return;
+	fm_id_type_of_integer(given, &narrow);
+	fm_add_integer(&parameters, serving->loaded->version.number);
+	fm_sql_run(psprintf("SELECT %s FROM %s WHERE version = $1 AND (%s) IS NULL LIMIT 1", column,
+						fm_relation_sql(table), fm_id_column(column, id_type->type, &narrow).sql),
+			   &parameters, serving->read_only);
+	if (SPI_processed > 0)
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("column \"%s\" of table \"%s\" is of type %s, which cannot hold "
+							   "the id %s",
+							   column, get_rel_name(target), format_type_be(given), fm_sql_text()),
+						errhint("Use ALTER TABLE %s ALTER %s TYPE %s.", fm_relation_sql(target),
+								column, format_type_be(getBaseType(id_type->type)))));
 }
 
 /* Raise an error if the table has a constraint that is checked at the end of the transaction. */
@@ -120,10 +147,10 @@ check_target(const FmLoaded *loaded, Oid target)
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("\"%s\" is not a table", get_rel_name(target))));
-	check_target_column(target, "user_id", loaded->user_type.type);
-	check_target_column(target, "rank", INT4OID);
-	check_target_column(target, "item_id", loaded->item_type.type);
-	check_target_column(target, "score", FLOAT4OID);
+	check_target_column(target, "user_id", loaded->user_type.type, true);
+	check_target_column(target, "rank", INT4OID, false);
+	check_target_column(target, "item_id", loaded->item_type.type, true);
+	check_target_column(target, "score", FLOAT4OID, false);
 	check_constraints(target);
 }
 
@@ -151,11 +178,17 @@ open_proof(Writing *writing, Oid schema, Oid target)
 static FmDiff *
 open_diff(Writing *writing, Oid target)
 {
+	const FmServing *serving = &writing->serving;
+	const FmLoaded *loaded = serving->loaded;
 	FmRoleSwitch previous = fm_act_as(writing->owner);
 	FmDiff *diff;
 
-	check_target(writing->serving.loaded, target);
-	diff = fm_diff_open(writing->serving.loaded, target, writing->x, &writing->proof);
+	check_target(loaded, target);
+	fm_restore_role(&previous);
+	check_ids_fit(serving, target, "user_id", serving->model.user_table, &loaded->user_type);
+	check_ids_fit(serving, target, "item_id", serving->model.item_table, &loaded->item_type);
+	previous = fm_act_as(writing->owner);
+	diff = fm_diff_open(loaded, target, writing->x, &writing->proof);
 	fm_restore_role(&previous);
 	return diff;
 }

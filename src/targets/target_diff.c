@@ -130,7 +130,7 @@ read_item(FmDiff *diff, const FmRow *row)
 		item.item = fm_idmap_find(diff->items, id);
 	else if (diff->loaded->version.num_items > 0)
 		item.item = fm_image_find_integer(diff->loaded->image,
-										  fm_id_as_int64(&diff->loaded->item_type, id));
+										  fm_id_as_int64(&diff->changes.item_type, id));
 	return item;
 }
 
@@ -185,6 +185,18 @@ read_items(FmDiff *diff)
 	diff->too_large = !has_room(diff);
 }
 
+/* Return the type of the ids in the table: that of the model, but perhaps another integer type. */
+static FmIdType
+stored_type(Oid target, const char *column, const FmIdType *id_type)
+{
+	Oid stored = get_atttype(target, get_attnum(target, column));
+	FmIdType result = *id_type;
+
+	if (id_type->is_integer && get_typlen(stored) != id_type->typlen)
+		fm_id_type_of_integer(stored, &result);
+	return result;
+}
+
 static FmDiff *
 create_diff(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 {
@@ -192,12 +204,14 @@ create_diff(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	FmDiff *diff = palloc0(sizeof(FmDiff));
+	FmIdType user_type = stored_type(target, "user_id", &loaded->user_type);
+	FmIdType item_type = stored_type(target, "item_id", &loaded->item_type);
 
 	diff->context = context;
 	diff->loaded = loaded;
 	diff->proof = proof;
 	diff->length = Min(x, loaded->version.num_items);
-	diff->users = fm_idmap_create(&diff->loaded->user_type, context);
+	diff->users = fm_idmap_create(&user_type, context);
 	diff->capacity = 64;
 	diff->rows = MemoryContextAllocHuge(context, Max(1, (Size) diff->capacity * diff->length) *
 													 sizeof(FmListItem));
@@ -212,7 +226,7 @@ create_diff(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 	diff->columns[LIST_ITEM] = (FmColumn){"item_id",
 										  get_atttype(target, get_attnum(target, "item_id"))};
 	diff->columns[LIST_SCORE] = (FmColumn){"score", FLOAT4OID};
-	fm_changes_init(&diff->changes, &loaded->user_type, &loaded->item_type);
+	fm_changes_init(&diff->changes, &user_type, &item_type);
 	MemoryContextSwitchTo(previous);
 	return diff;
 }
@@ -313,12 +327,36 @@ fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 	return NULL;
 }
 
+/* Return an id of the model as one of the table. That it fits was checked, but by another query. */
+static Datum
+convert_id(const FmIdType *from, const FmIdType *to, Datum id)
+{
+	if (!fm_id_convert(from, to, id, &id))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("an id of the model is out of range for type %s",
+							   format_type_be(to->type))));
+	return id;
+}
+
+static Datum
+convert_user(const FmDiff *diff, const FmBatchUser *user)
+{
+	return convert_id(&diff->loaded->user_type, &diff->changes.user_type, user->id);
+}
+
+static Datum
+convert_item(const FmDiff *diff, int32 item)
+{
+	return convert_id(&diff->loaded->item_type, &diff->changes.item_type,
+					  fm_loaded_item_id(diff->loaded, item));
+}
+
 /* FmSeedCallback: return the old list. */
 static const int32 *
 old_list(void *state, const FmBatchUser *user, int32 *count)
 {
 	FmDiff *diff = state;
-	int32 index = fm_idmap_find(diff->users, user->id);
+	int32 index = fm_idmap_find(diff->users, convert_user(diff, user));
 	const FmListItem *rows = diff->rows + (Size) Max(index, 0) * diff->length;
 
 	*count = index < 0 ? 0 : diff->length;
@@ -339,7 +377,7 @@ is_current(void *state, const FmBatchUser *user)
 
 	if (!fm_proof_user_stands(diff->proof, user))
 		return false;
-	index = fm_idmap_find(diff->users, user->id);
+	index = fm_idmap_find(diff->users, convert_user(diff, user));
 	if (index < 0 || diff->unproved[index] != 0)
 		return false;
 	diff->met[index] = true;
@@ -362,7 +400,8 @@ static void
 compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 {
 	FmDiff *diff = state;
-	int32 index = fm_idmap_find(diff->users, user->id);
+	Datum user_id = convert_user(diff, user);
+	int32 index = fm_idmap_find(diff->users, user_id);
 	const FmListItem *old = index < 0 ? NULL : diff->rows + (Size) index * diff->length;
 	bool nulls[4] = {false};
 
@@ -374,19 +413,19 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 
 		if (old == NULL || old[r].item != hits[r].item || old[r].score != score)
 		{
-			Datum values[] = {user->id, Int32GetDatum(r + 1),
-							  fm_loaded_item_id(diff->loaded, hits[r].item), Float4GetDatum(score)};
+			Datum values[] = {user_id, Int32GetDatum(r + 1), convert_item(diff, hits[r].item),
+							  Float4GetDatum(score)};
 			bool once = old != NULL && old[r].item != NO_ROW && old[r].item != REPEATED;
 
 			fm_changes_put(&diff->changes, once ? &diff->changes.changed : &diff->changes.missing,
 						   values, nulls);
 			if (old != NULL && old[r].item == REPEATED)
-				put_gone(diff, user->id, r + 1);
+				put_gone(diff, user_id, r + 1);
 		}
 	}
 	for (int32 r = count; old != NULL && r < diff->length; r++)
 		if (old[r].item != NO_ROW)
-			put_gone(diff, user->id, r + 1);
+			put_gone(diff, user_id, r + 1);
 	diff->num_rows += count;
 }
 

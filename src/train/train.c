@@ -86,7 +86,7 @@ fm_train(PG_FUNCTION_ARGS)
 	model.definition = definition;
 	run.model = name;
 	fm_registry_number_run(schema, &run);
-	training = fm_training_begin(&model, tables_schema, &run);
+	training = fm_training_begin(&model, tables_schema, !PG_ARGISNULL(1), &run);
 	fm_training_read(training);
 	fm_training_compute(training);
 	fm_training_write(training);

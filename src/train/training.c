@@ -30,6 +30,7 @@ struct FmTraining
 	MemoryContext context;
 	FmModel *model;
 	Oid tables_schema; /* where to create the tables, or InvalidOid */
+	bool any_ids;	   /* of whatever type; else they must match those in the tables */
 	FmRun *run;
 	FmTrainingData data;
 	FmResult result;
@@ -58,13 +59,14 @@ prepare_tables(const FmTraining *training)
 								   model->definition.item_column, "item_column", &item_type);
 	if (OidIsValid(training->tables_schema))
 		fm_store_create_tables(model, training->tables_schema, &user_type, &item_type);
+	else if (training->any_ids)
+		fm_store_check_new_id_types(model, &user_type, &item_type);
 	else
 		fm_store_check_id_types(model, &user_type, &item_type);
 }
 
 /*
- * Raise an error unless the ids that were read still have the type of those in the relation and in
- * the tables.
+ * Raise an error unless the ids that were read still match those in the relation and in the tables.
  */
 static void
 check_id_types(const FmTraining *training)
@@ -73,9 +75,22 @@ check_id_types(const FmTraining *training)
 	FmIdType item_type;
 
 	fm_check_ratings_relation(&training->model->definition, &user_type, &item_type);
+	if (training->any_ids)
+		return;
 	fm_store_check_id_types(training->model, &user_type, &item_type);
 	fm_store_check_id_types(training->model, fm_idmap_type(training->data.ratings->users),
 							fm_idmap_type(training->data.ratings->items));
+}
+
+/* Give the tables the types of the ids that were read. */
+static void
+adapt_tables(const FmTraining *training)
+{
+	const FmIdType *user_type = fm_idmap_type(training->data.ratings->users);
+	const FmIdType *item_type = fm_idmap_type(training->data.ratings->items);
+
+	if (!fm_store_has_id_types(training->model, user_type, item_type))
+		fm_store_change_id_types(training->model, user_type, item_type);
 }
 
 /* Return whether the model does not allow a version that is this bad (max_worse). If so, warn. */
@@ -91,7 +106,7 @@ is_refused(const FmModel *model, FmRun *run)
 }
 
 FmTraining *
-fm_training_begin(FmModel *model, Oid tables_schema, FmRun *run)
+fm_training_begin(FmModel *model, Oid tables_schema, bool any_ids, FmRun *run)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx training",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -100,6 +115,7 @@ fm_training_begin(FmModel *model, Oid tables_schema, FmRun *run)
 	training->context = context;
 	training->model = model;
 	training->tables_schema = tables_schema;
+	training->any_ids = any_ids;
 	training->run = run;
 	return training;
 }
@@ -142,6 +158,7 @@ fm_training_write(FmTraining *training)
 		fm_restore_role(&previous);
 	else
 	{
+		adapt_tables(training);
 		fm_store_version_rows(model, &training->result);
 		fm_restore_role(&previous);
 		fm_publish(model, training->run, &training->result.version, &training->result.arrays);

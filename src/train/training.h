@@ -23,9 +23,10 @@ typedef struct FmTraining FmTraining;
  * Begin a training of *model, as it is defined there, in the current context. It fills in the
  * figures of the run, which are gone when it ends. The run must have been numbered, unless nothing
  * is to be written. tables_schema is where to create the tables of a new model; InvalidOid for a
- * model that exists.
+ * model that exists. If the ids have become another integer type, or if any_ids is true and they
+ * are of any other type, fm_training_write makes the tables anew.
  */
-extern FmTraining *fm_training_begin(FmModel *model, Oid tables_schema, FmRun *run);
+extern FmTraining *fm_training_begin(FmModel *model, Oid tables_schema, bool any_ids, FmRun *run);
 
 extern void fm_training_read(FmTraining *training);
 
