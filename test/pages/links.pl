@@ -1,5 +1,5 @@
 # The documentation can be found one's way in: no dead link or anchor, a short README, long pages with contents that
-# match their headings, and an index that leads to every page.
+# match their headings, an index that leads to every page, and a map of the sources that is complete.
 use strict;
 use warnings;
 use Test::More;
@@ -12,8 +12,6 @@ use Pages qw(all_markdown pages read_page);
 use constant README_LINES => 300;
 use constant LINES_WITHOUT_CONTENTS => 100;
 
-# The map of the sources, which is not of the pages for users.
-my %other = ('docs/architecture.md' => 1);
 my %pages = map { $_ => read_page($_) } all_markdown();
 
 # The file and the anchor that a link leads to; nothing for one that leads out of the repository.
@@ -66,7 +64,7 @@ for my $path (sort keys %pages)
 
 cmp_ok($pages{'README.md'}{lines}, '<=', README_LINES, 'README.md is short');
 
-for my $path (grep { !$other{$_} } pages())
+for my $path (pages())
 {
 	my $page = $pages{$path};
 	my ($contents) = grep { $_->{text} eq 'Contents' } @{ $page->{headings} };
@@ -78,4 +76,32 @@ for my $path (grep { !$other{$_} } pages())
 my %indexed = map { $_ => 1 } map { (destination('docs/README.md', $_->{target}))[0] // () }
   @{ $pages{'docs/README.md'}{links} };
 ok($indexed{$_}, "docs/README.md leads to $_") for grep { $_ ne 'docs/README.md' } pages();
+
+# The files, functions, types and macros that the pages for developers name exist, and the map names every source file.
+my $map = 'docs/development/README.md';
+my %words;
+for my $path (glob 'src/*.[ch] src/*/*.[ch] src/core/*/*.[ch] sql/fmtopx--*.sql')
+{
+	open(my $file, '<', $path) or die "$path: $!";
+	while (my $line = <$file>) { $words{$_} = 1 for $line =~ /\w+/g }
+}
+$words{$_} = 1 for map { "fm_movies_$_" } qw(version user item matrix level);
+for my $path (grep { m{^docs/development/} } pages())
+{
+	open(my $file, '<:encoding(UTF-8)', $path) or die "$path: $!";
+	my $text = do { local $/; <$file> };
+	my @missing;
+	for my $named ($text =~ m{`((?:\w+/)+[\w.*-]+\.\w+)`}g)
+	{
+		push @missing, $named if !grep { -e } glob("src/$named $named");
+	}
+	for my $code ($text =~ /`([^`\n]+)`/g)
+	{
+		push @missing, grep { !$words{$_} } $code =~ /\b((?:fm_|Fm|FM_)\w{2,})\b/g;
+	}
+	is("@missing", '', "$path names what exists");
+	next if $path ne $map;
+	my @unnamed = grep { index($text, '`' . s{^src/}{}r . '`') < 0 } glob 'src/*.c src/*/*.c src/core/*/*.c';
+	is("@unnamed", '', "$path names every source file");
+}
 done_testing();

@@ -147,7 +147,7 @@ SELECT proname FROM pg_proc WHERE proname LIKE 'fm\_%'
 UNION SELECT relname FROM pg_class WHERE relname LIKE 'fm\_%'
 UNION SELECT typname FROM pg_type WHERE typname LIKE 'fm\_%'
 END
-for my $page (map { read_page($_) } grep { !m{^docs/(architecture|development)} } pages())
+for my $page (map { read_page($_) } grep { !m{^docs/development/} } pages())
 {
 	my $text = join('', map { $_->{body} } @{ $page->{headings} }) =~ s/\]\([^)]*\)//gr;
 	my %names = map { $_ => 1 } $text =~ /(?<![\w\/.])(fm_[a-z_]*[a-z]|fmtopx\.[a-z_]+)\b/g;
