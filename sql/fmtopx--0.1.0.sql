@@ -341,7 +341,7 @@ COMMENT ON COLUMN fm_health.failures IS
 COMMENT ON COLUMN fm_health.targets IS 'Number of tables of lists that fm_refresh rewrites.';
 COMMENT ON COLUMN fm_health.size IS 'Size of the model''s tables on disk, with indexes, in bytes.';
 
-GRANT SELECT ON fm_models, fm_runs, fm_health TO PUBLIC;
+GRANT SELECT ON fm_models, fm_runs, fm_trials, fm_health TO PUBLIC;
 
 ---------------------------------------------------------------------------------------------------
 -- The type fm_matrix: item vectors in one value

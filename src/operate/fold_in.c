@@ -102,7 +102,7 @@ fill_run(const FmFolding *folding, FmRun *run)
 	run->ratings = folding->data.ratings->triples.count;
 	run->skipped = folding->data.ratings->skipped;
 	snprintf(run->message, sizeof(run->message),
-			 "folded into version %d: %d users added, %d updated; %d items added, %d updated",
+			 "folded into version %d; users: %d added, %d updated; items: %d added, %d updated",
 			 folding->version.number, users->num_added, users->num_updated, items->num_added,
 			 items->num_updated);
 }

@@ -337,8 +337,13 @@ fm_model_check_readable(const FmModel *model, Oid role)
 		fm_check_select(tables[i], role);
 		/* the owner reads the tables, so policies for the caller would have no effect */
 		if (check_enable_rls(tables[i], role, true) == RLS_ENABLED)
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("row-level security on table \"%s\" keeps you from model \"%s\"",
-								   get_rel_name(tables[i]), model->name)));
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("model \"%s\" cannot be used under row-level security on table \"%s\"",
+							model->name, get_rel_name(tables[i])),
+					 errdetail("A policy cannot restrict a model to some of its rows."),
+					 errhint(
+						 "Ask the table's owner to remove the policy, or to make a table of lists "
+						 "with fm_write_top_x.")));
 	}
 }

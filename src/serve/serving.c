@@ -20,10 +20,12 @@ check_ids_are_integers(const FmServing *serving, const FmIdType *id_type, const 
 {
 	if (serving->form != FM_IDS_BIGINT || id_type->is_integer)
 		return;
-	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("the %s ids of model \"%s\" are of type %s, not integers", which,
-						   serving->model.name, format_type_be(id_type->type)),
-					errhint("Give ids as text, for example '42'::text, and get them as text.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("the %s ids of model \"%s\" are of type %s, not integers", which,
+					serving->model.name, format_type_be(id_type->type)),
+			 errhint("Give ids as text, for example '42', and get them as text. Cast a value "
+					 "that is not a constant: id::text.")));
 }
 
 void

@@ -50,7 +50,7 @@ SELECT is((SELECT (r.version, r.status, r.solver, r.iterations, r.users, r.items
            FROM fm_fold_in('ratings') r, (SELECT count(*) AS n FROM ratings) c),
           '(2,succeeded,fold-in,,82,52,134,t,,)', 'the run') ;
 SELECT is((SELECT message FROM fm_runs WHERE model = 'ratings' AND version = 2),
-          'folded into version 1: 2 users added, 24 updated; 2 items added, 0 updated', 'its message');
+          'folded into version 1; users: 2 added, 24 updated; items: 2 added, 0 updated', 'its message');
 SELECT is((SELECT (active_version, solver, users, items)::text FROM fm_models WHERE model = 'ratings'), '(2,mcmc,82,52)', 'the new version is served');
 SELECT is((SELECT count(*) FROM fm_ratings_user a JOIN fm_ratings_user b USING (user_id)
            WHERE a.version = 1 AND b.version = 2 AND (a.w, a.v, a.digest) IS DISTINCT FROM (b.w, b.v, b.digest)), 24::bigint,
@@ -76,7 +76,7 @@ SELECT is((SELECT count(*) FROM (SELECT user_id, w, v FROM fm_ratings_user WHERE
           + (SELECT count(DISTINCT version) FROM fm_ratings_user WHERE version NOT IN (1, 3)), 82::bigint, 'rows of versions that are not kept are deleted');
 
 -- Other kinds of models.
-SELECT is((SELECT message FROM fm_fold_in('words')), 'folded into version 1: 2 users added, 24 updated; 2 items added, 0 updated', 'text ids: folded in');
+SELECT is((SELECT message FROM fm_fold_in('words')), 'folded into version 1; users: 2 added, 24 updated; items: 2 added, 0 updated', 'text ids: folded in');
 SELECT is((SELECT count(*) FROM fm_top_x('user 1001'::text, 1000, 'words', false)), 52::bigint, 'text ids: a new user is served');
 SELECT is((SELECT users FROM fm_fold_in('weighted')), 82::bigint, 'weights: folded in');
 SELECT cmp_ok((SELECT max(abs(f.score - t.score)) FROM fresh f JOIN fm_top_x(1000, 1000, 'weighted', false) t USING (item_id)), '<', 1e-6::real, 'weights count in folding in');
@@ -101,7 +101,7 @@ SELECT isnt((SELECT array_agg(score ORDER BY item_id) FROM live), (SELECT array_
             'their list is not that of users of the same group without ratings');
 SELECT is((SELECT array_agg(t.score ORDER BY item_id) FROM fm_top_x(86, 1000, 'featured', false) t),
           (SELECT array_agg(t.score ORDER BY item_id) FROM fm_top_x(90, 1000, 'featured', false) t), 'users of the same group without ratings have the same list');
-SELECT is((SELECT message FROM fm_fold_in('featured')), 'folded into version 1: 2 users added, 25 updated; 2 items added, 1 updated', 'features: folded in');
+SELECT is((SELECT message FROM fm_fold_in('featured')), 'folded into version 1; users: 2 added, 25 updated; items: 2 added, 1 updated', 'features: folded in');
 SELECT is((SELECT count(*) FROM fm_featured_level a JOIN fm_featured_level b USING (idx, name, side, mean, w, v) WHERE a.version = 1 AND b.version = 2),
           9::bigint, 'features: levels are copied');
 SELECT cmp_ok((SELECT max(abs(l.score - t.score)) FROM live l JOIN fm_top_x(85, 1000, 'featured', false) t USING (item_id) WHERE item_id <> 53), '<', 1e-6::real,

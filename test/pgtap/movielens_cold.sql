@@ -60,7 +60,7 @@ FROM (SELECT *, lead(folded) OVER w AS next, lead(folded_als) OVER w AS next_als
 CREATE FUNCTION warm(model text) RETURNS float8 LANGUAGE sql AS
 $$ SELECT sum(t.score) FROM generate_series(1, 943, 40) u, fm_top_x(u, 5, model) t WHERE u NOT IN (SELECT user_id FROM cold) $$;
 CREATE TEMP TABLE was ON COMMIT DROP AS SELECT warm('mcmc') AS warm;
-SELECT is((SELECT (solver, users, message)::text FROM fm_fold_in('mcmc')), format('(fold-in,943,"folded into version 1: 100 users added, 0 updated; %s items added, 0 updated")', n), 'folded in')
+SELECT is((SELECT (solver, users, message)::text FROM fm_fold_in('mcmc')), format('(fold-in,943,"folded into version 1; users: 100 added, 0 updated; items: %s added, 0 updated")', n), 'folded in')
 FROM (SELECT count(DISTINCT item_id) - (SELECT items FROM fm_runs WHERE model = 'mcmc') AS n FROM shown) i;
 SELECT cmp_ok(rest_rmse('mcmc') - folded, '<', 0.001::float8, 'they are predicted as well') FROM results WHERE revealed = 20;
 SELECT is(warm('mcmc'), warm, 'all others as before') FROM was;

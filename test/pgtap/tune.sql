@@ -84,6 +84,11 @@ SELECT throws_ok($$CALL fm_tune('als', time_column => 'never')$$, '55000', NULL,
 CREATE ROLE tune_other;
 SET ROLE tune_other;
 SELECT throws_ok($$CALL fm_tune('als')$$, '42501', NULL, 'a model of another role is an error');
+SELECT is((SELECT count(*) FROM public.fm_trials), 0::bigint, 'nor does one see its trials');
+RESET ROLE;
+SELECT fm_grant('als', 'tune_other') \g /dev/null
+SET ROLE tune_other;
+SELECT cmp_ok((SELECT count(*) FROM public.fm_trials WHERE model = 'als'), '>', 0::bigint, 'but a role that may read the model does');
 RESET ROLE;
 SELECT fm_drop('als') \g /dev/null
 SELECT is((SELECT count(*) FROM fm_trials WHERE model = 'als'), 0::bigint, 'dropping a model deletes its trials');
