@@ -65,6 +65,7 @@ if [ "$(id -u)" = 0 ]; then
     runuser -u "$user" -- "$work/tree/scripts/with-cluster.sh" "$@" || status=$?
     if [ -d "$work/tree/build/log" ]; then # what tests printed
         rm -rf build/log
+        mkdir -p build
         cp -R "$work/tree/build/log" build/log
     fi
     exit $status

@@ -139,10 +139,8 @@ sub arguments
 sub checked
 {
 	my ($self, $call, $id) = @_;
-	my $distinct = $self->{damaged} ? 'true' : 'count(DISTINCT id) = count(*)';
-	my $finite = $self->{damaged} || ($call =~ /^fm_top_users/ && !$ENV{HOSTILE_STRICT}) ? 'true' : "score <> 'NaN' AND abs(score) < 'Infinity'";
-	return "SELECT CASE WHEN bool_and(good) AND $distinct THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || string_agg(line, '; ') END FROM (SELECT t.$id AS id,"
-	  . " t::text AS line, rank = row_number() OVER (ORDER BY rank) AND $finite"
+	return "SELECT CASE WHEN bool_and(good) AND count(DISTINCT id) = count(*) THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || string_agg(line, '; ') END FROM (SELECT t.$id AS id,"
+	  . " t::text AS line, rank = row_number() OVER (ORDER BY rank) AND score <> 'NaN' AND abs(score) < 'Infinity'"
 	  . " AND score <= coalesce(lag(score) OVER (ORDER BY rank), score) AS good FROM $call t) s";
 }
 
@@ -155,7 +153,7 @@ my @questions = (
 	sub { my $g = shift; 'SELECT * FROM fm_explain(' . $g->arguments([ 'user', 'item', 'model' ]) . ')' },
 	sub { my $g = shift; $g->checked('fm_similar_items(' . $g->arguments([ 'item', 'x', 'model' ]) . ')', 'item_id') },
 	sub { my $g = shift; $g->checked('fm_top_users(' . $g->arguments([ 'item', 'x', 'model' ]) . ')', 'user_id') },
-	sub { my $g = shift; 'SELECT count(*), sum(score) FROM fm_top_x_all(' . $g->arguments([ 'x', 'model' ], exclude_seen => 'bool') . ')' },
+	sub { my $g = shift; "SELECT CASE WHEN bool_and(score <> 'NaN' AND abs(score) < 'Infinity') THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || min(t::text) END FROM fm_top_x_all(" . $g->arguments([ 'x', 'model' ], exclude_seen => 'bool') . ') t' },
 	sub { my $g = shift; 'SELECT count(*), sum(v) FROM fm_' . $g->one('user', 'item') . '_vectors(' . $g->value('model') . ') t, unnest(vector) v' },
 	sub { my $g = shift; 'SELECT * FROM fm_evaluate(' . $g->arguments([ 'relation', 'model' ], x => 'x') . ')' },
 	sub { my $g = shift; 'SELECT fm_served_version(' . $g->value('table') . ')' },
@@ -178,7 +176,6 @@ sub question
 my @writings = (
 	sub { my $g = shift; 'SELECT fm_write_top_x(' . $g->arguments([ 'target', 'x', 'model' ], exclude_seen => 'bool') . ')' },
 	sub { my $g = shift; my $own = "lists_$g->{model}"; my ($x, $seen) = ($g->below(8), $g->one('true', 'false'));
-		  return "SELECT fm_write_top_x('$own', $x, '$g->{model}', $seen)" if $g->{damaged};
 		  "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT fm_write_top_x('$own', $x, '$g->{model}', $seen);\n"
 		  . "SELECT CASE WHEN count(*) = 0 THEN 'fine' ELSE 'WRONG: ' || min(d::text) END FROM ((SELECT user_id::text, rank, item_id::text, score FROM $own EXCEPT ALL SELECT * FROM fm_top_x_all($x, '$g->{model}', $seen))"
 		  . " UNION ALL (SELECT * FROM fm_top_x_all($x, '$g->{model}', $seen) EXCEPT ALL SELECT user_id::text, rank, item_id::text, score FROM $own)) d;\nCOMMIT;" },
@@ -282,7 +279,6 @@ sub tampering_itself
 sub tampered
 {
 	my ($self) = @_;
-	local $self->{damaged} = !$ENV{HOSTILE_STRICT}; # lists of users that are there twice, and those of infinite scores, are not refused yet
 	my @statements = ('BEGIN', map { $self->tampering } 1 .. 1 + $self->below(2));
 	push @statements, $self->chance(75) ? $self->question : $self->one(@writings, sub { $_[0]->training })->($self) for 1 .. 2 + $self->below(4);
 	return join("\n", '\set ON_ERROR_ROLLBACK on', (map { /;\s*\z/ ? $_ : "$_;" } grep { !/^(BEGIN ISO|CALL)/ } @statements), 'ROLLBACK;', '\set ON_ERROR_ROLLBACK off');
@@ -293,7 +289,6 @@ sub tampered
 sub victim
 {
 	my ($self) = @_;
-	local $self->{damaged} = !$ENV{HOSTILE_STRICT};
 	my $name = $self->{model} = 'victim' . (1 + $self->below(3));
 	my $from = $self->one('ratings', 'crowd', 'ratings_parted', 'crowd', 'ratings_view', 'ratings_dropped');
 	my $write = "SELECT fm_write_top_x('lists_$name', " . (1 + $self->below(5)) . ", '$name')";
