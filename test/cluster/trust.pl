@@ -52,7 +52,7 @@ sub lives
 }
 
 # What is not mended yet is left out, but with HOSTILE_STRICT=1.
-my %open = map { $_ => 1 } ('3.', '7.', '9.', '10.', '11.', '13.');
+my %open = map { $_ => 1 } ('3.', '7.', '9.', '11.', '13.');
 
 sub finding
 {
