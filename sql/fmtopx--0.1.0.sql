@@ -154,14 +154,32 @@ CREATE POLICY readable ON fm_trial FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_trial.model));
 GRANT SELECT ON fm_model, fm_run, fm_target, fm_trial TO PUBLIC;
 
+-- What the views show of tables. These functions use subtransactions, so none is safe in a parallel
+-- query.
 CREATE FUNCTION fm_served_version(version_table regclass) RETURNS integer
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_served_version';
 
 COMMENT ON FUNCTION fm_served_version(regclass) IS
 'Returns the version that a model''s version table marks as served: the one activated last. NULL '
-'if there is none yet, if the table is not a version table, or if you may not read it. Used by the '
-'views fm_models and fm_health for attached models.';
+'if there is none yet, if the table is not a version table, if it is locked, or if you may not read '
+'all of its rows. Used by the views fm_models and fm_health for attached models.';
+
+CREATE FUNCTION fm_disk_size(tables regclass[]) RETURNS bigint
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_disk_size';
+
+COMMENT ON FUNCTION fm_disk_size(regclass[]) IS
+'Returns the size of tables on disk, with indexes, in bytes. NULL if one of them is locked. Used by '
+'the view fm_health.';
+
+CREATE FUNCTION fm_live_rows(relation regclass, column_name name) RETURNS bigint
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_live_rows';
+
+COMMENT ON FUNCTION fm_live_rows(regclass, name) IS
+'Returns the number of rows that a relation has, with its partitions, by the server''s statistics. '
+'NULL if these do not tell. The column must be one of the relation. Used by the view fm_health.';
 
 -- A view reads with its owner's privileges, which bypass the policies. So each repeats the rule.
 CREATE VIEW fm_models WITH (security_barrier) AS
@@ -185,7 +203,8 @@ COMMENT ON VIEW fm_models IS
 'Models that you may read: their definitions, their tables and the versions being served.';
 COMMENT ON COLUMN fm_models.model IS 'The name of the model.';
 COMMENT ON COLUMN fm_models.owner IS 'The role that owns the model and its tables.';
-COMMENT ON COLUMN fm_models.active_version IS 'The version being served.';
+COMMENT ON COLUMN fm_models.active_version IS
+'The version being served. NULL for an attached model without one, or whose version table is locked.';
 COMMENT ON COLUMN fm_models.task IS 'regression, classification or ranking, as last defined.';
 COMMENT ON COLUMN fm_models.solver IS 'mcmc, als or ials, as last defined.';
 COMMENT ON COLUMN fm_models.num_factors IS 'The length of the factor vectors, as last defined.';
@@ -292,13 +311,12 @@ COMMENT ON COLUMN fm_trials.metrics IS
 COMMENT ON COLUMN fm_trials.message IS 'The error of a failed trial.';
 
 -- ratings_since compares the rows read by the training with the statistics of the ratings table.
--- Views and foreign tables have none.
 CREATE VIEW fm_health WITH (security_barrier) AS
     SELECT m.model, coalesce(m.active_version, fm_served_version(m.version_table)) AS active_version,
            served.finished_at AS trained_at,
            pg_catalog.now() - served.finished_at AS age,
-           CASE WHEN source.relkind IN ('r', 'm')
-                THEN pg_catalog.pg_stat_get_live_tuples(source.oid) - served.ratings - served.skipped
+           CASE WHEN served.ratings IS NOT NULL
+                THEN fm_live_rows(m.ratings, m.user_column) - served.ratings - served.skipped
                      - coalesce((served.test_metrics ->> 'ratings')::bigint, 0) END AS ratings_since,
            last.version AS last_version, last.status AS last_status,
            last.finished_at AS last_finished_at,
@@ -309,13 +327,10 @@ CREATE VIEW fm_health WITH (security_barrier) AS
               AND f.version > coalesce((SELECT pg_catalog.max(s.version) FROM fm_run s
                                         WHERE s.model = m.model AND s.status = 'succeeded'), 0)) AS failures,
            (SELECT pg_catalog.count(*) FROM fm_target t WHERE t.model = m.model) AS targets,
-           (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid)) FROM pg_catalog.pg_class c
-            WHERE c.oid IN (m.version_table::oid, m.user_table::oid, m.item_table::oid, m.matrix_table::oid,
-                            m.level_table::oid)
-           )::bigint AS size
+           fm_disk_size(ARRAY[m.version_table, m.user_table, m.item_table, m.matrix_table,
+                              m.level_table]) AS size
     FROM fm_model m
     JOIN pg_catalog.pg_class versions ON versions.oid = m.version_table::oid
-    LEFT JOIN pg_catalog.pg_class source ON source.oid = m.ratings::oid
     LEFT JOIN fm_run served ON served.model = m.model AND served.version = m.active_version
     LEFT JOIN LATERAL (SELECT * FROM fm_run r WHERE r.model = m.model
                        ORDER BY r.version DESC LIMIT 1) last ON true
@@ -324,12 +339,13 @@ COMMENT ON VIEW fm_health IS
 'One row per model that you may read, for monitoring: age of the version being served, the last '
 'training, failures, size.';
 COMMENT ON COLUMN fm_health.model IS 'The name of the model.';
-COMMENT ON COLUMN fm_health.active_version IS 'The version being served.';
+COMMENT ON COLUMN fm_health.active_version IS 'The version being served; see fm_models.';
 COMMENT ON COLUMN fm_health.trained_at IS 'When the training of that version ended.';
 COMMENT ON COLUMN fm_health.age IS 'The time since then.';
 COMMENT ON COLUMN fm_health.ratings_since IS
-'An estimate, from the server''s statistics, of how many rows the ratings table has gained since. '
-'NULL unless it is a table or a materialized view.';
+'An estimate, from the server''s statistics, of how many rows the ratings table has gained since, '
+'with its partitions. NULL if there are none: for a view, a foreign table without ANALYZE, and a '
+'table whose rows are on other nodes.';
 COMMENT ON COLUMN fm_health.last_version IS
 'The version of the last training, whatever its outcome.';
 COMMENT ON COLUMN fm_health.last_status IS 'The status of the last training; see fm_runs.';
@@ -339,7 +355,8 @@ COMMENT ON COLUMN fm_health.last_message IS 'The message of the last training; s
 COMMENT ON COLUMN fm_health.failures IS
 'Number of failed and refused trainings since the last that succeeded.';
 COMMENT ON COLUMN fm_health.targets IS 'Number of tables of lists that fm_refresh rewrites.';
-COMMENT ON COLUMN fm_health.size IS 'Size of the model''s tables on disk, with indexes, in bytes.';
+COMMENT ON COLUMN fm_health.size IS 'Size of the model''s tables on disk, with indexes, in bytes. NULL '
+'while one of them is locked.';
 
 GRANT SELECT ON fm_models, fm_runs, fm_trials, fm_health TO PUBLIC;
 
@@ -886,17 +903,18 @@ COMMENT ON FUNCTION fm_progress_rows() IS 'Underlies the view fm_progress.';
 CREATE VIEW fm_progress AS SELECT * FROM fm_progress_rows();
 
 COMMENT ON VIEW fm_progress IS
-'Trainings that are running in this database: your own, or all of them for members of '
+'Trainings that are running or waiting in this database: your own, or all of them for members of '
 'pg_read_all_stats.';
 COMMENT ON COLUMN fm_progress.pid IS 'The process that trains.';
 COMMENT ON COLUMN fm_progress.model IS 'The model being trained.';
-COMMENT ON COLUMN fm_progress.phase IS 'loading ratings, training or writing version.';
+COMMENT ON COLUMN fm_progress.phase IS
+'loading ratings, training, writing version, or waiting for the process that has locked the model.';
 COMMENT ON COLUMN fm_progress.iteration IS 'Number of iterations done.';
 COMMENT ON COLUMN fm_progress.iterations IS 'Number of iterations in total.';
 COMMENT ON COLUMN fm_progress.metric IS
 'The error on the training ratings after the last iteration: rmse, for a classification log_loss, '
 'for a ranking the root of the weighted squared error of all pairs per observed pair.';
-COMMENT ON COLUMN fm_progress.started_at IS 'When the training started.';
+COMMENT ON COLUMN fm_progress.started_at IS 'When the training, or its wait, started.';
 COMMENT ON COLUMN fm_progress.elapsed IS 'The time since then.';
 COMMENT ON COLUMN fm_progress.time_left IS
 'How long the remaining iterations will take at the pace so far.';

@@ -30,7 +30,7 @@
 #include "registry/training_lock.h"
 #include "store/levels.h"
 #include "store/version_rows.h"
-#include "train/progress.h"
+#include "registry/progress.h"
 #include "train/publish.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"

@@ -305,13 +305,22 @@ conflict_argument(FunctionCallInfo fcinfo)
 static bool
 lock_model(Refresh *refresh, OnConflict on_conflict)
 {
+	char *holder;
+	char *detail;
+
 	refresh->locked = refresh->model.version_table;
-	if (fm_training_lock(refresh->locked, refresh->commits, on_conflict == CONFLICT_WAIT))
-		return true;
-	ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("model \"%s\" is being trained already", refresh->model.name)));
-	return false;
+	if (on_conflict == CONFLICT_WAIT)
+		fm_training_lock(&refresh->model, refresh->commits);
+	else if (!fm_training_lock_at_once(&refresh->model, refresh->commits))
+	{
+		holder = fm_training_lock_holder(&refresh->model, &detail);
+		ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("model \"%s\" is being trained already%s", refresh->model.name, holder),
+				 detail != NULL ? errdetail_internal("%s", detail) : 0));
+		return false;
+	}
+	return true;
 }
 
 static ErrorData *

@@ -83,3 +83,33 @@ fm_is_cancel(const ErrorData *error)
 	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
 		   strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
+
+typedef struct BriefStep
+{
+	FmStep step;
+	void *state;
+} BriefStep;
+
+/* FmStep; after an error, the end of the subtransaction restores the setting */
+static void
+run_briefly(void *state, const void *argument)
+{
+	const BriefStep *brief = state;
+	int level = NewGUCNestLevel();
+
+	(void) set_config_option("lock_timeout", "10ms", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	brief->step(brief->state, NULL);
+	AtEOXact_GUC(false, level);
+}
+
+bool
+fm_attempt_briefly(FmStep step, void *state)
+{
+	BriefStep brief = {step, state};
+	ErrorData *error = fm_attempt(run_briefly, &brief, NULL, CurrentMemoryContext);
+
+	if (error != NULL && fm_is_cancel(error))
+		ReThrowError(error);
+	return error == NULL;
+}

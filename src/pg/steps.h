@@ -37,6 +37,13 @@ typedef void (*FmStep)(void *state, const void *argument);
 extern ErrorData *fm_attempt(FmStep step, void *state, const void *argument, MemoryContext context);
 
 /*
+ * Run a step in a subtransaction that waits for locks only for a moment. Return false if the step
+ * fails; a cancel is raised. For what a view shows of the tables of others, who may have altered
+ * or locked them. Not in parallel mode.
+ */
+extern bool fm_attempt_briefly(FmStep step, void *state);
+
+/*
  * Return whether the server raised this error because the statement was cancelled or ran into a
  * timeout. The SQLSTATE alone does not tell: a trigger may raise any. Only the server raises one in
  * ProcessInterrupts, and neither RAISE nor a worker's message can claim that in its place.

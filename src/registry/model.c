@@ -187,9 +187,13 @@ read_model(const FmRow *row, FmModel *model)
 
 /* Set the version that is served as the version table says. */
 static void
-take_pointer(FmModel *model)
+take_pointer(FmModel *model, bool read_only)
 {
-	FmPointer pointer = fm_read_pointer(model->version_table);
+	FmPointer pointer = {0};
+
+	/* who may not read the table is refused later, and until then nothing runs for them */
+	if (pg_class_aclcheck(model->version_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		pointer = fm_read_pointer(model->version_table, read_only);
 
 	model->version = pointer.version;
 	model->stamp = pointer.stamp;
@@ -220,9 +224,14 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		MemoryContextSwitchTo(caller);
 	}
 	fm_rows_end(&rows);
-	if (found && model->attached)
-		take_pointer(model);
-	return found && OidIsValid(model->owner);
+	if (!found || !OidIsValid(model->owner))
+	{
+		memset(model, 0, sizeof(*model));
+		return false;
+	}
+	if (model->attached)
+		take_pointer(model, read_only);
+	return true;
 }
 
 /* Return the only model that the caller may read. */

@@ -2,104 +2,143 @@
  * Which version of an attached model is served: the one whose row in the version table was
  * activated last.
  *
- * The table is read without a query. A query would take longer than everything else that answers a
- * question. Also, what the owner has put on the table must neither run nor fail in the views, which
- * everybody may read. Locking: AccessShareLock on the table while it is read.
+ * The table is read by a query, so what PostgreSQL and other extensions do with queries applies:
+ * the rows of a distributed table are on other nodes. The query runs as the table's owner, in a
+ * security-restricted operation, so that nothing the owner has put on the table runs with the
+ * rights of the caller. Locking: AccessShareLock on the table, until the end of the transaction.
+ *
+ * The views show what everybody's models serve. So they must neither fail nor wait because one
+ * owner has altered or locked a table: fm_served_version then returns NULL. Memory: the plans of
+ * the queries are kept.
  */
 #include "registry/pointer.h"
 
-#include "access/relation.h"
-#include "access/sysattr.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "pg/sql.h"
+#include "pg/steps.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
+#include "utils/rls.h"
 
 PG_FUNCTION_INFO_V1(fm_served_version);
 
-typedef struct PointerColumns
+#define MAX_POINTER_PLANS 8
+
+static FmPlan pointer_plans[MAX_POINTER_PLANS];
+
+enum
 {
-	AttrNumber version;
-	AttrNumber stamp;
-	AttrNumber activation;
-} PointerColumns;
+	COL_VERSION,
+	COL_STAMP,
+	COL_ACTIVATION,
+	COL_XMIN
+};
 
-static AttrNumber
-column_of_type(Oid table, const char *column, Oid type)
-{
-	AttrNumber number = get_attnum(table, column);
+static const FmColumn pointer_columns[] = {
+	[COL_VERSION] = {"version", INT4OID},
+	[COL_STAMP] = {"stamp", INT8OID},
+	[COL_ACTIVATION] = {"activation", INT8OID},
+	[COL_XMIN] = {"xmin", XIDOID},
+};
 
-	return number > 0 && get_atttype(table, number) == type ? number : InvalidAttrNumber;
-}
-
+/* Return whether the table has the columns of a version table. It must not be a view. */
 static bool
-find_pointer_columns(Relation table, PointerColumns *columns)
+has_pointer(Oid table)
 {
-	Oid oid = RelationGetRelid(table);
+	char kind = get_rel_relkind(table);
 
-	columns->version = column_of_type(oid, "version", INT4OID);
-	columns->stamp = column_of_type(oid, "stamp", INT8OID);
-	columns->activation = column_of_type(oid, "activation", INT8OID);
-	return table->rd_rel->relkind == RELKIND_RELATION && columns->version > 0 &&
-		   columns->stamp > 0 && columns->activation > 0;
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
+		kind != RELKIND_FOREIGN_TABLE)
+		return false;
+	for (int i = COL_VERSION; i < COL_XMIN; i++)
+	{
+		AttrNumber number = get_attnum(table, pointer_columns[i].sql);
+
+		if (number <= 0 || get_atttype(table, number) != pointer_columns[i].type)
+			return false;
+	}
+	return true;
 }
 
-/* Point at the version of the row if it was activated after the latest one so far. */
-static void
-consider_row(TupleTableSlot *row, const PointerColumns *columns, FmPointer *pointer, int64 *latest)
+static char *
+pointer_query(Oid version_table)
 {
-	bool nulls[4];
-	Datum version = slot_getattr(row, columns->version, &nulls[0]);
-	Datum stamp = slot_getattr(row, columns->stamp, &nulls[1]);
-	Datum activation = slot_getattr(row, columns->activation, &nulls[2]);
-	Datum xmin = slot_getsysattr(row, MinTransactionIdAttributeNumber, &nulls[3]);
+	StringInfoData sql;
 
-	if (nulls[0] || nulls[1] || nulls[2] || DatumGetInt64(activation) <= *latest)
-		return;
-	*latest = DatumGetInt64(activation);
-	pointer->version = DatumGetInt32(version);
-	pointer->stamp = DatumGetInt64(stamp);
-	pointer->uncommitted = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	fm_append_select_list(&sql, pointer_columns, lengthof(pointer_columns));
+	appendStringInfo(&sql,
+					 " FROM %s WHERE version IS NOT NULL AND stamp IS NOT NULL AND activation > 0 "
+					 "ORDER BY activation DESC LIMIT 1",
+					 fm_relation_sql(version_table));
+	return sql.data;
 }
 
 FmPointer
-fm_read_pointer(Oid version_table)
+fm_read_pointer(Oid version_table, bool read_only)
 {
-	Relation table = try_relation_open(version_table, AccessShareLock);
 	FmPointer pointer = {0};
-	PointerColumns columns;
-	int64 latest = 0;
+	FmRoleSwitch previous;
+	FmRows rows;
 
-	if (table == NULL)
+	if (!has_pointer(version_table))
 		return pointer;
-	if (find_pointer_columns(table, &columns))
-	{
-		TupleTableSlot *row = table_slot_create(table, NULL);
-		TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+	previous = fm_act_as(fm_relation_owner(version_table));
+	fm_plan_run(&pointer_plans[version_table % MAX_POINTER_PLANS], pointer_query(version_table),
+				NULL, read_only);
+	fm_restore_role(&previous);
 
-		while (table_scan_getnextslot(scan, ForwardScanDirection, row))
-			consider_row(row, &columns, &pointer, &latest);
-		table_endscan(scan);
-		ExecDropSingleTupleTableSlot(row);
+	fm_rows_begin(&rows, pointer_columns, lengthof(pointer_columns));
+	if (fm_rows_next(&rows))
+	{
+		pointer.version = fm_row_integer(&rows.row, COL_VERSION);
+		pointer.stamp = fm_row_bigint(&rows.row, COL_STAMP);
+		pointer.uncommitted = TransactionIdIsCurrentTransactionId(fm_row_xid(&rows.row, COL_XMIN));
 	}
-	relation_close(table, NoLock);
+	fm_rows_end(&rows);
 	return pointer;
+}
+
+/*
+ * Return whether the role may read the table and no policy filters what the role reads. Policies
+ * are the owner's code and may take any time.
+ */
+static bool
+reads_all(Oid table, Oid role)
+{
+	return pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK &&
+		   check_enable_rls(table, role, true) != RLS_ENABLED;
+}
+
+typedef struct Served
+{
+	Oid version_table;
+	int version;
+} Served;
+
+/* FmStep */
+static void
+read_served(void *state, const void *argument)
+{
+	Served *served = state;
+
+	fm_spi_connect();
+	served->version = fm_read_pointer(served->version_table, true).version;
+	fm_spi_finish();
 }
 
 Datum
 fm_served_version(PG_FUNCTION_ARGS)
 {
-	Oid version_table = PG_GETARG_OID(0);
-	FmPointer pointer;
+	Served served = {.version_table = PG_GETARG_OID(0)};
+	Oid owner = fm_relation_owner(served.version_table);
 
-	if (get_rel_name(version_table) == NULL ||
-		pg_class_aclcheck(version_table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+	if (!OidIsValid(owner) || !reads_all(served.version_table, GetUserId()) ||
+		!reads_all(served.version_table, owner) ||
+		!ConditionalLockRelationOid(served.version_table, AccessShareLock) ||
+		!fm_attempt_briefly(read_served, &served) || served.version == 0)
 		PG_RETURN_NULL();
-	pointer = fm_read_pointer(version_table);
-	if (pointer.version == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT32(pointer.version);
+	PG_RETURN_INT32(served.version);
 }

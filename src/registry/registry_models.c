@@ -9,9 +9,9 @@
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "common/hashfn.h"
-#include "registry/registry_sql.h"
 #include "pg/sql.h"
-#include "storage/lmgr.h"
+#include "registry/lock_wait.h"
+#include "registry/registry_sql.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 
@@ -19,9 +19,11 @@ void
 fm_registry_lock_name(Oid schema, const char *name)
 {
 	Oid registry = get_relname_relid("fm_model", schema);
+	LOCKTAG tag;
 
-	LockDatabaseObject(registry, hash_bytes((const unsigned char *) name, (int) strlen(name)), 0,
-					   ExclusiveLock);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, registry,
+					   hash_bytes((const unsigned char *) name, (int) strlen(name)), 0);
+	fm_lock_or_wait(&tag, false, name, "created");
 }
 
 int

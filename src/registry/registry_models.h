@@ -9,7 +9,7 @@
 
 /*
  * Lock the name of a model that is about to be created, until the transaction ends. Waits for
- * another session that has locked the name.
+ * another session that has locked the name, and reports that (lock_wait.h).
  */
 extern void fm_registry_lock_name(Oid schema, const char *name);
 

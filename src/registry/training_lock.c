@@ -6,7 +6,7 @@
 #include "registry/training_lock.h"
 
 #include "catalog/pg_class.h"
-#include "storage/lock.h"
+#include "registry/lock_wait.h"
 #include "utils/inval.h"
 
 static LOCKTAG
@@ -18,15 +18,32 @@ training_lock_tag(Oid version_table)
 	return tag;
 }
 
-bool
-fm_training_lock(Oid version_table, bool for_session, bool wait)
+void
+fm_training_lock(const FmModel *model, bool for_session)
 {
-	LOCKTAG tag = training_lock_tag(version_table);
+	LOCKTAG tag = training_lock_tag(model->version_table);
 
-	if (LockAcquire(&tag, ExclusiveLock, for_session, !wait) == LOCKACQUIRE_NOT_AVAIL)
+	fm_lock_or_wait(&tag, for_session, model->name, "trained or dropped");
+}
+
+bool
+fm_training_lock_at_once(const FmModel *model, bool for_session)
+{
+	LOCKTAG tag = training_lock_tag(model->version_table);
+
+	if (LockAcquire(&tag, ExclusiveLock, for_session, true) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	AcceptInvalidationMessages();
 	return true;
+}
+
+char *
+fm_training_lock_holder(const FmModel *model, char **detail)
+{
+	LOCKTAG tag = training_lock_tag(model->version_table);
+	int pid;
+
+	return fm_lock_holder(&tag, &pid, detail);
 }
 
 void
@@ -51,7 +68,7 @@ fm_model_lock(Oid schema, const char *name, MemoryContext context, FmModel *mode
 		if (OidIsValid(locked))
 			fm_training_unlock(locked, false);
 		locked = model->version_table;
-		(void) fm_training_lock(locked, false, true);
+		fm_training_lock(model, false);
 	}
 	return false;
 }

@@ -9,9 +9,16 @@
 
 /*
  * Take the lock until the end of the transaction, or of the session. The session's outlives
- * commits, but not an error. Without `wait`, return false if another session holds it.
+ * commits, but not an error. A wait is reported (lock_wait.h).
  */
-extern bool fm_training_lock(Oid version_table, bool for_session, bool wait);
+extern void fm_training_lock(const FmModel *model, bool for_session);
+
+/* The same; but return false if another session holds the lock. */
+extern bool fm_training_lock_at_once(const FmModel *model, bool for_session);
+
+/* Say by which process the model is locked; see fm_lock_holder. */
+extern char *fm_training_lock_holder(const FmModel *model, char **detail);
+
 extern void fm_training_unlock(Oid version_table, bool for_session);
 
 /*

@@ -14,9 +14,9 @@
 #include "core/train/solver.h"
 #include "pg/host_pg.h"
 #include "registry/definition.h"
+#include "registry/progress.h"
 #include "source/budget.h"
 #include "train/describe.h"
-#include "train/progress.h"
 #include "train/train_workers.h"
 
 /* A worker for fewer ratings costs more than it saves. */

@@ -20,7 +20,7 @@
 #include "store/tables.h"
 #include "store/version_rows.h"
 #include "train/fit.h"
-#include "train/progress.h"
+#include "registry/progress.h"
 #include "train/publish.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"

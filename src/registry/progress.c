@@ -7,12 +7,11 @@
  * disappear when the training ends, however it ends. Commands that report their own progress
  * (CREATE INDEX, COPY) overwrite the parameters; each phase takes them back.
  */
-#include "train/progress.h"
+#include "registry/progress.h"
 
 #include <math.h>
 
 #include "catalog/pg_authid.h"
-#include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -32,11 +31,17 @@ enum
 	SLOT_ITERATIONS,
 	SLOT_ITERATING_SINCE,
 	SLOT_METRIC, /* the bits of a double */
+	SLOT_WAITING_FOR,
 	SLOT_NAME,
 	NAME_SLOTS = NAMEDATALEN / sizeof(int64)
 };
 
-static const char *const phase_names[] = {"loading ratings", "training", "writing version"};
+static const char *const phase_names[] = {
+	[FM_PHASE_WAITING] = "waiting",
+	[FM_PHASE_LOADING] = "loading ratings",
+	[FM_PHASE_TRAINING] = "training",
+	[FM_PHASE_WRITING] = "writing version",
+};
 
 static TimestampTz started_at = 0;
 
@@ -45,7 +50,7 @@ fm_progress_phase(const char *model, FmPhase phase)
 {
 	int64 name[NAME_SLOTS] = {0};
 
-	if (phase == FM_PHASE_LOADING)
+	if (phase == FM_PHASE_LOADING || phase == FM_PHASE_WAITING)
 		started_at = GetCurrentTimestamp();
 	pgstat_progress_start_command(PROGRESS_COMMAND_FMTOPX, InvalidOid);
 	memcpy(name, model, Min(strlen(model), sizeof(name) - 1));
@@ -54,6 +59,13 @@ fm_progress_phase(const char *model, FmPhase phase)
 	pgstat_progress_update_param(SLOT_STARTED_AT, started_at);
 	pgstat_progress_update_param(SLOT_ITERATING_SINCE, GetCurrentTimestamp());
 	pgstat_progress_update_param(SLOT_PHASE, phase);
+}
+
+void
+fm_progress_waiting(const char *model, int pid)
+{
+	fm_progress_phase(model, FM_PHASE_WAITING);
+	pgstat_progress_update_param(SLOT_WAITING_FOR, pid);
 }
 
 void
@@ -72,11 +84,21 @@ fm_progress_iteration(void *ctx, const char *solver, int iteration, int iteratio
 	pgstat_progress_update_multi_param(lengthof(slots), slots, values);
 }
 
-static bool
-may_see(const PgBackendStatus *entry)
+bool
+fm_may_see_backend(const PgBackendStatus *entry)
 {
 	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS) ||
 		   has_privs_of_role(GetUserId(), entry->st_userid);
+}
+
+static const char *
+phase_of(const int64 *slots)
+{
+	if (slots[SLOT_PHASE] < 0 || slots[SLOT_PHASE] >= lengthof(phase_names))
+		return "unknown";
+	if (slots[SLOT_PHASE] == FM_PHASE_WAITING && slots[SLOT_WAITING_FOR] > 0)
+		return psprintf("waiting for process %d", (int) slots[SLOT_WAITING_FOR]);
+	return phase_names[slots[SLOT_PHASE]];
 }
 
 static Datum
@@ -121,10 +143,7 @@ put_row(ReturnSetInfo *result, const PgBackendStatus *entry)
 
 	values[COL_PID] = Int32GetDatum(entry->st_procpid);
 	values[COL_MODEL] = CStringGetTextDatum(name);
-	values[COL_PHASE] = CStringGetTextDatum(slots[SLOT_PHASE] >= 0 &&
-													slots[SLOT_PHASE] < lengthof(phase_names)
-												? phase_names[slots[SLOT_PHASE]]
-												: "unknown");
+	values[COL_PHASE] = CStringGetTextDatum(phase_of(slots));
 	values[COL_ITERATION] = Int32GetDatum((int32) iteration);
 	values[COL_ITERATIONS] = Int32GetDatum((int32) slots[SLOT_ITERATIONS]);
 	values[COL_METRIC] = Float8GetDatum(metric);
@@ -148,7 +167,7 @@ fm_progress_rows(PG_FUNCTION_ARGS)
 		const PgBackendStatus *entry = &fm_local_backend_entry(i)->backendStatus;
 
 		if (entry->st_progress_command == PROGRESS_COMMAND_FMTOPX &&
-			entry->st_databaseid == MyDatabaseId && may_see(entry))
+			entry->st_databaseid == MyDatabaseId && fm_may_see_backend(entry))
 			put_row(result, entry);
 	}
 	return (Datum) 0;
