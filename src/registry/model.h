@@ -33,8 +33,8 @@ typedef struct FmModel
 
 /*
  * Find a model by name. Return false if there is none, or if all of its tables have been dropped;
- * *model is then all zero. SPI must be connected. Uses the active snapshot if read_only, else a new one. Strings are
- * allocated in the given context.
+ * *model is then all zero. SPI must be connected. Uses the active snapshot if read_only, else a new
+ * one. Strings are allocated in the given context.
  */
 extern bool fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context,
 							FmModel *model);
