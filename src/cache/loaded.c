@@ -204,6 +204,8 @@ is_latest(const FmModel *model)
 	PushActiveSnapshot(GetLatestSnapshot());
 	found = fm_model_lookup(model->extension_schema, model->name, true, CurrentMemoryContext,
 							&latest);
+	if (found)
+		fm_model_take_pointer(&latest, true);
 	PopActiveSnapshot();
 	return found && latest.matrix_table == model->matrix_table && latest.stamp == model->stamp;
 }

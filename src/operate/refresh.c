@@ -305,7 +305,6 @@ conflict_argument(FunctionCallInfo fcinfo)
 static bool
 lock_model(Refresh *refresh, OnConflict on_conflict)
 {
-	char *holder;
 	char *detail;
 
 	refresh->locked = refresh->model.version_table;
@@ -313,10 +312,10 @@ lock_model(Refresh *refresh, OnConflict on_conflict)
 		fm_training_lock(&refresh->model, refresh->commits);
 	else if (!fm_training_lock_at_once(&refresh->model, refresh->commits))
 	{
-		holder = fm_training_lock_holder(&refresh->model, &detail);
+		detail = fm_training_lock_holder(&refresh->model);
 		ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("model \"%s\" is being trained already%s", refresh->model.name, holder),
+				 errmsg("model \"%s\" is being trained already", refresh->model.name),
 				 detail != NULL ? errdetail_internal("%s", detail) : 0));
 		return false;
 	}

@@ -185,21 +185,6 @@ read_model(const FmRow *row, FmModel *model)
 	read_definition(row, &model->definition);
 }
 
-/* Set the version that is served as the version table says. */
-static void
-take_pointer(FmModel *model, bool read_only)
-{
-	FmPointer pointer = {0};
-
-	/* who may not read the table is refused later, and until then nothing runs for them */
-	if (pg_class_aclcheck(model->version_table, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
-		pointer = fm_read_pointer(model->version_table, read_only);
-
-	model->version = pointer.version;
-	model->stamp = pointer.stamp;
-	model->uncommitted = pointer.uncommitted;
-}
-
 bool
 fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context, FmModel *model)
 {
@@ -229,9 +214,20 @@ fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext cont
 		memset(model, 0, sizeof(*model));
 		return false;
 	}
-	if (model->attached)
-		take_pointer(model, read_only);
 	return true;
+}
+
+void
+fm_model_take_pointer(FmModel *model, bool read_only)
+{
+	FmPointer pointer;
+
+	if (!model->attached)
+		return;
+	pointer = fm_read_pointer(model->version_table, read_only);
+	model->version = pointer.version;
+	model->stamp = pointer.stamp;
+	model->uncommitted = pointer.uncommitted;
 }
 
 /* Return the only model that the caller may read. */

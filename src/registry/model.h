@@ -20,7 +20,7 @@ typedef struct FmModel
 	Oid matrix_table;
 	Oid level_table;  /* InvalidOid until the model is first trained with features */
 	bool attached;	  /* its tables are filled from elsewhere and say which version is active */
-	int version;	  /* the active one; 0: none has arrived yet */
+	int version;	  /* the active one; if attached, 0 until fm_model_take_pointer */
 	int64 stamp;	  /* random; identifies the contents of the version everywhere, forever */
 	bool uncommitted; /* published by the current transaction */
 	int keep_versions;
@@ -38,6 +38,12 @@ typedef struct FmModel
  */
 extern bool fm_model_lookup(Oid schema, const char *name, bool read_only, MemoryContext context,
 							FmModel *model);
+
+/*
+ * If the model is attached, set the version that is served as its version table says; 0: none has
+ * arrived yet. The caller of this function has checked that the user may read the table.
+ */
+extern void fm_model_take_pointer(FmModel *model, bool read_only);
 
 /*
  * Find the model of a call: the one with the name given; else that of the setting fmtopx.model;

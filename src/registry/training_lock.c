@@ -38,12 +38,17 @@ fm_training_lock_at_once(const FmModel *model, bool for_session)
 }
 
 char *
-fm_training_lock_holder(const FmModel *model, char **detail)
+fm_training_lock_holder(const FmModel *model)
 {
 	LOCKTAG tag = training_lock_tag(model->version_table);
 	int pid;
+	char *detail;
+	char *holder = fm_lock_holder(&tag, &pid, &detail);
 
-	return fm_lock_holder(&tag, &pid, detail);
+	if (holder[0] == '\0')
+		return NULL;
+	return psprintf("It is locked%s.%s%s", holder, detail == NULL ? "" : " ",
+					detail == NULL ? "" : detail);
 }
 
 void

@@ -16,8 +16,8 @@ extern void fm_training_lock(const FmModel *model, bool for_session);
 /* The same; but return false if another session holds the lock. */
 extern bool fm_training_lock_at_once(const FmModel *model, bool for_session);
 
-/* Say by which process the model is locked; see fm_lock_holder. */
-extern char *fm_training_lock_holder(const FmModel *model, char **detail);
+/* Return what is known of the process that holds the lock, in sentences, or NULL if none does. */
+extern char *fm_training_lock_holder(const FmModel *model);
 
 extern void fm_training_unlock(Oid version_table, bool for_session);
 

@@ -38,6 +38,7 @@ fm_serve_begin(FmServing *serving, FunctionCallInfo fcinfo, text *model, FmIdFor
 	fm_spi_connect();
 	fm_model_resolve(fm_extension_schema(fcinfo), model, true, context, &serving->model);
 	fm_model_check_readable(&serving->model, GetUserId());
+	fm_model_take_pointer(&serving->model, true);
 	if (serving->model.version == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -167,7 +167,7 @@ my @both = map {
 		'>' => \$text, '2>' => \$text) }
 } 1 .. 2;
 $_->{run}->finish for @both;
-my @versions = sort map { ${ $_->{text} } =~ /^(\d+)$/ ? $1 : ${ $_->{text} } } @both;
+my @versions = sort map { ${ $_->{text} } =~ /^(\d+)$/m ? $1 : ${ $_->{text} } } @both;
 is("@versions", '2 3', 'two trainings at once make two versions');
 is($node->safe_psql('postgres', 'SELECT array_agg(DISTINCT version) FROM fm_m_user'), '{2,3}', 'both versions are kept');
 

@@ -58,7 +58,7 @@ like(as('owner', q{SET statement_timeout = 300; SELECT fm_drop('shared')}), qr/b
 $said = as('owner', q{SET lock_timeout = 300; SELECT fm_fold_in('shared')});
 like($said, qr/by process $pid.*lock timeout/s, 'as does folding in');
 $said = as('owner', q{CALL fm_refresh('shared')});
-like($said, qr/NOTICE:  model "shared" is being trained already by process $pid/, 'a refresh that skips names the process');
+like($said, qr/NOTICE:  model "shared" is being trained already\nDETAIL:  It is locked by process $pid\. It has/, 'a refresh that skips names the process');
 like($said, qr/idle in transaction since/, 'and what it does');
 like(as('owner', q{SET lock_timeout = 300; CALL fm_refresh('shared', 'wait')}), qr/by process $pid: waiting.*lock timeout/s,
 	'one that waits says so');
