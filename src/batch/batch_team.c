@@ -17,7 +17,7 @@
  */
 #include "batch/batch_team.h"
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "batch/batch_block.h"
 #include "batch/ring.h"
@@ -130,7 +130,7 @@ read_ratings(Member *member)
 static Relation
 open_ratings(const BatchPlan *plan)
 {
-	return table_open(plan->serving->model.definition.ratings, AccessShareLock);
+	return fm_open_relation(plan->serving->model.definition.ratings);
 }
 
 static void
@@ -186,7 +186,7 @@ lead(const BatchPlan *plan, const FmListReceiver *receiver)
 		work.scanned = open_ratings(plan);
 	fm_parallel_begin(&leader.parallel, &work);
 	if (work.scanned != NULL)
-		table_close(work.scanned, NoLock);
+		relation_close(work.scanned, NoLock);
 	init_member(&leader);
 	init_state(leader.state, plan);
 	(void) fm_parallel_launch(&leader.parallel);
@@ -226,9 +226,9 @@ relation_bytes(Oid relation)
 
 	if (kind != RELKIND_RELATION && kind != RELKIND_MATVIEW)
 		return 0;
-	opened = table_open(relation, AccessShareLock);
+	opened = fm_open_relation(relation);
 	bytes = (Size) RelationGetNumberOfBlocks(opened) * BLCKSZ;
-	table_close(opened, NoLock);
+	relation_close(opened, NoLock);
 	return bytes;
 }
 
@@ -276,7 +276,7 @@ make_shared_pairs(void *state, int32 num_users, MemoryContext context)
 		Relation ratings = open_ratings(plan);
 
 		room = fm_seen_scan_room(ratings);
-		table_close(ratings, NoLock);
+		relation_close(ratings, NoLock);
 	}
 	plan->pairs_size = fm_align(fm_pairs_size(num_users, plan->members, room));
 	if (!create_segment(plan))

@@ -348,6 +348,8 @@ score_known_users(Evaluation *evaluation, const FmHost *host)
 		CHECK_FOR_INTERRUPTS();
 		if (user < 0)
 			continue;
+		if (evaluation->done[user])
+			fm_users_repeated(&evaluation->serving);
 		clear_excluded(evaluation);
 		fm_seen_add_next(seen, known->idx, evaluation->excluded);
 		score_user(evaluation, user, &known->vector, host);

@@ -286,10 +286,11 @@ fm_pairs_add_to_set(FmPairs *pairs, int32 user, uint64 *set)
 void
 fm_pairs_add_to_sets(FmPairs *pairs, int32 first, int32 count, uint64 *sets, Size set_words)
 {
-	bool whole = first % FM_PAIR_BUCKET_USERS == 0 &&
-				 (count == FM_PAIR_BUCKET_USERS || first + count == pairs->header->num_users);
+	bool whole;
 
 	check_users(pairs, first, count);
+	whole = first % FM_PAIR_BUCKET_USERS == 0 &&
+			(count == FM_PAIR_BUCKET_USERS || first + count == pairs->header->num_users);
 	if (whole && count <= FM_PAIR_BUCKET_USERS) /* no need to order the pairs */
 		for_chunks(pairs, first / FM_PAIR_BUCKET_USERS, add_items, &(Sets){sets, set_words});
 	else

@@ -90,7 +90,8 @@ read_items(Reading *reading)
 	const FmLoaded *loaded = reading->serving->loaded;
 
 	for (int32 item = 0; item < loaded->version.num_items; item++)
-		fm_idmap_intern(reading->items, fm_loaded_item_id(loaded, item));
+		if (fm_idmap_intern(reading->items, fm_loaded_item_id(loaded, item)) != item)
+			fm_model_damaged(&reading->serving->model, "it has an item twice");
 	fm_idmap_seal(reading->items);
 	reading->too_large = !has_room(reading->context);
 }

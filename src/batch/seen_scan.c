@@ -47,7 +47,7 @@ fm_seen_scan_possible(const FmServing *serving)
 	if (!loaded->user_type.is_integer || !loaded->item_type.is_integer ||
 		loaded->version.num_items > FM_PAIR_MAX_ITEMS)
 		return false;
-	relation = relation_open(serving->model.definition.ratings, AccessShareLock);
+	relation = fm_open_relation(serving->model.definition.ratings);
 	possible = may_scan(serving, relation);
 	relation_close(relation, NoLock);
 	return possible;
@@ -60,7 +60,7 @@ typedef struct Users
 	int64 *ids; /* by idx */
 	bool *known;
 	int32 count;
-	int32 capacity;
+	int64 capacity;
 	bool too_large;
 } Users;
 
@@ -68,7 +68,7 @@ typedef struct Users
 static bool
 grow_users(Users *users, int64 idx)
 {
-	int32 old = users->capacity;
+	int64 old = users->capacity;
 
 	while (users->capacity <= idx)
 	{
@@ -121,7 +121,7 @@ scan_users(Users *users)
 	static const FmColumn columns[] = {{"version", INT4OID},
 									   {"idx", INT4OID},
 									   {"user_id", FM_ANY_INTEGER}};
-	Relation relation = relation_open(users->serving->model.user_table, AccessShareLock);
+	Relation relation = fm_open_relation(users->serving->model.user_table);
 	bool possible = fm_plain_scan_possible(relation, columns, lengthof(columns));
 
 	if (possible)
@@ -309,8 +309,11 @@ fm_seen_scan_init(FmSeenScan *scan, const FmServing *serving, const int64 *ids, 
 		uint64 place = (uint64) ids[user] - (uint64) scan->least;
 
 		if (hashed)
-			for (place = first_place(scan, ids[user]); places[place] >= 0;)
+			for (place = first_place(scan, ids[user]);
+				 places[place] >= 0 && ids[places[place]] != ids[user];)
 				place = (place + 1) & scan->mask;
+		if (places[place] >= 0)
+			fm_users_repeated(serving);
 		places[place] = user;
 	}
 }
@@ -372,7 +375,7 @@ void
 fm_seen_scan_run(FmSeenScan *scan, ParallelTableScanDesc shared_scan, const FmImage *image,
 				 FmPairs *pairs)
 {
-	Relation relation = relation_open(scan->ratings, AccessShareLock);
+	Relation relation = fm_open_relation(scan->ratings);
 	const AttrNumber columns[] = {scan->user_column, scan->item_column};
 	Rows rows;
 	int64 *const ids[] = {rows.user_ids, rows.item_ids};

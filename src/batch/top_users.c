@@ -142,11 +142,15 @@ put_rows(FmServing *serving, const FmHit *hits, int32 count, ReturnSetInfo *resu
 	Naming naming = name_users(serving, hits, count);
 
 	for (int32 r = 0; r < count; r++)
+	{
+		/* the owner of the table can make its two reads differ */
+		if (naming.missing[r])
+			fm_users_damaged(serving);
 		fm_put_ranked(result, (FmRankedRow){.rank = r + 1,
 											.id = naming.ids[r],
-											.id_is_null = naming.missing[r],
 											.score = (float) fm_serve_score(serving->loaded,
 																			hits[r].score)});
+	}
 }
 
 static Datum

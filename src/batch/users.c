@@ -123,6 +123,12 @@ fm_users_scan(const FmServing *serving, FmRowReader reader, void *state)
 }
 
 void
+fm_users_repeated(const FmServing *serving)
+{
+	fm_model_damaged(&serving->model, "its user table holds a user twice");
+}
+
+void
 fm_users_damaged(const FmServing *serving)
 {
 	fm_model_damaged(&serving->model, "the idx of its users do not run from 0 without gaps");

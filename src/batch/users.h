@@ -38,7 +38,8 @@ enum
 /* Call the reader for each user, in ascending order of idx. */
 extern void fm_users_scan(const FmServing *serving, FmRowReader reader, void *state);
 
-/* Report that the users' idx do not run from 0 without gaps. */
+/* Report that a user occurs twice; that the users' idx do not run from 0 without gaps. */
+pg_noreturn extern void fm_users_repeated(const FmServing *serving);
 pg_noreturn extern void fm_users_damaged(const FmServing *serving);
 
 #endif

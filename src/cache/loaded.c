@@ -26,6 +26,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(fm_cache_rows);
@@ -119,7 +120,8 @@ free_slot(void)
 	}
 	if (oldest < 0)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("more than %d model versions are in use at once", MAX_LOADED)));
+						errmsg("more than %d model versions are in use at once", MAX_LOADED),
+						errhint("Ask the models in several statements.")));
 	free_entry(oldest);
 	return oldest;
 }
@@ -138,9 +140,9 @@ create_entry(const FmModel *model)
 	loaded->uncommitted = model->uncommitted;
 	loaded->loaded_at = GetCurrentTimestamp();
 	/* in the entry's context, because functions of the types are called as long as it lives */
-	fm_id_type_of_column(model->user_table, fm_column_number(model->user_table, "user_id", "model"),
+	fm_id_type_of_column(model->user_table, fm_column_number(model->user_table, "user_id", NULL),
 						 &loaded->user_type);
-	fm_id_type_of_column(model->item_table, fm_column_number(model->item_table, "item_id", "model"),
+	fm_id_type_of_column(model->item_table, fm_column_number(model->item_table, "item_id", NULL),
 						 &loaded->item_type);
 	MemoryContextSwitchTo(previous);
 	return loaded;
@@ -285,6 +287,25 @@ pin(FmLoaded *loaded, MemoryContext user)
 	fm_shared_pin(&loaded->shared);
 }
 
+/* Return whether a column of ids can still be compared with ids of the loaded type. */
+static bool
+is_type_kept(Oid table, const char *column, const FmIdType *type)
+{
+	Oid stored = get_atttype(table, get_attnum(table, column));
+
+	return stored == type->type ||
+		   (OidIsValid(stored) && SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type->type)) &&
+			fm_id_types_match(stored, type->type));
+}
+
+/* Return whether the tables have not been altered so that the loaded version is of no use. */
+static bool
+are_types_kept(const FmLoaded *loaded, const FmModel *model)
+{
+	return is_type_kept(model->user_table, "user_id", &loaded->user_type) &&
+		   is_type_kept(model->item_table, "item_id", &loaded->item_type);
+}
+
 FmLoaded *
 fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 {
@@ -296,7 +317,8 @@ fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user)
 		/* a version loaded while uncommitted may have been changed before the commit */
 		if (loaded_models[i] != NULL && loaded_models[i]->matrix_table == model->matrix_table &&
 			loaded_models[i]->stamp == model->stamp &&
-			loaded_models[i]->uncommitted == model->uncommitted)
+			loaded_models[i]->uncommitted == model->uncommitted &&
+			are_types_kept(loaded_models[i], model))
 			loaded = loaded_models[i];
 	if (loaded == NULL)
 	{

@@ -14,6 +14,7 @@
 
 #include "core/model/parameters.h"
 #include "matrix/matrix_build.h"
+#include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(fm_matrix_agg_transfn);
 PG_FUNCTION_INFO_V1(fm_matrix_agg_combinefn);
@@ -38,7 +39,10 @@ aggregate_context(FunctionCallInfo fcinfo)
 	MemoryContext context;
 
 	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "fm_matrix_agg's support function called outside an aggregate");
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("function %s is called outside an aggregate",
+							   get_func_name(fcinfo->flinfo->fn_oid)),
+						errhint("Call the aggregate fm_matrix_agg.")));
 	return context;
 }
 
@@ -141,12 +145,13 @@ fm_matrix_agg_deserialfn(PG_FUNCTION_ARGS)
 	const char *data = VARDATA_ANY(serialized);
 	Size size = VARSIZE_ANY_EXHDR(serialized);
 	FmMatrixBuilder *state = palloc0(sizeof(FmMatrixBuilder));
-	StateHeader header;
+	StateHeader header = {0};
 	Size ids_size;
 	Size rows_size;
 
 	(void) aggregate_context(fcinfo);
-	memcpy(&header, data, sizeof(header));
+	if (size >= sizeof(header))
+		memcpy(&header, data, sizeof(header));
 	ids_size = (Size) header.num_items * sizeof(int64);
 	rows_size = (Size) header.num_items * (header.num_factors + 1) * sizeof(float);
 	if (size != sizeof(header) + ids_size + rows_size)

@@ -88,7 +88,7 @@ check_entity_table(Oid table, const char *id_column)
 	check_column(table, "idx", INT4OID);
 	check_column(table, "w", FLOAT4OID);
 	check_column(table, "v", FLOAT4ARRAYOID);
-	fm_id_type_of_column(table, fm_column_number(table, id_column, "model"), &id_type);
+	fm_id_type_of_column(table, fm_column_number(table, id_column, NULL), &id_type);
 }
 
 /* Check that all tables belong to one role, of which the caller is a member. */
@@ -202,7 +202,7 @@ fm_attach(PG_FUNCTION_ARGS)
 	FmModel model = {.extension_schema = schema};
 
 	PreventCommandIfReadOnly("fm_attach()");
-	fm_require_argument(fcinfo, ARG_MODEL, "model");
+	fm_require_argument(fcinfo, ARG_MODEL, NULL);
 	model.name = text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL));
 	fm_check_model_name(model.name);
 	model.version_table = table_argument(fcinfo, ARG_VERSION_TABLE, model.name, "version");

@@ -153,9 +153,12 @@ fm_forget_target(PG_FUNCTION_ARGS)
 	{
 		if (name == NULL || !fm_model_lookup(schema, name, false, CurrentMemoryContext, &model) ||
 			!has_privs_of_role(GetUserId(), model.owner))
-			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-							errmsg("must be owner of table \"%s\", or of the model that writes it",
-								   get_rel_name(target))));
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 OidIsValid(owner)
+						 ? errmsg("must be owner of table \"%s\", or of the model that writes it",
+								  get_rel_name(target))
+						 : errmsg("must be owner of the model that writes table %u", target)));
 	}
 	if (name != NULL)
 		fm_registry_delete_target(schema, name, target);

@@ -14,7 +14,6 @@ typedef struct FmRankedRow
 	const Datum *owner; /* whose list it is; or NULL */
 	int32 rank;			/* from 1 */
 	Datum id;
-	bool id_is_null;
 	float score;
 } FmRankedRow;
 
@@ -24,7 +23,7 @@ fm_put_ranked(ReturnSetInfo *result, FmRankedRow row)
 {
 	Datum values[] = {row.owner == NULL ? (Datum) 0 : *row.owner, Int32GetDatum(row.rank), row.id,
 					  Float4GetDatum(row.score)};
-	bool nulls[] = {false, false, row.id_is_null, false};
+	bool nulls[4] = {false};
 	int first = row.owner == NULL ? 1 : 0;
 
 	tuplestore_putvalues(result->setResult, result->setDesc, values + first, nulls + first);

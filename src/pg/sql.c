@@ -8,6 +8,7 @@
  */
 #include "pg/sql.h"
 
+#include "access/relation.h"
 #include "catalog/pg_operator.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
@@ -210,14 +211,32 @@ fm_relation_owner(Oid relation)
 	return owner;
 }
 
+/* Raise the error that a relation, which was there before, is gone. */
+pg_noreturn static void
+relation_missing(Oid relation)
+{
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+					errmsg("a relation (OID %u) has been dropped by another session", relation),
+					errhint("Run the statement again: it will say what is missing.")));
+}
+
+Relation
+fm_open_relation(Oid relation)
+{
+	Relation opened = try_relation_open(relation, AccessShareLock);
+
+	if (opened == NULL)
+		relation_missing(relation);
+	return opened;
+}
+
 char *
 fm_relation_sql(Oid relation)
 {
 	char *name = get_rel_name(relation);
 
 	if (name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("relation with OID %u does not exist", relation)));
+		relation_missing(relation);
 	return fm_qualified_sql(get_rel_namespace(relation), name);
 }
 
@@ -241,7 +260,8 @@ fm_column_number(Oid relation, const char *column, const char *option)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
 						errmsg("column \"%s\" of relation \"%s\" does not exist", column,
 							   get_rel_name(relation)),
-						errhint("Name the column with %s => '...'.", option)));
+						option == NULL ? errhint("It is a table of a model: train the model again.")
+									   : errhint("Name the column with %s => '...'.", option)));
 	return number;
 }
 

@@ -79,7 +79,16 @@ extern Oid fm_relation_owner(Oid relation);
 extern char *fm_relation_sql(Oid relation);
 extern char *fm_qualified_sql(Oid schema, const char *name);
 
-/* Return the number of a column; an error that names column and relation if there is none. */
+/*
+ * Open a relation with AccessShareLock; an error if it has been dropped. The caller has checked of
+ * what kind it is, and closes it with relation_close.
+ */
+extern Relation fm_open_relation(Oid relation);
+
+/*
+ * Return the number of a column; an error that names column and relation if there is none.
+ * `option` is the argument that names the column; NULL: it is a column of a model's table.
+ */
 extern AttrNumber fm_column_number(Oid relation, const char *column, const char *option);
 
 /* Append "left OPERATOR(schema.=) right", with the default equality operator of the type. */

@@ -78,7 +78,8 @@ pg_noreturn static void
 unexpected_null(const char *column)
 {
 	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-					errmsg("unexpected NULL in column \"%s\" of a table of fmtopx", column)));
+					errmsg("unexpected NULL in column \"%s\" of a table of fmtopx", column),
+					errhint("Train the model again.")));
 }
 
 void

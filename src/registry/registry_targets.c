@@ -103,13 +103,17 @@ fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsP
 		&parameters);
 }
 
-/* Copy an integer[] without NULL into a context. */
+/* Copy an integer[] into a context. The registry writes none with NULL, but may be restored. */
 static int32 *
 copy_integers(Datum datum, MemoryContext context, int32 *count)
 {
 	ArrayType *array = DatumGetArrayTypeP(datum);
 	int32 *values;
 
+	if (array_contains_nulls(array))
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("unexpected NULL in an array of table \"fm_target_proof\""),
+						errhint("Delete its rows: the next fm_write_top_x makes them anew.")));
 	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	values = MemoryContextAlloc(context, (*count + 1) * sizeof(int32));
 	memcpy(values, ARR_DATA_PTR(array), *count * sizeof(int32));

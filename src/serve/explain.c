@@ -38,6 +38,8 @@ put_term(const Explanation *explanation, const char *term, double contribution)
 	Datum values[] = {CStringGetTextDatum(term), Float8GetDatum(contribution * explanation->scale)};
 	bool nulls[2] = {false};
 
+	if (!isfinite(contribution))
+		fm_check_score(contribution);
 	tuplestore_putvalues(explanation->result->setResult, explanation->result->setDesc, values,
 						 nulls);
 }

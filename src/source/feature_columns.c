@@ -6,7 +6,7 @@
  */
 #include "source/feature_columns.h"
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "pg/sql.h"
 #include "utils/builtins.h"
@@ -59,7 +59,7 @@ check_feature_column(Oid relation, const Form_pg_attribute attribute)
 FmFeatureColumn *
 fm_list_feature_columns(Oid relation, AttrNumber key, int *num_columns)
 {
-	Relation rel = table_open(relation, AccessShareLock);
+	Relation rel = fm_open_relation(relation);
 	TupleDesc desc = RelationGetDescr(rel);
 	FmFeatureColumn *columns = palloc0(desc->natts * sizeof(FmFeatureColumn));
 
@@ -77,7 +77,7 @@ fm_list_feature_columns(Oid relation, AttrNumber key, int *num_columns)
 		column->kind = classify(attribute->atttypid, &element);
 		(*num_columns)++;
 	}
-	table_close(rel, NoLock);
+	relation_close(rel, NoLock);
 	return columns;
 }
 

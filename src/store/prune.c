@@ -6,7 +6,7 @@
  */
 #include "store/prune.h"
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "pg/sql.h"
 #include "storage/bufmgr.h"
@@ -55,12 +55,12 @@ fm_store_prune(const FmModel *model)
 static BlockNumber
 count_blocks(Oid table)
 {
-	Relation relation = table_open(table, AccessShareLock);
+	Relation relation = fm_open_relation(table);
 	BlockNumber count = relation->rd_rel->relkind == RELKIND_RELATION
 							? RelationGetNumberOfBlocks(relation)
 							: 0;
 
-	table_close(relation, NoLock);
+	relation_close(relation, NoLock);
 	return count;
 }
 

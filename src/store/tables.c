@@ -105,9 +105,9 @@ fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *user_type,
 void
 fm_store_id_types(const FmModel *model, FmIdType *user_type, FmIdType *item_type)
 {
-	fm_id_type_of_column(model->user_table, fm_column_number(model->user_table, "user_id", "model"),
+	fm_id_type_of_column(model->user_table, fm_column_number(model->user_table, "user_id", NULL),
 						 user_type);
-	fm_id_type_of_column(model->item_table, fm_column_number(model->item_table, "item_id", "model"),
+	fm_id_type_of_column(model->item_table, fm_column_number(model->item_table, "item_id", NULL),
 						 item_type);
 }
 

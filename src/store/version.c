@@ -101,7 +101,9 @@ read_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 		!isfinite(version->b) || !isfinite(version->score_variance) ||
 		version->score_variance < 0 || !isfinite(version->noise_variance) ||
 		version->noise_variance <= 0 || !isfinite(version->unobserved_weight) ||
-		version->unobserved_weight < 0)
+		version->unobserved_weight < 0 || !isfinite(version->rating_mean) ||
+		!isfinite(version->rating_max) || !(version->rating_min <= version->rating_max) ||
+		!isfinite(version->rating_min))
 		fm_model_damaged(model, "its row in the version table is out of range");
 }
 
@@ -171,12 +173,25 @@ values_list(const FmModel *model)
 	return sql.data;
 }
 
+/* Return an array as a parameter. It is an error if an element does not fit the type real. */
+static Datum
+finite_array(const FmVersion *version, int column, const float *values, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (!isfinite(values[i]))
+			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+							errmsg("the %s of version %d is out of range for type real",
+								   columns[column].sql, version->number),
+							errhint("Train on ratings of a smaller scale.")));
+	return fm_real_array(values, (int) length);
+}
+
 /* Set the parameters of the INSERT, by column. */
 static void
 set_values(const FmVersion *version, const FmVersionArrays *arrays, int64 stamp, Datum *values)
 {
 	int k = version->num_factors;
-	int root_length = (int) fm_prior_root_length(k);
+	size_t root_length = fm_prior_root_length(k);
 
 	values[COL_VERSION] = Int32GetDatum(version->number);
 	values[COL_TASK] = CStringGetTextDatum(fm_task_name(version->task));
@@ -190,13 +205,16 @@ set_values(const FmVersion *version, const FmVersionArrays *arrays, int64 stamp,
 	values[COL_ITEMS] = Int32GetDatum(version->num_items);
 	values[COL_STAMP] = Int64GetDatum(stamp);
 	values[COL_NOISE_VARIANCE] = Float8GetDatum(version->noise_variance);
-	values[COL_USER_MEAN] = fm_real_array(arrays->user_prior.mean, k + 1);
-	values[COL_USER_ROOT] = fm_real_array(arrays->user_prior.root, root_length);
-	values[COL_ITEM_MEAN] = fm_real_array(arrays->item_prior.mean, k + 1);
-	values[COL_ITEM_ROOT] = fm_real_array(arrays->item_prior.root, root_length);
+	values[COL_USER_MEAN] = finite_array(version, COL_USER_MEAN, arrays->user_prior.mean, k + 1);
+	values[COL_USER_ROOT] = finite_array(version, COL_USER_ROOT, arrays->user_prior.root,
+										 root_length);
+	values[COL_ITEM_MEAN] = finite_array(version, COL_ITEM_MEAN, arrays->item_prior.mean, k + 1);
+	values[COL_ITEM_ROOT] = finite_array(version, COL_ITEM_ROOT, arrays->item_prior.root,
+										 root_length);
 	values[COL_UNOBSERVED_WEIGHT] = Float8GetDatum(version->unobserved_weight);
 	if (arrays->item_gram != NULL)
-		values[COL_ITEM_GRAM] = fm_real_array(arrays->item_gram, (int) fm_all_pairs_length(k));
+		values[COL_ITEM_GRAM] = finite_array(version, COL_ITEM_GRAM, arrays->item_gram,
+											 fm_all_pairs_length(k));
 }
 
 void

@@ -74,6 +74,14 @@ struct FmDiff
 	FmChanges changes;
 };
 
+/* Raise the error that the model's tables cannot be as a training has written them. */
+pg_noreturn static void
+damaged(const char *problem)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("the model's %s", problem),
+					errhint("Train the model again.")));
+}
+
 static bool
 has_room(const FmDiff *diff)
 {
@@ -180,7 +188,8 @@ read_items(FmDiff *diff)
 		return;
 	diff->items = fm_idmap_create(&diff->loaded->item_type, diff->context);
 	for (int32 item = 0; item < diff->loaded->version.num_items; item++)
-		fm_idmap_intern(diff->items, fm_loaded_item_id(diff->loaded, item));
+		if (fm_idmap_intern(diff->items, fm_loaded_item_id(diff->loaded, item)) != item)
+			damaged("item table holds an item twice");
 	fm_idmap_seal(diff->items);
 	diff->too_large = !has_room(diff);
 }
@@ -378,7 +387,7 @@ is_current(void *state, const FmBatchUser *user)
 	if (!fm_proof_user_stands(diff->proof, user))
 		return false;
 	index = fm_idmap_find(diff->users, convert_user(diff, user));
-	if (index < 0 || diff->unproved[index] != 0)
+	if (index < 0 || diff->unproved[index] != 0 || diff->met[index])
 		return false;
 	diff->met[index] = true;
 	diff->num_current++;
@@ -405,6 +414,8 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 	const FmListItem *old = index < 0 ? NULL : diff->rows + (Size) index * diff->length;
 	bool nulls[4] = {false};
 
+	if (index >= 0 && diff->met[index])
+		damaged("user table holds a user twice");
 	if (index >= 0)
 		diff->met[index] = true;
 	for (int32 r = 0; r < count; r++)

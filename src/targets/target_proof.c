@@ -48,7 +48,7 @@
  */
 #include "targets/target_proof.h"
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -104,11 +104,11 @@ describe_target(StringInfo text, Oid target)
 									   {"item_id", FM_ANY_INTEGER},
 									   {"score", FLOAT4OID}};
 	FmRoleSwitch previous = fm_act_as(fm_relation_owner(target)); /* which reads it later */
-	Relation relation = table_open(target, AccessShareLock);
+	Relation relation = fm_open_relation(target);
 	bool possible = describe_relation(text, relation, columns, lengthof(columns)) &&
 					is_untouched(relation);
 
-	table_close(relation, NoLock);
+	relation_close(relation, NoLock);
 	fm_restore_role(&previous);
 	return possible;
 }
@@ -127,9 +127,9 @@ describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
 		return true;
 	if (!fm_seen_scan_possible(serving))
 		return false;
-	relation = table_open(definition->ratings, AccessShareLock);
+	relation = fm_open_relation(definition->ratings);
 	possible = describe_relation(text, relation, columns, lengthof(columns));
-	table_close(relation, NoLock);
+	relation_close(relation, NoLock);
 	return possible;
 }
 
@@ -142,10 +142,10 @@ describe_users(StringInfo text, Oid user_table)
 									   {"user_id", FM_ANY_INTEGER},
 									   {"w", FLOAT4OID},
 									   {"v", FLOAT4ARRAYOID}};
-	Relation relation = table_open(user_table, AccessShareLock);
+	Relation relation = fm_open_relation(user_table);
 	bool possible = describe_relation(text, relation, columns, lengthof(columns));
 
-	table_close(relation, NoLock);
+	relation_close(relation, NoLock);
 	return possible;
 }
 
@@ -181,7 +181,8 @@ is_valid(const FmListsProof *old, const FmListsProof *now, Snapshot snapshot)
 {
 	int64 next = (int64) U64FromFullTransactionId(ReadNextFullTransactionId());
 
-	return strcmp(old->made_from, now->made_from) == 0 && next - old->before < MAX_AGE &&
+	return strcmp(old->made_from, now->made_from) == 0 && old->before >= 0 && old->before <= next &&
+		   next - old->before < MAX_AGE &&
 		   !XidInMVCCSnapshot((TransactionId) old->written_by, snapshot);
 }
 

@@ -45,12 +45,13 @@ void
 fm_add_label(FmLabelSums *sums, double score, double variance, bool yes, double weight)
 {
 	double z = score / sqrt(1 + variance);
-	int step = (int) (fm_normal_cdf(z) * FM_AUC_STEPS);
+	double place = fm_normal_cdf(z) * FM_AUC_STEPS;
+	int step = place >= 0 && place < FM_AUC_STEPS ? (int) place : FM_AUC_STEPS - 1;
 
 	sums->count++;
 	sums->log_loss -= weight * fm_normal_log_cdf(yes ? z : -z);
 	sums->weight[yes][z >= 0] += weight;
-	sums->steps[yes][step < FM_AUC_STEPS ? step : FM_AUC_STEPS - 1] += weight;
+	sums->steps[yes][step] += weight;
 }
 
 static double
