@@ -26,9 +26,9 @@ CREATE TABLE fm_model (
     context_columns   name[],
     user_features     regclass,
     item_features     regclass,
-    task              text,
-    solver            text,
-    num_factors       integer,
+    task              text CHECK (task IN ('regression', 'classification', 'ranking')),
+    solver            text CHECK (solver IN ('mcmc', 'als', 'ials')),
+    num_factors       integer CHECK (num_factors BETWEEN 1 AND 1024),
     iterations        integer,
     l2_reg_w          real,
     l2_reg_v          real,
@@ -38,7 +38,7 @@ CREATE TABLE fm_model (
     test_size         real,
     seed              bigint,
     workers           integer,
-    keep_versions     integer NOT NULL DEFAULT 2,
+    keep_versions     integer NOT NULL DEFAULT 2 CHECK (keep_versions BETWEEN 1 AND 1000),
     max_worse         real NOT NULL DEFAULT 'Infinity',
     attached          boolean NOT NULL DEFAULT false,
     CHECK (attached OR num_nulls(active_version, stamp, ratings, task, solver, num_factors, history,
@@ -77,7 +77,7 @@ COMMENT ON TABLE fm_run IS
 CREATE TABLE fm_target (
     model        text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
     target       regclass NOT NULL,
-    x            integer NOT NULL,
+    x            integer NOT NULL CHECK (x >= 0),
     exclude_seen boolean NOT NULL,
     PRIMARY KEY (model, target)
 );

@@ -58,9 +58,11 @@ table_argument(FunctionCallInfo fcinfo, int argument, const char *model, const c
 	char *name = psprintf("fm_%s_%s", model, suffix);
 	Oid table = PG_ARGISNULL(argument) ? RelnameGetRelid(name) : PG_GETARG_OID(argument);
 
-	if (!OidIsValid(table))
+	if (get_rel_name(table) == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table \"%s\" does not exist", name),
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 OidIsValid(table) ? errmsg("table %u does not exist", table)
+								   : errmsg("table \"%s\" does not exist", name),
 				 errhint("Name it with %s_table => '...', or put its schema into search_path.",
 						 suffix)));
 	if (get_rel_relkind(table) != RELKIND_RELATION ||
@@ -161,6 +163,10 @@ check_ratings(const FmModel *model)
 						 errhint("Name the relation of ratings with ratings => 'table'.")));
 		return;
 	}
+	if (get_rel_name(ratings) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the ratings relation (OID %u) does not exist", ratings),
+						errhint("Name another with ratings => '...'.")));
 	if (get_rel_persistence(ratings) == RELPERSISTENCE_TEMP)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						errmsg("ratings cannot be read from temporary relation \"%s\"",

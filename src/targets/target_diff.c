@@ -206,6 +206,13 @@ stored_type(Oid target, const char *column, const FmIdType *id_type)
 	return result;
 }
 
+/* Return a column of the table. It may be of a domain over the type that the lists have. */
+static FmColumn
+list_column(Oid target, const char *column)
+{
+	return (FmColumn){column, get_atttype(target, get_attnum(target, column))};
+}
+
 static FmDiff *
 create_diff(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 {
@@ -228,13 +235,10 @@ create_diff(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 	diff->unproved = palloc(diff->capacity * sizeof(int32));
 	diff->seeds = MemoryContextAllocHuge(context, Max(1, diff->length) * sizeof(int32));
 	diff->last_user = -1;
-	/* the id columns may be of a domain where the model's ids are not, and the other way round */
-	diff->columns[LIST_USER] = (FmColumn){"user_id",
-										  get_atttype(target, get_attnum(target, "user_id"))};
-	diff->columns[LIST_RANK] = (FmColumn){"rank", INT4OID};
-	diff->columns[LIST_ITEM] = (FmColumn){"item_id",
-										  get_atttype(target, get_attnum(target, "item_id"))};
-	diff->columns[LIST_SCORE] = (FmColumn){"score", FLOAT4OID};
+	diff->columns[LIST_USER] = list_column(target, "user_id");
+	diff->columns[LIST_RANK] = list_column(target, "rank");
+	diff->columns[LIST_ITEM] = list_column(target, "item_id");
+	diff->columns[LIST_SCORE] = list_column(target, "score");
 	fm_changes_init(&diff->changes, &user_type, &item_type);
 	MemoryContextSwitchTo(previous);
 	return diff;

@@ -69,7 +69,7 @@ BEGIN
         (SELECT * FROM fm_top_x_all(5, 'm') EXCEPT ALL SELECT user_id::text, rank, item_id::text, score FROM lists)) d);
     RETURN NEXT;
 END $$;
-SELECT is(row(s.*)::text, row(0, 'folded into version 1: 1 users added, 0 updated; 1 items added, 0 updated', 0)::text,
+SELECT is(row(s.*)::text, row(0, 'folded into version 1; users: 1 added, 0 updated; items: 1 added, 0 updated', 0)::text,
           format('a model for ids of type %s serves ratings with ids of type %s', made, now))
 FROM changes, served_after(made, now) s;
 

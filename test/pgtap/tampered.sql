@@ -48,7 +48,7 @@ DECLARE
 BEGIN
     BEGIN
         EXECUTE tampering;
-        UPDATE fm_model m SET stamp = m.stamp + 1 WHERE m.model = $3; -- so that the loaded version is not used
+        UPDATE fm_model m SET stamp = (random() * 1e18)::bigint WHERE m.model = $3; -- so that no loaded version is used
         INSERT INTO ratings VALUES (7, 2, 5, 0), (1000, 3, 4, 0), (7, 9999, 2, 0);
         EXECUTE question INTO wrong;
         RAISE EXCEPTION USING ERRCODE = 'ZZ000', MESSAGE = coalesce(wrong, 0);
@@ -133,6 +133,22 @@ SELECT throws_ok(q, '42703', NULL, q) FROM (VALUES ('SELECT fm_top_x(''1'', 3, '
 UPDATE fm_target_proof SET recent = '{1,NULL}';
 SELECT throws_ok('SELECT fm_write_top_x(''m_lists'', 5, ''m'')', 'XX001', NULL, 'NULL in the record of a writing')
 WHERE EXISTS (SELECT FROM fm_target_proof WHERE model = 'm' AND made_from <> '');
+
+SELECT throws_ok(q, '23514', NULL, q) FROM (VALUES ('UPDATE fm_target SET x = -1'), ('UPDATE fm_model SET keep_versions = 0'),
+    ('UPDATE fm_model SET num_factors = 2000000000'), ('UPDATE fm_model SET task = ''guess'''), ('UPDATE fm_model SET solver = ''me''')) c (q);
+
+-- Relations given by an OID that does not exist.
+SELECT throws_ok(q, '42P01', NULL, q) FROM (VALUES ('SELECT fm_train(''n'', 4000000000::oid::regclass)'), ('SELECT fm_evaluate(4000000000::oid::regclass, ''w'')'),
+    ('SELECT fm_train(''n'', ''ratings'', item_features => 4000000000::oid::regclass)'), ('SELECT fm_forget_target(4000000000::oid::regclass)'),
+    ('SELECT fm_attach(''n'', 4000000000::oid::regclass, version_table => ''fm_w_version'', user_table => ''fm_w_user'', item_table => ''fm_w_item'', matrix_table => ''fm_w_matrix'')'),
+    ('SELECT fm_attach(''n'', NULL, version_table => 4000000000::oid::regclass, user_table => ''fm_w_user'', item_table => ''fm_w_item'', matrix_table => ''fm_w_matrix'')')) c (q);
+
+-- A table of lists whose columns are of domains.
+CREATE DOMAIN place AS integer;
+CREATE DOMAIN points AS real;
+CREATE TABLE domains (user_id text, rank place, item_id text, score points);
+SELECT is(fm_write_top_x('domains', 3, 'w'), 90::bigint, 'columns of domains') FROM generate_series(1, 2);
+SELECT results_eq('SELECT user_id, rank::integer, item_id, score::real FROM domains ORDER BY 1, 2', 'SELECT * FROM fm_top_x_all(3, ''w'') ORDER BY 1, 2', 'hold the lists');
 
 SELECT * FROM finish();
 ROLLBACK;
