@@ -52,7 +52,7 @@ sub lives
 }
 
 # What is not mended yet is left out, but with HOSTILE_STRICT=1.
-my %open = map { $_ => 1 } ('3.', '7.', '9.', '11.', '13.');
+my %open = map { $_ => 1 } ('11.');
 
 sub finding
 {
@@ -106,7 +106,8 @@ finding('2. what is read without a query has the types that are assumed' => sub 
 
 finding('3. estimates for what is not plain' => sub {
 	answer(q{CREATE TABLE parted (LIKE ratings) PARTITION BY HASH (user_id); CREATE TABLE part0 PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0);
-		INSERT INTO parted TABLE small; SELECT status FROM fm_train('m3', 'parted', num_factors => 2, iterations => 2); INSERT INTO parted SELECT 1, 100 + g, 3 FROM generate_series(1, 50) g; ANALYZE parted});
+		INSERT INTO parted TABLE small; SELECT status FROM fm_train('m3', 'parted', num_factors => 2, iterations => 2); INSERT INTO parted SELECT 1, 100 + g, 3 FROM generate_series(1, 50) g});
+	answer('ANALYZE parted'); # a session of its own: that of the INSERT would add its rows at its end once more
 	is(answer(q{SELECT pg_stat_force_next_flush(); SELECT ratings_since FROM fm_health WHERE model = 'm3'}), "\n50", 'ratings_since of a partitioned table');
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'm3'; DROP TABLE parted});
 });
