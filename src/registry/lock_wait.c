@@ -1,10 +1,10 @@
 /*
  * Waiting for a lock on a model, and saying so.
  *
- * A client without autocommit can leave a training uncommitted for hours. Whoever waits for it must
- * learn that, and which session to look at. A process ID is shown to everybody, as pg_locks does;
- * the state of the session only to those to whom pg_stat_activity shows it. Locking: none but the
- * lock itself. Memory: the current context.
+ * A client without autocommit can leave a training uncommitted for hours. A session that waits for
+ * it must learn that, and which session to look at. Everybody is shown the process ID, as in
+ * pg_locks; only those to whom pg_stat_activity shows the state of the session are told about it.
+ * Locking: none but the lock itself. Memory: the current context.
  */
 #include "registry/lock_wait.h"
 
@@ -87,22 +87,27 @@ fm_lock_holder(const LOCKTAG *tag, int *pid, char **detail)
 	return psprintf(" by process %d", *pid);
 }
 
+int
+fm_report_wait(const LOCKTAG *tag, const char *model, const char *action)
+{
+	int pid;
+	char *detail;
+	char *holder = fm_lock_holder(tag, &pid, &detail);
+
+	ereport(NOTICE,
+			(errmsg("model \"%s\" is being %s%s: waiting for that to end", model, action, holder),
+			 detail != NULL ? errdetail_internal("%s", detail) : 0,
+			 errhint("What it holds is released when its transaction ends. Set lock_timeout to "
+					 "limit the wait.")));
+	return pid;
+}
+
 void
 fm_lock_or_wait(const LOCKTAG *tag, bool for_session, const char *model, const char *action)
 {
 	if (LockAcquire(tag, ExclusiveLock, for_session, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
-		int pid;
-		char *detail;
-		char *holder = fm_lock_holder(tag, &pid, &detail);
-
-		ereport(NOTICE,
-				(errmsg("model \"%s\" is being %s%s: waiting for that to end", model, action,
-						holder),
-				 detail != NULL ? errdetail_internal("%s", detail) : 0,
-				 errhint("What it holds is released when its transaction ends. Set lock_timeout "
-						 "to limit the wait.")));
-		fm_progress_waiting(model, pid);
+		fm_progress_waiting(model, fm_report_wait(tag, model, action));
 		(void) LockAcquire(tag, ExclusiveLock, for_session, false);
 		fm_progress_end();
 	}

@@ -17,6 +17,12 @@ extern void fm_lock_or_wait(const LOCKTAG *tag, bool for_session, const char *mo
 							const char *action);
 
 /*
+ * Raise that NOTICE for a lock that could not be taken at once. Return the process ID of the
+ * holder, or 0.
+ */
+extern int fm_report_wait(const LOCKTAG *tag, const char *model, const char *action);
+
+/*
  * Return " by process N", or "" if the session that holds the ExclusiveLock has gone. *detail
  * becomes a sentence about its transaction, or NULL if the current user may not see that. Both are
  * in the current context.

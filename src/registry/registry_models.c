@@ -26,16 +26,50 @@ fm_registry_lock_name(Oid schema, const char *name)
 	fm_lock_or_wait(&tag, false, name, "created");
 }
 
-int
-fm_registry_lock_pointer(Oid schema, const char *name)
+/* Run a statement that selects the active version. Return false if it returns no row. */
+static bool
+select_version(Oid schema, const char *name, const char *format, int *version)
 {
 	FmSqlParameters parameters = {0};
 
 	fm_add_text(&parameters, name);
-	fm_registry_execute(schema, "fm_model",
-						"SELECT active_version FROM %s WHERE model = $1 FOR NO KEY UPDATE",
-						&parameters);
-	return SPI_processed == 0 ? 0 : DatumGetInt32(fm_sql_value(INT4OID));
+	fm_registry_execute(schema, "fm_model", format, &parameters);
+	if (SPI_processed == 0)
+		return false;
+	*version = DatumGetInt32(fm_sql_value(INT4OID));
+	return true;
+}
+
+/* Report which transaction has locked the model's row. Return false if there is no such row. */
+static bool
+report_row_lock(Oid schema, const char *name)
+{
+	FmSqlParameters parameters = {0};
+	LOCKTAG tag;
+
+	fm_add_text(&parameters, name);
+	fm_registry_execute(schema, "fm_model", "SELECT xmax FROM %s WHERE model = $1", &parameters);
+	if (SPI_processed == 0)
+		return false;
+	SET_LOCKTAG_TRANSACTION(tag, DatumGetTransactionId(fm_sql_value(XIDOID)));
+	(void) fm_report_wait(&tag, name, "trained or changed");
+	return true;
+}
+
+int
+fm_registry_lock_pointer(Oid schema, const char *name)
+{
+	int version = 0;
+
+	if (!select_version(schema, name,
+						"SELECT active_version FROM %s WHERE model = $1 "
+						"FOR NO KEY UPDATE SKIP LOCKED",
+						&version) &&
+		report_row_lock(schema, name))
+		(void) select_version(schema, name,
+							  "SELECT active_version FROM %s WHERE model = $1 FOR NO KEY UPDATE",
+							  &version);
+	return version;
 }
 
 int64

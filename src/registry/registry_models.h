@@ -27,7 +27,7 @@ extern char *fm_registry_tables_model(Oid schema, const FmModel *model);
 
 /*
  * Lock the model's pointer to its active version until the transaction ends. Return the version, or
- * 0 if the model no longer exists.
+ * 0 if the model no longer exists. A wait is reported (lock_wait.h).
  */
 extern int fm_registry_lock_pointer(Oid schema, const char *name);
 

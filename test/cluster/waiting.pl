@@ -57,6 +57,11 @@ like(as('owner', q{SET statement_timeout = 300; SELECT fm_drop('shared')}), qr/b
 	'a drop waits in the same way, and can be interrupted');
 $said = as('owner', q{SET lock_timeout = 300; SELECT fm_fold_in('shared')});
 like($said, qr/by process $pid.*lock timeout/s, 'as does folding in');
+for my $call (q{fm_set('shared', 3)}, q{fm_activate('shared', 1)})
+{
+	like(as('owner', "SET lock_timeout = 300; SELECT $call"), qr/NOTICE:  model "shared" is being trained or changed by process $pid: waiting.*idle in transaction.*lock timeout/s,
+		"$call waits and says so");
+}
 $said = as('owner', q{CALL fm_refresh('shared')});
 like($said, qr/NOTICE:  model "shared" is being trained already\nDETAIL:  It is locked by process $pid\. It has/, 'a refresh that skips names the process');
 like($said, qr/idle in transaction since/, 'and what it does');
