@@ -274,6 +274,11 @@ SELECT try($$SELECT fm_train('bad', 'ratings', item_features => 'films_gone')$$)
 CREATE VIEW films_idle AS SELECT item_id, 1.5 AS height, 'film ' || item_id AS title, ARRAY['x' || item_id, 'y' || item_id] AS more FROM films;
 SET client_min_messages = notice;
 SELECT features FROM fm_train('featured', 'ratings', item_features => 'films_idle', num_factors => 2, iterations => 5);
+-- A relation of features of no rated item is reported, even if its ids do not fit those of the ratings.
+CREATE VIEW films_elsewhere AS SELECT -item_id AS item_id, genre FROM films;
+SELECT items FROM fm_train('featured', 'ratings', item_features => 'films_elsewhere', num_factors => 2, iterations => 5);
+CREATE VIEW films_far AS SELECT item_id + 3000000000 AS item_id, genre FROM films;
+SELECT items FROM fm_train('featured', 'ratings', item_features => 'films_far', num_factors => 2, iterations => 5);
 SELECT features FROM fm_train('featured', 'ratings', item_features => 'films', num_factors => 2, iterations => 5);
 SET client_min_messages = warning;
 -- A feature relation that loses a column has one feature less. Without its key it is an error.

@@ -114,6 +114,7 @@ read_rows(Evaluation *evaluation, Oid relation)
 	check_id_type(serving, relation, definition.user_column, &user_type, &loaded->user_type);
 	check_id_type(serving, relation, definition.item_column, &item_type, &loaded->item_type);
 	evaluation->reading = fm_rating_reading_create(&user_type, &item_type, &definition);
+	evaluation->reading->center = fm_version_center(&loaded->version);
 	for (int32 item = 0; item < loaded->version.num_items; item++)
 		if (fm_idmap_intern(evaluation->reading->items, item_id(evaluation, item)) != item)
 			fm_model_damaged(&serving->model, "it has an item twice");
@@ -231,7 +232,7 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 	const FmRatings *rows = &evaluation->by_user;
 	double least_relevant = fm_is_classification(loaded->version.task)
 								? 1
-								: loaded->version.rating_mean;
+								: loaded->version.rating_mean - evaluation->reading->center;
 	int64 num_relevant = 0;
 
 	for (int64 r = rows->user_start[user]; r < rows->user_start[user + 1]; r++)
@@ -248,7 +249,8 @@ score_rows(Evaluation *evaluation, int32 user, const FmUserVector *vector)
 			fm_add_label(evaluation->labels, score, loaded->version.score_variance,
 						 rows->user_value[r] > 0, weight);
 		else if (!fm_is_ranking(loaded->version.task))
-			fm_add_error(&evaluation->errors, score, rows->user_value[r], weight);
+			fm_add_error(&evaluation->errors, score - evaluation->reading->center,
+						 rows->user_value[r], weight);
 		fm_bitset_remove(evaluation->excluded, item);
 		if (rows->user_value[r] >= least_relevant && !fm_bitset_has(evaluation->relevant, item))
 		{

@@ -98,6 +98,7 @@ fm_folding_read(FmFolding *folding)
 	fm_check_budget_to_read(definition);
 	data->ratings = fm_rating_reading_create(&user_type, &item_type, definition);
 	data->ratings->is_training = true;
+	data->ratings->center = fm_version_center(&folding->version);
 	for (int side = 0; side < 2; side++)
 		read_known(folding, side);
 	fm_read_ratings(definition, false, data->ratings);

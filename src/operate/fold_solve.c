@@ -56,13 +56,14 @@ solve(const Solving *solving, int32 e)
 	const float *weight = is_user ? ratings->user_weight : ratings->item_weight;
 	const FmFoldingSide *others = &folding->side[1 - solving->side];
 	int k = folding->version.num_factors;
+	double b = folding->version.b - folding->data.ratings->center;
 	FmPrior prior;
 	int64 count = 0;
 
 	for (int64 r = start[e]; r < start[e + 1]; r++)
 		if (others->usable[other[r]])
 			solving->rows[count++] = (FmFoldRow){others->v + (Size) other[r] * k,
-												 folding->version.b + others->w[other[r]], value[r],
+												 b + others->w[other[r]], value[r],
 												 weight == NULL ? 1 : weight[r]};
 	if (count == 0)
 		return false;

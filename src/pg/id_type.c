@@ -54,11 +54,11 @@ fm_id_type_of_column(Oid relation, AttrNumber column, FmIdType *id_type)
 }
 
 void
-fm_id_type_of_text(FmIdType *id_type)
+fm_id_type_of_text(Oid collation, FmIdType *id_type)
 {
 	id_type->type = TEXTOID;
 	id_type->typmod = -1;
-	id_type->collation = C_COLLATION_OID;
+	id_type->collation = collation;
 	fill_id_type(lookup_type_cache(TEXTOID, TYPECACHE_HASH_PROC | TYPECACHE_EQ_OPR), id_type);
 }
 

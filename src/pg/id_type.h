@@ -28,8 +28,8 @@ typedef struct FmIdType
  */
 extern void fm_id_type_of_column(Oid relation, AttrNumber column, FmIdType *id_type);
 
-/* Fill *id_type for the type text, compared byte by byte. */
-extern void fm_id_type_of_text(FmIdType *id_type);
+/* Fill *id_type for the type text with a collation. */
+extern void fm_id_type_of_text(Oid collation, FmIdType *id_type);
 
 /* Fill *id_type for smallint, integer or bigint, or for that of a domain over one of them. */
 extern void fm_id_type_of_integer(Oid type, FmIdType *id_type);

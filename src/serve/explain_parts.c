@@ -7,6 +7,7 @@
  */
 #include "serve/explain_parts.h"
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "core/data/ratings.h"
 #include "source/feature_columns.h"
@@ -58,13 +59,37 @@ list_features(const FmServing *serving, int side, FmRows *rows)
 	fm_rows_begin(rows, feature_columns, lengthof(feature_columns));
 }
 
+/*
+ * Return a level as the table of levels spells it, compared by bytes. The collation of the column
+ * may call strings equal that differ, of which the table has only one.
+ */
+static char *
+level_sql(const FmServing *serving, const char *level, const char *feature, Oid collation)
+{
+	FmIdType text;
+
+	fm_id_type_of_text(fm_level_collation(collation), &text);
+	if (text.collation == C_COLLATION_OID)
+		return psprintf("%s COLLATE \"C\"", level);
+	return psprintf("(SELECT l.level FROM %s l WHERE l.version = $1 AND l.side = $2 AND "
+					"l.feature = %s AND l.level = %s::%s LIMIT 1) COLLATE \"C\"",
+					fm_relation_sql(serving->model.level_table), quote_literal_cstr(feature), level,
+					fm_id_type_sql(&text));
+}
+
 /* Append a SELECT of (feature, level, x) for one column of the rows of entity $3. */
 static void
-append_column(StringInfo sql, Oid relation, const char *column, const char *is_key)
+append_column(StringInfo sql, const FmServing *serving, Oid relation, const char *column,
+			  const char *is_key)
 {
 	const char *quoted = quote_identifier(column);
-	FmFeatureKind kind = fm_feature_kind(get_atttype(relation, get_attnum(relation, column)));
+	Oid type;
+	int32 typmod;
+	Oid collation;
+	FmFeatureKind kind;
 
+	get_atttypetypmodcoll(relation, get_attnum(relation, column), &type, &typmod, &collation);
+	kind = fm_feature_kind(type);
 	appendStringInfo(sql, "%sSELECT %s::text AS feature, ", sql->len > 0 ? " UNION ALL " : "",
 					 quote_literal_cstr(column));
 	if (kind == FM_FEATURE_NUMBER)
@@ -72,14 +97,15 @@ append_column(StringInfo sql, Oid relation, const char *column, const char *is_k
 						 "NULL::text AS level, f.%s::float8 AS x FROM %s f WHERE f.%s IS NOT NULL",
 						 quoted, fm_relation_sql(relation), quoted);
 	else if (kind == FM_FEATURE_CATEGORY)
-		appendStringInfo(sql,
-						 "f.%s::text AS level, 1::float8 AS x FROM %s f WHERE f.%s IS NOT NULL",
-						 quoted, fm_relation_sql(relation), quoted);
+		appendStringInfo(sql, "%s AS level, 1::float8 AS x FROM %s f WHERE f.%s IS NOT NULL",
+						 level_sql(serving, psprintf("f.%s::text", quoted), column, collation),
+						 fm_relation_sql(relation), quoted);
 	else
-		appendStringInfo(sql,
-						 "e AS level, 1 / sqrt((SELECT count(n) FROM unnest(f.%s::text[]) n)) AS x "
-						 "FROM %s f, unnest(f.%s::text[]) e WHERE e IS NOT NULL",
-						 quoted, fm_relation_sql(relation), quoted);
+		appendStringInfo(
+			sql,
+			"%s AS level, 1 / sqrt((SELECT count(n) FROM unnest(f.%s::text[]) n)) AS x "
+			"FROM %s f, unnest(f.%s::text[]) e WHERE e IS NOT NULL",
+			level_sql(serving, "e", column, collation), quoted, fm_relation_sql(relation), quoted);
 	appendStringInfo(sql, " AND %s", is_key);
 }
 
@@ -124,7 +150,7 @@ levels_query(const FmServing *serving, int side)
 		char *column = fm_row_text(&names.row, FEATURE_NAME);
 
 		if (get_attnum(relation, column) != InvalidAttrNumber)
-			append_column(&entries, relation, column, is_key.data);
+			append_column(&entries, serving, relation, column, is_key.data);
 	}
 	fm_rows_end(&names);
 	if (entries.len == 0)

@@ -8,6 +8,8 @@
 #include "serve/items.h"
 #include "serve/question_context.h"
 
+#include <math.h>
+
 #include "core/scan/scan.h"
 #include "utils/builtins.h"
 
@@ -26,9 +28,17 @@ enum
 static double
 clip(double value, const FmLoaded *loaded)
 {
+	float min = loaded->version.rating_min;
+	float max = loaded->version.rating_max;
+
 	if (fm_is_classification(loaded->version.task) || fm_is_ranking(loaded->version.task))
 		return value;
-	return Max(loaded->version.rating_min, Min(loaded->version.rating_max, value));
+	if (fm_version_center(&loaded->version) != 0) /* the range has been rounded */
+	{
+		min = nextafterf(min, -INFINITY);
+		max = nextafterf(max, INFINITY);
+	}
+	return Max(min, Min(max, value));
 }
 
 static Datum

@@ -165,6 +165,7 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 	int num_columns;
 	FmRows rows;
 	FmOwnRating *ratings;
+	double center = fm_version_center(&loaded->version);
 
 	*count = 0;
 	/* the task of the version, not that of a later definition */
@@ -184,7 +185,7 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 		if (fm_take_values(&definition, rows.values + OWN_RATING, rows.nulls + OWN_RATING, &rating,
 						   &weight) &&
 			item >= 0)
-			ratings[(*count)++] = (FmOwnRating){item, (float) rating, (float) weight};
+			ratings[(*count)++] = (FmOwnRating){item, (float) (rating - center), (float) weight};
 	}
 	fm_rows_end(&rows);
 	return ratings;

@@ -12,7 +12,7 @@
 typedef struct FmOwnRating
 {
 	int32 item;
-	float rating;
+	float rating; /* less fm_version_center */
 	float weight;
 } FmOwnRating;
 

@@ -235,6 +235,7 @@ read_basket(Call *call, FmOwnRating **basket)
 	int num_ratings;
 	Datum *items = elements(fcinfo, ARG_FOR_ITEMS, "items", &num_items);
 	Datum *ratings = elements(fcinfo, ARG_FOR_RATINGS, "ratings", &num_ratings);
+	double center = fm_version_center(&loaded->version);
 	int64 count = 0;
 
 	check_basket(call, num_items, num_ratings);
@@ -247,7 +248,7 @@ read_basket(Call *call, FmOwnRating **basket)
 		int32 item = fm_serve_item(&call->serving, items[i]);
 
 		if (item >= 0)
-			(*basket)[count++] = (FmOwnRating){item, rating, 1};
+			(*basket)[count++] = (FmOwnRating){item, (float) (rating - center), 1};
 	}
 	return count;
 }

@@ -37,6 +37,7 @@ static FmFoldRow *
 fold_rows(const FmServing *serving, const FmOwnRating *ratings, int64 count)
 {
 	const FmLoaded *loaded = serving->loaded;
+	double b = loaded->version.b - fm_version_center(&loaded->version);
 	FmFoldRow *rows = MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(FmFoldRow));
 
 	for (int64 r = 0; r < count; r++)
@@ -47,7 +48,7 @@ fold_rows(const FmServing *serving, const FmOwnRating *ratings, int64 count)
 		if (fm_is_classification(loaded->version.task))
 			value = fm_label(&serving->model.definition, loaded->version.rating_min,
 							 loaded->version.rating_max, value);
-		rows[r] = (FmFoldRow){item, loaded->version.b + item[loaded->version.num_factors], value,
+		rows[r] = (FmFoldRow){item, b + item[loaded->version.num_factors], value,
 							  ratings[r].weight};
 	}
 	return rows;

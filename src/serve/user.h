@@ -30,7 +30,8 @@ extern FmUserVector fm_serve_new_user(const FmServing *serving, const FmUserVect
 									  Datum user_id, const uint64 *ignored);
 
 /*
- * Fold in a user with these ratings, in the units that the model was trained on. Sorts the ratings;
+ * Fold in a user with these ratings, in the units that the model was trained on, less
+ * fm_version_center. Sorts the ratings;
  * their order does not affect the result.
  */
 extern FmUserVector fm_serve_fold(const FmServing *serving, const FmUserVector *expected,

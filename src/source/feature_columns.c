@@ -6,7 +6,10 @@
  */
 #include "source/feature_columns.h"
 
+#include <math.h>
+
 #include "access/relation.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "pg/sql.h"
 #include "utils/builtins.h"
@@ -37,6 +40,13 @@ fm_feature_kind(Oid type)
 	Oid element;
 
 	return classify(type, &element);
+}
+
+Oid
+fm_level_collation(Oid collation)
+{
+	return OidIsValid(collation) && !get_collation_isdeterministic(collation) ? collation
+																			  : C_COLLATION_OID;
 }
 
 static void
@@ -75,6 +85,9 @@ fm_list_feature_columns(Oid relation, AttrNumber key, int *num_columns)
 		check_feature_column(relation, attribute);
 		column->name = pstrdup(NameStr(attribute->attname));
 		column->kind = classify(attribute->atttypid, &element);
+		column->least = INFINITY;
+		column->greatest = -INFINITY;
+		column->collation = fm_level_collation(attribute->attcollation);
 		(*num_columns)++;
 	}
 	relation_close(rel, NoLock);

@@ -21,11 +21,21 @@ typedef struct FmFeatureColumn
 {
 	char *name;
 	FmFeatureKind kind;
+	Oid collation;	   /* by which levels are compared */
 	FmIdMap *levels;   /* by their text; NULL for numbers */
 	int32 *order;	   /* of the levels: rank → index in the map */
 	int32 first_level; /* number of the column's first level among those of all columns */
 	int32 num_levels;
+	double least; /* of the numbers */
+	double greatest;
+	double center; /* what is subtracted from each number before it becomes real */
 } FmFeatureColumn;
+
+/*
+ * Return the collation to compare levels by, given that of the column: bytes, unless the collation
+ * calls different strings equal.
+ */
+extern Oid fm_level_collation(Oid collation);
 
 /* Return the kind of a column of this type. */
 extern FmFeatureKind fm_feature_kind(Oid type);

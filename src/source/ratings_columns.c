@@ -233,6 +233,14 @@ fm_take_values(const FmDefinition *definition, const Datum *values, const bool *
 	return true;
 }
 
+double
+fm_rating_center(FmTask task, float min, float max, double mean)
+{
+	double farthest = Max(fabs((double) min), fabs((double) max));
+
+	return task == FM_TASK_REGRESSION && farthest > FM_FAR * ((double) max - min) ? mean : 0;
+}
+
 float
 fm_label(const FmDefinition *definition, float no, float yes, float rating)
 {

@@ -43,4 +43,17 @@ extern bool fm_take_values(const FmDefinition *definition, const Datum *values, 
 /* Turn a rating of a classification into 1 (yes) or 0 (no). Any other value is an error. */
 extern float fm_label(const FmDefinition *definition, float no, float yes, float rating);
 
+/*
+ * How many times their range numbers may be away from 0 before they are read relative to a center.
+ * A real has 24 bits; this leaves 14 of them for the range.
+ */
+#define FM_FAR 1000
+
+/*
+ * Return what to subtract from ratings before they become real: their mean, if they are so far from
+ * 0 that reals could not tell them apart, such as points in time; else 0, so that other ratings
+ * stay exactly what they are. All versions and results have the ratings' own units.
+ */
+extern double fm_rating_center(FmTask task, float min, float max, double mean);
+
 #endif

@@ -7,6 +7,7 @@
  */
 #include "source/read_contexts.h"
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "pg/sql.h"
 #include "utils/builtins.h"
@@ -32,7 +33,7 @@ fm_context_reading_create(const FmDefinition *definition)
 	reading = palloc0(sizeof(FmContextReading));
 	reading->num_columns = definition->num_context_columns;
 	reading->columns = palloc0(reading->num_columns * sizeof(FmContextColumn));
-	fm_id_type_of_text(&text);
+	fm_id_type_of_text(C_COLLATION_OID, &text);
 	for (int c = 0; c < reading->num_columns; c++)
 	{
 		reading->columns[c].name = pstrdup(definition->context_columns[c]);

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "pg/sql.h"
 #include "source/budget.h"
+#include "source/ratings_columns.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -31,8 +32,11 @@ typedef struct Reading
 {
 	FmFeatureReading *result;
 	FmIdMap *ids;
-	int64 capacity; /* of the entries */
-	int32 *column;	/* of each entry, whose level is an index in the map of its column */
+	int64 capacity;	 /* of the entries */
+	int32 *column;	 /* of each entry, whose level is an index in the map of its column */
+	int32 num_rated; /* ids that the ratings have */
+	bool has_rows;
+	bool has_rated; /* a row is of such an id */
 } Reading;
 
 /* What is read of a row: the id, then the columns of features. */
@@ -91,7 +95,7 @@ add_entry(Reading *reading, int32 entity, int column, int32 level, float value)
 static void
 add_number(Reading *reading, int32 entity, int column, double value)
 {
-	const FmFeatureReading *result = reading->result;
+	FmFeatureReading *result = reading->result;
 
 	if (!isfinite((float) value))
 		ereport(ERROR,
@@ -101,7 +105,9 @@ add_number(Reading *reading, int32 entity, int column, double value)
 						DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(value)))),
 				 errdetail("Features must be finite and fit the type real."),
 				 errhint("Make a view of the relation that has NULL instead.")));
-	add_entry(reading, entity, column, 0, (float) value);
+	result->columns[column].least = Min(result->columns[column].least, value);
+	result->columns[column].greatest = Max(result->columns[column].greatest, value);
+	add_entry(reading, entity, column, 0, (float) (value - result->columns[column].center));
 }
 
 static void
@@ -128,9 +134,11 @@ read_row(Reading *reading, const FmRow *row)
 	const FmFeatureReading *result = reading->result;
 	int32 entity;
 
+	reading->has_rows = true;
 	if (fm_row_is_null(row, FEATURES_ID))
 		return;
 	entity = fm_idmap_intern(reading->ids, fm_row_value(row, FEATURES_ID));
+	reading->has_rated = reading->has_rated || entity < reading->num_rated;
 	for (int c = 0; c < result->num_columns; c++)
 	{
 		Datum value = row->values[FEATURES_FIRST + c];
@@ -163,12 +171,26 @@ read_batch(Reading *reading, Portal cursor, const FmColumn *columns)
 static void
 create_level_maps(FmFeatureReading *result)
 {
-	FmIdType text;
-
-	fm_id_type_of_text(&text);
 	for (int c = 0; c < result->num_columns; c++)
-		if (result->columns[c].kind != FM_FEATURE_NUMBER)
-			result->columns[c].levels = fm_idmap_create(&text, CurrentMemoryContext);
+	{
+		FmIdType text;
+
+		if (result->columns[c].kind == FM_FEATURE_NUMBER)
+			continue;
+		fm_id_type_of_text(result->columns[c].collation, &text);
+		result->columns[c].levels = fm_idmap_create(&text, CurrentMemoryContext);
+	}
+}
+
+/* Record the center of a level of numbers. */
+static void
+set_center(FmFeatureEntries *entries, int32 level, double center)
+{
+	if (entries->center == NULL)
+		entries->center = MemoryContextAllocExtended(CurrentMemoryContext,
+													 entries->num_levels * sizeof(double),
+													 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	entries->center[level] = center;
 }
 
 /* Number the levels over all columns, within a column in the order of their text. */
@@ -208,6 +230,10 @@ number_levels(Reading *reading)
 	entries->num_groups = result->num_columns;
 	entries->group = MemoryContextAllocHuge(CurrentMemoryContext, (total + 1) * sizeof(int32));
 	entries->is_numeric = MemoryContextAllocHuge(CurrentMemoryContext, total + 1);
+	entries->center = NULL;
+	for (int c = 0; c < result->num_columns; c++)
+		if (result->columns[c].center != 0)
+			set_center(entries, result->columns[c].first_level, result->columns[c].center);
 	for (int c = 0; c < result->num_columns; c++)
 		for (int32 l = 0; l < result->columns[c].num_levels; l++)
 		{
@@ -229,16 +255,67 @@ fm_features_reading_size(const FmFeatureReading *reading)
 	return (double) reading->entries.count * BYTES_PER_ENTRY + levels * BYTES_PER_LEVEL;
 }
 
+/* Read all rows. */
+static void
+read_relation(Reading *reading, const FmDefinition *definition, const char *key_column,
+			  double bytes)
+{
+	FmFeatureReading *result = reading->result;
+	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx features batch",
+												ALLOCSET_DEFAULT_SIZES);
+	FmColumn *columns = list_columns(result, key_column, fm_idmap_type(reading->ids));
+	Portal cursor =
+		fm_sql_open(psprintf("SELECT %s FROM %s",
+							 fm_select_list(columns, FEATURES_FIRST + result->num_columns),
+							 fm_relation_sql(result->relation)),
+					NULL, false);
+	MemoryContext previous = MemoryContextSwitchTo(batch);
+
+	result->entries.count = 0;
+	while (read_batch(reading, cursor, columns))
+	{
+		fm_check_budget_of_features(definition, result->relation,
+									bytes + fm_features_reading_size(result));
+		MemoryContextReset(batch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	SPI_cursor_close(cursor);
+	MemoryContextSwitchTo(previous);
+	MemoryContextDelete(batch);
+}
+
+/*
+ * Give a center to each column of numbers that are so far from 0 that reals cannot tell them apart.
+ * Return whether there is one. Other columns have none, so that their numbers stay what they are.
+ */
+static bool
+choose_centers(FmFeatureReading *reading)
+{
+	bool found = false;
+
+	for (int c = 0; c < reading->num_columns; c++)
+	{
+		FmFeatureColumn *column = &reading->columns[c];
+		double range = column->greatest - column->least;
+
+		if (column->kind != FM_FEATURE_NUMBER || !(range > 0) ||
+			Max(fabs(column->least), fabs(column->greatest)) <= FM_FAR * range)
+			continue;
+		column->center = column->least + range / 2;
+		found = true;
+	}
+	return found;
+}
+
 FmFeatureReading *
 fm_read_features(const FmDefinition *definition, Oid relation, const char *key_column, FmIdMap *ids,
 				 double bytes)
 {
 	FmFeatureReading *result = palloc0(sizeof(FmFeatureReading));
-	Reading reading = {result, ids, 1024};
-	MemoryContext batch;
-	MemoryContext previous;
-	FmColumn *columns;
-	Portal cursor;
+	Reading reading = {.result = result,
+					   .ids = ids,
+					   .capacity = 1024,
+					   .num_rated = fm_idmap_count(ids)};
 
 	result->relation = relation;
 	result->relation_name = get_rel_name(relation);
@@ -249,23 +326,13 @@ fm_read_features(const FmDefinition *definition, Oid relation, const char *key_c
 	result->entries.level = palloc(reading.capacity * sizeof(int32));
 	result->entries.value = palloc(reading.capacity * sizeof(float));
 	reading.column = palloc(reading.capacity * sizeof(int32));
-	batch = AllocSetContextCreate(CurrentMemoryContext, "fmtopx features batch",
-								  ALLOCSET_DEFAULT_SIZES);
-	columns = list_columns(result, key_column, fm_idmap_type(ids));
-	cursor = fm_sql_open(psprintf("SELECT %s FROM %s",
-								  fm_select_list(columns, FEATURES_FIRST + result->num_columns),
-								  fm_relation_sql(relation)),
-						 NULL, false);
-	previous = MemoryContextSwitchTo(batch);
-	while (read_batch(&reading, cursor, columns))
-	{
-		fm_check_budget_of_features(definition, relation, bytes + fm_features_reading_size(result));
-		MemoryContextReset(batch);
-		CHECK_FOR_INTERRUPTS();
-	}
-	SPI_cursor_close(cursor);
-	MemoryContextSwitchTo(previous);
-	MemoryContextDelete(batch);
+	read_relation(&reading, definition, key_column, bytes);
+	if (choose_centers(result))
+		read_relation(&reading, definition, key_column, bytes);
+	if (reading.has_rows && !reading.has_rated)
+		ereport(NOTICE, (errmsg("no id in column \"%s\" of relation \"%s\" occurs in the ratings",
+								key_column, result->relation_name),
+						 errdetail("All of its features are of users or items without ratings.")));
 	number_levels(&reading);
 	pfree(reading.column);
 	return result;

@@ -99,9 +99,49 @@ fm_rating_reading_create(const FmIdType *user_type, const FmIdType *item_type,
 	reading->contexts = fm_context_reading_create(definition);
 	if (reading->contexts != NULL)
 		reading->triples.context = palloc(reading->capacity * sizeof(int32));
+	fm_rating_reading_rewind(reading, 0);
+	return reading;
+}
+
+void
+fm_rating_reading_rewind(FmRatingReading *reading, double center)
+{
+	reading->triples.count = 0;
+	reading->skipped = 0;
 	reading->min = INFINITY;
 	reading->max = -INFINITY;
-	return reading;
+	reading->center = center;
+	reading->least = INFINITY;
+	reading->greatest = -INFINITY;
+	reading->sum_from_first = 0;
+	reading->total_weight = 0;
+}
+
+/* Into how many parts the range is divided to round the mean. */
+#define MEAN_PARTS 65536
+
+double
+fm_rating_reading_mean(const FmRatingReading *reading)
+{
+	double mean = reading->first + reading->sum_from_first / reading->total_weight;
+	double range = reading->greatest - reading->least;
+
+	return reading->least +
+		   round((mean - reading->least) / range * MEAN_PARTS) / MEAN_PARTS * range;
+}
+
+/* Keep what the mean and the range of the ratings are computed from. */
+static inline void
+count_rating(FmRatingReading *reading, double rating, double weight)
+{
+	if (reading->triples.count == 0)
+		reading->first = rating;
+	reading->sum_from_first += weight * (rating - reading->first);
+	reading->total_weight += weight;
+	reading->least = Min(reading->least, rating);
+	reading->greatest = Max(reading->greatest, rating);
+	reading->min = Min(reading->min, (float) rating);
+	reading->max = Max(reading->max, (float) rating);
 }
 
 /* Append a triple, with indices in place of the ids. */
@@ -124,6 +164,7 @@ add_rating(FmRatingReading *reading, Datum user, Datum item, double rating, doub
 		if (reading->is_late != NULL)
 			reading->is_late = repalloc_huge(reading->is_late, reading->capacity * sizeof(bool));
 	}
+	count_rating(reading, rating, weight);
 	if (triples->weight != NULL)
 		triples->weight[triples->count] = (float) weight;
 	if (triples->context != NULL)
@@ -132,9 +173,7 @@ add_rating(FmRatingReading *reading, Datum user, Datum item, double rating, doub
 		reading->is_late[triples->count] = is_late;
 	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
 	triples->item[triples->count] = fm_idmap_intern(reading->items, item);
-	triples->value[triples->count++] = (float) rating;
-	reading->min = Min(reading->min, (float) rating);
-	reading->max = Max(reading->max, (float) rating);
+	triples->value[triples->count++] = (float) (rating - reading->center);
 }
 
 /* Add one row to the reading; returns false if it is skipped. */

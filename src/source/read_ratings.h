@@ -22,6 +22,12 @@ typedef struct FmRatingReading
 	int64 skipped; /* rows with a NULL user, item, rating or weight, or with weight 0 */
 	float min;	   /* of the ratings */
 	float max;
+	double center; /* values are relative to it: fm_rating_center; set before reading */
+	double least;  /* min and max, before they become real */
+	double greatest;
+	double first;		   /* of the ratings */
+	double sum_from_first; /* of weight * (rating - first) */
+	double total_weight;
 } FmRatingReading;
 
 /* Begin a reading of the definition's columns, in the current context. */
@@ -36,6 +42,15 @@ extern FmRatingReading *fm_rating_reading_create(const FmIdType *user_type,
  */
 extern void fm_read_ratings(const FmDefinition *definition, bool read_only,
 							FmRatingReading *reading);
+
+/* Forget all ratings, but no ids, to read them again relative to a center. */
+extern void fm_rating_reading_rewind(FmRatingReading *reading, double center);
+
+/*
+ * Return the weighted mean of the ratings, rounded to a small part of their range, so that it does
+ * not depend on their order.
+ */
+extern double fm_rating_reading_mean(const FmRatingReading *reading);
 
 /* Turn all ratings of a classification into 1 (yes) or 0 (no), as fm_label does. */
 extern void fm_label_ratings(const FmDefinition *definition, FmRatingReading *reading, float no,

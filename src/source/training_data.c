@@ -57,12 +57,20 @@ check_something_read(const FmDefinition *definition, const FmRatingReading *read
 						errdetail("Each of its %lld rows has NULL in column %s.",
 								  (long long) reading->skipped, columns.data)));
 	}
-	if (reading->min == reading->max && !fm_is_ranking(definition->task))
+	if (fm_is_classification(definition->task) && reading->min == reading->max &&
+		reading->least < reading->greatest)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("column \"%s\" of relation \"%s\" has values that type real cannot "
+						"tell apart: %.17g and %.17g",
+						definition->rating_column, relation, reading->least, reading->greatest),
+				 errhint("Make a view of the relation that says 0 for no and 1 for yes.")));
+	if (reading->least == reading->greatest && !fm_is_ranking(definition->task))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_DATA_EXCEPTION),
 			 errmsg("all %lld ratings of relation \"%s\" are %g: there is nothing to learn",
-					(long long) reading->triples.count, relation, reading->min),
+					(long long) reading->triples.count, relation, reading->least),
 			 fm_is_classification(definition->task)
 				 ? errhint("task => 'classification' needs two: the larger means yes, the smaller "
 						   "no. With one value only, learn from the existence of rows with "
@@ -200,6 +208,23 @@ check_id_lengths(const FmIdMap *ids, Oid relation, const char *column)
 							 "md5().")));
 }
 
+/* Read the ratings again, relative to their mean, if reals cannot tell them apart otherwise. */
+static void
+center_ratings(const FmDefinition *definition, FmRatingReading *reading)
+{
+	double center;
+
+	if (!(reading->least < reading->greatest))
+		return;
+	center = fm_rating_center(definition->task, reading->min, reading->max,
+							  fm_rating_reading_mean(reading));
+	if (center == 0)
+		return;
+	fm_rating_reading_rewind(reading, center);
+	fm_read_ratings(definition, false, reading);
+	check_something_read(definition, reading);
+}
+
 void
 fm_read_training_data(const FmDefinition *definition, FmTrainingData *data)
 {
@@ -215,6 +240,7 @@ fm_read_training_data(const FmDefinition *definition, FmTrainingData *data)
 		reading->is_late = palloc(reading->capacity * sizeof(bool));
 	fm_read_ratings(definition, false, reading);
 	check_something_read(definition, reading);
+	center_ratings(definition, reading);
 	if (fm_is_classification(definition->task))
 	{
 		check_two_labels(definition, reading);

@@ -10,6 +10,7 @@
 #include "core/model/parameters.h"
 #include "core/model/prior.h"
 #include "registry/model.h"
+#include "source/ratings_columns.h"
 
 /*
  * The numbers of the row. There are no pointers here, because this is part of an image in shared
@@ -21,15 +22,23 @@ typedef struct FmVersion
 	FmTask task;
 	int32 num_factors;
 	double b;
-	float rating_min; /* of a classification: the label that means no */
-	float rating_max; /* of a classification: the label that means yes */
-	double rating_mean;
+	float rating_min;	   /* of a classification: the label that means no */
+	float rating_max;	   /* of a classification: the label that means yes */
+	double rating_mean;	   /* exactly the center, if there is one: fm_version_center */
 	double score_variance; /* of a classification: see fm_probability */
 	int32 num_users;
 	int32 num_items;
 	double noise_variance;	  /* of a rating around its score */
 	double unobserved_weight; /* of a ranking: the weight of every pair */
 } FmVersion;
+
+/* Return what was subtracted from the ratings of the training, and is to be from others. */
+static inline double
+fm_version_center(const FmVersion *version)
+{
+	return fm_rating_center(version->task, version->rating_min, version->rating_max,
+							version->rating_mean);
+}
 
 /* The arrays of the row, which folding in needs. */
 typedef struct FmVersionArrays

@@ -77,7 +77,10 @@ fm_describe_sides(const FmDefinition *definition, const FmRatings *ratings,
 				  const FmParameters *parameters, const FmErrorSums *errors, const FmHost *host,
 				  FmResult *result)
 {
-	double range = (double) result->version.rating_max - result->version.rating_min;
+	const FmRatingReading *reading = result->data->ratings;
+	double range = reading->center != 0
+					   ? reading->greatest - reading->least
+					   : (double) result->version.rating_max - result->version.rating_min;
 
 	result->version.noise_variance = 1; /* in a classification: that of the probits */
 	if (fm_is_ranking(definition->task))

@@ -275,7 +275,7 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 	result->version = (FmVersion){.number = run->version,
 								  .task = definition->task,
 								  .num_factors = fit->parameters.num_factors,
-								  .b = fit->parameters.b,
+								  .b = fit->parameters.b + data->ratings->center,
 								  .rating_min = data->ratings->min,
 								  .rating_max = data->ratings->max,
 								  .rating_mean = score_run(run, definition, data->ratings, fit,
@@ -283,6 +283,8 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 								  .score_variance = fit->parameters.score_variance,
 								  .num_users = fm_idmap_count(data->ratings->users),
 								  .num_items = fm_idmap_count(data->ratings->items)};
+	if (data->ratings->center != 0)
+		result->version.rating_mean = data->ratings->center; /* see fm_version_center */
 	fm_describe_sides(definition, fit->ratings, &fit->parameters, &run->train, host, result);
 	fm_release_ratings(fit->shared);
 }

@@ -69,19 +69,39 @@ sort_entries(Entry *from, Entry *to, int64_t count, const FmHost *host)
 	return from;
 }
 
-/* Add up entries of the same entity, in place; return how many of `count` are left. */
+/* Return how many entries each entity has at least; 0 if there are no entries. */
 static int64_t
-merge_entries(Entry *entries, int64_t count)
+least_repeats(const Entry *entries, int64_t count)
+{
+	int64_t least = count;
+
+	for (int64_t at = 0, first = 0; at < count; first = at)
+	{
+		while (at < count && entries[at].entity == entries[first].entity)
+			at++;
+		least = at - first < least ? at - first : least;
+	}
+	return least;
+}
+
+/*
+ * Add up entries of the same entity, in place; return how many of `count` are left. A center was
+ * subtracted from each entry, and is `repeats` times from each sum.
+ */
+static int64_t
+merge_entries(Entry *entries, int64_t count, double center, int64_t repeats)
 {
 	int64_t merged = 0;
 
 	for (int64_t at = 0; at < count;)
 	{
 		Entry entry = entries[at];
+		int64_t first = at;
 		double sum = 0;
 
 		for (; at < count && entries[at].entity == entry.entity; at++)
 			sum += entries[at].value;
+		sum += (double) (at - first - repeats) * center;
 		entry.value = (float) sum;
 		entries[merged++] = entry;
 	}
@@ -121,8 +141,10 @@ add_level(FmFeatureEntries *entries, int32_t level, Entry *sorted, int64_t count
 {
 	double *mean = &entries->mean[level], *deviation = &entries->deviation[level];
 	int64_t at = features->start[features->num_levels];
+	double center = entries->center != NULL ? entries->center[level] : 0;
+	int64_t repeats = center != 0 ? least_repeats(sorted, count) : 1;
 
-	count = merge_entries(sorted, count);
+	count = merge_entries(sorted, count, center, repeats);
 	measure_level(sorted, count, entries->is_numeric[level], mean, deviation);
 	entries->place[level] = -1;
 	if (count < 2 || !(*deviation > 0))
@@ -133,6 +155,7 @@ add_level(FmFeatureEntries *entries, int32_t level, Entry *sorted, int64_t count
 		features->value[at] = (float) ((sorted[i].value - *mean) / *deviation);
 	}
 	entries->place[level] = features->num_levels;
+	*mean += (double) repeats * center;
 	features->group[features->num_levels] = entries->group[level];
 	features->start[++features->num_levels] = at;
 }

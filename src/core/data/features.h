@@ -37,6 +37,7 @@ typedef struct FmFeatureEntries
 	int32_t num_groups;
 	int32_t *group;	  /* by level, ascending */
 	bool *is_numeric; /* by level */
+	double *center;	  /* by level: what was subtracted from each entry; NULL: 0 */
 
 	/* What the levels became, by level: set by fm_features_build. */
 	int32_t *place; /* its level in the features; -1: left out */

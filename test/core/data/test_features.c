@@ -53,6 +53,50 @@ test_columns(void)
 	free_features(&f);
 }
 
+/* Test numbers far from 0, from which a center was subtracted. */
+static void
+test_center(void)
+{
+	const double center = 1e9;
+	FmFeatureEntries near = new_entries(100, 1, 1), far = new_entries(100, 1, 1);
+	FmFeatures a, b;
+	bool same = true;
+
+	near.is_numeric[0] = far.is_numeric[0] = true;
+	far.center = host.alloc(host.ctx, 1, sizeof(double));
+	far.center[0] = center;
+	for (int i = 0; i < 20; i++)
+	{
+		add_entry(&near, 0, i, 2 * i);
+		add_entry(&far, 0, i, i);
+		add_entry(&far, 0, i, i);
+	}
+	a = build_features(&near);
+	b = build_features(&far);
+	for (int i = 0; i < 20; i++)
+		same = same && a.entity[i] == b.entity[i] && a.value[i] == b.value[i];
+	ok(same && far.deviation[0] == near.deviation[0],
+	   "a center does not alter standardised numbers");
+	ok(far.mean[0] == near.mean[0] + 2 * center, "the mean is that of the numbers themselves");
+	free_levels(&near);
+	free_levels(&far);
+	free_features(&a);
+	free_features(&b);
+
+	far = new_entries(3, 1, 1);
+	add_entry(&far, 0, 0, 1);
+	far.is_numeric[0] = true;
+	far.center = host.alloc(host.ctx, 1, sizeof(double));
+	far.center[0] = center;
+	add_entry(&far, 0, 1, 2);
+	add_entry(&far, 0, 1, 3);
+	b = build_features(&far);
+	ok(fabs(far.mean[0] - (center + 3 + center / 2)) < 100,
+	   "an entity with one entry more has a larger sum");
+	free_levels(&far);
+	free_features(&b);
+}
+
 /* Test many entries, in two orders. */
 static void
 test_order(void)
@@ -330,6 +374,7 @@ int
 main(void)
 {
 	test_columns();
+	test_center();
 	test_order();
 	for (int history = 0; history <= 1; history++)
 		for (int solver = FM_SOLVER_MCMC; solver <= FM_SOLVER_ALS; solver++)

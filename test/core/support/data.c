@@ -138,6 +138,7 @@ build_features(FmFeatureEntries *entries)
 	host.release(host.ctx, entries->value);
 	host.release(host.ctx, entries->group);
 	host.release(host.ctx, entries->is_numeric);
+	host.release(host.ctx, entries->center);
 	return features;
 }
 
