@@ -32,7 +32,7 @@ CREATE VIEW more AS SELECT * FROM near UNION ALL SELECT 1000, item_id, rating FR
 CREATE OR REPLACE VIEW far AS SELECT user_id, item_id, 1e9 + rating AS rating FROM more;
 SELECT cmp_ok(sqrt(avg((fm_predict(1000, item_id, 'far') - 1e9 - rating) ^ 2)), '<', 0.6::float8, 'a new user')
 FROM near WHERE user_id = 7;
-SELECT is(message, 'folded into version 1: 1 users added, 0 updated; 0 items added, 0 updated', 'who is folded into a version')
+SELECT is(message, 'folded into version 1; users: 1 added, 0 updated; items: 0 added, 0 updated', 'who is folded into a version')
 FROM fm_fold_in('far');
 SELECT cmp_ok(sqrt(avg((fm_predict(1000, item_id, 'far') - 1e9 - rating) ^ 2)), '<', 0.6::float8, 'the same then')
 FROM near WHERE user_id = 7;
