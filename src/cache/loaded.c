@@ -291,11 +291,18 @@ pin(FmLoaded *loaded, MemoryContext user)
 static bool
 is_type_kept(Oid table, const char *column, const FmIdType *type)
 {
-	Oid stored = get_atttype(table, get_attnum(table, column));
+	AttrNumber number = get_attnum(table, column);
+	Oid stored;
+	int32 typmod;
+	Oid collation;
 
-	return stored == type->type ||
-		   (OidIsValid(stored) && SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type->type)) &&
-			fm_id_types_match(stored, type->type));
+	if (number == InvalidAttrNumber)
+		return false;
+	get_atttypetypmodcoll(table, number, &stored, &typmod, &collation);
+	if (collation != type->collation)
+		return false;
+	return stored == type->type || (SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type->type)) &&
+									fm_id_types_match(stored, type->type));
 }
 
 /* Return whether the tables have not been altered so that the loaded version is of no use. */

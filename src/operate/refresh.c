@@ -65,7 +65,8 @@ resolve_again(Refresh *refresh)
 	fm_model_check_owner(&refresh->model);
 	if (refresh->model.version_table != refresh->locked)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("model \"%s\" has been replaced meanwhile", refresh->model.name)));
+						errmsg("model \"%s\" has been replaced meanwhile", refresh->model.name),
+						errhint("Refresh it again.")));
 }
 
 /* Whether the model's owner may act as the owner of a table of lists. */
@@ -316,7 +317,8 @@ lock_model(Refresh *refresh, OnConflict on_conflict)
 		ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("model \"%s\" is being trained already", refresh->model.name),
-				 detail != NULL ? errdetail_internal("%s", detail) : 0));
+				 detail != NULL ? errdetail_internal("%s", detail) : 0,
+				 errhint("Use on_conflict => 'wait' to wait for it.")));
 		return false;
 	}
 	return true;

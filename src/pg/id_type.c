@@ -15,7 +15,7 @@
 static bool
 is_integer(Oid type)
 {
-	Oid base_type = getBaseType(type);
+	Oid base_type = OidIsValid(type) ? getBaseType(type) : InvalidOid;
 
 	return base_type == INT2OID || base_type == INT4OID || base_type == INT8OID;
 }

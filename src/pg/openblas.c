@@ -49,7 +49,8 @@ find_routine(const char *name)
 
 	if (routine == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
-						errmsg("library \"%s\" has no routine \"%s\"", FM_OPENBLAS, name)));
+						errmsg("library \"%s\" has no routine \"%s\"", FM_OPENBLAS, name),
+						errhint("Install an OpenBLAS with LAPACK; training needs it.")));
 	return routine;
 }
 

@@ -190,7 +190,9 @@ fm_parallel_attach(FmParallel *parallel, shm_toc *toc)
 		parallel->segments[i] = dsm_attach(shared->segments[i]);
 		if (parallel->segments[i] == NULL)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("could not map dynamic shared memory segment")));
+							errmsg("could not map dynamic shared memory segment"),
+							errhint("Set max_parallel_maintenance_workers to 0 to work without "
+									"workers.")));
 	}
 	if (!shared->together)
 		return;

@@ -33,7 +33,9 @@ check_relation_kind(Oid relation)
 static bool
 is_boolean_column(Oid relation, const char *column)
 {
-	return getBaseType(get_atttype(relation, get_attnum(relation, column))) == BOOLOID;
+	Oid type = get_atttype(relation, get_attnum(relation, column));
+
+	return OidIsValid(type) && getBaseType(type) == BOOLOID;
 }
 
 static bool

@@ -91,10 +91,12 @@ check_target_column(Oid target, const char *column, Oid type, bool is_id)
 				 errhint("A table of lists needs the columns user_id, rank, item_id and score. "
 						 "fm_write_top_x creates a table that does not exist.")));
 	if (getBaseType(given) != getBaseType(type) && !(is_id && fm_id_types_match(given, type)))
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" of table \"%s\" is of type %s, but the lists have %s",
-							   column, get_rel_name(target), format_type_be(given),
-							   format_type_be(type))));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table \"%s\" is of type %s, but the lists have %s",
+						column, get_rel_name(target), format_type_be(given), format_type_be(type)),
+				 errhint("Use ALTER TABLE %s ALTER %s TYPE %s.", fm_relation_sql(target), column,
+						 format_type_be(getBaseType(type)))));
 }
 
 /* Raise an error if an id of the model does not fit an integer column of a table of lists. */
@@ -291,7 +293,8 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 	writing.owner = fm_relation_owner(target);
 	if (!OidIsValid(writing.owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the table of lists with OID %u has been dropped", target)));
+						errmsg("the table of lists with OID %u has been dropped", target),
+						errhint("fm_write_top_x makes a new one.")));
 	previous = fm_act_as(writing.owner);
 	fm_serve_begin(&writing.serving, fcinfo, cstring_to_text(model), FM_IDS_TEXT,
 				   CurrentMemoryContext);

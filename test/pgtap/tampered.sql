@@ -129,6 +129,18 @@ DROP TYPE mood CASCADE;
 SELECT throws_ok(q, '42703', NULL, q) FROM (VALUES ('SELECT fm_top_x(''1'', 3, ''moods'', false)'), ('SELECT fm_predict(''1'', ''bad'', ''moods'')'),
     ('SELECT fm_top_users(''bad'', 3, ''moods'')'), ('SELECT fm_top_x_all(3, ''moods'', false)')) c (q);
 
+-- Their collation is dropped.
+CREATE COLLATION old_order (locale = 'C');
+CREATE TABLE named AS SELECT user_id, item_id COLLATE old_order AS item_id, rating FROM words;
+SELECT fm_train('named', 'named', num_factors => 2, iterations => 3) \g /dev/null
+SELECT ok(count(*) > 0, 'ids with a collation') FROM fm_top_x('u7', 3, 'named');
+ALTER TABLE named ALTER item_id TYPE text COLLATE "POSIX";
+ALTER TABLE fm_named_item ALTER item_id TYPE text COLLATE "POSIX";
+DROP COLLATION old_order CASCADE;
+SELECT lives_ok(q, q) FROM (VALUES ('SELECT fm_top_x(''u7'', 3, ''named'')'), ('SELECT fm_top_x_all(3, ''named'')'),
+    ('SELECT fm_write_top_x(''named_lists'', 3, ''named'')'), ('SELECT fm_write_top_x(''named_lists'', 3, ''named'')'),
+    ('SELECT fm_evaluate(''named'', ''named'')')) c (q);
+
 -- What is read of the registry, which may be restored from a dump.
 UPDATE fm_target_proof SET recent = '{1,NULL}';
 SELECT throws_ok('SELECT fm_write_top_x(''m_lists'', 5, ''m'')', 'XX001', NULL, 'NULL in the record of a writing')
