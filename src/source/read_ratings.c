@@ -144,6 +144,20 @@ count_rating(FmRatingReading *reading, double rating, double weight)
 	reading->max = Max(reading->max, (float) rating);
 }
 
+/* Return a rating relative to the center, which other ratings than these may have determined. */
+static float
+relative_value(const FmRatingReading *reading, double rating)
+{
+	float value = (float) (rating - reading->center);
+
+	if (!isfinite(value))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("the rating %g is too far from the mean rating %g for type real",
+							   rating, reading->center),
+						errhint("Filter such rows out with a view.")));
+	return value;
+}
+
 /* Append a triple, with indices in place of the ids. */
 static void
 add_rating(FmRatingReading *reading, Datum user, Datum item, double rating, double weight,
@@ -173,7 +187,7 @@ add_rating(FmRatingReading *reading, Datum user, Datum item, double rating, doub
 		reading->is_late[triples->count] = is_late;
 	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
 	triples->item[triples->count] = fm_idmap_intern(reading->items, item);
-	triples->value[triples->count++] = (float) (rating - reading->center);
+	triples->value[triples->count++] = relative_value(reading, rating);
 }
 
 /* Add one row to the reading; returns false if it is skipped. */
