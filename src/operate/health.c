@@ -18,6 +18,7 @@
 #include "utils/array.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(fm_disk_size);
@@ -79,19 +80,23 @@ typedef struct LiveRows
 
 /*
  * Return whether the relation's own statistics count what a query of it returns: those of a
- * distributed table do not. The query is planned as the relation's owner.
+ * distributed table do not. The query is planned as the relation's owner. A relation with a policy
+ * for the owner is not even planned, because the planner may run what the policy calls.
  */
 static bool
 has_own_rows(Oid relation, const char *column)
 {
 	const FmColumn columns[] = {{column, InvalidOid}};
+	Oid owner = fm_relation_owner(relation);
 	FmRoleSwitch previous;
 	bool bare;
 
 	/* statistics take no lock: while the relation is locked, they are the best there is */
 	if (!ConditionalLockRelationOid(relation, AccessShareLock))
 		return true;
-	previous = fm_act_as(fm_relation_owner(relation));
+	if (!OidIsValid(owner) || check_enable_rls(relation, owner, true) == RLS_ENABLED)
+		return false;
+	previous = fm_act_as(owner);
 	bare = fm_is_bare_scan(relation, columns, 1);
 	fm_restore_role(&previous);
 	return bare;
