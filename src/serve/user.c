@@ -17,6 +17,7 @@
 #include "pg/real_array.h"
 #include "serve/items.h"
 #include "source/ratings_columns.h"
+#include "storage/lmgr.h"
 
 /* qsort comparator. A fixed order makes the last bit of sums reproducible. */
 static int
@@ -122,9 +123,39 @@ user_query(const FmServing *serving)
 	return sql.data;
 }
 
+pg_noreturn static void
+tables_are_new(const FmModel *model)
+{
+	ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					errmsg("the tables of model \"%s\" have been made anew meanwhile", model->name),
+					errhint("Repeat the transaction.")));
+}
+
+/* Return the type of the ids of users in the table. */
+static Oid
+stored_user_type(const FmModel *model)
+{
+	return get_atttype(model->user_table, get_attnum(model->user_table, "user_id"));
+}
+
 /*
- * Raise an error if the user is unknown only because the table has been made anew, for ids of
- * another type, since the snapshot was taken.
+ * Wait for a training that makes the table anew, for ids of another type, and raise an error if
+ * they cannot be compared with those of the version any more.
+ */
+static void
+lock_users(const FmServing *serving)
+{
+	Oid type;
+
+	LockRelationOid(serving->model.user_table, AccessShareLock);
+	type = stored_user_type(&serving->model);
+	if (OidIsValid(type) && !fm_id_types_match(type, serving->loaded->user_type.type))
+		tables_are_new(&serving->model);
+}
+
+/*
+ * Raise an error if a user is unknown only because the table has been made anew, for ids of another
+ * integer type, since the snapshot was taken.
  */
 static void
 check_users_remain(const FmServing *serving)
@@ -132,18 +163,14 @@ check_users_remain(const FmServing *serving)
 	const FmModel *model = &serving->model;
 	FmSqlParameters parameters = {0};
 
-	if (get_atttype(model->user_table, get_attnum(model->user_table, "user_id")) ==
-		serving->loaded->user_type.type)
+	if (stored_user_type(model) == serving->loaded->user_type.type)
 		return;
 	fm_add_integer(&parameters, serving->loaded->version.number);
 	fm_sql_run(psprintf("SELECT FROM %s WHERE version = $1 LIMIT 1",
 						fm_relation_sql(model->user_table)),
 			   &parameters, serving->read_only);
 	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("the tables of model \"%s\" have been made anew meanwhile", model->name),
-				 errhint("Repeat the transaction.")));
+		tables_are_new(model);
 }
 
 FmUserVector
@@ -160,6 +187,7 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 	user.query[loaded->version.num_factors] = 1;
 	if (!possible)
 		return user;
+	lock_users(serving);
 	fm_add_parameter(&parameters, loaded->user_type.type, user_id, false);
 	fm_add_integer(&parameters, loaded->version.number);
 	fm_plan_run(&loaded->user_plan, user_query(serving), &parameters, serving->read_only);

@@ -203,7 +203,8 @@ change_id_type(const FmModel *model, Oid table, const char *id_column, const FmI
 	ereport(NOTICE,
 			(errmsg("the tables of model \"%s\" are made anew: the type of %s changes from %s "
 					"to %s",
-					model->name, id_column, fm_id_type_sql(stored), type),
+					model->name, id_column, format_type_be(stored->type),
+					format_type_be(id_type->type)),
 			 errdetail("Its earlier versions are dropped.")));
 	fm_sql_run(psprintf("TRUNCATE %s", relation), NULL, false);
 	fm_sql_run(psprintf("ALTER TABLE %s ALTER %s TYPE %s USING NULL::%s", relation, id_column, type,

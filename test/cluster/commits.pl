@@ -225,6 +225,21 @@ value(q{CREATE VIEW source AS SELECT * FROM ratings UNION ALL SELECT 1, 1, gate(
 like(refresh_around('DROP TABLE fm_m_item'), qr/a table of model "m" has been dropped/, 'a table of the model is dropped meanwhile');
 is(value(q{SET ROLE owner; SELECT fm_drop('m'); SELECT count(*) FROM fm_model}), "\n0", 'the rest of the model can be dropped');
 
+# A question that waits while a training makes the tables anew, for ids of another type.
+value(q{CREATE TABLE typed AS SELECT user_id::integer, item_id, rating FROM ratings;
+	SELECT fm_train('t', 'typed', num_factors => 2, iterations => 2)});
+for my $type ('bigint', 'text')
+{
+	value("ALTER TABLE typed ALTER user_id TYPE $type");
+	my $ask = $type eq 'text' ? q{SELECT count(*) FROM fm_top_x('7'::text, 5, 't')} : q{SELECT count(*) FROM fm_top_x(7, 5, 't')};
+	$gate->query(q{BEGIN; SELECT fm_train('t', 'typed', num_factors => 2, iterations => 2)});
+	my $reader = start($ask, role => 'postgres');
+	wait_for($waits, $reader);
+	$gate->query('COMMIT');
+	like(finish($reader), qr/the tables of model "t" have been made anew meanwhile/, "ids become $type: an error, not a wrong list");
+	is(value($ask), '5', 'the next question is answered');
+}
+
 $gate->quit;
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/memory leak|leak:|not closed|still referenced|don't own a lock/,
 	'nothing has leaked');
