@@ -157,6 +157,8 @@ my @questions = (
 	sub { my $g = shift; 'SELECT count(*), sum(v) FROM fm_' . $g->one('user', 'item') . '_vectors(' . $g->value('model') . ') t, unnest(vector) v' },
 	sub { my $g = shift; 'SELECT * FROM fm_evaluate(' . $g->arguments([ 'relation', 'model' ], x => 'x') . ')' },
 	sub { my $g = shift; 'SELECT fm_served_version(' . $g->value('table') . ')' },
+	sub { my $g = shift; 'SELECT fm_live_rows(' . $g->value('table') . ', ' . $g->one(q{'user_id'}, q{'v'}, q{''}) . ')' },
+	sub { my $g = shift; 'SELECT fm_disk_size(ARRAY[' . $g->value('table') . ', NULL, ' . $g->value('table') . ']::regclass[])' },
 	sub { my $g = shift; 'SELECT count(*), sum(length(t::text)) FROM ' . $g->one(qw(fm_models fm_runs fm_trials fm_health fm_progress fm_cache fm_simd() fm_target fm_progress_rows() fm_cache_rows())) . ' t' },
 	sub { my $g = shift; $g->checked('fm_matrix_top_x(' . $g->arguments([ 'matrix', 'query', 'x' ]) . ')', 'item_id') },
 	sub { my $g = shift; 'SELECT ' . $g->one(qw(fm_matrix_items fm_matrix_factors fm_matrix_send fm_matrix_out)) . '(' . $g->value('matrix') . ')' },
