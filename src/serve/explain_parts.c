@@ -13,6 +13,7 @@
 #include "source/feature_columns.h"
 #include "pg/real_array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 static const char *const side_names[] = {"user", "item"};
 
@@ -201,7 +202,7 @@ fm_entity_parts(const FmServing *serving, int side, bool has_id, Datum id, doubl
 		fm_sql_run(sql, &parameters, serving->read_only);
 		fm_rows_begin(&rows, level_columns, lengthof(level_columns));
 	}
-	parts = palloc((rows.count + 1) * sizeof(FmPart));
+	parts = MemoryContextAllocHuge(CurrentMemoryContext, (rows.count + 1) * sizeof(FmPart));
 	*num_parts = 0;
 	add_part(parts, num_parts, pstrdup(side_names[side]), k)->w = w;
 	for (int f = 0; f < k; f++)
