@@ -1,11 +1,11 @@
 /*
- * Relations that are shells: queries of a table are answered from another one, as those of a distributed table are from
- * its shards on other nodes.
+ * Relations that are shells: queries of a table are answered from another table, as an engine of
+ * distributed tables does.
  *
- * A table is a shell if a table of the same name with "__rows" behind it is in the same schema, and has the same columns.
- * Whatever is planned, reads and writes alike, is planned for that one; what reads the pages of the shell itself
- * finds its own rows, which are stale. A statement that also uses a named tuplestore is refused, which could not
- * be sent anywhere.
+ * A table is a shell if its schema has a table with the same columns and the same name followed by
+ * "__rows". Every statement, whether it reads or writes, is planned for that one. Code that reads
+ * the pages of the shell itself finds the shell's own rows, which are stale. A statement that also
+ * reads a named tuplestore is refused, because it could not be sent to another node.
  */
 #include "postgres.h"
 
