@@ -73,7 +73,8 @@ mapfile -t perl_files < <(files '*.pl' '*.pm')
 
 check 'C is formatted (make format)' clang-format --dry-run -Werror "${c_files[@]}"
 check 'no line, file or folder is too long' scripts/sizes.pl
-check 'PG_VERSION_NUM stands in src/pg/compat.h only' absent PG_VERSION_NUM "${c_files[@]/src\/pg\/compat.h/}"
+check 'PG_VERSION_NUM stands in src/pg/compat.h only' \
+    absent PG_VERSION_NUM "${source_files[@]/src\/pg\/compat.h/}"
 check 'shellcheck' shellcheck "${shell_files[@]}"
 if [ "${1:-}" = quick ]; then
     check 'includes point down the layers' scripts/layers.pl

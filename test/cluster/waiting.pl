@@ -85,7 +85,7 @@ is(as('owner', $progress), '', 'and is over');
 # The process is no secret, but what it does is shown only to those who may see it.
 $node->safe_psql('postgres', 'GRANT owner TO other');
 $holder->query_safe("SET ROLE NONE; BEGIN; $train");
-$node->safe_psql('postgres', 'ALTER ROLE other NOINHERIT');
+$node->safe_psql('postgres', 'REVOKE owner FROM other; ALTER ROLE other NOINHERIT; GRANT owner TO other');
 $said = as('other', "SET lock_timeout = 300; $train");
 like($said, qr/must be owner/, 'a role that does not inherit the rights of the owner does not even wait');
 $holder->query_safe('ROLLBACK');

@@ -59,6 +59,24 @@ look_at(RangeTblEntry *entry, Found *found)
 	found->shell = true;
 }
 
+/* From 16 on a query lists the relations whose privileges are checked beside its range table. */
+static void
+follow_permissions(Query *query)
+{
+#if PG_VERSION_NUM >= 160000
+	ListCell *cell;
+
+	foreach (cell, query->rteperminfos)
+	{
+		RTEPermissionInfo *info = lfirst(cell);
+		Oid rows = rows_of(info->relid);
+
+		if (OidIsValid(rows))
+			info->relid = rows;
+	}
+#endif
+}
+
 static bool
 walk(Node *node, void *found)
 {
@@ -70,7 +88,10 @@ walk(Node *node, void *found)
 		return false;
 	}
 	if (IsA(node, Query))
+	{
+		follow_permissions((Query *) node);
 		return query_tree_walker((Query *) node, walk, found, QTW_EXAMINE_RTES_BEFORE);
+	}
 	return expression_tree_walker(node, walk, found);
 }
 
