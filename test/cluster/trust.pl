@@ -51,16 +51,9 @@ sub lives
 	return;
 }
 
-sub finding
-{
-	my ($name, $test) = @_;
-	subtest($name, $test);
-	return;
-}
-
 my $seen = 'SELECT count(*) FROM %s JOIN ratings USING (user_id, item_id)';
 
-finding('1. numbers from tables are bounded' => sub {
+subtest('1. numbers from tables are bounded' => sub {
 	answer(q{SELECT status FROM fm_train('m1', 'ratings', num_factors => 4, iterations => 3, workers => 0)});
 	my $write = q{SET min_parallel_table_scan_size = 0; SELECT fm_write_top_x('l1', 5, 'm1')};
 	answer($write);
@@ -85,7 +78,7 @@ SELECT setval('calls', 1)});
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'm1'; SELECT fm_drop(model) FROM fm_models WHERE model = 'm1b'; DROP TYPE moody CASCADE; DROP TABLE IF EXISTS l1, l1b});
 });
 
-finding('2. what is read without a query has the types that are assumed' => sub {
+subtest('2. what is read without a query has the types that are assumed' => sub {
 	answer(q{SELECT status FROM fm_train('m2', 'ratings', num_factors => 4, iterations => 3, workers => 0);
 		ALTER TABLE fm_m2_user ALTER version TYPE numeric});
 	for (1 .. 2)
@@ -96,7 +89,7 @@ finding('2. what is read without a query has the types that are assumed' => sub 
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'm2'; DROP TABLE IF EXISTS l2});
 });
 
-finding('3. estimates for what is not plain' => sub {
+subtest('3. estimates for what is not plain' => sub {
 	answer(q{CREATE TABLE parted (LIKE ratings) PARTITION BY HASH (user_id); CREATE TABLE part0 PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0);
 		INSERT INTO parted TABLE small; SELECT status FROM fm_train('m3', 'parted', num_factors => 2, iterations => 2); INSERT INTO parted SELECT 1, 100 + g, 3 FROM generate_series(1, 50) g});
 	answer('ANALYZE parted'); # a session of its own: that of the INSERT would add its rows at its end once more
@@ -104,7 +97,7 @@ finding('3. estimates for what is not plain' => sub {
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'm3'; DROP TABLE parted});
 });
 
-finding('4. a message is no cancel' => sub {
+subtest('4. a message is no cancel' => sub {
 	answer(q{CREATE TABLE r4 AS TABLE small; SELECT status FROM fm_train('m4', 'r4', num_factors => 2, iterations => 2); SELECT fm_grant('m4', 'reader');
 		GRANT SELECT ON r4 TO reader; SELECT fm_write_top_x('a4', 5, 'm4'); SELECT fm_write_top_x('z4', 5, 'm4')}, 'owner');
 	answer(q{SELECT fm_write_top_x('k4', 5, 'm4');
@@ -118,7 +111,7 @@ finding('4. a message is no cancel' => sub {
 	answer(q{DROP TABLE a4, k4, z4, zz4, r4; DROP FUNCTION pretend CASCADE});
 });
 
-finding(q{5. the vacuum worker has no search_path of the database's} => sub {
+subtest(q{5. the vacuum worker has no search_path of the database's} => sub {
 	$node->safe_psql('postgres', q{CREATE DATABASE paths});
 	$node->safe_psql('paths', q{CREATE EXTENSION fmtopx; CREATE SCHEMA trap;
 CREATE FUNCTION note(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS
@@ -136,7 +129,7 @@ ALTER DATABASE paths SET search_path = trap, public;
 	$node->safe_psql('postgres', 'DROP DATABASE paths');
 });
 
-finding('6. scores are finite, or refused' => sub {
+subtest('6. scores are finite, or refused' => sub {
 	answer(q{CREATE TABLE huge AS SELECT user_id, item_id, CASE WHEN user_id * item_id % 3 = 0 THEN 3e38 ELSE -3e38 END::real AS rating FROM ratings WHERE user_id <= 200});
 	my $trained = answer(q{SELECT status FROM fm_train('m6', 'huge', solver => 'als', num_factors => 2, iterations => 5)});
 	if ($trained eq 'succeeded')
@@ -161,7 +154,7 @@ finding('6. scores are finite, or refused' => sub {
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'n6'; DROP TABLE IF EXISTS k6, huge});
 });
 
-finding('7. messages that name the thing' => sub {
+subtest('7. messages that name the thing' => sub {
 	answer(q{CREATE DOMAIN price AS integer CHECK (VALUE < 1000); CREATE TABLE domains AS SELECT user_id::price AS user_id, item_id::price AS item_id, rating FROM small;
 		SELECT status FROM fm_train('m7', 'domains', num_factors => 2, iterations => 2); SELECT fm_grant('m7', 'reader')}, 'owner');
 	answer(q{SELECT fm_write_top_x('l7', 3, 'm7')}, 'reader');
@@ -197,7 +190,7 @@ finding('7. messages that name the thing' => sub {
 	answer(q{SELECT fm_drop(model) FROM fm_models; DROP TABLE IF EXISTS xids, long, moneys, gone_lists, x7, l7, deferred7, referenced CASCADE});
 });
 
-finding('8. duplicates in a table without a key' => sub {
+subtest('8. duplicates in a table without a key' => sub {
 	answer(q{SELECT status FROM fm_train('m8', 'small', num_factors => 2, iterations => 2); CREATE TABLE own (user_id integer, rank integer, item_id integer, score real);
 		SELECT fm_write_top_x('own', 3, 'm8'); INSERT INTO own SELECT * FROM own LIMIT 5});
 	my $written = answer(q{SELECT fm_write_top_x('own', 3, 'm8')});
@@ -206,7 +199,7 @@ finding('8. duplicates in a table without a key' => sub {
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'm8'; DROP TABLE own});
 });
 
-finding('9. waiting is said' => sub {
+subtest('9. waiting is said' => sub {
 	answer(q{SELECT status FROM fm_train('m9', 'small', num_factors => 2, iterations => 2); SELECT fm_grant('m9', 'other'); SELECT fm_grant('m9', 'reader')}, 'owner');
 	my $holder = $node->background_psql('postgres', on_error_stop => 1);
 	$holder->query_safe(q{BEGIN; SELECT status FROM fm_train('m9', num_factors => 2, iterations => 2)});
@@ -232,7 +225,7 @@ finding('9. waiting is said' => sub {
 	answer(q{SELECT fm_drop(model) FROM fm_models});
 });
 
-finding('10. integer types are compatible' => sub {
+subtest('10. integer types are compatible' => sub {
 	answer(q{CREATE TABLE grown AS TABLE small; SELECT status FROM fm_train('m10', 'grown', num_factors => 2, iterations => 2); SELECT fm_write_top_x('l10', 3, 'm10'); SELECT fm_grant('m10', 'reader')});
 	my $before = answer(q{SELECT * FROM fm_top_x(7, 5, 'm10')});
 	answer(q{ALTER TABLE grown ALTER user_id TYPE bigint, ALTER item_id TYPE bigint});
@@ -247,7 +240,7 @@ finding('10. integer types are compatible' => sub {
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'm10'; DROP TABLE grown, l10});
 });
 
-finding('11. values that differ by little' => sub {
+subtest('11. values that differ by little' => sub {
 	answer(q{CREATE TABLE near AS SELECT user_id, item_id, 1e9 + rating AS rating FROM small; CREATE TABLE features AS SELECT i AS item_id, 1e15 + i AS n FROM generate_series(1, 40) i;
 		CREATE TABLE strangers AS SELECT -i AS item_id, i % 3 AS kind FROM generate_series(1, 40) i});
 	is(answer(q{SELECT status FROM fm_train('m11', 'near', solver => 'als', num_factors => 2, iterations => 5)}), 'succeeded', '1e9 + rating is learnt');
@@ -269,7 +262,7 @@ sub answer_notice
 	return "$out\n$error";
 }
 
-finding('12. a library that is loaded while time runs out' => sub {
+subtest('12. a library that is loaded while time runs out' => sub {
 	my $broken = 0;
 	for my $try (1 .. 12)
 	{
@@ -290,7 +283,7 @@ sub answer_all
 	return "$out\n$error";
 }
 
-finding('13. models whose tables are gone leave nothing behind' => sub {
+subtest('13. models whose tables are gone leave nothing behind' => sub {
 	answer(q{CREATE TABLE genres AS SELECT i AS item_id, i % 3 AS kind FROM generate_series(1, 40) i;
 		SELECT status FROM fm_train('dead', 'small', item_features => 'genres', num_factors => 2, iterations => 2);
 		DROP TABLE fm_dead_version, fm_dead_user, fm_dead_item, fm_dead_matrix, fm_dead_level});
@@ -298,7 +291,7 @@ finding('13. models whose tables are gone leave nothing behind' => sub {
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'dead'});
 });
 
-finding('14. users that are there twice' => sub {
+subtest('14. users that are there twice' => sub {
 	answer(q{SELECT status FROM fm_train('twice', 'small', num_factors => 2, iterations => 2); ALTER TABLE fm_twice_user DROP CONSTRAINT fm_twice_user_pkey;
 		INSERT INTO fm_twice_user SELECT * FROM fm_twice_user LIMIT 5});
 	like(answer($_), qr/ERROR:  XX001/, $_) for q{SELECT * FROM fm_top_users(3, 10, 'twice')}, q{SELECT count(*) FROM fm_top_x_all(3, 'twice', false)}, q{SELECT fm_write_top_x('twice', 3, 'twice', false)};
