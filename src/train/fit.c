@@ -8,22 +8,17 @@
  */
 #include "train/fit.h"
 
-#include <math.h>
-
-#include "core/model/ranking.h"
 #include "core/train/solver.h"
 #include "pg/host_pg.h"
 #include "registry/definition.h"
 #include "registry/progress.h"
 #include "source/budget.h"
 #include "train/describe.h"
+#include "train/score.h"
 #include "train/train_workers.h"
 
 /* A worker for fewer ratings costs more than it saves. */
 #define RATINGS_PER_WORKER 10000
-
-/* Length of the lists in which held-out ratings are looked up. */
-#define TEST_LIST_LENGTH 10
 
 /* What the core makes of the data. */
 typedef struct Fit
@@ -163,58 +158,6 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
 }
 
-/* Score one rating, and add the result to the errors or, in a classification, to the labels. */
-static void
-score_rating(const Fit *fit, int32 user, int32 item, const int32 *context, double value,
-			 double weight, FmErrorSums *errors, FmLabelSums *labels)
-{
-	const FmParameters *parameters = &fit->parameters;
-	double score = context == NULL ? fm_score(parameters, user, item)
-								   : fm_score_in_context(parameters, &fit->ratings->contexts,
-														 *context, user, item);
-
-	if (!isfinite((float) score))
-		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						errmsg("the training did not end in finite scores: %g is out of range for "
-							   "type real",
-							   score),
-						errhint("Train on ratings of a smaller scale.")));
-	if (labels != NULL)
-		fm_add_label(labels, score, parameters->score_variance, value > 0, weight);
-	else
-		fm_add_error(errors, score, value, weight);
-}
-
-/* Score all ratings, trained on and held out. Returns the mean of those trained on. */
-static double
-score_ratings(const Fit *fit, FmRun *run)
-{
-	const FmRatings *ratings = fit->ratings;
-	const FmTriples *held_out = &fit->held_out;
-	double sum = 0;
-	double total = 0;
-
-	for (int32 user = 0; user < ratings->num_users; user++)
-		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
-		{
-			double weight = ratings->user_weight != NULL ? ratings->user_weight[r] : 1;
-
-			score_rating(fit, user, ratings->user_item[r],
-						 ratings->user_context != NULL ? &ratings->user_context[r] : NULL,
-						 ratings->user_value[r], weight, &run->train, run->train_labels);
-			sum += weight * ratings->user_value[r];
-			total += weight;
-			if (r % 65536 == 0)
-				CHECK_FOR_INTERRUPTS();
-		}
-	for (int64 r = 0; r < held_out->count; r++)
-		score_rating(fit, held_out->user[r], held_out->item[r],
-					 held_out->context != NULL ? &held_out->context[r] : NULL, held_out->value[r],
-					 held_out->weight != NULL ? held_out->weight[r] : 1, &run->test,
-					 run->test_labels);
-	return sum / total;
-}
-
 static void
 fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data, const Fit *fit)
 {
@@ -234,39 +177,18 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data,
 	run->skipped = data->ratings->skipped;
 }
 
-/*
- * Score all ratings into the run, in memory of the host. Returns the mean of those trained on, as a
- * rating.
- */
-static double
-score_run(FmRun *run, const FmDefinition *definition, const FmRatingReading *reading,
-		  const Fit *fit, const FmHost *host)
-{
-	if (fm_is_ranking(definition->task))
-	{
-		run->test.count = fit->held_out.count;
-		if (run->test.count > 0)
-			fm_rank_held_out(&fit->parameters, fit->ratings, &fit->held_out, TEST_LIST_LENGTH, host,
-							 &run->test_ranking);
-		return 1;
-	}
-	if (!fm_is_classification(definition->task))
-		return score_ratings(fit, run);
-	run->train_labels = fm_label_sums_create(host);
-	run->test_labels = fm_label_sums_create(host);
-	return reading->min + score_ratings(fit, run) * ((double) reading->max - reading->min);
-}
-
 void
 fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResult *result)
 {
 	const FmHost *host = fm_pg_host(CurrentMemoryContext);
 	FmHost solver_host = *host;
 	Fit *fit = palloc0(sizeof(Fit));
+	FmScored scored;
 
 	solver_host.progress = fm_progress_iteration;
 	fit_model(definition, data, &solver_host, fit);
 	fill_run(run, definition, data, fit);
+	scored = (FmScored){fit->ratings, &fit->held_out, &fit->parameters};
 	result->data = data;
 	result->parameters = &fit->parameters;
 	result->user_canonical = fit->user_canonical;
@@ -278,8 +200,8 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 								  .b = fit->parameters.b + data->ratings->center,
 								  .rating_min = data->ratings->min,
 								  .rating_max = data->ratings->max,
-								  .rating_mean = score_run(run, definition, data->ratings, fit,
-														   host),
+								  .rating_mean = fm_score_run(definition, data->ratings, &scored,
+															  host, run),
 								  .score_variance = fit->parameters.score_variance,
 								  .num_users = fm_idmap_count(data->ratings->users),
 								  .num_items = fm_idmap_count(data->ratings->items)};
