@@ -394,7 +394,7 @@ CREATE TYPE fm_matrix (
 
 COMMENT ON TYPE fm_matrix IS
 'A matrix of items, each with an id (bigint, unique), a vector of factors and a bias. Holds at '
-'least one item and at most 1 GB; vectors have 1 to 1024 elements, all the same number; numbers '
+'least one item and at most 1 GB; vectors have 1 to 2050 elements, all the same number; numbers '
 'are finite and single-precision; items are in ascending order of id. Text form: '
 '[[item_id,[v1,...,vk],w],...]. Made by fm_matrix_agg, scanned by fm_matrix_top_x.';
 
@@ -465,11 +465,22 @@ CREATE AGGREGATE fm_matrix_agg(item_id bigint, v real[], w real) (
 );
 
 COMMENT ON AGGREGATE fm_matrix_agg(bigint, real[], real) IS
-'Builds a matrix from one row per item: its id, its vector v (1 to 1024 elements, the same number '
+'Builds a matrix from one row per item: its id, its vector v (1 to 2050 elements, the same number '
 'for every item) and its bias w. The result does not depend on the order of the rows. Rows with a '
 'NULL argument are ignored; NULL if there are no rows. Raises an error if an id occurs twice, if a '
 'vector has another length, more than one dimension or a NULL element, if a number is not finite, '
 'or if the result exceeds 1 GB.';
+
+CREATE FUNCTION fm_list_vector(v real[], w real, interest_v real[], popularity real,
+                               rating_share double precision, novelty_unit double precision)
+RETURNS real[]
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_list_vector';
+
+COMMENT ON FUNCTION fm_list_vector(real[], real, real[], real, double precision, double precision) IS
+'Returns the vector of an item in the matrix of a model, which orders lists: v; with an interest '
+'head, v and w in the scale of rating_share, then interest_v; and, unless it is NULL, popularity in '
+'the scale of novelty_unit. Called by trainings, for fm_matrix_agg.';
 
 -- Scanning a matrix.
 

@@ -43,7 +43,7 @@ SELECT count(*) FROM matrices, fm_matrix_top_x(m, NULL, 1);
 -- Errors of the aggregate.
 SELECT fm_matrix_agg(i % 3, '{1}', 1) FROM generate_series(1, 5) AS i;
 SELECT fm_matrix_agg(7, '{}', 1);
-SELECT fm_matrix_agg(7, array_fill(1::real, '{1025}'), 1);
+SELECT fm_matrix_agg(7, array_fill(1::real, '{2051}'), 1);
 SELECT fm_matrix_agg(7, '{{1, 2}}', 1);
 SELECT fm_matrix_agg(7, '{1, NULL}', 1);
 SELECT fm_matrix_agg(7, '{1, NaN}', 1);
@@ -70,7 +70,7 @@ SELECT '[[1,[2],-1e-60]]'::fm_matrix;
 SELECT '[[1,[2],3],[2,[2,2],3]]'::fm_matrix;
 SELECT '[[1,[2],3],[1,[2],3]]'::fm_matrix;
 SELECT '[[1,[2],3],[-1,[2],3]]'::fm_matrix;
-SELECT ('[[1,[' || repeat('1,', 1024) || '1],3]]')::fm_matrix;
+SELECT ('[[1,[' || repeat('1,', 2050) || '1],3]]')::fm_matrix;
 
 -- Errors of the scan.
 SELECT t.* FROM matrices, fm_matrix_top_x(m, '{1, 2}', NULL) AS t;

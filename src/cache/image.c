@@ -173,14 +173,23 @@ read_ids(Reading *reading, MemoryContext context)
 			fm_model_damaged(model, "its items are not in the order of their ids");
 }
 
+/* Return the number of factors that the matrix must have. */
+static int
+list_factors(const Reading *reading)
+{
+	FmListShape shape = fm_version_list_shape(&reading->head.version);
+
+	return fm_list_factors(&shape);
+}
+
 /* Set the offset of each part of the image, and its size. */
 static void
 lay_out(Reading *reading)
 {
 	FmImage *head = &reading->head;
 	Size count = head->version.num_items;
-	int k = head->version.num_factors;
-	Size matrix_size = fm_scan_matrix_size(head->version.num_items, k);
+	int k = head->version.num_factors, interest = head->version.interest_factors;
+	Size matrix_size = fm_scan_matrix_size(head->version.num_items, list_factors(reading));
 	FmLayout layout = {0};
 
 	(void) fm_layout_add(&layout, 1, sizeof(FmImage));
@@ -198,8 +207,14 @@ lay_out(Reading *reading)
 		head->values = fm_layout_add(&layout, 1, reading->value_bytes);
 	head->user_mean = fm_layout_add(&layout, k + 1, sizeof(float));
 	head->user_root = fm_layout_add(&layout, fm_prior_root_length(k), sizeof(float));
-	if (fm_is_ranking(head->version.task))
-		head->item_gram = fm_layout_add(&layout, fm_all_pairs_length(k), sizeof(float));
+	if (interest > 0)
+	{
+		head->interest_mean = fm_layout_add(&layout, interest + 1, sizeof(float));
+		head->interest_root = fm_layout_add(&layout, fm_prior_root_length(interest), sizeof(float));
+	}
+	if (interest > 0 || fm_is_ranking(head->version.task))
+		head->item_gram = fm_layout_add(&layout, fm_all_pairs_length(interest > 0 ? interest : k),
+										sizeof(float));
 	head->matrix = fm_layout_add(&layout, 1, matrix_size);
 	if (matrix_size == 0 || layout.overflows)
 		ereport(ERROR,
@@ -252,8 +267,9 @@ static int32
 read_block(const Reading *reading, FmScanMatrix *matrix, int64 first, const FmMatrix *block)
 {
 	const FmImage *head = &reading->head;
+	int factors = fm_scan_matrix_factors(matrix);
 
-	if (block->num_factors != head->version.num_factors)
+	if (block->num_factors != factors)
 		fm_model_damaged(reading->model, "a block of its matrix has another number of factors");
 	for (int32 i = 0; i < block->num_items; i++)
 	{
@@ -261,7 +277,7 @@ read_block(const Reading *reading, FmScanMatrix *matrix, int64 first, const FmMa
 
 		if (block->ids[i] != first + i || block->ids[i] >= head->version.num_items)
 			fm_model_damaged(reading->model, "its matrix and its item table have different items");
-		fm_scan_matrix_set(matrix, (int32) block->ids[i], row, row[head->version.num_factors]);
+		fm_scan_matrix_set(matrix, (int32) block->ids[i], row, row[factors]);
 	}
 	return block->num_items;
 }
@@ -271,7 +287,7 @@ read_matrix(const Reading *reading, void *memory)
 {
 	const FmModel *model = reading->model;
 	const FmVersion *version = &reading->head.version;
-	FmScanMatrix *matrix = fm_scan_matrix_init(memory, version->num_items, version->num_factors);
+	FmScanMatrix *matrix = fm_scan_matrix_init(memory, version->num_items, list_factors(reading));
 	/* the cast does nothing unless the table's owner has given the column another type */
 	char *column = psprintf("matrix::%s", fm_qualified_sql(model->extension_schema, "fm_matrix"));
 	Portal cursor = open_version_cursor(reading, column, model->matrix_table, " ORDER BY block");
@@ -291,18 +307,27 @@ read_matrix(const Reading *reading, void *memory)
 	fm_scan_matrix_finish(matrix);
 }
 
+/* Copy an array into its place, unless there is none. */
+static void
+fill_array(FmImage *image, Size offset, const float *array, size_t length)
+{
+	if (array != NULL)
+		memcpy((char *) image + offset, array, length * sizeof(float));
+}
+
 static void
 fill_arrays(const Reading *reading, FmImage *image)
 {
 	const FmVersionArrays *arrays = &reading->arrays;
-	char *base = (char *) image;
-	int k = image->version.num_factors;
+	int k = image->version.num_factors, interest = image->version.interest_factors;
 
-	memcpy(base + image->user_mean, arrays->user_prior.mean, (k + 1) * sizeof(float));
-	memcpy(base + image->user_root, arrays->user_prior.root,
-		   fm_prior_root_length(k) * sizeof(float));
-	if (arrays->item_gram != NULL)
-		memcpy(base + image->item_gram, arrays->item_gram, fm_all_pairs_length(k) * sizeof(float));
+	fill_array(image, image->user_mean, arrays->user_prior.mean, k + 1);
+	fill_array(image, image->user_root, arrays->user_prior.root, fm_prior_root_length(k));
+	fill_array(image, image->interest_mean, arrays->interest_user_prior.mean, interest + 1);
+	fill_array(image, image->interest_root, arrays->interest_user_prior.root,
+			   fm_prior_root_length(interest));
+	fill_array(image, image->item_gram, arrays->item_gram,
+			   fm_all_pairs_length(interest > 0 ? interest : k));
 }
 
 FmImage *

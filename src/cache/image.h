@@ -17,7 +17,7 @@
  * (store/version.h), FmScanMatrix (core/scan/scan_matrix.h), and the directory (shared_cache.c).
  * Increment it with every change of these.
  */
-#define FM_IMAGE_LAYOUT 4
+#define FM_IMAGE_LAYOUT 5
 
 /* Offsets count from the start of this struct, and are multiples of 64. */
 typedef struct FmImage
@@ -46,11 +46,16 @@ typedef struct FmImage
 	int shift;
 	Size values; /* of ids passed by reference, each maximally aligned */
 
-	/* arrays of floats: FmPrior of the users; and, of a ranking, FmAllPairs.gram of the items */
+	/*
+	 * Arrays of floats: FmPrior of the users, of each head; and, of a ranking or an interest head,
+	 * FmAllPairs.gram of the items.
+	 */
 	Size user_mean;
 	Size user_root;
+	Size interest_mean;
+	Size interest_root;
 	Size item_gram;
-	Size matrix; /* an FmScanMatrix, by idx */
+	Size matrix; /* an FmScanMatrix, by idx: core/model/list_vector.h */
 } FmImage;
 
 /* Returns memory that is aligned to 64 bytes. */

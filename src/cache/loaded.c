@@ -238,6 +238,9 @@ point_into_image(FmLoaded *loaded)
 	const FmImage *image = loaded->image;
 
 	loaded->version = image->version;
+	loaded->shape = fm_version_list_shape(&image->version);
+	loaded->interest_prior.mean = (float *) fm_image_at(image, image->interest_mean);
+	loaded->interest_prior.root = (float *) fm_image_at(image, image->interest_root);
 	loaded->user_prior.mean = (float *) fm_image_at(image, image->user_mean);
 	loaded->user_prior.root = (float *) fm_image_at(image, image->user_root);
 	loaded->item_pairs.weight = image->version.unobserved_weight;

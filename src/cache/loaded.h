@@ -32,8 +32,10 @@ typedef struct FmLoaded
 
 	/* of the image; what is by reference points into it */
 	FmVersion version;
+	FmListShape shape; /* of the vectors in the matrix, and of queries */
 	FmPrior user_prior;
-	FmAllPairs item_pairs;		/* of a ranking */
+	FmPrior interest_prior;		/* of the users, in the interest head */
+	FmAllPairs item_pairs;		/* of a ranking or an interest head */
 	const FmScanMatrix *matrix; /* by idx */
 
 	FmPlan user_plan; /* (user_id, version) → w, v */

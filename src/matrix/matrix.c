@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-#include "core/model/parameters.h"
+#include "core/model/list_vector.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(fm_matrix_items);
@@ -58,7 +58,7 @@ static void
 check_header(const FmMatrix *matrix)
 {
 	if (matrix->format != FM_MATRIX_FORMAT || matrix->num_items < 1 ||
-		matrix->num_factors < FM_MIN_FACTORS || matrix->num_factors > FM_MAX_FACTORS)
+		matrix->num_factors < FM_MIN_FACTORS || matrix->num_factors > FM_MAX_LIST_FACTORS)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
 						errmsg("fm_matrix value with an unknown or damaged header")));
 }

@@ -22,7 +22,7 @@ typedef struct FmMatrix
 	int32 vl_len_;	   /* varlena header, not to be touched directly */
 	uint32 format;	   /* FM_MATRIX_FORMAT */
 	int32 num_items;   /* at least 1 */
-	int32 num_factors; /* FM_MIN_FACTORS to FM_MAX_FACTORS */
+	int32 num_factors; /* FM_MIN_FACTORS to FM_MAX_LIST_FACTORS */
 	int64 ids[FLEXIBLE_ARRAY_MEMBER];
 } FmMatrix;
 

@@ -12,7 +12,7 @@
 
 #include "fmgr.h"
 
-#include "core/model/parameters.h"
+#include "core/model/list_vector.h"
 #include "matrix/matrix_build.h"
 #include "utils/lsyscache.h"
 
@@ -55,10 +55,10 @@ state_argument(FunctionCallInfo fcinfo, int n)
 static void
 check_num_factors(const FmMatrixBuilder *state, int64 item_id, int num_factors)
 {
-	if (num_factors < FM_MIN_FACTORS || num_factors > FM_MAX_FACTORS)
+	if (num_factors < FM_MIN_FACTORS || num_factors > FM_MAX_LIST_FACTORS)
 		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
 						errmsg("v must have between %d and %d elements, not %d", FM_MIN_FACTORS,
-							   FM_MAX_FACTORS, num_factors),
+							   FM_MAX_LIST_FACTORS, num_factors),
 						errdetail("The item id is %lld.", (long long) item_id)));
 	if (state != NULL && num_factors != state->num_factors)
 		ereport(ERROR,
@@ -73,7 +73,7 @@ fm_matrix_agg_transfn(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = aggregate_context(fcinfo);
 	FmMatrixBuilder *state = state_argument(fcinfo, 0);
-	float row[FM_MAX_FACTORS + 1];
+	float row[FM_MAX_LIST_FACTORS + 1];
 	int64 item_id;
 	const float *v;
 	int num_factors;

@@ -9,7 +9,7 @@
 #include <math.h>
 
 #include "common/shortest_dec.h"
-#include "core/model/parameters.h"
+#include "core/model/list_vector.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "libpq/pqformat.h"
@@ -155,9 +155,9 @@ parse_vector(Parser *parser, float *row)
 	expect(parser, '[', "\"[\" before the vector");
 	do
 	{
-		if (num_factors == FM_MAX_FACTORS)
+		if (num_factors == FM_MAX_LIST_FACTORS)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-							errmsg("fm_matrix with more than %d factors", FM_MAX_FACTORS)));
+							errmsg("fm_matrix with more than %d factors", FM_MAX_LIST_FACTORS)));
 		row[num_factors++] = parse_float(parser);
 	} while (take(parser, ','));
 	expect(parser, ']', "\",\" or \"]\"");
@@ -180,7 +180,7 @@ fm_matrix_in(PG_FUNCTION_ARGS)
 {
 	Parser parser = {PG_GETARG_CSTRING(0), PG_GETARG_CSTRING(0)};
 	FmMatrixBuilder *builder = NULL;
-	float row[FM_MAX_FACTORS + 1];
+	float row[FM_MAX_LIST_FACTORS + 1];
 
 	expect(&parser, '[', "\"[\"");
 	do
@@ -284,11 +284,11 @@ receive_header(StringInfo message)
 	if (num_items < 1)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 						errmsg("fm_matrix of %d items", num_items)));
-	if (num_factors < FM_MIN_FACTORS || num_factors > FM_MAX_FACTORS)
+	if (num_factors < FM_MIN_FACTORS || num_factors > FM_MAX_LIST_FACTORS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 						errmsg("fm_matrix of %d factors", num_factors),
 						errdetail("The number of factors must be between %d and %d.",
-								  FM_MIN_FACTORS, FM_MAX_FACTORS)));
+								  FM_MIN_FACTORS, FM_MAX_LIST_FACTORS)));
 	expected = fm_matrix_size(num_items, num_factors) - offsetof(FmMatrix, ids);
 	if (left != expected)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),

@@ -6,7 +6,7 @@
 
 #include "pg/compat.h"
 
-#define FM_MAX_SQL_PARAMETERS 32
+#define FM_MAX_SQL_PARAMETERS 48
 
 /* Starts as {0}. Values by reference must live until the statement has run. */
 typedef struct FmSqlParameters

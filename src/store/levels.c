@@ -27,22 +27,31 @@ enum
 	COL_MEAN,
 	COL_W,
 	COL_V,
+	NUM_FIRST_COLUMNS,
+	COL_INTEREST_W = NUM_FIRST_COLUMNS, /* these only with an interest head */
+	COL_INTEREST_V,
 	NUM_COLUMNS
 };
 
 static const FmColumn columns[NUM_COLUMNS] = {
-	[COL_IDX] = {"idx", INT4OID},	  [COL_NAME] = {"name", TEXTOID},
-	[COL_SIDE] = {"side", TEXTOID},	  [COL_FEATURE] = {"feature", TEXTOID},
-	[COL_LEVEL] = {"level", TEXTOID}, [COL_MEAN] = {"mean", FLOAT8OID},
-	[COL_W] = {"w", FLOAT4OID},		  [COL_V] = {"v", FLOAT4ARRAYOID},
+	[COL_IDX] = {"idx", INT4OID},
+	[COL_NAME] = {"name", TEXTOID},
+	[COL_SIDE] = {"side", TEXTOID},
+	[COL_FEATURE] = {"feature", TEXTOID},
+	[COL_LEVEL] = {"level", TEXTOID},
+	[COL_MEAN] = {"mean", FLOAT8OID},
+	[COL_W] = {"w", FLOAT4OID},
+	[COL_V] = {"v", FLOAT4ARRAYOID},
+	[COL_INTEREST_W] = {"interest_w", FLOAT4OID},
+	[COL_INTEREST_V] = {"interest_v", FLOAT4ARRAYOID},
 };
 
 static TupleDesc
-level_row_desc(void)
+level_row_desc(int num_columns)
 {
-	TupleDesc desc = CreateTemplateTupleDesc(NUM_COLUMNS);
+	TupleDesc desc = CreateTemplateTupleDesc(num_columns);
 
-	for (int c = 0; c < NUM_COLUMNS; c++)
+	for (int c = 0; c < num_columns; c++)
 		TupleDescInitEntry(desc, (AttrNumber) (c + 1), columns[c].sql, columns[c].type, -1, 0);
 	return desc;
 }
@@ -53,11 +62,33 @@ typedef struct LevelRows
 	Tuplestorestate *store;
 	TupleDesc desc;
 	int32 count;
-	const FmParameters *parameters;
-	const float *w; /* of the current side; the same holds for v */
-	const float *v;
+	int num_columns;
+	/* of the current side: each head's w and v; those of contexts have no interest */
+	const float *w[2];
+	const float *v[2];
+	int num_factors[2];
 	MemoryContext row_context;
 } LevelRows;
+
+/* The heads of LevelRows. */
+enum
+{
+	RATING,
+	INTEREST
+};
+
+/* Set w and v of one head of a level; zeros if the side has none. */
+static void
+set_head(const LevelRows *rows, int head, int32 row, double deviation, Datum *w, Datum *v)
+{
+	int k = rows->num_factors[head];
+	float *scaled = palloc0(k * sizeof(float));
+
+	*w = Float4GetDatum(rows->w[head] == NULL ? 0 : (float) (rows->w[head][row] / deviation));
+	for (int f = 0; rows->v[head] != NULL && f < k; f++)
+		scaled[f] = (float) (rows->v[head][(Size) row * k + f] / deviation);
+	*v = fm_real_array(scaled, k);
+}
 
 /*
  * Collect one level or, if feature is NULL, what is added to the sum of all levels of the side. The
@@ -68,16 +99,11 @@ static void
 put_level(LevelRows *rows, const char *side, int32 row, const char *feature, const char *level,
 		  double mean, double deviation)
 {
-	int k = rows->parameters->num_factors;
-	const float *v = rows->v + (Size) row * k;
 	MemoryContext previous = MemoryContextSwitchTo(rows->row_context);
-	float *scaled = palloc(k * sizeof(float));
 	bool nulls[NUM_COLUMNS] = {false};
 	Datum values[NUM_COLUMNS];
 	StringInfoData name;
 
-	for (int f = 0; f < k; f++)
-		scaled[f] = (float) (v[f] / deviation);
 	initStringInfo(&name);
 	appendStringInfoString(&name, side);
 	if (feature != NULL)
@@ -92,8 +118,9 @@ put_level(LevelRows *rows, const char *side, int32 row, const char *feature, con
 	nulls[COL_LEVEL] = level == NULL;
 	values[COL_LEVEL] = level == NULL ? (Datum) 0 : CStringGetTextDatum(level);
 	values[COL_MEAN] = Float8GetDatum(mean);
-	values[COL_W] = Float4GetDatum((float) (rows->w[row] / deviation));
-	values[COL_V] = fm_real_array(scaled, k);
+	set_head(rows, RATING, row, deviation, &values[COL_W], &values[COL_V]);
+	if (rows->num_columns == NUM_COLUMNS)
+		set_head(rows, INTEREST, row, deviation, &values[COL_INTEREST_W], &values[COL_INTEREST_V]);
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(rows->row_context);
@@ -139,15 +166,21 @@ put_context_levels(LevelRows *rows, const FmContextReading *reading)
 static void
 put_levels(LevelRows *rows, const FmResult *result)
 {
+	const FmParameters *heads[] = {result->parameters, result->interest};
+
 	for (int side = 0; side < 2; side++)
 	{
-		rows->w = result->parameters->level_w[side];
-		rows->v = result->parameters->level_v[side];
+		for (int head = 0; head < 2 && heads[head] != NULL; head++)
+		{
+			rows->w[head] = heads[head]->level_w[side];
+			rows->v[head] = heads[head]->level_v[side];
+		}
 		put_side_levels(rows, side == FM_USERS ? "user" : "item", result->data->features[side],
 						result->features[side].num_levels);
 	}
-	rows->w = result->parameters->context_w;
-	rows->v = result->parameters->context_v;
+	rows->w[RATING] = result->parameters->context_w;
+	rows->v[RATING] = result->parameters->context_v;
+	rows->w[INTEREST] = rows->v[INTEREST] = NULL;
 	put_context_levels(rows, result->data->ratings->contexts);
 }
 
@@ -163,9 +196,9 @@ has_levels(const FmResult *result)
 
 /* Return a statement that inserts rows of a version into the table, from a relation of levels. */
 static char *
-insert_sql(const FmModel *model, const char *from)
+insert_sql(const FmModel *model, int num_columns, const char *from)
 {
-	char *list = fm_select_list(columns, NUM_COLUMNS);
+	char *list = fm_select_list(columns, num_columns);
 
 	return psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM %s",
 					fm_relation_sql(model->level_table), list, list, from);
@@ -179,20 +212,24 @@ insert_levels(const FmModel *model, int version, const LevelRows *rows)
 	FmSqlParameters parameters = {0};
 
 	fm_add_integer(&parameters, version);
-	fm_input_run(insert_sql(model, psprintf("%s n", fm_input_sql(&input, way, parameters.count))),
+	fm_input_run(insert_sql(model, rows->num_columns,
+							psprintf("%s n", fm_input_sql(&input, way, parameters.count))),
 				 &parameters, &input, way);
 }
 
 void
 fm_store_levels(FmModel *model, const FmResult *result)
 {
-	LevelRows rows = {.parameters = result->parameters};
+	LevelRows rows = {.num_columns = result->interest != NULL ? NUM_COLUMNS : NUM_FIRST_COLUMNS,
+					  .num_factors = {result->parameters->num_factors,
+									  result->interest != NULL ? result->interest->num_factors
+															   : 0}};
 
 	if (!has_levels(result))
 		return;
 	if (!OidIsValid(model->level_table))
 		fm_store_create_level_table(model);
-	rows.desc = level_row_desc();
+	rows.desc = level_row_desc(rows.num_columns);
 	rows.store = tuplestore_begin_heap(true, false, work_mem);
 	rows.row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
 											 ALLOCSET_SMALL_SIZES);
@@ -211,7 +248,7 @@ fm_store_copy_levels(const FmModel *model, int version, int from_version)
 		return 0;
 	fm_add_integer(&parameters, version);
 	fm_add_integer(&parameters, from_version);
-	fm_sql_run(insert_sql(model,
+	fm_sql_run(insert_sql(model, NUM_COLUMNS,
 						  psprintf("%s WHERE version = $2", fm_relation_sql(model->level_table))),
 			   &parameters, false);
 	return (int64) SPI_processed;

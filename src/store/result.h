@@ -16,6 +16,8 @@ typedef struct FmResult
 	FmVersion version;
 	FmVersionArrays arrays;
 	const FmParameters *parameters;
+	const FmParameters *interest; /* the interest head, or NULL */
+	const float *popularity;	  /* of each item, in the order of its parameters; or NULL */
 	const FmTrainingData *data;
 	const int32 *user_canonical; /* idx → canonical index; NULL: they are the same */
 	const int32 *item_canonical;

@@ -72,13 +72,17 @@ create_id_index(Oid table, const char *id_column, const FmIdType *id_type)
 }
 
 static Oid
-create_entity_table(const FmModel *model, Oid schema, const char *entity, const FmIdType *id_type)
+create_entity_table(const FmModel *model, Oid schema, const char *entity, const FmIdType *id_type,
+					const char *more)
 {
 	char *id_column = psprintf("%s_id", entity);
 	char *columns = psprintf("version integer NOT NULL, idx integer NOT NULL, %s %s NOT NULL, "
-							 "w real NOT NULL, v real[] NOT NULL, digest bigint NOT NULL",
-							 id_column, fm_id_type_sql(id_type));
-	char *comment = psprintf("bias w and factors v of each %s, one row for each version", entity);
+							 "w real NOT NULL, v real[] NOT NULL, digest bigint NOT NULL, "
+							 "interest_w real, interest_v real[]%s",
+							 id_column, fm_id_type_sql(id_type), more);
+	char *comment = psprintf("bias w and factors v of each %s, and those of its interest head, one "
+							 "row for each version",
+							 entity);
 	Oid table = create_table(model, schema, entity, columns, comment);
 
 	create_id_index(table, id_column, id_type);
@@ -92,14 +96,14 @@ fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *user_type,
 	model->version_table = create_table(model, schema, "version", fm_version_column_definitions(),
 										"global bias b, the range of the ratings and what folding "
 										"in needs, one row for each version");
-	model->user_table = create_entity_table(model, schema, "user", user_type);
-	model->item_table = create_entity_table(model, schema, "item", item_type);
+	model->user_table = create_entity_table(model, schema, "user", user_type, "");
+	model->item_table = create_entity_table(model, schema, "item", item_type, ", popularity real");
 	model->matrix_table = create_table(
 		model, schema, "matrix",
 		psprintf("version integer NOT NULL, block integer NOT NULL, matrix %s NOT NULL, "
 				 "PRIMARY KEY (version, block)",
 				 fm_qualified_sql(model->extension_schema, "fm_matrix")),
-		"the augmented item matrix (v, w) by item idx, in blocks");
+		"the augmented item matrix by item idx, in blocks: what orders lists");
 }
 
 void
@@ -232,11 +236,37 @@ fm_store_create_level_table(FmModel *model)
 		model, get_rel_namespace(model->version_table), "level",
 		"version integer NOT NULL, idx integer NOT NULL, name text NOT NULL, side text NOT NULL, "
 		"feature text, level text, mean double precision NOT NULL, w real NOT NULL, "
-		"v real[] NOT NULL, PRIMARY KEY (version, idx)",
+		"v real[] NOT NULL, interest_w real, interest_v real[], PRIMARY KEY (version, idx)",
 		"what each level of a feature, or of a context, adds to w and v of its users or items");
 	fm_sql_run(psprintf("CREATE INDEX ON %s (version, side, feature)",
 						fm_relation_sql(model->level_table)),
 			   NULL, false);
+}
+
+/* Add to a table the columns of an interest head, if it lacks them. */
+static void
+add_interest_columns(Oid table)
+{
+	if (OidIsValid(table) && (get_attnum(table, "interest_w") == InvalidAttrNumber ||
+							  get_attnum(table, "interest_v") == InvalidAttrNumber))
+		fm_sql_run(psprintf("ALTER TABLE %s ADD IF NOT EXISTS interest_w real, "
+							"ADD IF NOT EXISTS interest_v real[]",
+							fm_relation_sql(table)),
+				   NULL, false);
+}
+
+void
+fm_store_add_columns(const FmModel *model)
+{
+	/* in the order in which readers lock them */
+	fm_version_add_columns(model);
+	add_interest_columns(model->item_table);
+	if (get_attnum(model->item_table, "popularity") == InvalidAttrNumber)
+		fm_sql_run(psprintf("ALTER TABLE %s ADD popularity real",
+							fm_relation_sql(model->item_table)),
+				   NULL, false);
+	add_interest_columns(model->user_table);
+	add_interest_columns(model->level_table);
 }
 
 void

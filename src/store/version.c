@@ -15,6 +15,7 @@
 #include "pg/sql_rows.h"
 #include "registry/definition.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 /* In the order in which the table has them. */
 enum
@@ -38,6 +39,18 @@ enum
 	COL_ITEM_ROOT,
 	COL_UNOBSERVED_WEIGHT,
 	COL_ITEM_GRAM,
+	NUM_FIRST_COLUMNS, /* those of the earliest layout */
+	COL_INTEREST_FACTORS = NUM_FIRST_COLUMNS,
+	COL_INTEREST_B,
+	COL_INTEREST_NOISE_VARIANCE,
+	COL_RATING_SHARE,
+	COL_NOVELTY_UNIT,
+	COL_NOVELTY,
+	COL_HAS_POPULARITY,
+	COL_INTEREST_USER_MEAN,
+	COL_INTEREST_USER_ROOT,
+	COL_INTEREST_ITEM_MEAN,
+	COL_INTEREST_ITEM_ROOT,
 	NUM_COLUMNS
 };
 
@@ -61,13 +74,29 @@ static const FmColumn columns[NUM_COLUMNS] = {
 	[COL_ITEM_ROOT] = {"item_root", FLOAT4ARRAYOID},
 	[COL_UNOBSERVED_WEIGHT] = {"unobserved_weight", FLOAT8OID},
 	[COL_ITEM_GRAM] = {"item_gram", FLOAT4ARRAYOID},
+	[COL_INTEREST_FACTORS] = {"interest_factors", INT4OID},
+	[COL_INTEREST_B] = {"interest_b", FLOAT8OID},
+	[COL_INTEREST_NOISE_VARIANCE] = {"interest_noise_variance", FLOAT8OID},
+	[COL_RATING_SHARE] = {"rating_share", FLOAT8OID},
+	[COL_NOVELTY_UNIT] = {"novelty_unit", FLOAT8OID},
+	[COL_NOVELTY] = {"novelty", FLOAT8OID},
+	[COL_HAS_POPULARITY] = {"has_popularity", BOOLOID},
+	[COL_INTEREST_USER_MEAN] = {"interest_user_mean", FLOAT4ARRAYOID},
+	[COL_INTEREST_USER_ROOT] = {"interest_user_root", FLOAT4ARRAYOID},
+	[COL_INTEREST_ITEM_MEAN] = {"interest_item_mean", FLOAT4ARRAYOID},
+	[COL_INTEREST_ITEM_ROOT] = {"interest_item_root", FLOAT4ARRAYOID},
 };
 
-/* Return the constraint of a column. Only a ranking has an item_gram. */
+/*
+ * Return the constraint of a column. Not every version has an item_gram, nor what later layouts
+ * have added.
+ */
 static const char *
 column_constraint(int column)
 {
-	return column == COL_VERSION ? " PRIMARY KEY" : column == COL_ITEM_GRAM ? "" : " NOT NULL";
+	if (column == COL_VERSION)
+		return " PRIMARY KEY";
+	return column == COL_ITEM_GRAM || column >= NUM_FIRST_COLUMNS ? "" : " NOT NULL";
 }
 
 char *
@@ -80,6 +109,58 @@ fm_version_column_definitions(void)
 		appendStringInfo(&sql, "%s%s %s%s", c > 0 ? ", " : "", columns[c].sql,
 						 format_type_be(columns[c].type), column_constraint(c));
 	return sql.data;
+}
+
+void
+fm_version_add_columns(const FmModel *model)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int c = NUM_FIRST_COLUMNS; c < NUM_COLUMNS; c++)
+		if (get_attnum(model->version_table, columns[c].sql) == InvalidAttrNumber)
+			appendStringInfo(&sql, "%s ADD %s %s", sql.len > 0 ? "," : "", columns[c].sql,
+							 format_type_be(columns[c].type));
+	if (sql.len > 0)
+		fm_sql_run(psprintf("ALTER TABLE %s%s", fm_relation_sql(model->version_table), sql.data),
+				   NULL, false);
+}
+
+/* Return the SELECT list, with NULL for the columns that a table of an earlier layout lacks. */
+static char *
+present_columns(const FmModel *model)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	fm_append_select_list(&sql, columns, NUM_FIRST_COLUMNS);
+	for (int c = NUM_FIRST_COLUMNS; c < NUM_COLUMNS; c++)
+		if (get_attnum(model->version_table, columns[c].sql) == InvalidAttrNumber)
+			appendStringInfo(&sql, ", NULL::%s AS %s", format_type_be(columns[c].type),
+							 columns[c].sql);
+		else
+			appendStringInfo(&sql, ", %s", columns[c].sql);
+	return sql.data;
+}
+
+/* Read what orders lists. A version of an earlier layout has none of it. */
+static void
+read_list_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
+{
+	version->interest_factors = fm_row_integer_or(row, COL_INTEREST_FACTORS, 0);
+	version->interest_b = fm_row_double_or(row, COL_INTEREST_B, 0);
+	version->interest_noise_variance = fm_row_double_or(row, COL_INTEREST_NOISE_VARIANCE, 1);
+	version->rating_share = fm_row_double_or(row, COL_RATING_SHARE, 1);
+	version->novelty_unit = fm_row_double_or(row, COL_NOVELTY_UNIT, 1);
+	version->novelty = fm_row_double_or(row, COL_NOVELTY, 0);
+	version->has_popularity = fm_row_boolean_or(row, COL_HAS_POPULARITY, false);
+	if (version->interest_factors < 0 || version->interest_factors > FM_MAX_FACTORS ||
+		(version->interest_factors > 0 && fm_is_ranking(version->task)) ||
+		!isfinite(version->interest_b) || !isfinite(version->interest_noise_variance) ||
+		version->interest_noise_variance <= 0 || !isfinite(version->rating_share) ||
+		version->rating_share <= 0 || !isfinite(version->novelty_unit) ||
+		version->novelty_unit <= 0 || !isfinite(version->novelty))
+		fm_model_damaged(model, "its row in the version table is out of range");
 }
 
 static void
@@ -105,6 +186,7 @@ read_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 		!isfinite(version->rating_max) || !(version->rating_min <= version->rating_max) ||
 		!isfinite(version->rating_min))
 		fm_model_damaged(model, "its row in the version table is out of range");
+	read_list_numbers(model, row, version);
 }
 
 static float *
@@ -129,6 +211,16 @@ read_arrays(const FmRow *row, const FmVersion *version, FmVersionArrays *arrays)
 	arrays->item_prior.root = read_array(row, COL_ITEM_ROOT, fm_prior_root_length(k));
 	if (fm_is_ranking(version->task))
 		arrays->item_gram = read_array(row, COL_ITEM_GRAM, fm_all_pairs_length(k));
+	if (version->interest_factors == 0)
+		return;
+	k = version->interest_factors;
+	arrays->item_gram = read_array(row, COL_ITEM_GRAM, fm_all_pairs_length(k));
+	arrays->interest_user_prior.mean = read_array(row, COL_INTEREST_USER_MEAN, k + 1);
+	arrays->interest_user_prior.root = read_array(row, COL_INTEREST_USER_ROOT,
+												  fm_prior_root_length(k));
+	arrays->interest_item_prior.mean = read_array(row, COL_INTEREST_ITEM_MEAN, k + 1);
+	arrays->interest_item_prior.root = read_array(row, COL_INTEREST_ITEM_ROOT,
+												  fm_prior_root_length(k));
 }
 
 void
@@ -138,8 +230,7 @@ fm_version_read(const FmModel *model, bool read_only, FmVersion *version, FmVers
 	FmRows rows;
 
 	fm_add_integer(&parameters, model->version);
-	fm_sql_run(psprintf("SELECT %s FROM %s WHERE version = $1",
-						fm_select_list(columns, NUM_COLUMNS),
+	fm_sql_run(psprintf("SELECT %s FROM %s WHERE version = $1", present_columns(model),
 						fm_relation_sql(model->version_table)),
 			   &parameters, read_only);
 	fm_rows_begin(&rows, columns, NUM_COLUMNS);
@@ -186,16 +277,24 @@ finite_array(const FmVersion *version, int column, const float *values, size_t l
 	return fm_real_array(values, (int) length);
 }
 
+/* Set the parameters of an array that a version may lack. */
+static void
+set_array(const FmVersion *version, int column, const float *array, size_t length,
+		  FmSqlParameters *parameters)
+{
+	if (array == NULL)
+		return;
+	parameters->values[column] = finite_array(version, column, array, length);
+	parameters->nulls[column] = ' ';
+}
+
 /* Set the parameters of the INSERT, by column. */
 static void
-set_values(const FmVersion *version, const FmVersionArrays *arrays, int64 stamp, Datum *values)
+set_numbers(const FmVersion *version, int64 stamp, Datum *values)
 {
-	int k = version->num_factors;
-	size_t root_length = fm_prior_root_length(k);
-
 	values[COL_VERSION] = Int32GetDatum(version->number);
 	values[COL_TASK] = CStringGetTextDatum(fm_task_name(version->task));
-	values[COL_NUM_FACTORS] = Int32GetDatum(k);
+	values[COL_NUM_FACTORS] = Int32GetDatum(version->num_factors);
 	values[COL_B] = Float8GetDatum(version->b);
 	values[COL_RATING_MIN] = Float4GetDatum(version->rating_min);
 	values[COL_RATING_MAX] = Float4GetDatum(version->rating_max);
@@ -205,16 +304,39 @@ set_values(const FmVersion *version, const FmVersionArrays *arrays, int64 stamp,
 	values[COL_ITEMS] = Int32GetDatum(version->num_items);
 	values[COL_STAMP] = Int64GetDatum(stamp);
 	values[COL_NOISE_VARIANCE] = Float8GetDatum(version->noise_variance);
-	values[COL_USER_MEAN] = finite_array(version, COL_USER_MEAN, arrays->user_prior.mean, k + 1);
-	values[COL_USER_ROOT] = finite_array(version, COL_USER_ROOT, arrays->user_prior.root,
-										 root_length);
-	values[COL_ITEM_MEAN] = finite_array(version, COL_ITEM_MEAN, arrays->item_prior.mean, k + 1);
-	values[COL_ITEM_ROOT] = finite_array(version, COL_ITEM_ROOT, arrays->item_prior.root,
-										 root_length);
 	values[COL_UNOBSERVED_WEIGHT] = Float8GetDatum(version->unobserved_weight);
-	if (arrays->item_gram != NULL)
-		values[COL_ITEM_GRAM] = finite_array(version, COL_ITEM_GRAM, arrays->item_gram,
-											 fm_all_pairs_length(k));
+	values[COL_INTEREST_FACTORS] = Int32GetDatum(version->interest_factors);
+	values[COL_INTEREST_B] = Float8GetDatum(version->interest_b);
+	values[COL_INTEREST_NOISE_VARIANCE] = Float8GetDatum(version->interest_noise_variance);
+	values[COL_RATING_SHARE] = Float8GetDatum(version->rating_share);
+	values[COL_NOVELTY_UNIT] = Float8GetDatum(version->novelty_unit);
+	values[COL_NOVELTY] = Float8GetDatum(version->novelty);
+	values[COL_HAS_POPULARITY] = BoolGetDatum(version->has_popularity);
+}
+
+static void
+set_arrays(const FmVersion *version, const FmVersionArrays *arrays, FmSqlParameters *parameters)
+{
+	bool is_two = version->interest_factors > 0;
+	int k = version->num_factors, interest = version->interest_factors;
+	size_t root_length = fm_prior_root_length(k), interest_root = fm_prior_root_length(interest);
+	const struct
+	{
+		int column;
+		const float *array;
+		size_t length;
+	} all[] = {{COL_USER_MEAN, arrays->user_prior.mean, k + 1},
+			   {COL_USER_ROOT, arrays->user_prior.root, root_length},
+			   {COL_ITEM_MEAN, arrays->item_prior.mean, k + 1},
+			   {COL_ITEM_ROOT, arrays->item_prior.root, root_length},
+			   {COL_ITEM_GRAM, arrays->item_gram, fm_all_pairs_length(is_two ? interest : k)},
+			   {COL_INTEREST_USER_MEAN, arrays->interest_user_prior.mean, interest + 1},
+			   {COL_INTEREST_USER_ROOT, arrays->interest_user_prior.root, interest_root},
+			   {COL_INTEREST_ITEM_MEAN, arrays->interest_item_prior.mean, interest + 1},
+			   {COL_INTEREST_ITEM_ROOT, arrays->interest_item_prior.root, interest_root}};
+
+	for (int i = 0; i < lengthof(all); i++)
+		set_array(version, all[i].column, all[i].array, all[i].length, parameters);
 }
 
 void
@@ -225,8 +347,9 @@ fm_version_insert(const FmModel *model, const FmVersion *version, const FmVersio
 
 	for (int c = 0; c < NUM_COLUMNS; c++)
 		fm_add_parameter(&parameters, columns[c].type, (Datum) 0,
-						 c == COL_ACTIVATION || (c == COL_ITEM_GRAM && arrays->item_gram == NULL));
-	set_values(version, arrays, stamp, parameters.values);
+						 c == COL_ACTIVATION || columns[c].type == FLOAT4ARRAYOID);
+	set_numbers(version, stamp, parameters.values);
+	set_arrays(version, arrays, &parameters);
 	fm_sql_run(psprintf("INSERT INTO %s (%s) VALUES (%s)", fm_relation_sql(model->version_table),
 						fm_select_list(columns, NUM_COLUMNS), values_list(model)),
 			   &parameters, false);

@@ -7,6 +7,7 @@
 #ifndef FMTOPX_VERSION_H
 #define FMTOPX_VERSION_H
 
+#include "core/model/list_vector.h"
 #include "core/model/parameters.h"
 #include "core/model/prior.h"
 #include "registry/model.h"
@@ -29,8 +30,25 @@ typedef struct FmVersion
 	int32 num_users;
 	int32 num_items;
 	double noise_variance;	  /* of a rating around its score */
-	double unobserved_weight; /* of a ranking: the weight of every pair */
+	double unobserved_weight; /* of a ranking or an interest head: the weight of every pair */
+
+	/* the interest head, and what else orders lists: core/model/list_vector.h */
+	int32 interest_factors; /* 0: there is no interest head */
+	double interest_b;
+	double interest_noise_variance;
+	double rating_share;
+	double novelty_unit;
+	double novelty; /* of lists, unless a call says otherwise */
+	bool has_popularity;
 } FmVersion;
+
+/* Return the form of the vectors that order lists. */
+static inline FmListShape
+fm_version_list_shape(const FmVersion *version)
+{
+	return (FmListShape){version->num_factors, version->interest_factors, version->has_popularity,
+						 version->rating_share, version->novelty_unit};
+}
 
 /* Return what was subtracted from the ratings of the training, and is to be from others. */
 static inline double
@@ -45,7 +63,10 @@ typedef struct FmVersionArrays
 {
 	FmPrior user_prior;
 	FmPrior item_prior;
-	float *item_gram; /* of a ranking: FmAllPairs.gram of the items; else NULL */
+	FmPrior interest_user_prior; /* of the interest head, as the next; else NULL */
+	FmPrior interest_item_prior;
+	float
+		*item_gram; /* of a ranking or an interest head: FmAllPairs.gram of the items; else NULL */
 } FmVersionArrays;
 
 /* Return the columns of the version table as CREATE TABLE lists them. */
@@ -58,6 +79,11 @@ extern char *fm_version_column_definitions(void);
  */
 extern void fm_version_read(const FmModel *model, bool read_only, FmVersion *version,
 							FmVersionArrays *arrays);
+
+/*
+ * Add to the version table of an earlier layout the columns that it lacks, as the current user.
+ */
+extern void fm_version_add_columns(const FmModel *model);
 
 /*
  * Insert a row, as the current user. The version becomes the one that was activated last. The

@@ -13,7 +13,9 @@
 #include "pg/real_array.h"
 #include "pg/sql.h"
 #include "pg/sql_input.h"
+#include "pg/sql_rows.h"
 #include "store/levels.h"
+#include "store/tables.h"
 #include "utils/memutils.h"
 
 #define MATRIX_BLOCK_ITEMS 8192
@@ -26,7 +28,10 @@ enum
 	ENTITY_W,
 	ENTITY_V,
 	ENTITY_DIGEST,
-	NUM_ENTITY_COLUMNS
+	ENTITY_INTEREST_W,
+	ENTITY_INTEREST_V,
+	ENTITY_POPULARITY,
+	MAX_ENTITY_COLUMNS
 };
 
 /* What goes into one entity table. */
@@ -41,23 +46,76 @@ typedef struct EntityRows
 	const float *v;
 	const int64 *digest; /* by idx */
 	int num_factors;
+	const float *interest_w; /* NULL, as the next: there is no interest head */
+	const float *interest_v;
+	int interest_factors;
+	const float *popularity; /* or NULL */
 } EntityRows;
 
+/* Return whether the rows have a column. The last ones are optional. */
+static bool
+has_column(const EntityRows *rows, int column)
+{
+	if (column == ENTITY_INTEREST_W || column == ENTITY_INTEREST_V)
+		return rows->interest_v != NULL;
+	return column != ENTITY_POPULARITY || rows->popularity != NULL;
+}
+
 /*
- * Describe the rows. The id has the type that the ratings have; that of the table may be narrower.
+ * Describe the rows, and append the names of their columns. The id has the type that the ratings
+ * have; that of the table may be narrower.
  */
 static TupleDesc
-entity_row_desc(const FmIdType *id_type, const char *id_column)
+entity_row_desc(const EntityRows *rows, StringInfo names)
 {
-	TupleDesc desc = CreateTemplateTupleDesc(NUM_ENTITY_COLUMNS);
+	const FmIdType *id_type = fm_idmap_type(rows->ids);
+	const FmColumn columns[MAX_ENTITY_COLUMNS] = {[ENTITY_IDX] = {"idx", INT4OID},
+												  [ENTITY_ID] = {rows->id_column, id_type->type},
+												  [ENTITY_W] = {"w", FLOAT4OID},
+												  [ENTITY_V] = {"v", FLOAT4ARRAYOID},
+												  [ENTITY_DIGEST] = {"digest", INT8OID},
+												  [ENTITY_INTEREST_W] = {"interest_w", FLOAT4OID},
+												  [ENTITY_INTEREST_V] = {"interest_v",
+																		 FLOAT4ARRAYOID},
+												  [ENTITY_POPULARITY] = {"popularity", FLOAT4OID}};
+	int num_columns = 0;
+	TupleDesc desc;
 
-	TupleDescInitEntry(desc, ENTITY_IDX + 1, "idx", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, ENTITY_ID + 1, id_column, id_type->type, id_type->typmod, 0);
+	for (int c = 0; c < MAX_ENTITY_COLUMNS; c++)
+		num_columns += has_column(rows, c);
+	desc = CreateTemplateTupleDesc(num_columns);
+	num_columns = 0;
+	for (int c = 0; c < MAX_ENTITY_COLUMNS; c++)
+	{
+		if (!has_column(rows, c))
+			continue;
+		TupleDescInitEntry(desc, (AttrNumber) ++num_columns, columns[c].sql, columns[c].type,
+						   c == ENTITY_ID ? id_type->typmod : -1, 0);
+		appendStringInfo(names, "%s%s", c > 0 ? ", " : "", columns[c].sql);
+	}
 	TupleDescInitEntryCollation(desc, ENTITY_ID + 1, id_type->collation);
-	TupleDescInitEntry(desc, ENTITY_W + 1, "w", FLOAT4OID, -1, 0);
-	TupleDescInitEntry(desc, ENTITY_V + 1, "v", FLOAT4ARRAYOID, -1, 0);
-	TupleDescInitEntry(desc, ENTITY_DIGEST + 1, "digest", INT8OID, -1, 0);
 	return desc;
+}
+
+/* Set the values of a row, by idx. */
+static void
+set_entity_values(const EntityRows *rows, int32 idx, Datum *values)
+{
+	int64 row = rows->canonical == NULL ? idx : rows->canonical[idx];
+
+	*values++ = Int32GetDatum(idx);
+	*values++ = fm_idmap_id(rows->ids, rows->order[idx]);
+	*values++ = Float4GetDatum(rows->w[row]);
+	*values++ = fm_real_array(rows->v + row * rows->num_factors, rows->num_factors);
+	*values++ = Int64GetDatum(rows->digest[idx]);
+	if (rows->interest_v != NULL)
+	{
+		*values++ = Float4GetDatum(rows->interest_w[row]);
+		*values++ = fm_real_array(rows->interest_v + row * rows->interest_factors,
+								  rows->interest_factors);
+	}
+	if (rows->popularity != NULL)
+		*values++ = Float4GetDatum(rows->popularity[row]);
 }
 
 static Tuplestorestate *
@@ -67,18 +125,13 @@ put_entity_rows(const EntityRows *rows, TupleDesc desc)
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row",
 													  ALLOCSET_SMALL_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(row_context);
-	bool nulls[NUM_ENTITY_COLUMNS] = {false};
+	bool nulls[MAX_ENTITY_COLUMNS] = {false};
 
 	for (int32 idx = 0; idx < fm_idmap_count(rows->ids); idx++)
 	{
-		int64 row = rows->canonical == NULL ? idx : rows->canonical[idx];
-		Datum values[NUM_ENTITY_COLUMNS];
+		Datum values[MAX_ENTITY_COLUMNS];
 
-		values[ENTITY_IDX] = Int32GetDatum(idx);
-		values[ENTITY_ID] = fm_idmap_id(rows->ids, rows->order[idx]);
-		values[ENTITY_W] = Float4GetDatum(rows->w[row]);
-		values[ENTITY_V] = fm_real_array(rows->v + row * rows->num_factors, rows->num_factors);
-		values[ENTITY_DIGEST] = Int64GetDatum(rows->digest[idx]);
+		set_entity_values(rows, idx, values);
 		tuplestore_putvalues(store, desc, values, nulls);
 		MemoryContextReset(row_context);
 		CHECK_FOR_INTERRUPTS();
@@ -91,49 +144,82 @@ put_entity_rows(const EntityRows *rows, TupleDesc desc)
 static void
 insert_entity_rows(const EntityRows *rows, const FmSqlParameters *version)
 {
-	TupleDesc desc = entity_row_desc(fm_idmap_type(rows->ids), rows->id_column);
-	FmInput input = {"new_rows", desc, put_entity_rows(rows, desc), fm_idmap_count(rows->ids)};
+	StringInfoData columns;
+	TupleDesc desc;
+	FmInput input;
 	FmInputWay way = fm_input_way(rows->table);
-	char *columns = psprintf("idx, %s, w, v, digest", rows->id_column);
 
+	initStringInfo(&columns);
+	desc = entity_row_desc(rows, &columns);
+	input = (FmInput){"new_rows", desc, put_entity_rows(rows, desc), fm_idmap_count(rows->ids)};
 	fm_input_run(psprintf("INSERT INTO %s (version, %s) SELECT $1, %s FROM %s n",
-						  fm_relation_sql(rows->table), columns, columns,
+						  fm_relation_sql(rows->table), columns.data, columns.data,
 						  fm_input_sql(&input, way, version->count)),
 				 version, &input, way);
 	tuplestore_end(input.store);
 }
 
+/* Build the matrix from the items that have been inserted. */
 static void
-insert_matrix(const FmModel *model, const FmSqlParameters *version)
+insert_matrix(const FmModel *model, const FmVersion *version)
 {
-	fm_sql_run(psprintf("INSERT INTO %s (version, block, matrix) "
-						"SELECT $1, idx / %d, %s(idx, v, w) FROM %s WHERE version = $1 GROUP BY 2",
-						fm_relation_sql(model->matrix_table), MATRIX_BLOCK_ITEMS,
-						fm_qualified_sql(model->extension_schema, "fm_matrix_agg"),
-						fm_relation_sql(model->item_table)),
-			   version, false);
+	FmSqlParameters parameters = {0};
+	bool has_interest = version->interest_factors > 0;
+	const char *vector = psprintf("%s(v, w, %s, %s, $2, $3)",
+								  fm_qualified_sql(model->extension_schema, "fm_list_vector"),
+								  has_interest ? "interest_v" : "NULL",
+								  version->has_popularity ? "popularity" : "NULL");
+
+	fm_add_integer(&parameters, version->number);
+	fm_add_double(&parameters, version->rating_share);
+	fm_add_double(&parameters, version->novelty_unit);
+	fm_sql_run(
+		psprintf("INSERT INTO %s (version, block, matrix) "
+				 "SELECT $1, idx / %d, %s(idx, %s, %s) FROM %s WHERE version = $1 GROUP BY 2",
+				 fm_relation_sql(model->matrix_table), MATRIX_BLOCK_ITEMS,
+				 fm_qualified_sql(model->extension_schema, "fm_matrix_agg"), vector,
+				 has_interest ? "interest_w" : "w", fm_relation_sql(model->item_table)),
+		&parameters, false);
+}
+
+/* Describe the rows of one side. */
+static EntityRows
+rows_of_side(const FmModel *model, const FmResult *result, int side)
+{
+	const FmParameters *parameters = result->parameters, *interest = result->interest;
+	const FmTrainingData *data = result->data;
+	bool is_user = side == FM_USERS;
+	EntityRows rows = {.table = is_user ? model->user_table : model->item_table,
+					   .id_column = is_user ? "user_id" : "item_id",
+					   .ids = is_user ? data->ratings->users : data->ratings->items,
+					   .order = is_user ? data->user_order : data->item_order,
+					   .canonical = is_user ? result->user_canonical : result->item_canonical,
+					   .w = is_user ? parameters->user_w : parameters->item_w,
+					   .v = is_user ? parameters->user_v : parameters->item_v,
+					   .digest = result->digest[side],
+					   .num_factors = parameters->num_factors,
+					   .popularity = is_user ? NULL : result->popularity};
+
+	if (interest != NULL)
+	{
+		rows.interest_w = is_user ? interest->user_w : interest->item_w;
+		rows.interest_v = is_user ? interest->user_v : interest->item_v;
+		rows.interest_factors = interest->num_factors;
+	}
+	return rows;
 }
 
 void
 fm_store_version_rows(FmModel *model, const FmResult *result)
 {
-	const FmParameters *parameters = result->parameters;
-	const FmTrainingData *data = result->data;
-	EntityRows users = {model->user_table,		"user_id",
-						data->ratings->users,	data->user_order,
-						result->user_canonical, parameters->user_w,
-						parameters->user_v,		result->digest[FM_USERS],
-						parameters->num_factors};
-	EntityRows items = {model->item_table,		"item_id",
-						data->ratings->items,	data->item_order,
-						result->item_canonical, parameters->item_w,
-						parameters->item_v,		result->digest[FM_ITEMS],
-						parameters->num_factors};
+	EntityRows users = rows_of_side(model, result, FM_USERS);
+	EntityRows items = rows_of_side(model, result, FM_ITEMS);
 	FmSqlParameters version = {0};
 
+	fm_store_add_columns(model);
 	fm_add_integer(&version, result->version.number);
 	insert_entity_rows(&users, &version);
 	insert_entity_rows(&items, &version);
 	fm_store_levels(model, result);
-	insert_matrix(model, &version);
+	insert_matrix(model, &result->version);
 }

@@ -203,6 +203,9 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 								  .rating_mean = fm_score_run(definition, data->ratings, &scored,
 															  host, run),
 								  .score_variance = fit->parameters.score_variance,
+								  .interest_noise_variance = 1,
+								  .rating_share = 1,
+								  .novelty_unit = 1,
 								  .num_users = fm_idmap_count(data->ratings->users),
 								  .num_items = fm_idmap_count(data->ratings->items)};
 	if (data->ratings->center != 0)

@@ -19,7 +19,7 @@ INSERT INTO matrix_cases VALUES
     (4, 'a block and one item', 17, 5, 1, 6),
     (5, 'many items', 3000, 8, 1, 6),
     (6, 'many factors', 70, 200, 1, 6),
-    (7, 'as many factors as there may be', 20, 1024, 1, 6),
+    (7, 'as many factors as there may be', 20, 2050, 1, 6),
     (8, 'many ties', 2000, 2, 1, 0),
     (9, 'huge numbers', 500, 7, 1e37, 6),
     (10, 'tiny numbers', 500, 7, 1e-38, 6);
@@ -213,8 +213,8 @@ SELECT pg_temp.throws_on_receive('\x464d5801ffffffff00000001', '22P03',
     'fm_matrix of -1 items', 'a negative number of items is refused');
 SELECT pg_temp.throws_on_receive('\x464d58010000000100000000', '22P03',
     'fm_matrix of 0 factors', 'a matrix without factors is refused');
-SELECT pg_temp.throws_on_receive('\x464d58010000000100000401', '22P03',
-    'fm_matrix of 1025 factors', 'too many factors are refused');
+SELECT pg_temp.throws_on_receive('\x464d58010000000100000803', '22P03',
+    'fm_matrix of 2051 factors', 'too many factors are refused');
 SELECT pg_temp.throws_on_receive('\x464d58017fffffff00000400', '54000',
     'fm_matrix of 2147483647 items with 1024 factors is too large',
     'a size above the limit is refused before anything is allocated');

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* The most factors of a matrix. Sums of products of 8-bit codes then fit 32 bits. */
-#define FM_SCAN_MAX_FACTORS 1024
+#define FM_SCAN_MAX_FACTORS 2052
 
 /*
  * A loaded matrix. It is flat and position-independent (offsets, no pointers), so it may be in
