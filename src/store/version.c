@@ -44,6 +44,7 @@ enum
 	COL_INTEREST_B,
 	COL_INTEREST_NOISE_VARIANCE,
 	COL_RATING_SHARE,
+	COL_MEAN_ITEM_COUNT,
 	COL_NOVELTY_UNIT,
 	COL_NOVELTY,
 	COL_HAS_POPULARITY,
@@ -78,6 +79,7 @@ static const FmColumn columns[NUM_COLUMNS] = {
 	[COL_INTEREST_B] = {"interest_b", FLOAT8OID},
 	[COL_INTEREST_NOISE_VARIANCE] = {"interest_noise_variance", FLOAT8OID},
 	[COL_RATING_SHARE] = {"rating_share", FLOAT8OID},
+	[COL_MEAN_ITEM_COUNT] = {"mean_item_count", FLOAT8OID},
 	[COL_NOVELTY_UNIT] = {"novelty_unit", FLOAT8OID},
 	[COL_NOVELTY] = {"novelty", FLOAT8OID},
 	[COL_HAS_POPULARITY] = {"has_popularity", BOOLOID},
@@ -151,6 +153,7 @@ read_list_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 	version->interest_b = fm_row_double_or(row, COL_INTEREST_B, 0);
 	version->interest_noise_variance = fm_row_double_or(row, COL_INTEREST_NOISE_VARIANCE, 1);
 	version->rating_share = fm_row_double_or(row, COL_RATING_SHARE, 1);
+	version->mean_item_count = fm_row_double_or(row, COL_MEAN_ITEM_COUNT, 0);
 	version->novelty_unit = fm_row_double_or(row, COL_NOVELTY_UNIT, 1);
 	version->novelty = fm_row_double_or(row, COL_NOVELTY, 0);
 	version->has_popularity = fm_row_boolean_or(row, COL_HAS_POPULARITY, false);
@@ -159,7 +162,9 @@ read_list_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 		!isfinite(version->interest_b) || !isfinite(version->interest_noise_variance) ||
 		version->interest_noise_variance <= 0 || !isfinite(version->rating_share) ||
 		version->rating_share <= 0 || !isfinite(version->novelty_unit) ||
-		version->novelty_unit <= 0 || !isfinite(version->novelty))
+		version->novelty_unit <= 0 || !isfinite(version->novelty) ||
+		!isfinite(version->mean_item_count) || version->mean_item_count < 0 ||
+		(version->has_popularity && version->mean_item_count == 0))
 		fm_model_damaged(model, "its row in the version table is out of range");
 }
 
@@ -309,6 +314,7 @@ set_numbers(const FmVersion *version, int64 stamp, Datum *values)
 	values[COL_INTEREST_B] = Float8GetDatum(version->interest_b);
 	values[COL_INTEREST_NOISE_VARIANCE] = Float8GetDatum(version->interest_noise_variance);
 	values[COL_RATING_SHARE] = Float8GetDatum(version->rating_share);
+	values[COL_MEAN_ITEM_COUNT] = Float8GetDatum(version->mean_item_count);
 	values[COL_NOVELTY_UNIT] = Float8GetDatum(version->novelty_unit);
 	values[COL_NOVELTY] = Float8GetDatum(version->novelty);
 	values[COL_HAS_POPULARITY] = BoolGetDatum(version->has_popularity);

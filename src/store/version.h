@@ -37,6 +37,7 @@ typedef struct FmVersion
 	double interest_b;
 	double interest_noise_variance;
 	double rating_share;
+	double mean_item_count; /* n̄ of the popularities: pairs of a rated item in the training */
 	double novelty_unit;
 	double novelty; /* of lists, unless a call says otherwise */
 	bool has_popularity;
