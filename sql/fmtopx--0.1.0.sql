@@ -270,11 +270,13 @@ COMMENT ON COLUMN fm_runs.train_metrics IS
 'Metrics on the training ratings, in their units: rmse and mae; for a classification log_loss, '
 'accuracy, f1 and auc; and the number of ratings. NULL for a ranking.';
 COMMENT ON COLUMN fm_runs.test_metrics IS
-'The same metrics on the held-out ratings (test_size). For a ranking ndcg_at_10, precision_at_10, '
-'recall_at_10, map_at_10, mrr, auc, and the numbers of users and ratings.';
+'The same metrics on the held-out ratings (test_size), and those of lists: ndcg_at_10, '
+'precision_at_10, recall_at_10, map_at_10, mrr and, for a ranking, auc; the numbers of users with '
+'a relevant item and of ratings. baseline has the same metrics without a model; see fm_evaluate. '
+'Lists are those of at most 3000 users, except for a ranking.';
 COMMENT ON COLUMN fm_runs.message IS
-'The error of a failed training, the figures of a refused one, what fm_fold_in has changed, or '
-'which tables of lists were not written.';
+'The error of a failed training, the figures of a refused one or of one that is worse than its '
+'baseline, what fm_fold_in has changed, or which tables of lists were not written.';
 
 CREATE VIEW fm_trials WITH (security_barrier) AS
     SELECT t.model, t.trial, t.started_at, t.finished_at - t.started_at AS duration, t.task, t.solver,

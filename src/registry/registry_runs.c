@@ -62,38 +62,111 @@ json_number(double value)
 	return isnan(value) ? "null" : psprintf("%.6g", value);
 }
 
-static char *
-ranking_metrics(const FmRankingSums *sums, int64 ratings)
+static void
+append_metric(StringInfo json, const char *name, double value)
+{
+	appendStringInfo(json, "%s\"%s\": %s", json->data[json->len - 1] == '{' ? "" : ", ", name,
+					 json_number(value));
+}
+
+/* Append the metrics of predictions: of labels if there are any, else of ratings. */
+static void
+append_predictions(StringInfo json, const FmErrorSums *sums, const FmLabelSums *labels)
+{
+	if (labels != NULL && labels->count > 0)
+	{
+		append_metric(json, "log_loss", fm_log_loss(labels));
+		append_metric(json, "accuracy", fm_accuracy(labels));
+		append_metric(json, "f1", fm_f1(labels));
+		append_metric(json, "auc", fm_auc(labels));
+	}
+	else if (sums->weight > 0)
+	{
+		append_metric(json, "rmse", fm_rmse(sums));
+		append_metric(json, "mae", fm_mae(sums));
+	}
+}
+
+/* Append the metrics of lists. That of all items is a metric of a ranking alone. */
+static void
+append_lists(StringInfo json, const FmRankingSums *sums, bool is_ranking)
 {
 	double users = (double) sums->users;
 
-	return psprintf(
-		"{\"ndcg_at_10\": %s, \"precision_at_10\": %s, \"recall_at_10\": %s, "
-		"\"map_at_10\": %s, \"mrr\": %s, \"auc\": %s, \"users\": %lld, \"ratings\": %lld}",
-		json_number(sums->ndcg / users), json_number(sums->precision / users),
-		json_number(sums->recall / users), json_number(sums->map / users),
-		json_number(sums->mrr / users), json_number(sums->auc / (double) sums->auc_users),
-		(long long) sums->users, (long long) ratings);
+	if (sums->users == 0)
+		return;
+	append_metric(json, "ndcg_at_10", sums->ndcg / users);
+	append_metric(json, "precision_at_10", sums->precision / users);
+	append_metric(json, "recall_at_10", sums->recall / users);
+	append_metric(json, "map_at_10", sums->map / users);
+	append_metric(json, "mrr", sums->mrr / users);
+	if (is_ranking)
+		append_metric(json, "auc", sums->auc / (double) sums->auc_users);
 }
 
 void
-fm_add_metrics(FmSqlParameters *parameters, const FmErrorSums *sums, const FmLabelSums *labels,
-			   const FmRankingSums *ranking)
+fm_add_train_metrics(FmSqlParameters *parameters, const FmRun *run)
 {
-	if (ranking != NULL && ranking->users > 0)
-		fm_add_text(parameters, ranking_metrics(ranking, sums->count));
-	else if (labels != NULL && labels->count > 0)
-		fm_add_text(parameters,
-					psprintf("{\"log_loss\": %s, \"accuracy\": %s, \"f1\": %s, \"auc\": %s, "
-							 "\"ratings\": %lld}",
-							 json_number(fm_log_loss(labels)), json_number(fm_accuracy(labels)),
-							 json_number(fm_f1(labels)), json_number(fm_auc(labels)),
-							 (long long) labels->count));
-	else if (sums->count == 0)
-		fm_add_text(parameters, NULL);
-	else
-		fm_add_text(parameters, psprintf("{\"rmse\": %.6g, \"mae\": %.6g, \"ratings\": %lld}",
-										 fm_rmse(sums), fm_mae(sums), (long long) sums->count));
+	int64 count = run->train_labels != NULL ? run->train_labels->count : run->train.count;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	append_predictions(&json, &run->train, run->train_labels);
+	appendStringInfo(&json, ", \"ratings\": %lld}", (long long) count);
+	fm_add_text(parameters, count > 0 ? json.data : NULL);
+}
+
+void
+fm_add_test_metrics(FmSqlParameters *parameters, const FmRun *run)
+{
+	int64 count = run->test_labels != NULL ? run->test_labels->count : run->test.count;
+	bool is_ranking = run->test_labels == NULL && run->test.weight == 0;
+	const FmListSums *lists = &run->test_lists;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	append_predictions(&json, &run->test, run->test_labels);
+	append_lists(&json, &lists->lists, is_ranking);
+	append_metric(&json, "users", (double) lists->lists.users);
+	append_metric(&json, "ratings", (double) count);
+	appendStringInfoString(&json, ", \"baseline\": {");
+	append_predictions(&json, &run->baseline, run->baseline_labels);
+	append_lists(&json, &lists->baseline, is_ranking);
+	appendStringInfoString(&json, "}}");
+	fm_add_text(parameters, count > 0 ? json.data : NULL);
+}
+
+bool
+fm_run_loses(FmRun *run)
+{
+	const FmListSums *lists = &run->test_lists;
+	bool is_label = run->test_labels != NULL;
+	char *predictions = "";
+	char *found = "";
+
+	if (fm_is_worse(&run->worse))
+		predictions = psprintf(
+			"test %s %s is worse than %s of %s", is_label ? "log_loss" : "rmse",
+			json_number(is_label ? fm_log_loss(run->test_labels) : fm_rmse(&run->test)),
+			json_number(is_label ? fm_log_loss(run->baseline_labels) : fm_rmse(&run->baseline)),
+			is_label ? "the base rate" : "damped means");
+	if (fm_is_worse(&lists->worse))
+		found = psprintf("test ndcg_at_10 %s is worse than %s of the most popular items",
+						 json_number(lists->lists.ndcg / (double) lists->lists.users),
+						 json_number(lists->baseline.ndcg / (double) lists->baseline.users));
+	if (predictions[0] == '\0' && found[0] == '\0')
+		return false;
+	snprintf(run->message, sizeof(run->message), "%s%s%s", predictions,
+			 predictions[0] != '\0' && found[0] != '\0' ? "; " : "", found);
+	return true;
+}
+
+const char *
+fm_metric_name(FmTask task)
+{
+	return fm_is_ranking(task) ? "ndcg_at_10" : fm_is_classification(task) ? "log_loss" : "rmse";
 }
 
 bool
@@ -106,25 +179,26 @@ fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *definition, f
 		return false;
 	fm_add_text(&parameters, run->model);
 	fm_add_text(&parameters, fm_task_name(definition->task));
-	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
+	fm_add_test_metrics(&parameters, run);
+	fm_add_text(&parameters, fm_metric_name(definition->task));
 	fm_add_real(&parameters, max_worse);
 	/*
-	 * Folding in has no metrics, so the last training before it is compared. Each task has one
-	 * metric here. Less is better, except with ndcg_at_10.
+	 * Folding in has no metrics, so the last training before it is compared. Less is better, except
+	 * with ndcg_at_10.
 	 */
 	fm_registry_execute(
 		schema, "fm_run",
 		"SELECT pg_catalog.format('test %%s %%s is worse than %%s of version %%s by more than %%s "
 		"%%%%', "
 		"n.key, n.value, r.test_metrics ->> n.key, r.version, trim_scale(round((100 * "
-		"$4)::numeric, 2))) "
+		"$5)::numeric, 2))) "
 		"FROM (SELECT * FROM %s WHERE model = $1 AND status = 'succeeded' AND solver <> 'fold-in' "
 		"AND version <= (SELECT active_version FROM %s WHERE model = $1) "
 		"ORDER BY version DESC LIMIT 1) r CROSS JOIN pg_catalog.jsonb_each_text($3::jsonb) n "
-		"WHERE r.task = $2 AND n.key IN ('rmse', 'log_loss', 'ndcg_at_10') "
+		"WHERE r.task = $2 AND n.key = $4 "
 		"AND CASE WHEN n.key = 'ndcg_at_10' "
-		"THEN n.value::float8 * (1 + $4::float8) < (r.test_metrics ->> n.key)::float8 "
-		"ELSE n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $4::float8) END LIMIT 1",
+		"THEN n.value::float8 * (1 + $5::float8) < (r.test_metrics ->> n.key)::float8 "
+		"ELSE n.value::float8 > (r.test_metrics ->> n.key)::float8 * (1 + $5::float8) END LIMIT 1",
 		&parameters);
 	run->refused = SPI_processed > 0;
 	if (run->refused)
@@ -160,8 +234,8 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	fm_add_bigint(&parameters, run->items);
 	fm_add_bigint(&parameters, run->ratings);
 	fm_add_bigint(&parameters, run->skipped);
-	fm_add_metrics(&parameters, &run->train, run->train_labels, NULL);
-	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
+	fm_add_train_metrics(&parameters, run);
+	fm_add_test_metrics(&parameters, run);
 	fm_add_text(&parameters, run->refused ? "refused" : "succeeded");
 	fm_add_text(&parameters, run->message[0] != '\0' ? run->message : NULL);
 	fm_add_bigint(&parameters, run->features);

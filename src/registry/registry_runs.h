@@ -4,7 +4,7 @@
 #ifndef FMTOPX_REGISTRY_RUNS_H
 #define FMTOPX_REGISTRY_RUNS_H
 
-#include "core/model/metrics.h"
+#include "core/model/ranking.h"
 #include "pg/sql_parameters.h"
 #include "registry/model.h"
 #include "utils/timestamp.h"
@@ -24,12 +24,15 @@ typedef struct FmRun
 	int64 ratings;	/* without those held out */
 	int64 skipped;
 	FmErrorSums train;
-	FmErrorSums test;			/* count 0: no ratings are held out */
-	FmLabelSums *train_labels;	/* replaces train in a classification; else NULL */
-	FmLabelSums *test_labels;	/* replaces test in a classification; else NULL */
-	FmRankingSums test_ranking; /* replaces test, except its count, in a ranking */
-	bool refused;				/* is not published; message says why */
-	char message[200];			/* may be empty */
+	FmErrorSums test;		   /* count 0: no ratings are held out */
+	FmLabelSums *train_labels; /* replaces train in a classification; else NULL */
+	FmLabelSums *test_labels;  /* replaces test in a classification; else NULL */
+	FmListSums test_lists;	   /* no users: no held-out rating is relevant */
+	FmErrorSums baseline;	   /* replace test and test_labels by those of the baseline */
+	FmLabelSums *baseline_labels;
+	FmDifference worse; /* by how much the losses of test exceed those of the baseline */
+	bool refused;		/* is not published; message says why */
+	char message[200];	/* may be empty */
 } FmRun;
 
 /*
@@ -55,10 +58,19 @@ extern bool fm_registry_refuse_run(Oid schema, FmRun *run, const FmDefinition *d
 								   float max_worse);
 
 /*
- * Add the metrics of one set of ratings, as JSON: those of a ranking, else of labels, else of
- * errors; NULL if the set is empty.
+ * Return the metric by which models of a task are compared. With the metric of a ranking more is
+ * better, else less.
  */
-extern void fm_add_metrics(FmSqlParameters *parameters, const FmErrorSums *sums,
-						   const FmLabelSums *labels, const FmRankingSums *ranking);
+extern const char *fm_metric_name(FmTask task);
+
+/* Add the metrics of the training or of the held-out ratings, as JSON; NULL if there are none. */
+extern void fm_add_train_metrics(FmSqlParameters *parameters, const FmRun *run);
+extern void fm_add_test_metrics(FmSqlParameters *parameters, const FmRun *run);
+
+/*
+ * If held-out ratings are predicted or found worse than without a model, by more than chance
+ * explains, say so in the run's message. Return whether they are.
+ */
+extern bool fm_run_loses(FmRun *run);
 
 #endif

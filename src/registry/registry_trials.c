@@ -15,17 +15,11 @@
 #include "pg/sql.h"
 #include "utils/timestamp.h"
 
-const char *
-fm_metric_name(FmTask task)
-{
-	return fm_is_ranking(task) ? "ndcg_at_10" : fm_is_classification(task) ? "log_loss" : "rmse";
-}
-
 static double
 metric_value(const FmRun *run, FmTask task)
 {
 	if (fm_is_ranking(task))
-		return run->test_ranking.ndcg / (double) run->test_ranking.users;
+		return run->test_lists.lists.ndcg / (double) run->test_lists.lists.users;
 	return fm_is_classification(task) ? fm_log_loss(run->test_labels) : fm_rmse(&run->test);
 }
 
@@ -109,7 +103,7 @@ fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const
 	fm_add_text(&parameters, definition->time_column);
 	fm_add_text(&parameters, metric);
 	fm_add_double(&parameters, failure == NULL ? metric_value(run, definition->task) : NAN);
-	fm_add_metrics(&parameters, &run->test, run->test_labels, &run->test_ranking);
+	fm_add_test_metrics(&parameters, run);
 	fm_add_bigint(&parameters, run->users);
 	fm_add_bigint(&parameters, run->items);
 	fm_add_bigint(&parameters, run->ratings);

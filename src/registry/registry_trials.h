@@ -13,9 +13,6 @@ typedef struct FmTrial
 	double default_unobserved_weight;
 } FmTrial;
 
-/* Return the metric of a task. With the metric of a ranking more is better, else less. */
-extern const char *fm_metric_name(FmTask task);
-
 /*
  * Find the last trial of the model as it is defined now, with the same held-out ratings. Return
  * false if there is none.

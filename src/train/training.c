@@ -93,6 +93,17 @@ adapt_tables(const FmTraining *training)
 		fm_store_change_id_types(training->model, user_type, item_type);
 }
 
+/* Warn if held-out ratings say that people would do better without the model. */
+static void
+warn_of_loss(const FmModel *model, FmRun *run)
+{
+	if (fm_run_loses(run))
+		ereport(WARNING,
+				(errmsg("version %d of model \"%s\" is worse than no model on held-out ratings",
+						run->version, model->name),
+				 errdetail("Its %s.", run->message)));
+}
+
 /* Return whether the model does not allow a version that is this bad (max_worse). If so, warn. */
 static bool
 is_refused(const FmModel *model, FmRun *run)
@@ -154,6 +165,7 @@ fm_training_write(FmTraining *training)
 
 	fm_progress_phase(model->name, FM_PHASE_WRITING);
 	check_id_types(training);
+	warn_of_loss(model, training->run);
 	if (!OidIsValid(training->tables_schema) && is_refused(model, training->run))
 		fm_restore_role(&previous);
 	else

@@ -92,7 +92,7 @@ FROM measured, expected WHERE metric NOT IN ('map_at_x', 'coverage');
 SELECT is(count(*), 1::bigint, 'hold out') FROM fm_train('held', 'bought', task => 'ranking', num_factors => 8, test_size => 0.2);
 SELECT is(train_metrics, NULL, 'training rows have no metrics') FROM fm_runs WHERE model = 'held';
 SELECT is((SELECT string_agg(k, ' ' ORDER BY k) FROM fm_runs, jsonb_object_keys(test_metrics) k WHERE model = 'held'),
-          'auc map_at_10 mrr ndcg_at_10 precision_at_10 ratings recall_at_10 users', 'held-out rows have metrics of lists');
+          'auc baseline map_at_10 mrr ndcg_at_10 precision_at_10 ratings recall_at_10 users', 'held-out rows have metrics of lists');
 SELECT cmp_ok((test_metrics ->> 'auc')::float8, '>', 0.75::float8, 'held-out items are found') FROM fm_runs WHERE model = 'held';
 SELECT is(ratings + (test_metrics ->> 'ratings')::bigint, (SELECT count(*) FROM bought), 'rows are either trained on or held out') FROM fm_runs WHERE model = 'held';
 

@@ -8,7 +8,7 @@
 
 #include "core/math/normal.h"
 
-void
+double
 fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight)
 {
 	double error = predicted - actual;
@@ -17,6 +17,7 @@ fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight)
 	sums->weight += weight;
 	sums->squared += weight * error * error;
 	sums->absolute += weight * fabs(error);
+	return weight * error * error;
 }
 
 double
@@ -41,17 +42,44 @@ fm_label_sums_create(const FmHost *host)
 	return sums;
 }
 
-void
+/* Add a rating that is predicted as yes or no. `order` is the probability, for the curve. */
+static void
+add_label(FmLabelSums *sums, bool predicted, double order, bool yes, double weight)
+{
+	double place = order * FM_AUC_STEPS;
+	int step = place < 0 ? 0 : place < FM_AUC_STEPS ? (int) place : FM_AUC_STEPS - 1;
+
+	sums->count++;
+	sums->weight[yes][predicted] += weight;
+	sums->steps[yes][step] += weight;
+}
+
+static double
+add_loss(FmLabelSums *sums, double loss)
+{
+	sums->log_loss += loss;
+	return loss;
+}
+
+double
 fm_add_label(FmLabelSums *sums, double score, double variance, bool yes, double weight)
 {
 	double z = score / sqrt(1 + variance);
-	double place = fm_normal_cdf(z) * FM_AUC_STEPS;
-	int step = place >= 0 && place < FM_AUC_STEPS ? (int) place : FM_AUC_STEPS - 1;
 
-	sums->count++;
-	sums->log_loss -= weight * fm_normal_log_cdf(yes ? z : -z);
-	sums->weight[yes][z >= 0] += weight;
-	sums->steps[yes][step] += weight;
+	add_label(sums, z >= 0, fm_normal_cdf(z), yes, weight);
+	return add_loss(sums, -weight * fm_normal_log_cdf(yes ? z : -z));
+}
+
+/* A base rate of 0 or 1 would make what has never been infinitely surprising. */
+#define LEAST_BASE_RATE 1e-6
+
+double
+fm_add_base_rate(FmLabelSums *sums, double base_rate, double order, bool yes, double weight)
+{
+	double rate = fmin(fmax(base_rate, LEAST_BASE_RATE), 1 - LEAST_BASE_RATE);
+
+	add_label(sums, rate >= 0.5, order, yes, weight);
+	return add_loss(sums, -weight * log(yes ? rate : 1 - rate));
 }
 
 static double
@@ -99,7 +127,7 @@ fm_auc(const FmLabelSums *sums)
 	return no_below == 0 || yes == 0 ? NAN : ordered / (no_below * yes);
 }
 
-void
+double
 fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length, int32_t x,
 			   int64_t relevant)
 {
@@ -124,6 +152,7 @@ fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length,
 	sums->recall += (double) hits / (double) relevant;
 	sums->ndcg += gain / best_gain;
 	sums->map += precisions / (double) best;
+	return gain / best_gain;
 }
 
 void
@@ -131,4 +160,24 @@ fm_add_auc(FmRankingSums *sums, double auc)
 {
 	sums->auc_users++;
 	sums->auc += auc;
+}
+
+void
+fm_add_difference(FmDifference *difference, double excess)
+{
+	difference->count++;
+	difference->sum += excess;
+	difference->squares += excess * excess;
+}
+
+/* Of fewer values the standard error is not known well enough. */
+#define LEAST_VALUES 30
+
+bool
+fm_is_worse(const FmDifference *difference)
+{
+	double n = (double) difference->count;
+	double spread = difference->squares - difference->sum * difference->sum / n;
+
+	return difference->count >= LEAST_VALUES && difference->sum > 2 * sqrt(fmax(spread, 0));
 }

@@ -9,7 +9,10 @@
 
 #include "core/host.h"
 
-/* Errors of predictions: add each prediction, then read the metrics. */
+/*
+ * Errors of predictions: add each prediction, then read the metrics. Adding returns the weighted
+ * squared error.
+ */
 typedef struct FmErrorSums
 {
 	int64_t count;
@@ -18,7 +21,7 @@ typedef struct FmErrorSums
 	double absolute;
 } FmErrorSums;
 
-extern void fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight);
+extern double fm_add_error(FmErrorSums *sums, double predicted, double actual, double weight);
 /* root of the mean squared error; NaN if empty */
 extern double fm_rmse(const FmErrorSums *sums);
 extern double fm_mae(const FmErrorSums *sums); /* mean absolute error; NaN if empty */
@@ -40,8 +43,16 @@ typedef struct FmLabelSums
 
 extern FmLabelSums *fm_label_sums_create(const FmHost *host);
 
-/* The prediction is Φ(score / √(1 + variance)). */
-extern void fm_add_label(FmLabelSums *sums, double score, double variance, bool yes, double weight);
+/* The prediction is Φ(score / √(1 + variance)). Return its weighted loss, here and below. */
+extern double fm_add_label(FmLabelSums *sums, double score, double variance, bool yes,
+						   double weight);
+
+/*
+ * Add a rating that no model predicts: its probability is the base rate, the share of yes. That
+ * has no order, so the area under the curve is of other numbers between 0 and 1.
+ */
+extern double fm_add_base_rate(FmLabelSums *sums, double base_rate, double order, bool yes,
+							   double weight);
 extern double fm_log_loss(const FmLabelSums *sums); /* mean -ln P(label); NaN if empty */
 extern double fm_accuracy(const FmLabelSums *sums); /* share predicted right; NaN if empty */
 /* of yes; NaN if there is none and none is predicted */
@@ -73,12 +84,28 @@ typedef struct FmRankingSums
 
 /*
  * Add one user's list: is_hit[r] is whether the item at rank r + 1 is relevant; relevant ≥ 1, x ≥
- * 1.
+ * 1. Return its ndcg.
  */
-extern void fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length,
-						   int32_t x, int64_t relevant);
+extern double fm_add_ranking(FmRankingSums *sums, const unsigned char *is_hit, int32_t length,
+							 int32_t x, int64_t relevant);
 
 /* Add one user's area under the ROC curve, for users who have one. */
 extern void fm_add_auc(FmRankingSums *sums, double auc);
+
+/*
+ * Whether one of two predictors is worse than the other by more than chance explains: add by how
+ * much each loss of the one exceeds that of the other on the same rating or user.
+ */
+typedef struct FmDifference
+{
+	int64_t count;
+	double sum;
+	double squares;
+} FmDifference;
+
+extern void fm_add_difference(FmDifference *difference, double excess);
+
+/* Return whether the mean is above 0 by two standard errors, from 30 values on. */
+extern bool fm_is_worse(const FmDifference *difference);
 
 #endif

@@ -2,8 +2,8 @@
  * Ranks of relevant items by counting, for metrics of lists that are never made (ranking.h).
  *
  * A relevant item's rank is one more than the number of items above it. All other items are
- * compared only with the relevant ones, which are few and sorted. So a user costs items ×
- * log(relevant), besides the scores, which BLAS computes.
+ * compared only with the relevant ones, which are sorted: with all of them, in loops without a
+ * branch, if they are few; else by a binary search. BLAS computes the scores.
  *
  * Memory: the scores of a block of users, and one user's lists, from the host.
  */
@@ -16,7 +16,12 @@
 #include "core/bitset.h"
 #include "core/math/lapack.h"
 
-#define BLOCK_USERS 16
+/* The scores of a block of users take a few megabytes, and no more users than sgemm has use for. */
+#define BLOCK_SCORES (1 << 20)
+#define BLOCK_USERS 64
+
+/* Up to this many relevant items, comparing all items with each is faster than searching. */
+#define FEW_RELEVANT 48
 
 void
 fm_score_all(const float *rows, int32_t num_items, int dim, const float *queries, int num_queries,
@@ -52,13 +57,49 @@ sort_items(const float *scores, int32_t *items, int32_t count)
 		}
 }
 
-int64_t
-fm_rank_relevant(const float *scores, int32_t num_items, const uint64_t *excluded,
-				 int32_t *relevant, int32_t num_relevant, int64_t *above)
+int
+fm_score_block(int32_t num_items)
 {
-	int64_t others = -num_relevant;
+	int32_t users = BLOCK_SCORES / (num_items > 0 ? num_items : 1);
 
-	sort_items(scores, relevant, num_relevant);
+	return users < 1 ? 1 : users < BLOCK_USERS ? users : BLOCK_USERS;
+}
+
+/* Return how many of all items stand above one of them. */
+static int64_t
+count_above(const float *scores, int32_t num_items, int32_t item)
+{
+	float score = scores[item];
+	int32_t count = 0;
+
+	for (int32_t i = 0; i < item; i++)
+		count += scores[i] >= score;
+	for (int32_t i = item + 1; i < num_items; i++)
+		count += scores[i] > score;
+	return count;
+}
+
+/* Count for each relevant item the eligible ones above it, relevant or not. */
+static void
+count_for_few(const float *scores, int32_t num_items, const uint64_t *excluded,
+			  const int32_t *relevant, int32_t num_relevant, int64_t *above)
+{
+	for (int32_t r = 0; r < num_relevant; r++)
+		above[r] = count_above(scores, num_items, relevant[r]);
+	for (int32_t word = 0; word <= (num_items - 1) / 64; word++)
+		for (uint64_t rest = excluded[word]; rest != 0; rest &= rest - 1)
+		{
+			int32_t item = word * 64 + __builtin_ctzll(rest);
+
+			for (int32_t r = 0; r < num_relevant && item < num_items; r++)
+				above[r] -= stands_above(scores, item, relevant[r]);
+		}
+}
+
+static void
+count_for_many(const float *scores, int32_t num_items, const uint64_t *excluded,
+			   const int32_t *relevant, int32_t num_relevant, int64_t *above)
+{
 	memset(above, 0, num_relevant * sizeof(int64_t));
 	for (int32_t item = 0; item < num_items; item++)
 	{
@@ -66,7 +107,6 @@ fm_rank_relevant(const float *scores, int32_t num_items, const uint64_t *exclude
 
 		if (fm_bitset_has(excluded, item))
 			continue;
-		others++;
 		/* this item is above all relevant items from `low` on */
 		while (low < high)
 		{
@@ -82,10 +122,33 @@ fm_rank_relevant(const float *scores, int32_t num_items, const uint64_t *exclude
 	}
 	for (int32_t r = 1; r < num_relevant; r++)
 		above[r] += above[r - 1];
+}
+
+static int32_t
+count_excluded(const uint64_t *excluded, int32_t num_items)
+{
+	int32_t count = 0, word = 0;
+
+	for (; word < num_items / 64; word++)
+		count += __builtin_popcountll(excluded[word]);
+	for (int32_t item = word * 64; item < num_items; item++)
+		count += fm_bitset_has(excluded, item);
+	return count;
+}
+
+int64_t
+fm_rank_relevant(const float *scores, int32_t num_items, const uint64_t *excluded,
+				 int32_t *relevant, int32_t num_relevant, int64_t *above)
+{
+	sort_items(scores, relevant, num_relevant);
+	if (num_relevant <= FEW_RELEVANT)
+		count_for_few(scores, num_items, excluded, relevant, num_relevant, above);
+	else
+		count_for_many(scores, num_items, excluded, relevant, num_relevant, above);
 	/* until here the relevant items before it are counted as well */
 	for (int32_t r = 0; r < num_relevant; r++)
 		above[r] -= r;
-	return others;
+	return num_items - num_relevant - count_excluded(excluded, num_items);
 }
 
 double
@@ -101,12 +164,15 @@ fm_ranking_auc(const int64_t *above, int32_t num_relevant, int64_t others)
 /* The state of an evaluation: the scores of a block of users, and the lists of one. */
 typedef struct Ranker
 {
-	const FmParameters *parameters;
-	const FmRatings *trained;
-	const FmRatings *held_out;
-	int32_t x;
-	FmRankingSums *sums;
-	float *scores; /* BLOCK_USERS × num_items */
+	const FmListTest *test;
+	const FmHost *host;
+	FmListSums *sums;
+	FmRatings held_out; /* by user */
+	int32_t *users;		/* those whose lists are evaluated */
+	int32_t num_users;
+	int block;		/* users in a block */
+	float *queries; /* block × num_factors */
+	float *scores;	/* block × num_items */
 	uint64_t *excluded;
 	int32_t *relevant;
 	int64_t *above;
@@ -131,86 +197,139 @@ set_items(uint64_t *set, const FmRatings *ratings, int32_t user, bool on)
 static int32_t
 list_relevant(Ranker *ranker, int32_t user)
 {
-	const FmRatings *ratings = ranker->held_out;
+	const FmRatings *ratings = &ranker->held_out;
 	int32_t count = 0;
 
 	for (int64_t r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
 	{
 		int32_t item = ratings->user_item[r];
 
-		if (!fm_bitset_has(ranker->excluded, item))
-			ranker->relevant[count++] = item;
+		if (ratings->user_value[r] < ranker->test->least_relevant ||
+			fm_bitset_has(ranker->excluded, item))
+			continue;
+		ranker->relevant[count++] = item;
 		fm_bitset_add(ranker->excluded, item);
 	}
 	set_items(ranker->excluded, ratings, user, false);
 	return count;
 }
 
+/* Rank by these scores; return the ndcg. */
+static double
+add_list(Ranker *ranker, const float *scores, int32_t num_relevant, FmRankingSums *sums)
+{
+	const FmListTest *test = ranker->test;
+	int64_t others = fm_rank_relevant(scores, test->trained->num_items, ranker->excluded,
+									  ranker->relevant, num_relevant, ranker->above);
+	int64_t eligible = others + num_relevant;
+	int32_t length = eligible < test->x ? (int32_t) eligible : test->x;
+
+	memset(ranker->is_hit, 0, test->x);
+	for (int32_t r = 0; r < num_relevant && ranker->above[r] + r < length; r++)
+		ranker->is_hit[ranker->above[r] + r] = 1;
+	if (others > 0)
+		fm_add_auc(sums, fm_ranking_auc(ranker->above, num_relevant, others));
+	return fm_add_ranking(sums, ranker->is_hit, length, test->x, num_relevant);
+}
+
 static void
 rank_user(Ranker *ranker, int32_t user, float *scores)
 {
-	int32_t num_items = ranker->trained->num_items, num_relevant = list_relevant(ranker, user);
-	int64_t others, length;
+	const FmListTest *test = ranker->test;
+	int32_t num_relevant = list_relevant(ranker, user);
+	double ndcg, baseline;
 
-	for (int32_t item = 0; item < num_items; item++)
-		scores[item] += ranker->parameters->item_w[item];
-	set_items(ranker->excluded, ranker->trained, user, true);
-	set_items(ranker->excluded, ranker->held_out, user, false);
-	others = fm_rank_relevant(scores, num_items, ranker->excluded, ranker->relevant, num_relevant,
-							  ranker->above);
-	set_items(ranker->excluded, ranker->trained, user, false);
+	for (int32_t item = 0; item < test->trained->num_items; item++)
+		scores[item] += test->parameters->item_w[item];
+	set_items(ranker->excluded, test->trained, user, true);
+	set_items(ranker->excluded, &ranker->held_out, user, false);
+	ndcg = add_list(ranker, scores, num_relevant, &ranker->sums->lists);
+	baseline = add_list(ranker, test->baseline->standing, num_relevant, &ranker->sums->baseline);
+	fm_add_difference(&ranker->sums->worse, baseline - ndcg);
+	set_items(ranker->excluded, test->trained, user, false);
+}
 
-	length = others + num_relevant < ranker->x ? others + num_relevant : ranker->x;
-	memset(ranker->is_hit, 0, ranker->x);
-	for (int32_t r = 0; r < num_relevant && ranker->above[r] + r < length; r++)
-		ranker->is_hit[ranker->above[r] + r] = 1;
-	fm_add_ranking(ranker->sums, ranker->is_hit, (int32_t) length, ranker->x, num_relevant);
-	if (others > 0)
-		fm_add_auc(ranker->sums, fm_ranking_auc(ranker->above, num_relevant, others));
+/* Score and rank a block of users. */
+static void
+rank_block(Ranker *ranker, const int32_t *users, int count)
+{
+	const FmParameters *parameters = ranker->test->parameters;
+	int32_t num_items = ranker->test->trained->num_items;
+	size_t k = parameters->num_factors;
+
+	for (int u = 0; u < count; u++)
+		memcpy(ranker->queries + u * k, parameters->user_v + users[u] * k, k * sizeof(float));
+	fm_score_all(parameters->item_v, num_items, (int) k, ranker->queries, count, ranker->scores);
+	for (int u = 0; u < count; u++)
+		rank_user(ranker, users[u], ranker->scores + (size_t) num_items * u);
+}
+
+/* List the users with relevant items; evenly spaced ones if they are more than wanted. */
+static void
+choose_users(Ranker *ranker)
+{
+	const FmRatings *ratings = &ranker->held_out;
+	int32_t count = 0, wanted = ranker->test->max_users;
+
+	for (int32_t user = 0; user < ratings->num_users; user++)
+		for (int64_t r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
+			if (ratings->user_value[r] >= ranker->test->least_relevant)
+			{
+				ranker->users[count++] = user;
+				break;
+			}
+	ranker->num_users = count < wanted ? count : wanted;
+	for (int64_t u = 0; u < ranker->num_users; u++)
+		ranker->users[u] = ranker->users[u * count / ranker->num_users];
 }
 
 static void
-release_rows(FmRatings *by_user, const FmHost *host)
+release_ranker(Ranker *ranker)
 {
-	host->release(host->ctx, by_user->user_start);
-	host->release(host->ctx, by_user->user_item);
-	host->release(host->ctx, by_user->user_value);
-	if (by_user->user_weight != NULL)
-		host->release(host->ctx, by_user->user_weight);
+	const FmHost *host = ranker->host;
+	void *arrays[] = {ranker->users,
+					  ranker->queries,
+					  ranker->scores,
+					  ranker->excluded,
+					  ranker->relevant,
+					  ranker->above,
+					  ranker->is_hit,
+					  ranker->held_out.user_start,
+					  ranker->held_out.user_item,
+					  ranker->held_out.user_value};
+
+	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+		host->release(host->ctx, arrays[i]);
+	if (ranker->held_out.user_weight != NULL)
+		host->release(host->ctx, ranker->held_out.user_weight);
+	if (ranker->held_out.user_context != NULL)
+		host->release(host->ctx, ranker->held_out.user_context);
 }
 
 void
-fm_rank_held_out(const FmParameters *parameters, const FmRatings *trained,
-				 const FmTriples *held_out, int32_t x, const FmHost *host, FmRankingSums *sums)
+fm_rank_held_out(const FmListTest *test, const FmHost *host, FmListSums *sums)
 {
-	size_t num_items = trained->num_items;
-	int k = parameters->num_factors;
-	FmRatings by_user;
-	Ranker ranker = {
-		.parameters = parameters, .trained = trained, .held_out = &by_user, .x = x, .sums = sums};
+	size_t num_items = test->trained->num_items, num_users = test->trained->num_users;
+	Ranker ranker = {.test = test, .host = host, .sums = sums};
 
-	fm_ratings_by_user(held_out, trained->num_users, trained->num_items, host, &by_user);
-	ranker.scores = host->alloc(host->ctx, num_items * BLOCK_USERS, sizeof(float));
+	fm_ratings_by_user(test->held_out, (int32_t) num_users, (int32_t) num_items, host,
+					   &ranker.held_out);
+	ranker.block = fm_score_block((int32_t) num_items);
+	ranker.users = host->alloc(host->ctx, num_users + 1, sizeof(int32_t));
+	ranker.queries = host->alloc(host->ctx, (size_t) ranker.block * test->parameters->num_factors,
+								 sizeof(float));
+	ranker.scores = host->alloc(host->ctx, num_items * ranker.block, sizeof(float));
 	ranker.excluded = host->alloc(host->ctx, fm_bitset_words(num_items), sizeof(uint64_t));
 	ranker.relevant = host->alloc(host->ctx, num_items, sizeof(int32_t));
 	ranker.above = host->alloc(host->ctx, num_items, sizeof(int64_t));
-	ranker.is_hit = host->alloc(host->ctx, x, 1);
-	for (int32_t begin = 0; begin < trained->num_users; begin += BLOCK_USERS)
+	ranker.is_hit = host->alloc(host->ctx, test->x, 1);
+	choose_users(&ranker);
+	for (int32_t begin = 0; begin < ranker.num_users; begin += ranker.block)
 	{
-		int left = trained->num_users - begin;
-		int count = left < BLOCK_USERS ? left : BLOCK_USERS;
+		int left = ranker.num_users - begin;
 
 		host->check_interrupts(host->ctx);
-		fm_score_all(parameters->item_v, trained->num_items, k,
-					 parameters->user_v + (size_t) begin * k, count, ranker.scores);
-		for (int u = 0; u < count; u++)
-			if (by_user.user_start[begin + u] < by_user.user_start[begin + u + 1])
-				rank_user(&ranker, begin + u, ranker.scores + num_items * u);
+		rank_block(&ranker, ranker.users + begin, left < ranker.block ? left : ranker.block);
 	}
-	host->release(host->ctx, ranker.scores);
-	host->release(host->ctx, ranker.excluded);
-	host->release(host->ctx, ranker.relevant);
-	host->release(host->ctx, ranker.above);
-	host->release(host->ctx, ranker.is_hit);
-	release_rows(&by_user, host);
+	release_ranker(&ranker);
 }

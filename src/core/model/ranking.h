@@ -7,7 +7,7 @@
 #ifndef FMTOPX_CORE_RANKING_H
 #define FMTOPX_CORE_RANKING_H
 
-#include "core/model/metrics.h"
+#include "core/model/baseline.h"
 #include "core/model/parameters.h"
 
 /*
@@ -16,6 +16,9 @@
  */
 extern void fm_score_all(const float *rows, int32_t num_items, int dim, const float *queries,
 						 int num_queries, float *scores);
+
+/* Return how many users to score at once: as many as BLAS has use for, if memory allows. */
+extern int fm_score_block(int32_t num_items);
 
 /*
  * Sort a user's relevant items (distinct, num_relevant ≥ 1) into the order of the list, and count
@@ -33,11 +36,28 @@ extern int64_t fm_rank_relevant(const float *scores, int32_t num_items, const ui
 extern double fm_ranking_auc(const int64_t *above, int32_t num_relevant, int64_t others);
 
 /*
- * Evaluate lists of length x for the users of held-out ratings, which are all relevant. The user's
- * other ratings are not eligible.
+ * What fm_rank_held_out evaluates: lists of length x, ordered by item_w and the product of user_v
+ * and item_v. A user's ratings that were trained on are not eligible, unless they are held out as
+ * well. Held-out ratings from least_relevant on are relevant.
  */
-extern void fm_rank_held_out(const FmParameters *parameters, const FmRatings *trained,
-							 const FmTriples *held_out, int32_t x, const FmHost *host,
-							 FmRankingSums *sums);
+typedef struct FmListTest
+{
+	const FmParameters *parameters;
+	const FmRatings *trained;
+	const FmTriples *held_out;
+	const FmBaseline *baseline; /* of the ratings trained on */
+	double least_relevant;
+	int32_t x;
+	int32_t max_users; /* of more, this many evenly spaced ones are evaluated */
+} FmListTest;
+
+typedef struct FmListSums
+{
+	FmRankingSums lists;
+	FmRankingSums baseline; /* of the most popular items */
+	FmDifference worse;		/* in ndcg: by how much the baseline is better */
+} FmListSums;
+
+extern void fm_rank_held_out(const FmListTest *test, const FmHost *host, FmListSums *sums);
 
 #endif

@@ -181,23 +181,48 @@ test_equations(void)
 
 /* ---- What is learnt ---- */
 
+static double
+mean_auc(const FmRankingSums *sums)
+{
+	return sums->auc / sums->auc_users;
+}
+
 static void
 test_tastes(void)
 {
 	FmTriples held_out = new_triples(USERS * ITEMS, true);
 	FmRatings ratings = plant(&held_out);
 	FmSolverOptions options = default_options(FM_SOLVER_IALS, 4, 0, 1);
-	FmRankingSums sums = {0};
+	FmBaseline *baseline = fm_baseline_of(&ratings, &host);
+	FmListSums sums = {0}, some = {0};
 	FmParameters p;
+	FmListTest test = {&p, &ratings, &held_out, baseline, -INFINITY, 10, USERS};
 
 	fm_solve(&ratings, &options, &host, &p);
-	fm_rank_held_out(&p, &ratings, &held_out, 10, &host, &sums);
+	fm_rank_held_out(&test, &host, &sums);
 	/*
 	 * even knowing the tastes, which of some twenty likely items come cannot be predicted, nor the
 	 * unlikely ones
 	 */
-	ok(sums.auc / sums.auc_users > 0.78, "tastes are found: AUC %.3f", sums.auc / sums.auc_users);
-	ok(sums.precision / sums.users > 0.1, "precision %.3f", sums.precision / sums.users);
+	ok(mean_auc(&sums.lists) > 0.78, "tastes are found: AUC %.3f", mean_auc(&sums.lists));
+	ok(sums.lists.precision / sums.lists.users > 0.1, "precision %.3f",
+	   sums.lists.precision / sums.lists.users);
+	ok(sums.baseline.users == sums.lists.users && fabs(mean_auc(&sums.baseline) - 0.5) < 0.1,
+	   "popularity does not find them: AUC %.3f", mean_auc(&sums.baseline));
+	ok(!fm_is_worse(&sums.worse) && sums.worse.sum < 0, "so it is worse");
+	for (int64_t v = 0; v < (int64_t) p.num_factors * ITEMS; v++)
+		p.item_v[v] = -p.item_v[v];
+	fm_rank_held_out(&test, &host, &some);
+	ok(fm_is_worse(&some.worse), "but not than the opposite of the model");
+	test.max_users = 7;
+	some = (FmListSums){0};
+	fm_rank_held_out(&test, &host, &some);
+	ok(some.lists.users == 7 && some.worse.count == 7, "not more users than wanted");
+	test.least_relevant = 2;
+	some = (FmListSums){0};
+	fm_rank_held_out(&test, &host, &some);
+	ok(some.lists.users == 0, "no user without a rating that is relevant");
+	fm_baseline_release(baseline, &host);
 	free_parameters(&p);
 	free_triples(&held_out);
 	free_ratings(&ratings);
@@ -221,9 +246,12 @@ compare_ranked(const void *a, const void *b)
 	return x->item < y->item ? -1 : 1;
 }
 
-/* Check one random case: with few different scores, so with many ties. */
+/*
+ * Check one random case: with few different scores, so with many ties. Of the eligible items one of
+ * so many is relevant.
+ */
 static bool
-check_ranks(int num_items)
+check_ranks(int num_items, uint32_t one_of)
 {
 	float scores[ITEMS];
 	bool is_relevant[ITEMS] = {false};
@@ -238,7 +266,7 @@ check_ranks(int num_items)
 		scores[i] = (float) draw(8);
 		if (draw(4) == 0)
 			fm_bitset_add(excluded, i);
-		else if (draw(3) == 0 || num_relevant == 0)
+		else if (draw(one_of) == 0 || num_relevant == 0)
 		{
 			is_relevant[i] = true;
 			relevant[num_relevant++] = i;
@@ -266,7 +294,7 @@ test_ranks(void)
 	bool right = true;
 
 	for (int i = 0; i < 2000 && right; i++)
-		right = check_ranks(1 + (int) draw(ITEMS));
+		right = check_ranks(1 + (int) draw(ITEMS), 1 + draw(5));
 	ok(right, "2000 random lists: every relevant item is where a sorted list has it");
 	ok(fm_ranking_auc((int64_t[]){0, 2}, 2, 4) == 0.75, "area under the curve");
 }
