@@ -15,6 +15,9 @@
  * was 0.8986 instead of 0.9032.) Users and items of the version are never removed, even if their
  * ratings have been deleted.
  *
+ * A version with an interest head has two w and v of everybody. Each head is solved by itself, from
+ * the same rows.
+ *
  * Everything runs in the caller's transaction. Locking: the model's training lock, until the end
  * of the transaction. Memory: one context, with the ratings in both orders and all w and v, as in
  * a training.
@@ -50,6 +53,32 @@ open_model(FmFolding *folding, Oid schema, const char *name)
 	fm_model_check_tables(model);
 }
 
+/* Set what it takes to solve the heads of the version. */
+static void
+set_heads(FmFolding *folding)
+{
+	const FmVersion *version = &folding->version;
+	const FmVersionArrays *arrays = &folding->arrays;
+
+	folding->num_heads = 1;
+	folding->head[FM_FIRST_HEAD] = (FmFoldingHead){version->task,
+												   version->num_factors,
+												   version->b,
+												   version->b - fm_version_center(version),
+												   version->noise_variance,
+												   {arrays->user_prior, arrays->item_prior}};
+	if (version->interest_factors == 0)
+		return;
+	folding->num_heads = 2;
+	folding->head[FM_INTEREST_HEAD] = (FmFoldingHead){FM_TASK_RANKING,
+													  version->interest_factors,
+													  version->interest_b,
+													  version->interest_b,
+													  version->interest_noise_variance,
+													  {arrays->interest_user_prior,
+													   arrays->interest_item_prior}};
+}
+
 /* Read the version to fold into, and check that the model still has its task. */
 static void
 read_version(FmFolding *folding)
@@ -65,6 +94,7 @@ read_version(FmFolding *folding)
 						version->number, model->name, fm_task_name(version->task),
 						fm_task_name(model->definition.task)),
 				 errhint("Train the model again.")));
+	set_heads(folding);
 	folding->definition = model->definition;
 	folding->definition.num_context_columns = 0; /* ratings of all contexts are solved alike */
 }
@@ -107,6 +137,22 @@ fill_run(const FmFolding *folding, FmRun *run)
 			 items->num_updated);
 }
 
+/* Set the parameters of a head of the new version. */
+static void
+set_parameters(FmFolding *folding, int h)
+{
+	const FmFoldingVectors *users = &folding->side[FM_USERS].head[h];
+	const FmFoldingVectors *items = &folding->side[FM_ITEMS].head[h];
+
+	folding->parameters[h] = (FmParameters){.num_factors = folding->head[h].num_factors,
+											.b = folding->head[h].b,
+											.score_variance = folding->version.score_variance,
+											.user_w = users->w,
+											.user_v = users->v,
+											.item_w = items->w,
+											.item_v = items->v};
+}
+
 /* Make the new version: the old one with what has changed. */
 static void
 fill_result(FmFolding *folding, const FmRun *run)
@@ -114,7 +160,7 @@ fill_result(FmFolding *folding, const FmRun *run)
 	FmResult *result = &folding->result;
 	FmVersion *version = &result->version;
 	const FmRatingReading *ratings = folding->data.ratings;
-	FmParameters *parameters = &folding->parameters;
+	int ranking = fm_folding_ranking(folding);
 
 	*version = folding->version;
 	version->number = run->version;
@@ -123,16 +169,14 @@ fill_result(FmFolding *folding, const FmRun *run)
 	version->num_users = folding->side[FM_USERS].count;
 	version->num_items = folding->side[FM_ITEMS].count;
 	result->arrays = folding->arrays;
-	if (fm_is_ranking(version->task))
-		result->arrays.item_gram = fm_folding_gram(folding, FM_ITEMS);
-	parameters->num_factors = version->num_factors;
-	parameters->b = version->b;
-	parameters->score_variance = version->score_variance;
-	parameters->user_w = folding->side[FM_USERS].w;
-	parameters->user_v = folding->side[FM_USERS].v;
-	parameters->item_w = folding->side[FM_ITEMS].w;
-	parameters->item_v = folding->side[FM_ITEMS].v;
-	result->parameters = parameters;
+	if (ranking >= 0)
+		result->arrays.item_gram = fm_folding_gram(folding, ranking, FM_ITEMS);
+	for (int h = 0; h < folding->num_heads; h++)
+		set_parameters(folding, h);
+	result->parameters = &folding->parameters[FM_FIRST_HEAD];
+	if (folding->num_heads > 1)
+		result->interest = &folding->parameters[FM_INTEREST_HEAD];
+	result->popularity = folding->side[FM_ITEMS].popularity;
 	result->data = &folding->data;
 	for (int side = 0; side < 2; side++)
 		result->digest[side] = folding->side[side].digest;

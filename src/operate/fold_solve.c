@@ -12,12 +12,15 @@
 #include "core/model/fold.h"
 #include "pg/compat.h"
 
-/* What the solving of one side needs. */
+/* What the solving of one side in one head needs. */
 typedef struct Solving
 {
 	const FmFolding *folding;
 	const FmRatings *ratings;
+	int head;
 	int side;
+	const float *value; /* of the side's ratings; NULL: all are 1 */
+	const float *weight;
 	const FmAllPairs *all_pairs; /* of a ranking, else NULL */
 	FmFoldRow *rows;			 /* room for the ratings of one entity */
 	float *theta;				 /* num_factors + 1 */
@@ -28,16 +31,16 @@ typedef struct Solving
 static FmPrior
 prior_of(const Solving *solving, int32 e)
 {
-	const FmFolding *folding = solving->folding;
-	const FmFoldingSide *own = &folding->side[solving->side];
-	FmPrior prior = solving->side == FM_USERS ? folding->arrays.user_prior
-											  : folding->arrays.item_prior;
-	int k = folding->version.num_factors;
+	const FmFoldingHead *head = &solving->folding->head[solving->head];
+	const FmFoldingSide *own = &solving->folding->side[solving->side];
+	const FmFoldingVectors *vectors = &own->head[solving->head];
+	FmPrior prior = head->prior[solving->side];
+	int k = head->num_factors;
 
 	if (own->given[e])
 	{
-		memcpy(solving->mean, own->v + (Size) e * k, k * sizeof(float));
-		solving->mean[k] = own->w[e];
+		memcpy(solving->mean, vectors->v + (Size) e * k, k * sizeof(float));
+		solving->mean[k] = vectors->w[e];
 		prior.mean = solving->mean;
 	}
 	return prior;
@@ -48,28 +51,28 @@ static bool
 solve(const Solving *solving, int32 e)
 {
 	const FmFolding *folding = solving->folding;
+	const FmFoldingHead *head = &folding->head[solving->head];
 	const FmRatings *ratings = solving->ratings;
 	bool is_user = solving->side == FM_USERS;
 	const int64 *start = is_user ? ratings->user_start : ratings->item_start;
 	const int32 *other = is_user ? ratings->user_item : ratings->item_user;
-	const float *value = is_user ? ratings->user_value : ratings->item_value;
-	const float *weight = is_user ? ratings->user_weight : ratings->item_weight;
-	const FmFoldingSide *others = &folding->side[1 - solving->side];
-	int k = folding->version.num_factors;
-	double b = folding->version.b - folding->data.ratings->center;
+	const float *value = solving->value, *weight = solving->weight;
+	const FmFoldingVectors *others = &folding->side[1 - solving->side].head[solving->head];
+	int k = head->num_factors;
 	FmPrior prior;
 	int64 count = 0;
 
 	for (int64 r = start[e]; r < start[e + 1]; r++)
 		if (others->usable[other[r]])
 			solving->rows[count++] = (FmFoldRow){others->v + (Size) other[r] * k,
-												 b + others->w[other[r]], value[r],
+												 head->offset + others->w[other[r]],
+												 value == NULL ? 1 : value[r],
 												 weight == NULL ? 1 : weight[r]};
 	if (count == 0)
 		return false;
 	prior = prior_of(solving, e);
-	fm_fold(&prior, k, folding->version.task, folding->version.noise_variance, solving->all_pairs,
-			solving->rows, count, folding->host, solving->theta);
+	fm_fold(&prior, k, head->task, head->noise_variance, solving->all_pairs, solving->rows, count,
+			folding->host, solving->theta);
 	return true;
 }
 
@@ -85,68 +88,105 @@ most_ratings(const int64 *start, int32 count)
 }
 
 float *
-fm_folding_gram(const FmFolding *folding, int side)
+fm_folding_gram(const FmFolding *folding, int head, int side)
 {
 	const FmFoldingSide *entities = &folding->side[side];
+	const FmFoldingVectors *vectors = &entities->head[head];
 	const FmHost *host = folding->host;
-	int k = folding->version.num_factors;
+	int k = folding->head[head].num_factors;
 	float *gram = host->alloc(host->ctx, fm_all_pairs_length(k), sizeof(float));
 
-	fm_gram_of_side(folding->version.b, entities->w, entities->v, NULL, entities->count, k, host,
+	fm_gram_of_side(folding->head[head].b, vectors->w, vectors->v, NULL, entities->count, k, host,
 					gram);
 	return gram;
 }
 
 /*
- * Solve one side. An entity with features starts from these in each round, so it is overwritten in
- * the last round only.
+ * Solve the entities of one side. One with features starts from these in each round, so it is
+ * overwritten in the last round only.
  */
 static void
-solve_side(FmFolding *folding, const FmRatings *ratings, int side, bool last)
+solve_entities(const Solving *solving, FmFoldingSide *own, bool last)
 {
-	FmFoldingSide *own = &folding->side[side];
-	const int64 *start = side == FM_USERS ? ratings->user_start : ratings->item_start;
-	int64 most = most_ratings(start, own->count);
-	int k = folding->version.num_factors;
-	FmAllPairs all_pairs = {folding->version.unobserved_weight};
-	Solving solving = {.folding = folding, .ratings = ratings, .side = side};
+	FmFoldingVectors *vectors = &own->head[solving->head];
+	Size k = solving->folding->head[solving->head].num_factors;
 
-	if (fm_is_ranking(folding->version.task))
-	{
-		all_pairs.gram = fm_folding_gram(folding, 1 - side);
-		solving.all_pairs = &all_pairs;
-	}
-	solving.rows = MemoryContextAllocHuge(CurrentMemoryContext, (most + 1) * sizeof(FmFoldRow));
-	solving.theta = palloc((k + 1) * sizeof(float));
-	solving.mean = palloc((k + 1) * sizeof(float));
 	for (int32 e = 0; e < own->count; e++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!own->solvable[e] || (own->given[e] && !last) || !solve(&solving, e))
+		if (!own->solvable[e] || (own->given[e] && !last) || !solve(solving, e))
 			continue;
-		memcpy(own->v + (Size) e * k, solving.theta, k * sizeof(float));
-		own->w[e] = solving.theta[k];
-		own->usable[e] = true;
+		memcpy(vectors->v + e * k, solving->theta, k * sizeof(float));
+		vectors->w[e] = solving->theta[k];
+		vectors->usable[e] = true;
 	}
+}
+
+/* Solve one side in one head. */
+static void
+solve_side(FmFolding *folding, const FmRatings *ratings, int head, int side, bool last)
+{
+	FmFoldingSide *own = &folding->side[side];
+	bool is_user = side == FM_USERS, is_ranking = fm_is_ranking(folding->head[head].task);
+	int64 most = most_ratings(is_user ? ratings->user_start : ratings->item_start, own->count);
+	int k = folding->head[head].num_factors;
+	FmAllPairs all_pairs = {folding->version.unobserved_weight};
+	Solving solving = {.folding = folding, .ratings = ratings, .head = head, .side = side};
+
+	solving.weight = is_user ? ratings->user_weight : ratings->item_weight;
+	if (is_ranking)
+	{
+		all_pairs.gram = fm_folding_gram(folding, head, 1 - side);
+		solving.all_pairs = &all_pairs;
+	}
+	else
+		solving.value = is_user ? ratings->user_value : ratings->item_value;
+	solving.rows = MemoryContextAllocHuge(CurrentMemoryContext, (most + 1) * sizeof(FmFoldRow));
+	solving.theta = palloc((k + 1) * sizeof(float));
+	solving.mean = palloc((k + 1) * sizeof(float));
+	solve_entities(&solving, own, last);
 	pfree(solving.mean);
 	pfree(solving.theta);
 	pfree(solving.rows);
 	folding->host->release(folding->host->ctx, all_pairs.gram);
 }
 
+/* Solve what is solvable in one head. */
+static void
+solve_head(FmFolding *folding, const FmRatings *ratings, int head)
+{
+	const FmFoldingSide *items = &folding->side[FM_ITEMS];
+
+	if (items->num_added > 0 || items->num_updated > 0)
+	{
+		solve_side(folding, ratings, head, FM_USERS, false);
+		solve_side(folding, ratings, head, FM_ITEMS, true);
+	}
+	solve_side(folding, ratings, head, FM_USERS, true);
+}
+
+/* Compute the popularity of new items, and of those that had no ratings. */
+static void
+set_popularities(FmFolding *folding, const FmRatings *ratings)
+{
+	FmFoldingSide *items = &folding->side[FM_ITEMS];
+
+	for (int32 e = 0; items->popularity != NULL && e < items->count; e++)
+		if (items->solvable[e])
+			items->popularity[e] =
+				fm_list_popularity((double) (ratings->item_start[e + 1] - ratings->item_start[e]),
+								   folding->version.mean_item_count);
+}
+
 void
 fm_folding_solve(FmFolding *folding)
 {
-	const FmFoldingSide *items = &folding->side[FM_ITEMS];
 	FmRatings ratings = {0};
 
-	fm_ratings_by_user(&folding->data.ratings->triples, folding->side[FM_USERS].count, items->count,
-					   folding->host, &ratings);
+	fm_ratings_by_user(&folding->data.ratings->triples, folding->side[FM_USERS].count,
+					   folding->side[FM_ITEMS].count, folding->host, &ratings);
 	fm_ratings_complete(&ratings, folding->host);
-	if (items->num_added > 0 || items->num_updated > 0)
-	{
-		solve_side(folding, &ratings, FM_USERS, false);
-		solve_side(folding, &ratings, FM_ITEMS, true);
-	}
-	solve_side(folding, &ratings, FM_USERS, true);
+	for (int head = 0; head < folding->num_heads; head++)
+		solve_head(folding, &ratings, head);
+	set_popularities(folding, &ratings);
 }

@@ -10,9 +10,9 @@
 extern void fm_folding_solve(FmFolding *folding);
 
 /*
- * Return the gram of all entities of one side (FmAllPairs), for a ranking. An entity that is not
- * usable has zero v and w.
+ * Return the gram of all entities of one side (FmAllPairs), in a head that is a ranking. An entity
+ * that is not usable has zero v and w.
  */
-extern float *fm_folding_gram(const FmFolding *folding, int side);
+extern float *fm_folding_gram(const FmFolding *folding, int head, int side);
 
 #endif

@@ -32,6 +32,12 @@ fm_list_factors(const FmListShape *shape)
 }
 
 double
+fm_list_popularity(double count, double mean)
+{
+	return log((count + mean) / (2 * mean));
+}
+
+double
 fm_list_rating_scale(const FmListShape *shape)
 {
 	return shape->interest_factors > 0 ? power_of_two(shape->rating_share) : 1;

@@ -43,6 +43,12 @@ typedef struct FmListShape
 /* Return the number of factors of a list's vectors; the bias of an item comes on top. */
 extern int fm_list_factors(const FmListShape *shape);
 
+/*
+ * Return the popularity of an item with a number of pairs, where a rated item has `mean` of them: 0
+ * with as many, log(1/2) with none.
+ */
+extern double fm_list_popularity(double count, double mean);
+
 /* Return r, and s. */
 extern double fm_list_rating_scale(const FmListShape *shape);
 extern double fm_list_popularity_scale(const FmListShape *shape);
