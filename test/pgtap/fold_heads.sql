@@ -1,0 +1,57 @@
+-- fm_fold_in with two heads: each is solved by itself, and what orders lists is kept up.
+--
+-- The interest head of a model of ratings is replaced by a ranking of the same rows. Then folding in must give
+-- it what it gives the ranking, and the rating head what it gives a model without an interest head.
+BEGIN;
+CREATE SCHEMA fold_heads;
+SELECT set_config('search_path', 'fold_heads, ' || current_setting('search_path'), true) \g /dev/null
+SET client_min_messages = warning;
+SELECT plan(17);
+
+CREATE TABLE ratings AS
+SELECT u AS user_id, i AS item_id, round((3 + sin(u) + cos(i * 2) + 1.5 * sin(u * 0.7) * cos(i * 1.3))::numeric, 1)::real AS rating
+FROM generate_series(1, 80) u, generate_series(1, 50) i WHERE hashint8extended(u * 1000 + i, 1) & 1 = 0;
+CREATE TABLE genres AS SELECT i AS item_id, i % 3 AS genre FROM generate_series(1, 55) i;
+SELECT is(status, 'succeeded', m || ': trained') FROM (VALUES ('alone'), ('both')) n (m),
+    fm_train(m, 'ratings', num_factors => 4, iterations => 20, item_features => 'genres');
+SELECT is(status, 'succeeded', 'ranking: trained')
+FROM fm_train('interest', 'ratings', task => 'ranking', num_factors => 6, item_features => 'genres');
+
+-- What a version with an interest head has besides.
+CREATE FUNCTION give_interest() RETURNS void LANGUAGE sql AS $$
+    UPDATE fm_both_user b SET interest_w = i.w, interest_v = i.v FROM fm_interest_user i WHERE b.user_id = i.user_id;
+    UPDATE fm_both_item b SET interest_w = i.w, interest_v = i.v, popularity = ln((n + 20.5) / 41)
+    FROM fm_interest_item i LEFT JOIN (SELECT item_id, count(*) AS n FROM ratings GROUP BY 1) r USING (item_id) WHERE b.item_id = i.item_id;
+    UPDATE fm_both_item SET popularity = ln(0.5) WHERE popularity IS NULL;
+    UPDATE fm_both_level b SET interest_w = i.w, interest_v = i.v FROM fm_interest_level i WHERE b.idx = i.idx;
+    UPDATE fm_both_version b SET interest_factors = i.num_factors, interest_b = i.b, interest_noise_variance = i.noise_variance,
+        rating_share = 0.05, mean_item_count = 20.5, novelty_unit = 0.3, novelty = 0.03, has_popularity = true,
+        unobserved_weight = i.unobserved_weight, item_gram = i.item_gram, interest_user_mean = i.user_mean, interest_user_root = i.user_root,
+        interest_item_mean = i.item_mean, interest_item_root = i.item_root
+    FROM fm_interest_version i $$;
+SELECT give_interest() \g /dev/null
+
+-- A new user and a known one with new ratings; a new item; an item that had no ratings.
+INSERT INTO ratings VALUES (1000, 1, 5), (1000, 2, 1), (1000, 30, 4), (1000, 1000, 5), (5, 1000, 4), (6, 1000, 2), (6, 53, 4), (7, 53, 5);
+DELETE FROM ratings WHERE ctid = (SELECT min(ctid) FROM ratings WHERE user_id = 8);
+SELECT is((SELECT message FROM fm_fold_in(m)), 'folded into version 1; users: 1 added, 4 updated; items: 1 added, 1 updated', m || ': folded in')
+FROM unnest('{alone,interest,both}'::text[]) m;
+SELECT is((SELECT count(*) FROM fm_both_user b JOIN fm_alone_user a USING (version, user_id, idx, w, v, digest)), 161::bigint, 'the rating head of users is that of a model that has no other');
+SELECT is((SELECT count(*) FROM fm_both_item b JOIN fm_alone_item a USING (version, item_id, idx, w, v, digest)), 111::bigint, 'that of items, too');
+SELECT is((SELECT count(*) FROM fm_both_user b JOIN fm_interest_user i USING (version, user_id, idx)
+           WHERE b.interest_w = i.w AND b.interest_v = i.v), 161::bigint, 'the interest head of users is that of the ranking');
+SELECT is((SELECT count(*) FROM fm_both_item b JOIN fm_interest_item i USING (version, item_id, idx)
+           WHERE b.interest_w = i.w AND b.interest_v = i.v), 111::bigint, 'that of items, too');
+SELECT is((SELECT count(*) FROM fm_both_user a JOIN fm_both_user b USING (user_id)
+           WHERE a.version = 1 AND b.version = 2 AND a.interest_v <> b.interest_v AND a.v <> b.v), 4::bigint, 'users with other ratings have changed in both heads');
+SELECT is((SELECT count(*) FROM fm_both_version b JOIN fm_interest_version i USING (version, item_gram)
+           WHERE b.interest_user_mean = i.user_mean AND b.interest_user_root = i.user_root AND b.interest_item_mean = i.item_mean
+           AND b.interest_item_root = i.item_root AND b.interest_noise_variance = i.noise_variance AND b.interest_factors = 6), 2::bigint, 'the version has what folding in needs');
+SELECT is((SELECT count(*) FROM (SELECT DISTINCT rating_share, mean_item_count, novelty_unit, novelty, has_popularity FROM fm_both_version) v), 1::bigint, 'and what orders lists');
+SELECT is((SELECT array_agg(round(popularity::numeric, 5) ORDER BY item_id) FROM fm_both_item WHERE version = 2 AND item_id IN (52, 53, 1000)),
+          array[round(ln(0.5), 5), round(ln(22.5 / 41), 5), round(ln(23.5 / 41), 5)], 'the popularity of new items');
+SELECT is((SELECT count(*) FROM fm_both_item a JOIN fm_both_item b USING (item_id, popularity) WHERE a.version = 1 AND b.version = 2), 54::bigint, 'that of others stays');
+SELECT is((SELECT count(*) FROM fm_both_level a JOIN fm_both_level b USING (idx, name, w, v, interest_w, interest_v) WHERE a.version = 1 AND b.version = 2), 4::bigint, 'levels are copied');
+SELECT is((SELECT version FROM fm_fold_in('both')), 2, 'a second time there is nothing to do');
+SELECT * FROM finish();
+ROLLBACK;
