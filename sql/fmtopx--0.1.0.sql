@@ -38,6 +38,8 @@ CREATE TABLE fm_model (
     test_size         real,
     seed              bigint,
     workers           integer,
+    time_column       name,
+    rank_by           text NOT NULL DEFAULT 'auto' CHECK (rank_by IN ('auto', 'interest', 'rating')),
     keep_versions     integer NOT NULL DEFAULT 2 CHECK (keep_versions BETWEEN 1 AND 1000),
     max_worse         real NOT NULL DEFAULT 'Infinity',
     attached          boolean NOT NULL DEFAULT false,
@@ -194,7 +196,7 @@ CREATE VIEW fm_models WITH (security_barrier) AS
            m.version_table, m.user_table, m.item_table, m.matrix_table,
            m.keep_versions, m.max_worse,
            m.user_features, m.item_features, m.context_columns, m.history, m.level_table,
-           m.attached
+           m.attached, m.time_column, CASE WHEN m.task <> 'ranking' THEN m.rank_by END AS rank_by
     FROM fm_model m
     JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid
     LEFT JOIN fm_run r ON r.model = m.model AND r.version = m.active_version
@@ -232,6 +234,10 @@ COMMENT ON COLUMN fm_models.user_features IS 'The relation of user features, or 
 COMMENT ON COLUMN fm_models.item_features IS 'The relation of item features, or NULL.';
 COMMENT ON COLUMN fm_models.context_columns IS
 'The context columns of the ratings relation, or NULL.';
+COMMENT ON COLUMN fm_models.time_column IS
+'The column by which newer rows count more in lists, or NULL.';
+COMMENT ON COLUMN fm_models.rank_by IS
+'What orders lists: auto, interest or rating. NULL for a ranking.';
 COMMENT ON COLUMN fm_models.history IS
 'Whether the users'' rated items and the items'' raters are features.';
 COMMENT ON COLUMN fm_models.level_table IS
@@ -518,6 +524,7 @@ CREATE FUNCTION fm_train(
     item_column       name     DEFAULT 'item_id',
     rating_column     name     DEFAULT 'rating',
     weight_column     name     DEFAULT NULL,
+    time_column       name     DEFAULT NULL,
     context_columns   name[]   DEFAULT NULL,
     user_features     regclass DEFAULT NULL,
     item_features     regclass DEFAULT NULL,
@@ -525,20 +532,22 @@ CREATE FUNCTION fm_train(
     solver            text     DEFAULT 'auto',
     num_factors       integer  DEFAULT 32,
     iterations        integer  DEFAULT NULL,
-    l2_reg_w          real     DEFAULT NULL,
-    l2_reg_v          real     DEFAULT NULL,
-    unobserved_weight real     DEFAULT NULL,
-    init_stdev        real     DEFAULT NULL,
+    l2_reg_w          double precision DEFAULT NULL,
+    l2_reg_v          double precision DEFAULT NULL,
+    unobserved_weight double precision DEFAULT NULL,
+    init_stdev        double precision DEFAULT NULL,
     history           boolean  DEFAULT false,
-    test_size         real     DEFAULT 0,
+    test_size         double precision DEFAULT 0,
     seed              bigint   DEFAULT 42,
-    workers           integer  DEFAULT NULL
+    workers           integer  DEFAULT NULL,
+    rank_by           text     DEFAULT 'auto'
 ) RETURNS fm_runs
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_train';
 
-COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], regclass, regclass,
-    text, text, integer, integer, real, real, real, real, boolean, real, bigint, integer) IS
+COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name, name[], regclass, regclass,
+    text, text, integer, integer, double precision, double precision, double precision,
+    double precision, boolean, double precision, bigint, integer, text) IS
 'Trains a factorization machine (Rendle 2010) on a relation of ratings and publishes it as the new '
 'version of a model, in the current transaction. The first call defines the model and creates its '
 'tables fm_<model>_version, _user, _item and _matrix (and _level, if there are features or context '
@@ -552,7 +561,9 @@ COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name[], reg
 'types are categories. Users and items that occur only there become part of the model, too. With '
 'history, the items that a user has rated and the users who have rated an item are features as '
 'well. context_columns are columns of the ratings relation with categories, such as the device, '
-'that describe the context of each rating. test_size is the share of the ratings that is held out '
+'that describe the context of each rating. rank_by says what orders lists: interest, which a second '
+'model of who rates what says, together with the rating; or the rating alone; auto is interest. Of '
+'rows with newer values in time_column, more is made in lists. test_size is the share of the ratings that is held out '
 'for test_metrics. Returns the row of fm_runs. Raises an error if a relation, a column or an '
 'option is missing or unusable, if a rating is not finite, if all ratings are equal, or if those '
 'of a classification have more than two values. The version being served stays unchanged on error.';

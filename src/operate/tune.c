@@ -280,7 +280,7 @@ read_arguments(FunctionCallInfo fcinfo, Tuning *tuning)
 						errmsg("trials must be between 1 and %d, not %d", MAX_TRIALS,
 							   tuning->trials_left)));
 	definition->test_size = validation_size;
-	definition->time_column =
+	definition->split_column =
 		PG_ARGISNULL(2) ? NULL : MemoryContextStrdup(tuning->context, NameStr(*PG_GETARG_NAME(2)));
 }
 

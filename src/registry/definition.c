@@ -13,6 +13,9 @@ static const char *const task_names[NUM_TASKS] = {[FM_TASK_REGRESSION] = "regres
 												  [FM_TASK_CLASSIFICATION] = "classification",
 												  [FM_TASK_RANKING] = "ranking"};
 
+static const char *const rank_by_names[] = {
+	[FM_RANK_BY_AUTO] = "auto", [FM_RANK_BY_INTEREST] = "interest", [FM_RANK_BY_RATING] = "rating"};
+
 /* Of two solvers that do the same task, the first is the default. */
 static const struct
 {
@@ -40,6 +43,30 @@ fm_find_task(const char *name, FmTask *task)
 			return true;
 		}
 	return false;
+}
+
+const char *
+fm_rank_by_name(FmRankBy rank_by)
+{
+	return rank_by_names[rank_by];
+}
+
+bool
+fm_find_rank_by(const char *name, FmRankBy *rank_by)
+{
+	for (int r = 0; r < lengthof(rank_by_names); r++)
+		if (strcmp(name, rank_by_names[r]) == 0)
+		{
+			*rank_by = (FmRankBy) r;
+			return true;
+		}
+	return false;
+}
+
+bool
+fm_has_interest(const FmDefinition *definition)
+{
+	return !fm_is_ranking(definition->task) && definition->rank_by == FM_RANK_BY_INTEREST;
 }
 
 const char *

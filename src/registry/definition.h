@@ -9,6 +9,14 @@
 #include "core/train/solver.h"
 #include "utils/array.h"
 
+/* What orders lists. A ranking has no choice. */
+typedef enum FmRankBy
+{
+	FM_RANK_BY_AUTO, /* what is best: the interest */
+	FM_RANK_BY_INTEREST,
+	FM_RANK_BY_RATING
+} FmRankBy;
+
 /* The arguments of fm_train, or of an earlier call. Strings are palloc'd. */
 typedef struct FmDefinition
 {
@@ -17,6 +25,7 @@ typedef struct FmDefinition
 	char *item_column;
 	char *rating_column;
 	char *weight_column; /* NULL: every rating counts once */
+	char *time_column;	 /* newer rows count more in lists; NULL: all alike */
 	Oid features[2];	 /* relations of user and item features, InvalidOid: none */
 	bool history;
 	int num_context_columns;
@@ -30,9 +39,10 @@ typedef struct FmDefinition
 	float unobserved_weight;
 	float init_stdev;
 	float test_size;
-	char *time_column; /* hold out the latest ratings by this column; NULL: a random sample */
+	char *split_column; /* hold out the latest ratings by this column; NULL: a random sample */
 	int64 seed;
 	int workers; /* -1: as the server allows */
+	FmRankBy rank_by;
 } FmDefinition;
 
 /* Whether rows have no ratings: it only counts that they exist. */
@@ -49,7 +59,12 @@ fm_is_classification(FmTask task)
 	return task == FM_TASK_CLASSIFICATION;
 }
 
-/* Tasks and solvers by name, as SQL writes them; false if there is none of this name. */
+/* Whether a training learns an interest head besides the rating head. */
+extern bool fm_has_interest(const FmDefinition *definition);
+
+/* Tasks, solvers and orders by name, as SQL writes them; false if there is none of this name. */
+extern const char *fm_rank_by_name(FmRankBy rank_by);
+extern bool fm_find_rank_by(const char *name, FmRankBy *rank_by);
 extern const char *fm_task_name(FmTask task);
 extern bool fm_find_task(const char *name, FmTask *task);
 extern const char *fm_solver_name(FmSolverKind solver);

@@ -61,7 +61,9 @@ enum
 	COL_HISTORY,
 	COL_UNOBSERVED_WEIGHT,
 	COL_ATTACHED,
-	COL_CONTEXT_COLUMNS
+	COL_CONTEXT_COLUMNS,
+	COL_TIME_COLUMN,
+	COL_RANK_BY
 };
 
 static const FmColumn model_columns[] = {
@@ -96,6 +98,8 @@ static const FmColumn model_columns[] = {
 	[COL_UNOBSERVED_WEIGHT] = {"unobserved_weight", FLOAT4OID},
 	[COL_ATTACHED] = {"attached", BOOLOID},
 	[COL_CONTEXT_COLUMNS] = {"context_columns", NAMEARRAYOID},
+	[COL_TIME_COLUMN] = {"time_column", NAMEOID},
+	[COL_RANK_BY] = {"rank_by", TEXTOID},
 };
 
 static char *
@@ -123,6 +127,16 @@ read_task_and_solver(const FmRow *row, FmDefinition *definition)
 			 fm_row_text(row, COL_TASK), fm_row_text(row, COL_SOLVER));
 }
 
+static FmRankBy
+read_rank_by(const FmRow *row)
+{
+	FmRankBy rank_by;
+
+	if (!fm_find_rank_by(fm_row_text(row, COL_RANK_BY), &rank_by))
+		elog(ERROR, "the registry has a model that ranks by \"%s\"", fm_row_text(row, COL_RANK_BY));
+	return rank_by;
+}
+
 /* Read the definition; strings are allocated in the current context. */
 static void
 read_definition(const FmRow *row, FmDefinition *definition)
@@ -148,10 +162,12 @@ read_definition(const FmRow *row, FmDefinition *definition)
 	definition->l2_reg_v = fm_row_real_or(row, COL_L2_REG_V, NAN);
 	definition->unobserved_weight = fm_row_real_or(row, COL_UNOBSERVED_WEIGHT, NAN);
 	definition->init_stdev = fm_row_real_or(row, COL_INIT_STDEV, NAN);
-	definition->time_column = NULL;
+	definition->time_column = fm_row_name_or_null(row, COL_TIME_COLUMN);
+	definition->split_column = NULL;
 	definition->test_size = fm_row_real_or(row, COL_TEST_SIZE, NAN);
 	definition->seed = fm_row_bigint_or(row, COL_SEED, 0);
 	definition->workers = fm_row_integer_or(row, COL_WORKERS, -1);
+	definition->rank_by = read_rank_by(row);
 }
 
 /* Return the owner of the first table that exists: one role has created all of them. */

@@ -197,22 +197,24 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	fm_add_relation(&parameters, model->level_table);
 	fm_add_names(&parameters, definition->context_columns, definition->num_context_columns);
 	fm_add_real(&parameters, definition->unobserved_weight);
+	fm_add_text(&parameters, definition->time_column);
+	fm_add_text(&parameters, fm_rank_by_name(definition->rank_by));
 	fm_registry_execute(
 		schema, "fm_model",
 		"INSERT INTO %s AS m (model, version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
 		"workers, user_features, item_features, history, level_table, context_columns, "
-		"unobserved_weight) "
+		"unobserved_weight, time_column, rank_by) "
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22, $23, $24, $25, $26, $27, $28) "
+		"$19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) "
 		"ON CONFLICT (model) DO UPDATE SET (version_table, user_table, item_table, matrix_table, "
 		"active_version, stamp, ratings, user_column, item_column, rating_column, weight_column, "
 		"task, solver, num_factors, iterations, l2_reg_w, l2_reg_v, init_stdev, test_size, seed, "
 		"workers, user_features, item_features, history, level_table, context_columns, "
-		"unobserved_weight) = "
+		"unobserved_weight, time_column, rank_by) = "
 		"($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, "
-		"$19, $20, $21, $22, $23, $24, $25, $26, $27, $28) WHERE m.version_table = $2",
+		"$19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) WHERE m.version_table = $2",
 		&parameters);
 	if (SPI_processed != 1)
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),

@@ -37,7 +37,7 @@ trial_key(const FmDefinition *d)
 					d->item_column, d->rating_column, d->weight_column ? d->weight_column : "",
 					contexts.data, fm_task_name(d->task), fm_solver_name(d->solver), d->num_factors,
 					d->iterations, d->l2_reg_w, d->l2_reg_v, d->unobserved_weight, d->init_stdev,
-					d->test_size, d->time_column ? d->time_column : "", (long long) d->seed);
+					d->test_size, d->split_column ? d->split_column : "", (long long) d->seed);
 }
 
 bool
@@ -100,7 +100,7 @@ fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const
 	fm_add_real(&parameters, definition->l2_reg_v);
 	fm_add_real(&parameters, definition->unobserved_weight);
 	fm_add_real(&parameters, definition->test_size);
-	fm_add_text(&parameters, definition->time_column);
+	fm_add_text(&parameters, definition->split_column);
 	fm_add_text(&parameters, metric);
 	fm_add_double(&parameters, failure == NULL ? metric_value(run, definition->task) : NAN);
 	fm_add_test_metrics(&parameters, run);

@@ -140,8 +140,8 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
 	check_context_columns(definition);
-	if (definition->time_column != NULL)
-		(void) fm_column_number(relation, definition->time_column, "time_column");
+	if (definition->split_column != NULL)
+		(void) fm_column_number(relation, definition->split_column, "time_column");
 }
 
 /* Return whether the column exists and holds numbers or, if that is allowed, booleans. */

@@ -44,7 +44,7 @@ typedef struct RatingColumns
 static char *
 late_sql(const FmDefinition *definition)
 {
-	const char *column = quote_identifier(definition->time_column);
+	const char *column = quote_identifier(definition->split_column);
 
 	return psprintf("coalesce(r.%s > (SELECT pg_catalog.percentile_disc(%.9g) WITHIN GROUP "
 					"(ORDER BY %s) FROM %s), false)",
@@ -77,7 +77,7 @@ list_columns(const FmDefinition *definition, const FmRatingReading *reading)
 			psprintf("r.%s::pg_catalog.text", quote_identifier(definition->context_columns[c])),
 			TEXTOID};
 	list.count = list.late;
-	if (definition->time_column != NULL)
+	if (definition->split_column != NULL)
 		columns[list.count++] = (FmColumn){late_sql(definition), BOOLOID};
 	return list;
 }

@@ -236,7 +236,7 @@ fm_read_training_data(const FmDefinition *definition, FmTrainingData *data)
 	fm_check_budget_to_read(definition);
 	data->ratings = reading = fm_rating_reading_create(&user_type, &item_type, definition);
 	reading->is_training = true;
-	if (definition->time_column != NULL)
+	if (definition->split_column != NULL)
 		reading->is_late = palloc(reading->capacity * sizeof(bool));
 	fm_read_ratings(definition, false, reading);
 	check_something_read(definition, reading);

@@ -48,6 +48,11 @@ enum
 	COL_NOVELTY_UNIT,
 	COL_NOVELTY,
 	COL_HAS_POPULARITY,
+	COL_STRENGTH_KIND,
+	COL_STRENGTH_CENTER,
+	COL_STRENGTH_DEVIATION,
+	COL_STRENGTH_UNIT,
+	COL_STRENGTH_SCALE,
 	COL_INTEREST_USER_MEAN,
 	COL_INTEREST_USER_ROOT,
 	COL_INTEREST_ITEM_MEAN,
@@ -83,6 +88,11 @@ static const FmColumn columns[NUM_COLUMNS] = {
 	[COL_NOVELTY_UNIT] = {"novelty_unit", FLOAT8OID},
 	[COL_NOVELTY] = {"novelty", FLOAT8OID},
 	[COL_HAS_POPULARITY] = {"has_popularity", BOOLOID},
+	[COL_STRENGTH_KIND] = {"strength_kind", INT4OID},
+	[COL_STRENGTH_CENTER] = {"strength_center", FLOAT8OID},
+	[COL_STRENGTH_DEVIATION] = {"strength_deviation", FLOAT8OID},
+	[COL_STRENGTH_UNIT] = {"strength_unit", FLOAT8OID},
+	[COL_STRENGTH_SCALE] = {"strength_scale", FLOAT8OID},
 	[COL_INTEREST_USER_MEAN] = {"interest_user_mean", FLOAT4ARRAYOID},
 	[COL_INTEREST_USER_ROOT] = {"interest_user_root", FLOAT4ARRAYOID},
 	[COL_INTEREST_ITEM_MEAN] = {"interest_item_mean", FLOAT4ARRAYOID},
@@ -168,6 +178,23 @@ read_list_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 		fm_model_damaged(model, "its row in the version table is out of range");
 }
 
+/* Read what the strengths of pairs are made of. A version of an earlier layout has equal ones. */
+static void
+read_strength(const FmModel *model, const FmRow *row, FmStrength *strength)
+{
+	int kind = fm_row_integer_or(row, COL_STRENGTH_KIND, FM_STRENGTH_EQUAL);
+
+	strength->kind = (FmStrengthKind) kind;
+	strength->center = fm_row_double_or(row, COL_STRENGTH_CENTER, 0);
+	strength->deviation = fm_row_double_or(row, COL_STRENGTH_DEVIATION, 1);
+	strength->unit = fm_row_double_or(row, COL_STRENGTH_UNIT, 0);
+	strength->scale = fm_row_double_or(row, COL_STRENGTH_SCALE, 1);
+	if (kind < FM_STRENGTH_EQUAL || kind > FM_STRENGTH_BOTH || !isfinite(strength->center) ||
+		!isfinite(strength->deviation) || strength->deviation <= 0 || !isfinite(strength->unit) ||
+		!isfinite(strength->scale) || strength->scale <= 0)
+		fm_model_damaged(model, "its row in the version table is out of range");
+}
+
 static void
 read_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 {
@@ -192,6 +219,7 @@ read_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 		!isfinite(version->rating_min))
 		fm_model_damaged(model, "its row in the version table is out of range");
 	read_list_numbers(model, row, version);
+	read_strength(model, row, &version->strength);
 }
 
 static float *
@@ -318,6 +346,11 @@ set_numbers(const FmVersion *version, int64 stamp, Datum *values)
 	values[COL_NOVELTY_UNIT] = Float8GetDatum(version->novelty_unit);
 	values[COL_NOVELTY] = Float8GetDatum(version->novelty);
 	values[COL_HAS_POPULARITY] = BoolGetDatum(version->has_popularity);
+	values[COL_STRENGTH_KIND] = Int32GetDatum(version->strength.kind);
+	values[COL_STRENGTH_CENTER] = Float8GetDatum(version->strength.center);
+	values[COL_STRENGTH_DEVIATION] = Float8GetDatum(version->strength.deviation);
+	values[COL_STRENGTH_UNIT] = Float8GetDatum(version->strength.unit);
+	values[COL_STRENGTH_SCALE] = Float8GetDatum(version->strength.scale);
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "core/model/list_vector.h"
 #include "core/model/parameters.h"
 #include "core/model/prior.h"
+#include "core/model/strength.h"
 #include "registry/model.h"
 #include "source/ratings_columns.h"
 
@@ -41,6 +42,7 @@ typedef struct FmVersion
 	double novelty_unit;
 	double novelty; /* of lists, unless a call says otherwise */
 	bool has_popularity;
+	FmStrength strength; /* of the pairs of a ranking or an interest head */
 } FmVersion;
 
 /* Return the form of the vectors that order lists. */

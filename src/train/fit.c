@@ -14,6 +14,7 @@
 #include "registry/progress.h"
 #include "source/budget.h"
 #include "train/describe.h"
+#include "train/interest.h"
 #include "train/score.h"
 #include "train/train_workers.h"
 
@@ -30,6 +31,7 @@ typedef struct Fit
 	int32_t *item_canonical;
 	FmFeatures features[2];
 	FmParameters parameters;
+	FmParameters interest;
 } Fit;
 
 static void
@@ -77,7 +79,7 @@ hold_out(const FmDefinition *definition, const FmHost *host, Fit *fit)
 {
 	if (definition->test_size <= 0)
 		return;
-	if (definition->time_column == NULL)
+	if (definition->split_column == NULL)
 		fm_ratings_hold_out(fit->ratings, definition->test_size, (uint64_t) definition->seed, host,
 							&fit->held_out);
 	if (fit->ratings->num_ratings == 0)
@@ -142,7 +144,7 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
-	if (definition->time_column != NULL)
+	if (definition->split_column != NULL)
 		take_late(data->ratings, &fit->held_out);
 	fit->features[FM_USERS] = build_features(data->features[FM_USERS], fit->user_canonical, host);
 	fit->features[FM_ITEMS] = build_features(data->features[FM_ITEMS], fit->item_canonical, host);
@@ -177,6 +179,27 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data,
 	run->skipped = data->ratings->skipped;
 }
 
+/*
+ * Fit the interest head on the pairs of the ratings, in place of which they are kept from here on.
+ */
+static void
+fit_interest(const FmDefinition *definition, const FmHost *host, Fit *fit, FmResult *result)
+{
+	FmSolverOptions options = fm_interest_options(definition);
+	int32 num_users = fit->ratings->num_users, num_items = fit->ratings->num_items;
+	FmTriples pairs = fm_interest_pairs(fit->ratings, host, &result->version.strength);
+	int workers = choose_workers(definition, pairs.count);
+	const FmContexts none = {0};
+
+	fm_release_ratings(fit->shared);
+	fit->shared = fm_share_ratings(&pairs, num_users, num_items, fit->features, &none, workers,
+								   host);
+	fit->ratings = fm_shared_ratings(fit->shared);
+	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->interest);
+	result->interest = &fit->interest;
+	fm_describe_interest(fit->ratings, &fit->interest, host, result);
+}
+
 void
 fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResult *result)
 {
@@ -206,10 +229,16 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 								  .interest_noise_variance = 1,
 								  .rating_share = 1,
 								  .novelty_unit = 1,
+								  .strength = {.deviation = 1, .scale = 1},
 								  .num_users = fm_idmap_count(data->ratings->users),
 								  .num_items = fm_idmap_count(data->ratings->items)};
 	if (data->ratings->center != 0)
 		result->version.rating_mean = data->ratings->center; /* see fm_version_center */
 	fm_describe_sides(definition, fit->ratings, &fit->parameters, &run->train, host, result);
+	if (fm_has_interest(definition))
+	{
+		fit_interest(definition, &solver_host, fit, result);
+		fm_describe_popularity(fit->ratings, host, result);
+	}
 	fm_release_ratings(fit->shared);
 }

@@ -19,6 +19,7 @@ enum
 	ARG_ITEM_COLUMN,
 	ARG_RATING_COLUMN,
 	ARG_WEIGHT_COLUMN,
+	ARG_TIME_COLUMN,
 	ARG_CONTEXT_COLUMNS,
 	ARG_USER_FEATURES,
 	ARG_ITEM_FEATURES,
@@ -33,7 +34,8 @@ enum
 	ARG_HISTORY,
 	ARG_TEST_SIZE,
 	ARG_SEED,
-	ARG_WORKERS
+	ARG_WORKERS,
+	ARG_RANK_BY
 };
 
 #define DEFAULT_USER_COLUMN "user_id"
@@ -50,6 +52,7 @@ typedef struct Given
 	FmDefinition *definition;
 	const char *task;
 	const char *solver;
+	const char *rank_by;
 	bool auto_solver; /* definition->solver is not known yet */
 } Given;
 
@@ -105,7 +108,7 @@ share_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 	float value;
 
 	require(fcinfo, argument, option);
-	value = PG_GETARG_FLOAT4(argument);
+	value = (float) PG_GETARG_FLOAT8(argument);
 	if (!(value >= 0 && value < 1))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option %s must be at least 0 and below 1, not %g", option, value)));
@@ -120,7 +123,7 @@ real_argument(FunctionCallInfo fcinfo, int argument, const char *option)
 
 	if (PG_ARGISNULL(argument))
 		return NAN;
-	value = PG_GETARG_FLOAT4(argument);
+	value = (float) PG_GETARG_FLOAT8(argument);
 	if (!isfinite(value) || value < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option %s must be at least 0 and finite, not %g", option, value)));
@@ -149,6 +152,7 @@ read_arguments(FunctionCallInfo fcinfo, Given *arguments)
 							   : name_argument(fcinfo, ARG_WEIGHT_COLUMN, "weight_column");
 	arguments->task = text_argument(fcinfo, ARG_TASK, "task");
 	arguments->solver = text_argument(fcinfo, ARG_SOLVER, "solver");
+	arguments->rank_by = text_argument(fcinfo, ARG_RANK_BY, "rank_by");
 	require(fcinfo, ARG_NUM_FACTORS, "num_factors");
 	given->num_factors = integer_argument(fcinfo, ARG_NUM_FACTORS, "num_factors", 0, FM_MIN_FACTORS,
 										  FM_MAX_FACTORS);
@@ -158,7 +162,10 @@ read_arguments(FunctionCallInfo fcinfo, Given *arguments)
 	given->l2_reg_v = real_argument(fcinfo, ARG_L2_REG_V, "l2_reg_v");
 	given->unobserved_weight = real_argument(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight");
 	given->init_stdev = real_argument(fcinfo, ARG_INIT_STDEV, "init_stdev");
-	given->time_column = NULL;
+	given->time_column = PG_ARGISNULL(ARG_TIME_COLUMN)
+							 ? NULL
+							 : name_argument(fcinfo, ARG_TIME_COLUMN, "time_column");
+	given->split_column = NULL;
 	given->test_size = share_argument(fcinfo, ARG_TEST_SIZE, "test_size");
 	require(fcinfo, ARG_SEED, "seed");
 	given->seed = PG_GETARG_INT64(ARG_SEED);
@@ -181,6 +188,10 @@ find_names(Given *arguments)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option solver must be auto, mcmc, als or ials, not \"%s\"",
 							   arguments->solver)));
+	if (!fm_find_rank_by(arguments->rank_by, &given->rank_by))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option rank_by must be auto, interest or rating, not \"%s\"",
+							   arguments->rank_by)));
 }
 
 /* Take from the stored definition the options that are left at their defaults. */
@@ -199,6 +210,8 @@ inherit(Given *arguments, const FmDefinition *stored)
 		given->rating_column = stored->rating_column;
 	if (given->weight_column == NULL)
 		given->weight_column = stored->weight_column;
+	if (given->time_column == NULL)
+		given->time_column = stored->time_column;
 	if (given->num_context_columns == 0)
 	{
 		given->num_context_columns = stored->num_context_columns;
@@ -238,6 +251,8 @@ inherit(Given *arguments, const FmDefinition *stored)
 		given->seed = stored->seed;
 	if (given->workers < 0)
 		given->workers = stored->workers;
+	if (given->rank_by == FM_RANK_BY_AUTO)
+		given->rank_by = stored->rank_by;
 }
 
 static void
@@ -311,6 +326,10 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("task => 'ranking' does not use option context_columns"),
 						errhint("Leave context_columns out.")));
+	if (fm_is_ranking(definition->task) && strcmp(arguments.rank_by, "auto") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("task => 'ranking' does not use option rank_by"),
+						errhint("Its lists are ordered by interest. Leave rank_by out.")));
 	check_solver_uses(definition, "unobserved_weight", !isnan(definition->unobserved_weight),
 					  FM_SOLVER_IALS, FM_SOLVER_IALS);
 }

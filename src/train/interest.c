@@ -1,0 +1,112 @@
+/*
+ * What the interest head of a training learns from: who rated what, and how strongly that counts.
+ *
+ * The head is a ranking of the same pairs (core/train/ials.c). Ratings of one pair in several
+ * contexts are one pair with their mean. Memory: the current context.
+ */
+#include "train/interest.h"
+
+#include "pg/compat.h"
+#include "utils/memutils.h"
+
+static void *
+allocate(int64 count, Size size)
+{
+	return MemoryContextAllocHuge(CurrentMemoryContext, (Size) (count + 1) * size);
+}
+
+/*
+ * Append the pairs of a user to the pairs, with the mean of their ratings and the sum of their
+ * weights.
+ */
+static void
+append_pairs(const FmRatings *ratings, int32 user, FmRatings *pairs)
+{
+	int64 at = pairs->num_ratings;
+
+	for (int64 r = ratings->user_start[user], end; r < ratings->user_start[user + 1]; r = end, at++)
+	{
+		double weight = 0, sum = 0;
+
+		for (end = r; end < ratings->user_start[user + 1] &&
+					  ratings->user_item[end] == ratings->user_item[r];
+			 end++)
+		{
+			double own = ratings->user_weight == NULL ? 1 : ratings->user_weight[end];
+
+			weight += own;
+			sum += own * ratings->user_value[end];
+		}
+		pairs->user_item[at] = ratings->user_item[r];
+		pairs->user_value[at] = end == r + 1 ? ratings->user_value[r] : (float) (sum / weight);
+		if (pairs->user_weight != NULL)
+			pairs->user_weight[at] = (float) weight;
+	}
+	pairs->num_ratings = pairs->user_start[user + 1] = at;
+}
+
+/* Return the pairs in the order of the users alone. */
+static FmRatings
+pairs_by_user(const FmRatings *ratings)
+{
+	FmRatings pairs = {.num_users = ratings->num_users,
+					   .num_items = ratings->num_items,
+					   .user_start = allocate(ratings->num_users, sizeof(int64)),
+					   .user_item = allocate(ratings->num_ratings, sizeof(int32)),
+					   .user_value = allocate(ratings->num_ratings, sizeof(float))};
+
+	if (ratings->user_weight != NULL)
+		pairs.user_weight = allocate(ratings->num_ratings, sizeof(float));
+	pairs.user_start[0] = 0;
+	for (int32 user = 0; user < ratings->num_users; user++)
+	{
+		append_pairs(ratings, user, &pairs);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return pairs;
+}
+
+FmTriples
+fm_interest_pairs(const FmRatings *ratings, const FmHost *host, FmStrength *strength)
+{
+	FmRatings pairs = pairs_by_user(ratings);
+	FmTriples triples = {.count = pairs.num_ratings,
+						 .user = allocate(pairs.num_ratings, sizeof(int32)),
+						 .item = pairs.user_item,
+						 .value = allocate(pairs.num_ratings, sizeof(float)),
+						 .weight = allocate(pairs.num_ratings, sizeof(float))};
+
+	fm_strength_learn(pairs.user_weight == NULL ? FM_STRENGTH_RATINGS : FM_STRENGTH_BOTH, &pairs,
+					  host, strength);
+	for (int32 user = 0; user < pairs.num_users; user++)
+	{
+		int64 begin = pairs.user_start[user], end = pairs.user_start[user + 1];
+
+		fm_strengths_of_user(strength, pairs.user_value + begin,
+							 pairs.user_weight == NULL ? NULL : pairs.user_weight + begin,
+							 end - begin, host, triples.weight + begin);
+		for (int64 r = begin; r < end; r++)
+		{
+			triples.user[r] = user;
+			triples.value[r] = 1;
+		}
+	}
+	pfree(pairs.user_start);
+	pfree(pairs.user_value);
+	if (pairs.user_weight != NULL)
+		pfree(pairs.user_weight);
+	return triples;
+}
+
+FmSolverOptions
+fm_interest_options(const FmDefinition *definition)
+{
+	return (FmSolverOptions){.task = FM_TASK_RANKING,
+							 .solver = FM_SOLVER_IALS,
+							 .num_factors = definition->num_factors,
+							 .l2_reg_w = -1,
+							 .l2_reg_v = -1,
+							 .unobserved_weight = -1,
+							 .init_stdev = -1,
+							 .seed = (uint64_t) definition->seed};
+}

@@ -1,0 +1,20 @@
+/*
+ * What the interest head of a training learns from: who rated what, and how strongly that counts.
+ */
+#ifndef FMTOPX_INTEREST_H
+#define FMTOPX_INTEREST_H
+
+#include "core/model/strength.h"
+#include "registry/definition.h"
+
+/*
+ * Make a pair of each user and item with ratings, of value 1 and weighted by its strength. Set what
+ * strengths are made of. Memory: the current context.
+ */
+extern FmTriples fm_interest_pairs(const FmRatings *ratings, const FmHost *host,
+								   FmStrength *strength);
+
+/* Return the options of the solver for the interest head. */
+extern FmSolverOptions fm_interest_options(const FmDefinition *definition);
+
+#endif
