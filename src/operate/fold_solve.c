@@ -11,6 +11,7 @@
 
 #include "core/model/fold.h"
 #include "pg/compat.h"
+#include "train/interest.h"
 
 /* What the solving of one side in one head needs. */
 typedef struct Solving
@@ -19,8 +20,6 @@ typedef struct Solving
 	const FmRatings *ratings;
 	int head;
 	int side;
-	const float *value; /* of the side's ratings; NULL: all are 1 */
-	const float *weight;
 	const FmAllPairs *all_pairs; /* of a ranking, else NULL */
 	FmFoldRow *rows;			 /* room for the ratings of one entity */
 	float *theta;				 /* num_factors + 1 */
@@ -56,7 +55,8 @@ solve(const Solving *solving, int32 e)
 	bool is_user = solving->side == FM_USERS;
 	const int64 *start = is_user ? ratings->user_start : ratings->item_start;
 	const int32 *other = is_user ? ratings->user_item : ratings->item_user;
-	const float *value = solving->value, *weight = solving->weight;
+	const float *value = is_user ? ratings->user_value : ratings->item_value;
+	const float *weight = is_user ? ratings->user_weight : ratings->item_weight;
 	const FmFoldingVectors *others = &folding->side[1 - solving->side].head[solving->head];
 	int k = head->num_factors;
 	FmPrior prior;
@@ -65,8 +65,7 @@ solve(const Solving *solving, int32 e)
 	for (int64 r = start[e]; r < start[e + 1]; r++)
 		if (others->usable[other[r]])
 			solving->rows[count++] = (FmFoldRow){others->v + (Size) other[r] * k,
-												 head->offset + others->w[other[r]],
-												 value == NULL ? 1 : value[r],
+												 head->offset + others->w[other[r]], value[r],
 												 weight == NULL ? 1 : weight[r]};
 	if (count == 0)
 		return false;
@@ -127,20 +126,17 @@ static void
 solve_side(FmFolding *folding, const FmRatings *ratings, int head, int side, bool last)
 {
 	FmFoldingSide *own = &folding->side[side];
-	bool is_user = side == FM_USERS, is_ranking = fm_is_ranking(folding->head[head].task);
-	int64 most = most_ratings(is_user ? ratings->user_start : ratings->item_start, own->count);
+	const int64 *start = side == FM_USERS ? ratings->user_start : ratings->item_start;
+	int64 most = most_ratings(start, own->count);
 	int k = folding->head[head].num_factors;
 	FmAllPairs all_pairs = {folding->version.unobserved_weight};
 	Solving solving = {.folding = folding, .ratings = ratings, .head = head, .side = side};
 
-	solving.weight = is_user ? ratings->user_weight : ratings->item_weight;
-	if (is_ranking)
+	if (fm_is_ranking(folding->head[head].task))
 	{
 		all_pairs.gram = fm_folding_gram(folding, head, 1 - side);
 		solving.all_pairs = &all_pairs;
 	}
-	else
-		solving.value = is_user ? ratings->user_value : ratings->item_value;
 	solving.rows = MemoryContextAllocHuge(CurrentMemoryContext, (most + 1) * sizeof(FmFoldRow));
 	solving.theta = palloc((k + 1) * sizeof(float));
 	solving.mean = palloc((k + 1) * sizeof(float));
@@ -167,26 +163,55 @@ solve_head(FmFolding *folding, const FmRatings *ratings, int head)
 
 /* Compute the popularity of new items, and of those that had no ratings. */
 static void
-set_popularities(FmFolding *folding, const FmRatings *ratings)
+set_popularities(FmFolding *folding, const FmRatings *pairs)
 {
 	FmFoldingSide *items = &folding->side[FM_ITEMS];
 
 	for (int32 e = 0; items->popularity != NULL && e < items->count; e++)
 		if (items->solvable[e])
-			items->popularity[e] =
-				fm_list_popularity((double) (ratings->item_start[e + 1] - ratings->item_start[e]),
-								   folding->version.mean_item_count);
+			items->popularity[e] = (float) fm_list_popularity((double) (pairs->item_start[e + 1] -
+																		pairs->item_start[e]),
+															  folding->version.mean_item_count);
+}
+
+/* Bring triples into both orders. */
+static FmRatings
+compress(const FmFolding *folding, const FmTriples *triples)
+{
+	FmRatings ratings = {0};
+
+	fm_ratings_by_user(triples, folding->side[FM_USERS].count, folding->side[FM_ITEMS].count,
+					   folding->host, &ratings);
+	fm_ratings_complete(&ratings, folding->host);
+	return ratings;
+}
+
+/*
+ * Return what a head is solved from: the ratings or, if it learnt from their strengths, a pair of
+ * each user and item.
+ */
+static FmRatings
+ratings_of_head(FmFolding *folding, const FmRatings *ratings, int head)
+{
+	FmStrength *strength = &folding->version.strength;
+	FmTriples pairs;
+
+	if (!fm_is_ranking(folding->head[head].task) ||
+		(head == FM_FIRST_HEAD && strength->kind == FM_STRENGTH_EQUAL))
+		return *ratings;
+	pairs = fm_interest_pairs(ratings, false, folding->host, strength);
+	return compress(folding, &pairs);
 }
 
 void
 fm_folding_solve(FmFolding *folding)
 {
-	FmRatings ratings = {0};
+	FmRatings ratings = compress(folding, &folding->data.ratings->triples), of_head = ratings;
 
-	fm_ratings_by_user(&folding->data.ratings->triples, folding->side[FM_USERS].count,
-					   folding->side[FM_ITEMS].count, folding->host, &ratings);
-	fm_ratings_complete(&ratings, folding->host);
 	for (int head = 0; head < folding->num_heads; head++)
-		solve_head(folding, &ratings, head);
-	set_popularities(folding, &ratings);
+	{
+		of_head = ratings_of_head(folding, &ratings, head);
+		solve_head(folding, &of_head, head);
+	}
+	set_popularities(folding, &of_head);
 }

@@ -188,7 +188,7 @@ fm_describe_popularity(const FmRatings *ratings, const FmHost *host, FmResult *r
 	{
 		double count = (double) (ratings->item_start[item + 1] - ratings->item_start[item]);
 
-		popularity[item] = (float) log((count + mean) / (2 * mean));
+		popularity[item] = (float) fm_list_popularity(count, mean);
 	}
 	result->popularity = popularity;
 	result->version.mean_item_count = mean;

@@ -187,7 +187,7 @@ fit_interest(const FmDefinition *definition, const FmHost *host, Fit *fit, FmRes
 {
 	FmSolverOptions options = fm_interest_options(definition);
 	int32 num_users = fit->ratings->num_users, num_items = fit->ratings->num_items;
-	FmTriples pairs = fm_interest_pairs(fit->ratings, host, &result->version.strength);
+	FmTriples pairs = fm_interest_pairs(fit->ratings, true, host, &result->version.strength);
 	int workers = choose_workers(definition, pairs.count);
 	const FmContexts none = {0};
 

@@ -67,7 +67,7 @@ pairs_by_user(const FmRatings *ratings)
 }
 
 FmTriples
-fm_interest_pairs(const FmRatings *ratings, const FmHost *host, FmStrength *strength)
+fm_interest_pairs(const FmRatings *ratings, bool learn, const FmHost *host, FmStrength *strength)
 {
 	FmRatings pairs = pairs_by_user(ratings);
 	FmTriples triples = {.count = pairs.num_ratings,
@@ -76,8 +76,9 @@ fm_interest_pairs(const FmRatings *ratings, const FmHost *host, FmStrength *stre
 						 .value = allocate(pairs.num_ratings, sizeof(float)),
 						 .weight = allocate(pairs.num_ratings, sizeof(float))};
 
-	fm_strength_learn(pairs.user_weight == NULL ? FM_STRENGTH_RATINGS : FM_STRENGTH_BOTH, &pairs,
-					  host, strength);
+	if (learn)
+		fm_strength_learn(pairs.user_weight == NULL ? FM_STRENGTH_RATINGS : FM_STRENGTH_BOTH,
+						  &pairs, host, strength);
 	for (int32 user = 0; user < pairs.num_users; user++)
 	{
 		int64 begin = pairs.user_start[user], end = pairs.user_start[user + 1];

@@ -8,10 +8,10 @@
 #include "registry/definition.h"
 
 /*
- * Make a pair of each user and item with ratings, of value 1 and weighted by its strength. Set what
- * strengths are made of. Memory: the current context.
+ * Make a pair of each user and item with ratings, of value 1 and weighted by its strength. What
+ * strengths are made of is learnt, or given. Memory: the current context.
  */
-extern FmTriples fm_interest_pairs(const FmRatings *ratings, const FmHost *host,
+extern FmTriples fm_interest_pairs(const FmRatings *ratings, bool learn, const FmHost *host,
 								   FmStrength *strength);
 
 /* Return the options of the solver for the interest head. */

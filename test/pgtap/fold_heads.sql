@@ -6,7 +6,7 @@ BEGIN;
 CREATE SCHEMA fold_heads;
 SELECT set_config('search_path', 'fold_heads, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(17);
+SELECT plan(24);
 
 CREATE TABLE ratings AS
 SELECT u AS user_id, i AS item_id, round((3 + sin(u) + cos(i * 2) + 1.5 * sin(u * 0.7) * cos(i * 1.3))::numeric, 1)::real AS rating
@@ -53,5 +53,45 @@ SELECT is((SELECT array_agg(round(popularity::numeric, 5) ORDER BY item_id) FROM
 SELECT is((SELECT count(*) FROM fm_both_item a JOIN fm_both_item b USING (item_id, popularity) WHERE a.version = 1 AND b.version = 2), 54::bigint, 'that of others stays');
 SELECT is((SELECT count(*) FROM fm_both_level a JOIN fm_both_level b USING (idx, name, w, v, interest_w, interest_v) WHERE a.version = 1 AND b.version = 2), 4::bigint, 'levels are copied');
 SELECT is((SELECT version FROM fm_fold_in('both')), 2, 'a second time there is nothing to do');
+
+-- A version with an interest head of its own: what is folded in is a maximum. With the prior's mean m and root L
+-- and the gradient g of the likelihood, θ = m + L L' g.
+ALTER TABLE ratings ADD amount real NOT NULL DEFAULT 1;
+UPDATE ratings SET amount = 1 + (user_id * 7 + item_id) % 5;
+CREATE VIEW early AS SELECT * FROM ratings WHERE user_id <= 80 AND item_id <= 50;
+SELECT fm_drop('both') \g /dev/null
+SELECT is(status, 'succeeded', 'two heads: trained') FROM fm_train('both', 'early', num_factors => 5, iterations => 10, rank_by => 'interest');
+CREATE FUNCTION cell(triangle real[], i integer, j integer) RETURNS double precision IMMUTABLE LANGUAGE sql AS $$
+    SELECT triangle[greatest(i, j) * (greatest(i, j) + 1) / 2 + least(i, j) + 1] $$;
+CREATE FUNCTION dot(a real[], b real[]) RETURNS double precision IMMUTABLE LANGUAGE sql AS $$ SELECT sum(x::float8 * y) FROM unnest(a, b) t (x, y) $$;
+CREATE FUNCTION strengths(n fm_both_version, weighted boolean) RETURNS TABLE (user_id integer, item_id integer, strength double precision) LANGUAGE sql AS $$
+    SELECT user_id, item_id, n.strength_scale * exp(0.85 * (g - sum(g) OVER own / (count(*) OVER own + 5) / 2))
+           * CASE WHEN weighted THEN 1 / (1 + exp(n.strength_unit + (m.median - n.strength_unit) * m.n / (m.n + 5) - ln(amount))) ELSE 1 END
+    FROM (SELECT *, least(greatest((rating::float8 - n.strength_center) / n.strength_deviation, -3), 3) AS g FROM ratings) r
+    JOIN (SELECT user_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY ln(amount::float8)) AS median, count(*)::float8 AS n FROM ratings GROUP BY 1) m USING (user_id)
+    WINDOW own AS (PARTITION BY user_id) $$;
+CREATE FUNCTION off_maximum(prior_mean real[], prior_root real[], theta real[], noise double precision, weight double precision, gram real[], rows jsonb)
+RETURNS double precision LANGUAGE sql AS $$
+    WITH given AS (SELECT (r ->> 's')::float8 AS s, (r ->> 'o')::float8 AS o, (SELECT array_agg(e::real ORDER BY at) FROM jsonb_array_elements_text(r -> 'z') WITH ORDINALITY z (e, at)) AS z
+                   FROM jsonb_array_elements(rows) r),
+         dims AS (SELECT generate_series(0, cardinality(theta) - 1) AS i),
+         gradient AS (SELECT i, (SELECT sum(s * (1 - o - dot(theta, z)) * z[i + 1]) FROM given) / noise
+                                - weight / noise * (cell(gram, cardinality(theta), i) + (SELECT sum(theta[j.i + 1] * cell(gram, d.i, j.i)) FROM dims j)) AS g FROM dims d),
+         half AS (SELECT m.i AS m, sum(cell(prior_root, j.i, m.i) * j.g) AS h FROM dims m JOIN gradient j ON j.i >= m.i GROUP BY 1)
+    SELECT max(abs(theta[i + 1] - prior_mean[i + 1] - (SELECT sum(cell(prior_root, d.i, m) * h) FROM half WHERE m <= d.i))) FROM dims d $$;
+CREATE FUNCTION user_off_maximum(who integer, weighted boolean) RETURNS double precision LANGUAGE sql AS $$
+    SELECT off_maximum(n.interest_user_mean, n.interest_user_root, u.interest_v || u.interest_w, n.interest_noise_variance, n.unobserved_weight, n.item_gram,
+        (SELECT jsonb_agg(jsonb_build_object('s', strength, 'o', n.interest_b + i.interest_w, 'z', i.interest_v || 1::real))
+         FROM strengths(n, weighted) s JOIN fm_both_item i ON i.version = 3 AND i.item_id = s.item_id WHERE s.user_id = who))
+    FROM fm_both_version n JOIN fm_both_user u ON u.version = 3 AND u.user_id = who WHERE n.version = 3 $$;
+SELECT is((SELECT status FROM fm_train('both', 'early', weight_column => 'amount', num_factors => 5, rank_by => 'interest')), 'succeeded', 'weights: trained');
+CREATE OR REPLACE VIEW early AS SELECT * FROM ratings;
+SELECT is((SELECT message FROM fm_fold_in('both')), 'folded into version 2; users: 1 added, 3 updated; items: 2 added, 0 updated', 'weights: folded in');
+SELECT cmp_ok((SELECT max(user_off_maximum(u, true)) FROM unnest('{1000,5,7}'::int[]) u), '<', 1e-4::float8, 'weights: users are at the maximum');
+SELECT cmp_ok((SELECT max(user_off_maximum(u, false)) FROM unnest('{1000,5,7}'::int[]) u), '>', 1e-3::float8, 'which depends on the weights');
+SELECT cmp_ok((SELECT count(DISTINCT strength_kind) FROM fm_both_version), '=', 1::bigint, 'the strengths are those of the training');
+SELECT is((SELECT array_agg(round(popularity::numeric, 5) ORDER BY item_id) FROM fm_both_item WHERE version = 3 AND item_id IN (53, 1000)),
+          (SELECT array[round(ln((2 + m) / (2 * m)), 5), round(ln((3 + m) / (2 * m)), 5)] FROM (SELECT count(*)::numeric / 50 AS m FROM ratings WHERE user_id <= 80 AND item_id <= 50) n),
+          'the popularity of new items');
 SELECT * FROM finish();
 ROLLBACK;
