@@ -280,6 +280,9 @@ read_arguments(FunctionCallInfo fcinfo, Tuning *tuning)
 						errmsg("trials must be between 1 and %d, not %d", MAX_TRIALS,
 							   tuning->trials_left)));
 	definition->test_size = validation_size;
+	/* trials are compared by predictions, which an interest head does not change */
+	if (!fm_is_ranking(definition->task))
+		definition->rank_by = FM_RANK_BY_RATING;
 	definition->split_column =
 		PG_ARGISNULL(2) ? NULL : MemoryContextStrdup(tuning->context, NameStr(*PG_GETARG_NAME(2)));
 }

@@ -144,3 +144,16 @@ fm_solver_options(const FmDefinition *definition)
 		.seed = (uint64_t) definition->seed,
 	};
 }
+
+FmSolverOptions
+fm_interest_options(const FmDefinition *definition)
+{
+	return (FmSolverOptions){.task = FM_TASK_RANKING,
+							 .solver = FM_SOLVER_IALS,
+							 .num_factors = definition->num_factors,
+							 .l2_reg_w = -1,
+							 .l2_reg_v = -1,
+							 .unobserved_weight = -1,
+							 .init_stdev = -1,
+							 .seed = (uint64_t) definition->seed};
+}

@@ -80,4 +80,7 @@ extern char **fm_name_array(ArrayType *array, int *count);
 /* Return the options of the core's solver. */
 extern FmSolverOptions fm_solver_options(const FmDefinition *definition);
 
+/* Return the options of the solver for the interest head. */
+extern FmSolverOptions fm_interest_options(const FmDefinition *definition);
+
 #endif

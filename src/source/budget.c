@@ -27,6 +27,7 @@
 #define BYTES_PER_RATING 20
 #define BYTES_PER_WEIGHTED_RATING 28
 #define BYTES_PER_CONTEXT 8 /* of a rating */
+#define BYTES_PER_PAIR 28	/* of the interest head */
 #define BYTES_PER_ID 64		/* of a user or item: a hash table entry, its place in two orders */
 
 int fm_training_memory = FM_DEFAULT_TRAINING_MEMORY;
@@ -136,15 +137,55 @@ fm_ratings_in_memory(const FmDefinition *definition, int64 num_ratings, int32 nu
 		   ((double) num_users + num_items) * BYTES_PER_ID;
 }
 
+/* What a solver takes besides the ratings. */
+typedef struct Sizes
+{
+	int64 num_ratings;
+	int32 num_users;
+	int32 num_items;
+	const int32 *num_levels; /* of both sides */
+	const FmContexts *contexts;
+} Sizes;
+
+static double
+solve_size(const Sizes *sizes, const FmSolverOptions *options)
+{
+	return fm_solve_size(sizes->num_ratings, sizes->num_users, sizes->num_items, sizes->num_levels,
+						 sizes->contexts, options);
+}
+
+/*
+ * Return what ratings, solver and result of the interest head take. They take the place of those of
+ * the rating head, but for its w and v. Before that, ratings and pairs are in memory at once, and
+ * no solver.
+ */
+static double
+interest_size(const FmDefinition *definition, const Sizes *sizes)
+{
+	const FmContexts none = {0};
+	FmSolverOptions options = fm_interest_options(definition);
+	Sizes pairs = *sizes;
+	double entities = (double) sizes->num_users + sizes->num_items + 2.0 + sizes->num_levels[0] +
+					  sizes->num_levels[1] + sizes->contexts->num_levels;
+	double rating_head = entities * (definition->num_factors + 1) * sizeof(float);
+	double of_pairs = (double) sizes->num_ratings * BYTES_PER_PAIR;
+
+	pairs.contexts = &none;
+	return rating_head + of_pairs +
+		   Max(solve_size(&pairs, &options), bytes_of_ratings(definition, sizes->num_ratings));
+}
+
 void
 fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings, int32 num_users,
 						 int32 num_items, const int32 num_levels[2], double known_bytes,
 						 const FmContexts *contexts)
 {
 	FmSolverOptions options = fm_solver_options(definition);
-	double need = fm_ratings_in_memory(definition, num_ratings, num_users, num_items) +
-				  known_bytes +
-				  fm_solve_size(num_ratings, num_users, num_items, num_levels, contexts, &options);
+	Sizes sizes = {num_ratings, num_users, num_items, num_levels, contexts};
+	double need = bytes_of_ratings(definition, num_ratings) + solve_size(&sizes, &options);
 
-	check(definition, need, "about", num_ratings);
+	if (fm_has_interest(definition))
+		need = Max(need, interest_size(definition, &sizes));
+	check(definition, need + known_bytes + ((double) num_users + num_items) * BYTES_PER_ID, "about",
+		  num_ratings);
 }

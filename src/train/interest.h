@@ -5,7 +5,6 @@
 #define FMTOPX_INTEREST_H
 
 #include "core/model/strength.h"
-#include "registry/definition.h"
 
 /*
  * Make a pair of each user and item with ratings, of value 1 and weighted by its strength. What
@@ -13,8 +12,5 @@
  */
 extern FmTriples fm_interest_pairs(const FmRatings *ratings, bool learn, const FmHost *host,
 								   FmStrength *strength);
-
-/* Return the options of the solver for the interest head. */
-extern FmSolverOptions fm_interest_options(const FmDefinition *definition);
 
 #endif

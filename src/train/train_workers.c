@@ -39,6 +39,7 @@ typedef struct Arena
 	Size size;
 	Size used;
 	dsm_segment *segment; /* NULL: local memory */
+	void *local;		  /* which the base is in */
 } Arena;
 
 struct FmSharedRatings
@@ -88,9 +89,11 @@ create_arena(Size size, bool shared)
 	if (arena.segment != NULL)
 		arena.base = fm_parallel_address(arena.segment);
 	else
-		arena.base = fm_align_pointer(
-			MemoryContextAllocExtended(CurrentMemoryContext, size + FM_ALIGNMENT,
-									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO));
+	{
+		arena.local = MemoryContextAllocExtended(CurrentMemoryContext, size + FM_ALIGNMENT,
+												 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		arena.base = fm_align_pointer(arena.local);
+	}
 	return arena;
 }
 
@@ -217,6 +220,8 @@ fm_release_ratings(FmSharedRatings *shared)
 {
 	if (shared->arena.segment != NULL)
 		dsm_detach(shared->arena.segment);
+	else
+		pfree(shared->arena.local);
 }
 
 static void *

@@ -70,10 +70,19 @@ SELECT alike((SELECT message FROM fm_trials WHERE model = 'wide' AND num_factors
 SELECT isnt((SELECT value FROM fm_trials WHERE model = 'wide' AND num_factors = 256), NULL, 'the search continues after a failed trial');
 SET LOCAL fmtopx.training_memory = '1MB';
 SELECT throws_ok($$CALL fm_tune('wide', fresh => true)$$, '55000', 'model "wide" cannot be trained as it is defined', 'it is an error if the model itself needs too much memory');
+
+-- A trial has no interest head, because predictions do not depend on it. Here there is no memory for one.
+RESET fmtopx.training_memory;
+SELECT is(status, 'succeeded', 'two heads: trained') FROM fm_train('two', 'ratings', num_factors => 256, iterations => 2, rank_by => 'interest');
+SET LOCAL fmtopx.training_memory = '5MB';
+SELECT throws_like($$SELECT fm_train('two')$$, 'training on relation "ratings" needs about %', 'two heads need more memory');
+CALL fm_tune('two', trials => 1);
+SELECT isnt((SELECT value FROM fm_trials WHERE model = 'two'), NULL, 'than a trial');
+SELECT is((SELECT rank_by FROM fm_models WHERE model = 'two'), 'interest', 'the model keeps both');
 RESET fmtopx.training_memory;
 
-SELECT is((SELECT array_agg(m::text ORDER BY model) FROM fm_models m WHERE model NOT IN ('same', 'wide')), (SELECT array_agg(m::text ORDER BY model) FROM before m), 'no model has changed');
-SELECT is((SELECT array_agg(r::text ORDER BY model) FROM fm_runs r WHERE model NOT IN ('same', 'wide')), (SELECT array_agg(r::text ORDER BY model) FROM runs_before r), 'no run was added');
+SELECT is((SELECT array_agg(m::text ORDER BY model) FROM fm_models m WHERE model NOT IN ('same', 'wide', 'two')), (SELECT array_agg(m::text ORDER BY model) FROM before m), 'no model has changed');
+SELECT is((SELECT array_agg(r::text ORDER BY model) FROM fm_runs r WHERE model NOT IN ('same', 'wide', 'two')), (SELECT array_agg(r::text ORDER BY model) FROM runs_before r), 'no run was added');
 
 SELECT throws_ok($$CALL fm_tune('nobody')$$, '42704', NULL, 'an unknown model is an error');
 SELECT throws_ok($$CALL fm_tune('als', validation_size => 1)$$, '22023', 'validation_size must be above 0 and below 1, not 1', 'validation_size 1 is an error');
