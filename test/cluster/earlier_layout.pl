@@ -8,10 +8,13 @@ use FindBin;
 use lib $FindBin::Bin;
 use NeedCluster;
 
-my $node = PostgreSQL::Test::Cluster->new('earlier');
-$node->init(allows_streaming => 'logical');
-$node->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\n");
-$node->start;
+my ($node, $subscriber) = map {
+	my $new = PostgreSQL::Test::Cluster->new($_);
+	$new->init(allows_streaming => 'logical');
+	$new->append_conf('postgresql.conf', "fsync = off\nautovacuum = off\nwal_retrieve_retry_interval = 100ms\n");
+	$new->start;
+	$new
+} qw(earlier subscriber);
 
 # The columns of the earlier layout.
 my %columns = (
@@ -78,7 +81,6 @@ for my $model (@models)
 	is(columns_of($model, $_) || $columns{$_} =~ s/\s+/ /gr, $columns{$_} =~ s/\s+/ /gr, "$model: $_ has the earlier columns") for @tables;
 }
 $node->safe_psql('postgres', 'CREATE PUBLICATION models FOR TABLE ' . join(', ', map { my $m = $_; map { "fm_${m}_$_" } qw(version user item matrix) } @models));
-my %around = map { $_ => around($_) } @models;
 $node->restart; # so that no version is in memory
 
 # All that is asked of a model, beside v, w and b.
@@ -198,6 +200,19 @@ for my $how ([ restored => $dump ], [ earlier => "$dump.registry" ])
 	}
 }
 
+# A database that the tables are replicated to.
+my $schema = $node->basedir . '/schema.sql';
+PostgreSQL::Test::Utils::system_or_bail('pg_dump', '-s', '-O', '-x', (map { ('-t', "fm_plain_$_") } qw(version user item matrix)), '-f', $schema, $node->connstr('postgres'));
+$subscriber->safe_psql('postgres', 'CREATE EXTENSION fmtopx');
+PostgreSQL::Test::Utils::system_or_bail('psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-f', $schema, $subscriber->connstr('postgres'));
+$node->safe_psql('postgres', 'CREATE PUBLICATION plain FOR TABLE ' . join(', ', map { "fm_plain_$_" } qw(version user item matrix)));
+$subscriber->safe_psql('postgres', q{CREATE SUBSCRIPTION plain CONNECTION '} . $node->connstr . q{ dbname=postgres' PUBLICATION plain; SELECT fm_attach('plain', NULL)});
+$subscriber->wait_for_subscription_sync($node, 'plain');
+my $replicated = q{SELECT md5(string_agg(t::text, ' ' ORDER BY t.user_id, t.rank)) FROM fm_top_x_all(7, 'plain', exclude_seen => false) t};
+is($subscriber->safe_psql('postgres', $replicated), $node->safe_psql('postgres', $replicated), 'a subscriber serves the earlier layout');
+
+my %around = map { $_ => around($_) } @models;
+
 # The columns are there after the next version, from whatever operation, with everything else as it was. The version
 # before is served again.
 my %first = map { $_ => $node->safe_psql('postgres', "SELECT string_agg(t::text, ' ') FROM fm_top_x(9, 10, '$_') t") } @models;
@@ -222,5 +237,15 @@ for my $model (@models)
 	is_deeply([ map { columns_of($model, $_) } @tables ], \@then, "$model: columns are added once");
 	holds(qq{SELECT count(*), max(active_version) FROM fm_top_x(1001, 5, '$model'), fm_models WHERE model = '$model'}, "$model: and so on", '5|4');
 }
-$node->stop;
+
+# The subscription goes on when the columns are added there, too.
+$subscriber->wait_for_log(qr/logical replication target relation "public.fm_plain_\w+" is missing replicated columns?: .*interest/);
+is($subscriber->safe_psql('postgres', 'SELECT active_version FROM fm_models'), '1', 'the subscriber waits for the columns');
+$subscriber->safe_psql('postgres', $node->safe_psql('postgres', q{
+	SELECT format('ALTER TABLE %s ADD COLUMN IF NOT EXISTS %I %s;', attrelid::regclass, attname, format_type(atttypid, atttypmod))
+	FROM fm_models m, pg_attribute WHERE m.model = 'plain' AND attrelid IN (m.version_table, m.user_table, m.item_table)
+	AND attnum > 0 AND NOT attisdropped AND NOT attnotnull}));
+$node->wait_for_catchup('plain');
+is($subscriber->safe_psql('postgres', "$replicated; SELECT active_version FROM fm_models"), $node->safe_psql('postgres', $replicated) . "\n4", 'then it follows');
+$_->stop for $subscriber, $node;
 done_testing();
