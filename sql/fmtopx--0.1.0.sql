@@ -880,7 +880,7 @@ CREATE FUNCTION fm_evaluate(
     ratings    regclass,
     model      text    DEFAULT NULL,
     x          integer DEFAULT 10
-) RETURNS TABLE (metric text, value double precision)
+) RETURNS TABLE (metric text, value double precision, baseline double precision)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 8
 AS 'MODULE_PATHNAME', 'fm_evaluate';
 
@@ -892,7 +892,11 @@ COMMENT ON FUNCTION fm_evaluate(regclass, text, integer) IS
 'row is relevant if its rating is at least the mean rating of the training or, in a '
 'classification, yes. coverage is the share of the items that occur in at least one list. Lists '
 'exclude what the user has rated in the ratings relation of the model, except for the rows being '
-'evaluated. Metrics of lists are NULL if no row is relevant.';
+'evaluated. Metrics of lists are NULL if no row is relevant. In a ranking auc is that of whole '
+'lists, of about 5000 users if there are more. baseline is what the same rows get without a model, '
+'from what the ratings relation holds now: damped means for rmse and mae; the share of yes in the '
+'training for log_loss, accuracy and f1; lists of the most popular items that the user has not '
+'rated. It is NULL for an attached model without a ratings relation.';
 
 CREATE FUNCTION fm_user_vectors(model text DEFAULT NULL)
 RETURNS TABLE (id text, vector real[])

@@ -34,7 +34,7 @@ batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListRe
 		return false;
 	seen = exclude_seen ? fm_seen_open(serving) : NULL;
 	scanner = fm_scanner_create(&shape, loaded->matrix, seen, context);
-	walk = fm_users_open(serving, receiver->current != NULL);
+	walk = fm_users_open(serving, fm_receiver_needs_xmin(receiver));
 	while (fm_block_fill(&block, &shape, users, walk, receiver))
 	{
 		fm_scanner_run(scanner, &block);

@@ -154,7 +154,7 @@ take_part(Member *leader, const BatchPlan *plan, const FmListReceiver *receiver)
 
 	if (!fm_receiver_begin(receiver))
 		return false;
-	walk = fm_users_open(plan->serving, receiver->current != NULL);
+	walk = fm_users_open(plan->serving, fm_receiver_needs_xmin(receiver));
 	if (plan->ids != NULL)
 		read_ratings(leader);
 	complete = leader->pairs == NULL || !fm_pairs_too_many(leader->pairs);

@@ -37,7 +37,7 @@ typedef bool (*FmBeginCallback)(void *state);
 /*
  * Return whether the receiver knows that the list it already has of this user is right. The batch
  * then computes none and does not call `seeds` and `put` for the user. user->xmin is set, so the
- * user table must be a heap.
+ * user table must be a heap, unless the receiver is without_xmin.
  */
 typedef bool (*FmCurrentCallback)(void *state, const FmBatchUser *user);
 
@@ -80,8 +80,15 @@ typedef struct FmListReceiver
 	FmSeedCallback seeds;
 	FmBeginCallback begin;
 	FmCurrentCallback current;
+	bool without_xmin; /* `current` does not look at user->xmin, so it may be invalid */
 	FmSeenCheck *check;
 } FmListReceiver;
+
+static inline bool
+fm_receiver_needs_xmin(const FmListReceiver *receiver)
+{
+	return receiver->current != NULL && !receiver->without_xmin;
+}
 
 /* Return whether the receiver wants the lists. */
 static inline bool

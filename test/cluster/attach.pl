@@ -129,6 +129,8 @@ $old->quit;
 # Seen items: none, or those of a local relation.
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x(7, 100, 'ints')}), '60', 'without ratings, lists exclude nothing');
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '6000', 'without ratings, fm_top_x_all excludes nothing');
+$subscriber->safe_psql('postgres', q{CREATE TABLE public.plain AS SELECT 7 AS user_id, i AS item_id, 5 AS rating FROM generate_series(1, 10) i});
+is($subscriber->safe_psql('postgres', q{SELECT count(value) > 0, count(baseline) FROM fm_evaluate('plain', 'ints')}), 't|0', 'without ratings, fm_evaluate has no baseline');
 $subscriber->safe_psql('postgres', q{CREATE TABLE public.seen AS SELECT u AS user_id, u % 60 + 1 AS item_id FROM generate_series(1, 100) u;
 	CREATE TABLE public.purchases AS SELECT 7 AS customer, i AS film, 5 AS stars FROM generate_series(1, 10) i;
 	SELECT fm_drop('ints'); SELECT fm_attach('ints', 'purchases', user_column => 'customer', item_column => 'film', rating_column => 'stars')},
@@ -136,6 +138,7 @@ $subscriber->safe_psql('postgres', q{CREATE TABLE public.seen AS SELECT u AS use
 is($subscriber->safe_psql('postgres', q{SELECT count(*), min(item_id) FROM fm_top_x(7, 100, 'ints')}), '50|11', 'with ratings, lists exclude what the relation holds');
 is($subscriber->safe_psql('postgres', q{SELECT count(*) FROM fm_top_x_all(100, 'ints')}), '5990', 'with ratings, fm_top_x_all excludes the same');
 like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('purchases', 'ints') WHERE metric = 'rmse'}), qr/^\d/, 'fm_evaluate works');
+is($subscriber->safe_psql('postgres', q{SELECT count(*) - count(baseline) FROM fm_evaluate('purchases', 'ints')}), '0', 'with ratings, it has');
 like($subscriber->safe_psql('postgres', q{SELECT value FROM fm_evaluate('seen', 'ranked') WHERE metric = 'auc'}), qr/^0\.\d/, 'fm_evaluate of a ranking needs no rating column');
 is(answers($subscriber, 'ints'), answers($origin, 'ints'), 'dropped and attached again, it gives the same answers');
 is($subscriber->safe_psql('postgres', q{SELECT fm_write_top_x('public.lists', 5, 'ints'); SELECT DISTINCT target FROM fm_target}), "500\nlists", 'fm_write_top_x works');
