@@ -135,6 +135,8 @@ solve_side(FmFolding *folding, const FmRatings *ratings, int head, int side, boo
 	if (fm_is_ranking(folding->head[head].task))
 	{
 		all_pairs.gram = fm_folding_gram(folding, head, 1 - side);
+		all_pairs.whitened = fm_whiten_all_pairs(&folding->head[head].prior[side], k, &all_pairs,
+												 folding->host);
 		solving.all_pairs = &all_pairs;
 	}
 	solving.rows = MemoryContextAllocHuge(CurrentMemoryContext, (most + 1) * sizeof(FmFoldRow));
@@ -145,6 +147,7 @@ solve_side(FmFolding *folding, const FmRatings *ratings, int head, int side, boo
 	pfree(solving.theta);
 	pfree(solving.rows);
 	folding->host->release(folding->host->ctx, all_pairs.gram);
+	folding->host->release(folding->host->ctx, all_pairs.whitened);
 }
 
 /* Solve what is solvable in one head. */

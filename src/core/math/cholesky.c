@@ -12,27 +12,32 @@
 /* Pivots below this share of their initial value are rounding error. */
 #define PIVOT_TOLERANCE 1e-12
 
+/*
+ * The factor is made row by row. The upper triangle holds the transpose of the rows so far, so that
+ * what is subtracted from a row is adjacent, and no operation waits for the one before.
+ */
 void
 fm_cholesky(double *matrix, int dim, const FmHost *host)
 {
-	for (int j = 0; j < dim; j++)
+	for (int i = 0; i < dim; i++)
 	{
-		double *row_j = matrix + (size_t) j * dim;
-		double pivot = row_j[j];
+		double *row = matrix + (size_t) i * dim;
+		double pivot = row[i], least = PIVOT_TOLERANCE * row[i];
 
 		host->check_interrupts(host->ctx);
-		for (int f = 0; f < j; f++)
-			pivot -= row_j[f] * row_j[f];
-		row_j[j] = pivot > PIVOT_TOLERANCE * row_j[j] ? sqrt(pivot) : 0;
-		for (int i = j + 1; i < dim; i++)
+		for (int f = 0; f < i; f++)
 		{
-			double *row_i = matrix + (size_t) i * dim;
-			double sum = row_i[j];
+			const double *column = matrix + (size_t) f * dim;
+			double value = column[f] > 0 ? row[f] / column[f] : 0;
 
-			for (int f = 0; f < j; f++)
-				sum -= row_i[f] * row_j[f];
-			row_i[j] = row_j[j] > 0 ? sum / row_j[j] : 0;
+			row[f] = value;
+			for (int j = f + 1; j < i; j++)
+				row[j] -= value * column[j];
+			pivot -= value * value;
 		}
+		row[i] = pivot > least ? sqrt(pivot) : 0;
+		for (int f = 0; f < i; f++)
+			matrix[(size_t) f * dim + i] = row[f];
 	}
 }
 

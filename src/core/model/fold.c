@@ -67,6 +67,7 @@ typedef struct Fold
 	double *gradient; /* of the log-likelihood with respect to θ; then the step of a */
 	double *a;
 	double *z;
+	double *whitened; /* room for Lᵀ z */
 } Fold;
 
 /* Return row i of L. */
@@ -99,33 +100,57 @@ gram_row(const Fold *fold, int i)
 	return fold->all_pairs->gram + (size_t) i * (i + 1) / 2;
 }
 
-/* Sum p z zᵀ over the ratings and all pairs. */
+/* Add the precision of all pairs. */
 static void
-sum_precision(Fold *fold)
+add_all_pairs_precision(Fold *fold)
 {
-	for (int i = 0; fold->all_pairs != NULL && i < fold->dim; i++)
+	double precision = fold->noise_precision * fold->all_pairs->weight;
+
+	for (int i = 0; i < fold->dim; i++)
 		for (int j = 0; j <= i; j++)
-			fold->matrix[(size_t) i * fold->dim + j] = fold->noise_precision *
-													   fold->all_pairs->weight *
-													   gram_row(fold, i)[j];
+			fold->matrix[(size_t) i * fold->dim + j] += precision * gram_row(fold, i)[j];
+}
+
+/* Replace x by Lᵀ x. */
+static void
+whiten_vector(const Fold *fold, const double *x, double *whitened)
+{
+	memset(whitened, 0, fold->dim * sizeof(double));
+	for (int i = 0; i < fold->dim; i++)
+	{
+		const float *l = root_row(fold, i);
+
+		for (int j = 0; j <= i; j++)
+			whitened[j] += l[j] * x[i];
+	}
+}
+
+/* Add p z zᵀ for each rating or, whitened, p Lᵀ z zᵀ L. */
+static void
+add_ratings_precision(Fold *fold, bool whitened)
+{
+	const double *vector = whitened ? fold->whitened : fold->z;
+
 	for (int64_t r = 0; r < fold->num_rows; r++)
 	{
 		double precision = fold->noise_precision * fold->rows[r].weight;
 
 		check(fold, r);
 		load_z(fold, &fold->rows[r]);
+		if (whitened)
+			whiten_vector(fold, fold->z, fold->whitened);
 		for (int i = 0; i < fold->dim; i++)
 		{
 			double *row = fold->matrix + (size_t) i * fold->dim;
-			double scaled = precision * fold->z[i];
+			double scaled = precision * vector[i];
 
 			for (int j = 0; j <= i; j++)
-				row[j] += scaled * fold->z[j];
+				row[j] += scaled * vector[j];
 		}
 	}
 }
 
-/* Replace the matrix M, given as its lower triangle, by I + Lᵀ M L. */
+/* Replace the matrix M, given as its lower triangle, by Lᵀ M L. */
 static void
 whiten(Fold *fold)
 {
@@ -163,8 +188,43 @@ whiten(Fold *fold)
 		for (int j = 0; j < dim; j++)
 			source[j] *= l[m];
 	}
-	for (int i = 0; i < dim; i++)
-		matrix[(size_t) i * dim + i] += 1;
+}
+
+/* Add what is known of all pairs whitened. */
+static void
+add_whitened(Fold *fold)
+{
+	double precision = fold->noise_precision * fold->all_pairs->weight;
+	const double *element = fold->all_pairs->whitened;
+
+	for (int i = 0; i < fold->dim; i++)
+		for (int j = 0; j <= i; j++)
+			fold->matrix[(size_t) i * fold->dim + j] += precision * *element++;
+}
+
+/*
+ * Compute A = I + Lᵀ (Σ p z zᵀ) L. Few ratings are whitened one by one, because the time for the
+ * matrix grows with the cube of its size.
+ */
+static void
+sum_precision(Fold *fold)
+{
+	const FmAllPairs *all_pairs = fold->all_pairs;
+	bool one_by_one = fold->num_rows < 2 * fold->dim;
+	bool raw_pairs = all_pairs != NULL && all_pairs->whitened == NULL;
+
+	if (raw_pairs)
+		add_all_pairs_precision(fold);
+	if (!one_by_one)
+		add_ratings_precision(fold, false);
+	if (raw_pairs || !one_by_one)
+		whiten(fold);
+	if (one_by_one)
+		add_ratings_precision(fold, true);
+	if (all_pairs != NULL && !raw_pairs)
+		add_whitened(fold);
+	for (int i = 0; i < fold->dim; i++)
+		fold->matrix[(size_t) i * fold->dim + i] += 1;
 }
 
 /* Compute θ = mean + L a. */
@@ -239,15 +299,8 @@ solve_step(Fold *fold)
 	int dim = fold->dim;
 	double *step = fold->gradient;
 
-	for (int m = 0; m < dim; m++)
-	{
-		const float *l = root_row(fold, m);
-		double value = step[m];
-
-		step[m] = 0;
-		for (int j = 0; j <= m; j++)
-			step[j] += l[j] * value;
-	}
+	memcpy(fold->z, step, dim * sizeof(double));
+	whiten_vector(fold, fold->z, step);
 	for (int i = 0; i < dim; i++)
 		step[i] -= fold->a[i];
 	fm_cholesky_solve(fold->matrix, dim, step);
@@ -280,6 +333,7 @@ release(Fold *fold)
 	host->release(host->ctx, fold->gradient);
 	host->release(host->ctx, fold->a);
 	host->release(host->ctx, fold->z);
+	host->release(host->ctx, fold->whitened);
 }
 
 void
@@ -301,10 +355,10 @@ fm_fold(const FmPrior *prior, int num_factors, FmTask task, double noise_varianc
 				 .theta = host->alloc(host->ctx, dim, sizeof(double)),
 				 .gradient = host->alloc(host->ctx, dim, sizeof(double)),
 				 .a = host->alloc(host->ctx, dim, sizeof(double)),
-				 .z = host->alloc(host->ctx, dim, sizeof(double))};
+				 .z = host->alloc(host->ctx, dim, sizeof(double)),
+				 .whitened = host->alloc(host->ctx, dim, sizeof(double))};
 
 	sum_precision(&fold);
-	whiten(&fold);
 	fm_cholesky(fold.matrix, dim, host);
 	set_theta(&fold);
 	if (!classification)
@@ -320,4 +374,28 @@ fm_fold(const FmPrior *prior, int num_factors, FmTask task, double noise_varianc
 					   fold.theta[f]);
 	}
 	release(&fold);
+}
+
+double *
+fm_whiten_all_pairs(const FmPrior *prior, int num_factors, const FmAllPairs *all_pairs,
+					const FmHost *host)
+{
+	int dim = num_factors + 1;
+	FmAllPairs unit = {.weight = 1, .gram = all_pairs->gram};
+	Fold fold = {.prior = prior,
+				 .dim = dim,
+				 .noise_precision = 1,
+				 .all_pairs = &unit,
+				 .host = host,
+				 .matrix = host->alloc(host->ctx, (size_t) dim * dim, sizeof(double))};
+	double *whitened = host->alloc(host->ctx, fm_prior_root_length(num_factors), sizeof(double));
+	double *element = whitened;
+
+	add_all_pairs_precision(&fold);
+	whiten(&fold);
+	for (int i = 0; i < dim; i++)
+		for (int j = 0; j <= i; j++)
+			*element++ = fold.matrix[(size_t) i * dim + j];
+	host->release(host->ctx, fold.matrix);
+	return whitened;
 }

@@ -29,4 +29,12 @@ extern void fm_fold(const FmPrior *prior, int num_factors, FmTask task, double n
 					const FmAllPairs *all_pairs, const FmFoldRow *rows, int64_t num_rows,
 					const FmHost *host, float *theta);
 
+/*
+ * Return what fm_fold makes of all pairs first: Lᵀ gram L, by rows of the lower triangle. If many
+ * entities of a side are folded in, it is worth putting it into all_pairs->whitened. The result
+ * comes from the host.
+ */
+extern double *fm_whiten_all_pairs(const FmPrior *prior, int num_factors,
+								   const FmAllPairs *all_pairs, const FmHost *host);
+
 #endif

@@ -43,7 +43,8 @@ extern void fm_prior_of_side(const float *w, const float *v, const int64_t *star
 typedef struct FmAllPairs
 {
 	double weight;
-	float *gram; /* fm_all_pairs_length numbers */
+	float *gram;	  /* fm_all_pairs_length numbers */
+	double *whitened; /* of fm_whiten_all_pairs, or NULL */
 } FmAllPairs;
 
 static inline size_t

@@ -183,7 +183,7 @@ test_all_pairs(void)
 	static Case summed, listed;
 	float w[OTHERS], v[OTHERS * K], gram[(K + 2) * (K + 3) / 2], users[(K + 2) * (K + 3) / 2];
 	float a[MOST_FACTORS + 1], b[MOST_FACTORS + 1];
-	FmAllPairs all_pairs = {0.07, gram};
+	FmAllPairs all_pairs = {0.07, gram, NULL};
 	double worst = 0, squares = 0, noise;
 
 	make_case(&listed, K, OTHERS + OBSERVED, FM_TASK_RANKING);
@@ -206,6 +206,15 @@ test_all_pairs(void)
 		worst = fmax(worst, fabs(a[f] - b[f]));
 	ok(worst < 1e-5, "all pairs by their sums, as by one row each (%.1e)", worst);
 
+	all_pairs.whitened = fm_whiten_all_pairs(&summed.prior, K, &all_pairs, &host);
+	worst = 0;
+	solve_case(&summed, a);
+	for (int f = 0; f <= K; f++)
+		worst = fmax(worst, fabs(a[f] - b[f]));
+	ok(worst < 1e-6, "and by their sums whitened beforehand (%.1e)", worst);
+	host.release(host.ctx, all_pairs.whitened);
+	all_pairs.whitened = NULL;
+
 	/* the Gram matrices of all, as users and as items */
 	fm_gram_of_side(0, w, v, NULL, OTHERS, K, &host, users);
 	for (int u = 0; u < OTHERS; u++)
@@ -218,7 +227,7 @@ test_all_pairs(void)
 			squares += score * score;
 		}
 	noise = fm_ranking_noise(&all_pairs, users, K, 50, 80, (double) OTHERS * OTHERS) /
-			fm_ranking_noise(&(FmAllPairs){0, gram}, users, K, 80, 80, 0);
+			fm_ranking_noise(&(FmAllPairs){0, gram, NULL}, users, K, 80, 80, 0);
 	ok(fabs(noise / ((50 + 0.07 * squares) / (80 + 0.07 * OTHERS * OTHERS)) - 1) < 1e-4,
 	   "the noise of a ranking (%.6g)", noise);
 }
