@@ -8,6 +8,9 @@
  */
 #include "train/fit.h"
 
+#include <math.h>
+
+#include "core/data/repeats.h"
 #include "core/train/solver.h"
 #include "pg/host_pg.h"
 #include "registry/definition.h"
@@ -27,12 +30,33 @@ typedef struct Fit
 	FmSharedRatings *shared;
 	FmRatings *ratings; /* those trained on */
 	FmTriples held_out;
+	FmRepeats repeats;
+	double weight_unit;
 	int32_t *user_canonical;
 	int32_t *item_canonical;
 	FmFeatures features[2];
 	FmParameters parameters;
 	FmParameters interest;
 } Fit;
+
+/* Merge the rows of equal pairs. The events of a ranking add up. */
+static FmRepeats
+merge_repeats(const FmDefinition *definition, FmRatingReading *reading, const FmHost *host)
+{
+	FmTriples *triples = &reading->triples;
+	float *spare = NULL;
+	FmRepeats repeats;
+
+	if (triples->weight == NULL)
+		spare = MemoryContextAllocHuge(CurrentMemoryContext, triples->count * sizeof(float));
+	repeats = fm_merge_repeats(triples, reading->is_late, fm_is_classification(definition->task),
+							   fm_is_ranking(definition->task) ? 0 : NAN, spare,
+							   fm_idmap_count(reading->users), fm_idmap_count(reading->items),
+							   host);
+	if (spare != NULL && triples->weight == NULL)
+		pfree(spare);
+	return repeats;
+}
 
 static void
 canonicalise(FmTriples *triples, const int32_t *user_canonical, const int32_t *item_canonical)
@@ -136,11 +160,13 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	FmTriples *triples = &data->ratings->triples;
 	int32 num_users = fm_idmap_count(data->ratings->users);
 	int32 num_items = fm_idmap_count(data->ratings->items);
-	int workers = choose_workers(definition, triples->count);
+	int workers;
 	const FmContexts none = {0};
 	const FmContexts *contexts = data->ratings->contexts ? &data->ratings->contexts->contexts
 														 : &none;
 
+	fit->repeats = merge_repeats(definition, data->ratings, host);
+	workers = choose_workers(definition, triples->count);
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
@@ -157,6 +183,10 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 								   host);
 	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
+	fit->weight_unit = fm_ratings_relative_weights(fit->ratings,
+												   fm_is_ranking(definition->task) ? INFINITY
+																				   : FM_MOST_WEIGHT,
+												   &fit->held_out);
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
 }
 

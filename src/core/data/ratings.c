@@ -6,11 +6,16 @@
  */
 #include "core/data/ratings.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define INTERRUPT_EVERY (1 << 20)
+
+/* When the unit of weights and what it bounds have converged; the rounds that they may take. */
+#define UNIT_TOLERANCE 1e-9
+#define UNIT_ROUNDS 100
 
 /* splitmix64's finaliser (Steele, Lea & Flood 2014) */
 static inline uint64_t
@@ -53,8 +58,6 @@ refine_colours(const FmTriples *triples, const int32_t *of, const int32_t *by, u
 		interrupt_now_and_then(host, r);
 		uint64_t edge = neighbour[by[r]] ^ value_bits(triples->value[r]);
 
-		if (triples->weight)
-			edge = mix64(edge) ^ value_bits(triples->weight[r]);
 		/* a sum does not depend on the order of the rows */
 		colour[of[r]] += mix64(edge);
 	}
@@ -339,44 +342,24 @@ fm_ratings_complete(FmRatings *ratings, const FmHost *host)
 }
 
 static inline bool
-falls_out(uint64_t seed, int32_t user, int32_t item, int64_t occurrence, double share)
+falls_out(uint64_t seed, int32_t user, int32_t item, double share)
 {
 	uint64_t hash = mix64(seed + UINT64_C(0x9e3779b97f4a7c15));
 
 	hash = mix64(hash ^ (uint64_t) user);
 	hash = mix64(hash + ((uint64_t) item << 1));
-	hash = mix64(hash + (uint64_t) occurrence);
+	hash = mix64(hash);
 	return (double) (hash >> 11) * 0x1.0p-53 < share;
-}
-
-/* A walk over all ratings in user order that tells which fall out. */
-typedef struct HoldOutWalk
-{
-	const FmRatings *ratings;
-	uint64_t seed;
-	double share;
-	int64_t occurrence; /* of the current pair, from 0 */
-} HoldOutWalk;
-
-static bool
-walk_falls_out(HoldOutWalk *walk, int32_t user, int64_t r, int32_t previous_item)
-{
-	int32_t item = walk->ratings->user_item[r];
-
-	walk->occurrence = item == previous_item ? walk->occurrence + 1 : 0;
-	return falls_out(walk->seed, user, item, walk->occurrence, walk->share);
 }
 
 static int64_t
 count_held_out(const FmRatings *ratings, double share, uint64_t seed)
 {
-	HoldOutWalk walk = {ratings, seed, share, 0};
 	int64_t count = 0;
 
 	for (int32_t user = 0; user < ratings->num_users; user++)
 		for (int64_t r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
-			count += walk_falls_out(&walk, user, r,
-									r > ratings->user_start[user] ? ratings->user_item[r - 1] : -1);
+			count += falls_out(seed, user, ratings->user_item[r], share);
 	return count;
 }
 
@@ -384,14 +367,12 @@ count_held_out(const FmRatings *ratings, double share, uint64_t seed)
 static void
 take_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host, FmTriples *held_out)
 {
-	HoldOutWalk walk = {ratings, seed, share, 0};
 	int64_t kept = 0;
 	int64_t begin = 0;
 
 	for (int32_t user = 0; user < ratings->num_users; user++)
 	{
 		int64_t end = ratings->user_start[user + 1];
-		int32_t previous_item = -1;
 
 		ratings->user_start[user] = kept;
 		for (int64_t r = begin; r < end; r++)
@@ -399,7 +380,7 @@ take_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host, Fm
 			int32_t item = ratings->user_item[r];
 
 			interrupt_now_and_then(host, r);
-			if (walk_falls_out(&walk, user, r, previous_item))
+			if (falls_out(seed, user, item, share))
 			{
 				held_out->user[held_out->count] = user;
 				held_out->item[held_out->count] = item;
@@ -418,7 +399,6 @@ take_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host, Fm
 					ratings->user_context[kept] = ratings->user_context[r];
 				ratings->user_value[kept++] = ratings->user_value[r];
 			}
-			previous_item = item;
 		}
 		begin = end;
 	}
@@ -447,4 +427,69 @@ fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHos
 	by_user = order_by_user(ratings);
 	by_item = order_by_item(ratings);
 	transpose(&by_user, &by_item, host);
+}
+
+/* Return the geometric mean, which a single weight hardly changes. */
+static double
+geometric_mean(const float *weight, int64_t count)
+{
+	double sum = 0;
+
+	for (int64_t r = 0; r < count; r++)
+		sum += log(weight[r]);
+	return exp(sum / (double) count);
+}
+
+double
+fm_weight_unit(const float *weight, int64_t count, double most)
+{
+	double unit = geometric_mean(weight, count), before;
+	int round = 0;
+
+	do
+	{
+		double sum = 0, square = 0;
+
+		for (int64_t r = 0; r < count; r++)
+		{
+			double bounded = fmin(weight[r], most * unit);
+
+			sum += bounded;
+			square += bounded * bounded;
+		}
+		before = unit;
+		unit = isinf(most) ? sum / (double) count : square / sum;
+	} while (fabs(unit - before) > UNIT_TOLERANCE * unit && ++round < UNIT_ROUNDS);
+	return unit;
+}
+
+void
+fm_relative_weights(float *weight, int64_t count, double unit, double most)
+{
+	for (int64_t r = 0; r < count; r++)
+		weight[r] = (float) fm_relative_weight(weight[r], unit, most);
+}
+
+double
+fm_ratings_relative_weights(FmRatings *ratings, double most, FmTriples *held_out)
+{
+	const float *weight = ratings->user_weight;
+	int64_t count = ratings->num_ratings, equal = 0;
+	double unit;
+
+	if (weight == NULL)
+		return 1;
+	while (equal < count && weight[equal] == weight[0])
+		equal++;
+	unit = equal == count ? weight[0] : fm_weight_unit(weight, count, most);
+	if (equal == count)
+		ratings->user_weight = ratings->item_weight = NULL;
+	else
+	{
+		fm_relative_weights(ratings->user_weight, count, unit, most);
+		fm_relative_weights(ratings->item_weight, count, unit, most);
+	}
+	if (held_out->weight != NULL)
+		fm_relative_weights(held_out->weight, held_out->count, unit, most);
+	return unit;
 }

@@ -9,8 +9,8 @@
  * testing).
  *
  * A rating may have a weight, above 0 and finite: it counts as if it occurred that many times. If
- * the array of weights is NULL, every weight is 1. Ratings of a pair with equal values and weights
- * are in the order of their contexts.
+ * the array of weights is NULL, every weight is 1. Ratings of a pair with equal values and weights are in the order
+ * of their contexts.
  *
  * The order of the indices is canonical (fm_canonical_order): it depends neither on the physical
  * order of the table nor on the type or labels of the ids. So solvers may sum in index order and
@@ -75,7 +75,8 @@ typedef struct FmRatings
 } FmRatings;
 
 /*
- * Compute the canonical index of every user and item, from the structure of the ratings alone.
+ * Compute the canonical index of every user and item, from the structure of the ratings alone. It
+ * does not depend on weights, so that all weights times a constant train alike.
  * Entities are sorted by a hash of their neighbourhood (three rounds of colour refinement;
  * Weisfeiler & Leman 1968). Only entities that this cannot distinguish are ordered by their index
  * in `triples`, which must follow the order of the ids. The arrays are allocated by the host.
@@ -94,10 +95,43 @@ extern void fm_ratings_by_user(const FmTriples *triples, int32_t num_users, int3
 extern void fm_ratings_complete(FmRatings *ratings, const FmHost *host);
 
 /*
- * Move a share of complete ratings into *held_out, chosen by a hash of (seed, user, item,
- * occurrence). The number of ratings moved is binomial.
+ * Move a share of complete ratings into *held_out, chosen by a hash of (seed, user, item), so that
+ * all ratings of a pair stay together. The number of pairs moved is binomial.
  */
 extern void fm_ratings_hold_out(FmRatings *ratings, double share, uint64_t seed, const FmHost *host,
 								FmTriples *held_out);
+
+/*
+ * Weights are relative: all of them times a constant mean the same. Solvers take them in a unit
+ * that makes their sum Kish's effective number of ratings, (Σ w)² / Σ w²: the unit is Σ w² / Σ w.
+ * With the mean as unit, a sampler takes the little that uneven weights leave for much. On
+ * MovieLens 100k with weights exp(a sin(noise)), ua.test, the RMSE of mcmc was 0.924, 0.944 and
+ * 0.966 for a = 1, 2 and 4, and 0.931, 1.023 and 1.176 with the mean; without weights it is 0.910,
+ * and with the 46 percent of the ratings that are the effective number for a = 2 it is 0.950.
+ *
+ * No weight counts as more than FM_MOST_WEIGHT units, so that one row out of all proportion leaves
+ * something for the others, nor less than FM_LEAST_WEIGHT. In a ranking the unit is the mean, and
+ * nothing is bounded: the most is infinity.
+ */
+#define FM_MOST_WEIGHT 3.0
+#define FM_LEAST_WEIGHT 1e-6
+
+static inline double
+fm_relative_weight(double weight, double unit, double most)
+{
+	double relative = weight / unit;
+
+	return relative > most ? most : relative < FM_LEAST_WEIGHT ? FM_LEAST_WEIGHT : relative;
+}
+
+/* Return the unit of some weights; `most` is FM_MOST_WEIGHT or infinity. */
+extern double fm_weight_unit(const float *weight, int64_t count, double most);
+extern void fm_relative_weights(float *weight, int64_t count, double unit, double most);
+
+/*
+ * Make the weights of a training relative, and those of held_out by the same unit, which is
+ * returned. If all are equal, there are none afterwards.
+ */
+extern double fm_ratings_relative_weights(FmRatings *ratings, double most, FmTriples *held_out);
 
 #endif
