@@ -95,7 +95,7 @@ SELECT rank, item_id, score BETWEEN 1 AND 5 AS within FROM fm_top_x(7, 3, 'one_p
 SELECT rank, item_id FROM fm_top_x(7, 3, 'one_pair');
 SELECT users, items, ratings FROM fm_train('one_pair', ratings => 'one_pair', solver => 'als', iterations => 5);
 
--- A million ratings of one user, and a few of another: first many per pair, then all explained.
+-- A million rows of one user, and a few of another: they are the ratings of a few pairs.
 CREATE VIEW busy AS
 SELECT 1 AS user_id, g % 5 AS item_id, 1 + g / 7 % 5 AS rating FROM generate_series(1, 1000000) g
 UNION ALL SELECT 2, g, 1 + g % 5 FROM generate_series(1, 20) g;

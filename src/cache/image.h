@@ -17,7 +17,7 @@
  * (store/version.h), FmScanMatrix (core/scan/scan_matrix.h), and the directory (shared_cache.c).
  * Increment it with every change of these.
  */
-#define FM_IMAGE_LAYOUT 7
+#define FM_IMAGE_LAYOUT 8
 
 /* Offsets count from the start of this struct, and are multiples of 64. */
 typedef struct FmImage

@@ -9,6 +9,7 @@
  */
 #include "operate/fold_solve.h"
 
+#include "core/data/repeats.h"
 #include "core/model/fold.h"
 #include "pg/compat.h"
 #include "train/interest.h"
@@ -206,10 +207,28 @@ ratings_of_head(FmFolding *folding, const FmRatings *ratings, int head)
 	return compress(folding, &pairs);
 }
 
+/* Return the ratings, with the repeats and the weights of the training. */
+static FmRatings
+merge_and_compress(FmFolding *folding)
+{
+	const FmVersion *version = &folding->version;
+	FmTriples *triples = &folding->data.ratings->triples;
+	float *spare = MemoryContextAllocHuge(CurrentMemoryContext,
+										  (triples->count + 1) * sizeof(float));
+
+	(void) fm_merge_repeats(triples, NULL, fm_is_classification(version->task),
+							version->repeat_correlation, spare, folding->side[FM_USERS].count,
+							folding->side[FM_ITEMS].count, folding->host);
+	if (triples->weight != NULL)
+		fm_relative_weights(triples->weight, triples->count, version->weight_unit,
+							fm_most_weight(version->task));
+	return compress(folding, triples);
+}
+
 void
 fm_folding_solve(FmFolding *folding)
 {
-	FmRatings ratings = compress(folding, &folding->data.ratings->triples), of_head = ratings;
+	FmRatings ratings = merge_and_compress(folding), of_head = ratings;
 
 	for (int head = 0; head < folding->num_heads; head++)
 	{

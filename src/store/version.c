@@ -57,6 +57,8 @@ enum
 	COL_INTEREST_USER_ROOT,
 	COL_INTEREST_ITEM_MEAN,
 	COL_INTEREST_ITEM_ROOT,
+	COL_REPEAT_CORRELATION,
+	COL_WEIGHT_UNIT,
 	NUM_COLUMNS
 };
 
@@ -97,6 +99,8 @@ static const FmColumn columns[NUM_COLUMNS] = {
 	[COL_INTEREST_USER_ROOT] = {"interest_user_root", FLOAT4ARRAYOID},
 	[COL_INTEREST_ITEM_MEAN] = {"interest_item_mean", FLOAT4ARRAYOID},
 	[COL_INTEREST_ITEM_ROOT] = {"interest_item_root", FLOAT4ARRAYOID},
+	[COL_REPEAT_CORRELATION] = {"repeat_correlation", FLOAT8OID},
+	[COL_WEIGHT_UNIT] = {"weight_unit", FLOAT8OID},
 };
 
 /*
@@ -195,6 +199,17 @@ read_strength(const FmModel *model, const FmRow *row, FmStrength *strength)
 		fm_model_damaged(model, "its row in the version table is out of range");
 }
 
+/* Read how repeats and weights count. In earlier layouts each row counted by itself. */
+static void
+read_weighting(const FmModel *model, const FmRow *row, FmVersion *version)
+{
+	version->repeat_correlation = fm_row_double_or(row, COL_REPEAT_CORRELATION, 0);
+	version->weight_unit = fm_row_double_or(row, COL_WEIGHT_UNIT, 1);
+	if (!(version->repeat_correlation >= 0 && version->repeat_correlation <= 1) ||
+		!isfinite(version->weight_unit) || version->weight_unit <= 0)
+		fm_model_damaged(model, "its row in the version table is out of range");
+}
+
 static void
 read_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 {
@@ -220,6 +235,7 @@ read_numbers(const FmModel *model, const FmRow *row, FmVersion *version)
 		fm_model_damaged(model, "its row in the version table is out of range");
 	read_list_numbers(model, row, version);
 	read_strength(model, row, &version->strength);
+	read_weighting(model, row, version);
 }
 
 static float *
@@ -351,6 +367,8 @@ set_numbers(const FmVersion *version, int64 stamp, Datum *values)
 	values[COL_STRENGTH_DEVIATION] = Float8GetDatum(version->strength.deviation);
 	values[COL_STRENGTH_UNIT] = Float8GetDatum(version->strength.unit);
 	values[COL_STRENGTH_SCALE] = Float8GetDatum(version->strength.scale);
+	values[COL_REPEAT_CORRELATION] = Float8GetDatum(version->repeat_correlation);
+	values[COL_WEIGHT_UNIT] = Float8GetDatum(version->weight_unit);
 }
 
 static void

@@ -7,6 +7,8 @@
 #ifndef FMTOPX_VERSION_H
 #define FMTOPX_VERSION_H
 
+#include <math.h>
+
 #include "core/model/list_vector.h"
 #include "core/model/parameters.h"
 #include "core/model/prior.h"
@@ -43,6 +45,10 @@ typedef struct FmVersion
 	double novelty; /* of lists, unless a call says otherwise */
 	bool has_popularity;
 	FmStrength strength; /* of the pairs of a ranking or an interest head */
+
+	/* how the rows of one pair, and weights, count: core/data/repeats.h, core/data/ratings.h */
+	double repeat_correlation;
+	double weight_unit;
 } FmVersion;
 
 /* Return the form of the vectors that order lists. */
@@ -51,6 +57,13 @@ fm_version_list_shape(const FmVersion *version)
 {
 	return (FmListShape){version->num_factors, version->interest_factors, version->has_popularity,
 						 version->rating_share, version->novelty_unit};
+}
+
+/* Return the most that a weight may be in units. */
+static inline double
+fm_most_weight(FmTask task)
+{
+	return task == FM_TASK_RANKING ? INFINITY : FM_MOST_WEIGHT;
 }
 
 /* Return what was subtracted from the ratings of the training, and is to be from others. */

@@ -183,9 +183,7 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 								   host);
 	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
-	fit->weight_unit = fm_ratings_relative_weights(fit->ratings,
-												   fm_is_ranking(definition->task) ? INFINITY
-																				   : FM_MOST_WEIGHT,
+	fit->weight_unit = fm_ratings_relative_weights(fit->ratings, fm_most_weight(definition->task),
 												   &fit->held_out);
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
 }
@@ -259,6 +257,8 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 								  .interest_noise_variance = 1,
 								  .rating_share = 1,
 								  .novelty_unit = 1,
+								  .repeat_correlation = fit->repeats.correlation,
+								  .weight_unit = fit->weight_unit,
 								  .strength = {.deviation = 1, .scale = 1},
 								  .num_users = fm_idmap_count(data->ratings->users),
 								  .num_items = fm_idmap_count(data->ratings->items)};

@@ -1,4 +1,4 @@
--- weight_column: a row counts as often as its weight says, in training, holding out and every metric.
+-- weight_column: weights are relative, in training, holding out and every metric.
 BEGIN;
 CREATE SCHEMA weights;
 SELECT set_config('search_path', 'weights, ' || current_setting('search_path'), true) \g /dev/null
@@ -10,21 +10,28 @@ SELECT u AS user_id, i AS item_id, 1 + (u * 3 + i) % 3 AS weight,
        (3 + sin(u) + cos(i) + 2 * sin(u * 0.7) * cos(i * 1.3) + sin(u * i))::real AS rating
 FROM generate_series(1, 60) u, generate_series(1, 50) i WHERE hashint8extended(u * 1000 + i, 1) % 3 = 0;
 CREATE VIEW repeated AS SELECT user_id, item_id, rating FROM weighted, generate_series(1, weight);
+CREATE VIEW larger AS SELECT user_id, item_id, rating, weight * 7.3 AS weight FROM weighted;
+CREATE VIEW alike AS SELECT user_id, item_id, rating, 1000 AS weight FROM weighted;
 
-SELECT is(count(*), 5::bigint, 'train by weight, by repetition, and without either') FROM (
+SELECT is(count(*), 8::bigint, 'train by weight, by larger weights, by equal weights, and without') FROM (
     SELECT fm_train('by_weight', 'weighted', weight_column => 'weight', solver => 'als', num_factors => 3, iterations => 300) UNION ALL
     SELECT fm_train('by_weight_alone', 'weighted', weight_column => 'weight', solver => 'als', num_factors => 3, iterations => 300, workers => 0) UNION ALL
-    SELECT fm_train('by_repetition', 'repeated', solver => 'als', num_factors => 3, iterations => 300) UNION ALL
+    SELECT fm_train('by_larger', 'larger', weight_column => 'weight', solver => 'als', num_factors => 3, iterations => 300) UNION ALL
+    SELECT fm_train('by_equal', 'alike', weight_column => 'weight', solver => 'als', num_factors => 3, iterations => 300) UNION ALL
+    SELECT fm_train('drawn', 'weighted', weight_column => 'weight', num_factors => 3, iterations => 30) UNION ALL
+    SELECT fm_train('drawn_larger', 'larger', weight_column => 'weight', num_factors => 3, iterations => 30) UNION ALL
     SELECT fm_train('plain', 'weighted', solver => 'als', num_factors => 3, iterations => 300) UNION ALL
     SELECT fm_train('halves', 'weighted', weight_column => 'weight', num_factors => 3, test_size => 0.3)) t;
 CREATE FUNCTION apart(a text, b text) RETURNS float8 LANGUAGE sql AS $$
     SELECT max(abs(fm_predict(u, i, a) - fm_predict(u, i, b))) FROM generate_series(1, 60) u, generate_series(1, 50) i
 $$;
-SELECT cmp_ok(apart('by_weight', 'by_repetition'), '<', 1e-3::float8, 'a weight has the effect of so many rows');
+SELECT cmp_ok(apart('by_weight', 'by_larger'), '<', 1e-3::float8, 'larger weights change nothing');
+SELECT cmp_ok(apart('drawn', 'drawn_larger'), '<', 1e-2::float8, 'nor in a sampler');
+SELECT is(apart('by_equal', 'plain'), 0::float8, 'equal weights are no weights');
 SELECT cmp_ok(apart('by_weight', 'plain'), '>', 0.1::float8, 'weights make a difference');
 SELECT is(apart('by_weight', 'by_weight_alone'), 0::float8, 'the number of workers does not matter');
 SELECT is((SELECT round((train_metrics ->> 'rmse')::numeric, 4) FROM fm_runs WHERE model = 'by_weight'),
-          (SELECT round((train_metrics ->> 'rmse')::numeric, 4) FROM fm_runs WHERE model = 'by_repetition'),
+          (SELECT round(sqrt(sum(weight * (fm_predict(user_id, item_id, 'by_weight') - rating) ^ 2) / sum(weight))::numeric, 4) FROM weighted),
           'the RMSE of the training is weighted');
 SELECT is((SELECT round(rating_mean::numeric, 5) FROM fm_by_weight_version),
           (SELECT round((sum(rating::float8 * weight) / sum(weight))::numeric, 5) FROM weighted), 'the mean is weighted');

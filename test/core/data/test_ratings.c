@@ -214,25 +214,50 @@ test_hold_out(bool weighted)
 	free_triples(&triples);
 }
 
-/* Weights distinguish two entities if nothing else does. */
+/* Weights do not matter to the order: they may be multiplied by a constant, and then rounded. */
 static void
 test_weights_order(void)
 {
-	int32_t *users, *items, *swapped_users, *swapped_items;
-	FmTriples triples = new_triples(2, true);
+	int32_t *users, *items, *other_users, *other_items;
+	FmTriples triples = random_triples(true);
 
-	add_rating(&triples, 0, 0, 1, 2);
-	add_rating(&triples, 1, 1, 1, 3);
-	fm_canonical_order(&triples, 2, 2, &host, &users, &items);
-	triples.weight[0] = 3;
-	triples.weight[1] = 2;
-	fm_canonical_order(&triples, 2, 2, &host, &swapped_users, &swapped_items);
-	ok(users[0] == swapped_users[1] && users[1] == swapped_users[0] && items[0] == swapped_items[1],
-	   "the canonical order follows the weights");
+	fm_canonical_order(&triples, USERS, ITEMS, &host, &users, &items);
+	for (int r = 0; r < ROWS; r++)
+		triples.weight[r] *= 1.7f + (float) r;
+	fm_canonical_order(&triples, USERS, ITEMS, &host, &other_users, &other_items);
+	ok(memcmp(users, other_users, sizeof(int32_t) * USERS) == 0 &&
+		   memcmp(items, other_items, sizeof(int32_t) * ITEMS) == 0,
+	   "the canonical order does not depend on weights");
 	host.release(host.ctx, users);
 	host.release(host.ctx, items);
-	host.release(host.ctx, swapped_users);
-	host.release(host.ctx, swapped_items);
+	host.release(host.ctx, other_users);
+	host.release(host.ctx, other_items);
+	free_triples(&triples);
+}
+
+/* Return whether a pair is among ratings and among those held out. */
+static bool
+any_is_split(const FmRatings *ratings, const FmTriples *held_out)
+{
+	for (int64_t r = 0; r < held_out->count; r++)
+		for (int64_t at = ratings->user_start[held_out->user[r]];
+			 at < ratings->user_start[held_out->user[r] + 1]; at++)
+			if (ratings->user_item[at] == held_out->item[r])
+				return true;
+	return false;
+}
+
+/* The rows of a pair are in one part. */
+static void
+test_pairs_stay_together(void)
+{
+	FmTriples triples = random_triples(false), held_out;
+	FmRatings ratings = build_ratings(&triples, USERS, ITEMS);
+
+	fm_ratings_hold_out(&ratings, 0.5, 3, &host, &held_out);
+	ok(held_out.count > 0 && !any_is_split(&ratings, &held_out), "no pair is in both parts");
+	free_triples(&held_out);
+	free_ratings(&ratings);
 	free_triples(&triples);
 }
 
@@ -246,5 +271,6 @@ main(void)
 		test_hold_out(weighted);
 	}
 	test_weights_order();
+	test_pairs_stay_together();
 	return done_testing();
 }
