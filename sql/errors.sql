@@ -14,7 +14,7 @@ SELECT model, version FROM fm_train('good', ratings => 'ratings', num_factors =>
 CREATE VIEW served AS
 SELECT seen, l.* FROM (VALUES (true), (false)) s (seen),
     LATERAL (SELECT u, t.* FROM generate_series(0, 12) u, fm_top_x(u, 3, 'good', seen) t
-             UNION ALL SELECT user_id::int, rank, item_id::bigint, score FROM fm_top_x_all(3, 'good', seen)) l;
+             UNION ALL SELECT user_id::int, rank, item_id::bigint, score, rating FROM fm_top_x_all(3, 'good', seen)) l;
 CREATE TABLE kept AS SELECT * FROM served;
 
 -- Run a statement and return its outcome, without OIDs, and whether the good model still serves.
@@ -217,6 +217,12 @@ SELECT try($$SELECT * FROM fm_top_x_all(0, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_all(-1, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_all(2147483647, 'good', false)$$);
 SELECT try($$SELECT fm_write_top_x('lists', -1, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', novelty => 'NaN')$$);
+SELECT try($$SELECT * FROM fm_top_x('1'::text, 3, 'good', novelty => 1001)$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1}'::bigint[], '{5}', 3, 'good', novelty => '-Infinity')$$);
+SELECT try($$SELECT * FROM fm_top_x_all(3, 'good', novelty => -1000.1)$$);
+SELECT try($$SELECT fm_write_top_x('lists', 3, 'good', novelty => 'Infinity')$$);
+SELECT try($$SELECT * FROM fm_top_x(1, 3, 'good', novelty => 0)$$);
 SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', 0)$$);
 SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', -1)$$);
 SELECT try($$SELECT * FROM fm_evaluate('ratings', 'good', 2147483647)$$);
@@ -362,11 +368,13 @@ SELECT try($$SELECT * FROM fm_top_users('x'::text, 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_explain('x', '1', 'good')$$);
 
 -- Targets that cannot be written.
-CREATE TABLE other (user_id int, rank int, item_id int);
+CREATE TABLE other (user_id int, rank int, score real);
 CREATE TABLE typed (user_id text, rank int, item_id int, score real);
+CREATE TABLE rated (user_id int, rank int, item_id int, rating text);
 CREATE VIEW seen AS SELECT user_id, 1 AS rank, item_id, 1::real AS score FROM ratings;
 SELECT try($$SELECT fm_write_top_x('other', 3, 'good')$$);
 SELECT try($$SELECT fm_write_top_x('typed', 3, 'good')$$);
+SELECT try($$SELECT fm_write_top_x('rated', 3, 'good')$$);
 SELECT try($$SELECT fm_write_top_x('seen', 3, 'good')$$);
 SELECT try($$SELECT fm_write_top_x('ratings', 3, 'good')$$);
 SELECT try($$SELECT fm_write_top_x('', 3, 'good')$$);
@@ -425,7 +433,7 @@ DELETE FROM kept WHERE seen;
 CREATE OR REPLACE VIEW served AS
 SELECT false AS seen, l.* FROM
     (SELECT u, t.* FROM generate_series(0, 12) u, fm_top_x(u, 3, 'good', false) t
-     UNION ALL SELECT user_id::int, rank, item_id::bigint, score FROM fm_top_x_all(3, 'good', false)) l;
+     UNION ALL SELECT user_id::int, rank, item_id::bigint, score, rating FROM fm_top_x_all(3, 'good', false)) l;
 SELECT try($$SELECT fm_top_x(1, 3, 'good')$$);
 SELECT try($$SELECT fm_top_x_all(3, 'good')$$);
 SELECT try($$SELECT fm_train('good')$$);

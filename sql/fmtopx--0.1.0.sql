@@ -81,6 +81,7 @@ CREATE TABLE fm_target (
     target       regclass NOT NULL,
     x            integer NOT NULL CHECK (x >= 0),
     exclude_seen boolean NOT NULL,
+    novelty      double precision,
     PRIMARY KEY (model, target)
 );
 COMMENT ON TABLE fm_target IS
@@ -90,6 +91,8 @@ COMMENT ON COLUMN fm_target.target IS 'The table of lists.';
 COMMENT ON COLUMN fm_target.x IS 'The length of the lists.';
 COMMENT ON COLUMN fm_target.exclude_seen IS
 'Whether the lists exclude items that the user has already rated.';
+COMMENT ON COLUMN fm_target.novelty IS
+'How much the lists prefer less popular items; NULL: as each version of the model has it.';
 
 -- Not dumped, because transaction IDs mean nothing in another database.
 CREATE TABLE fm_target_proof (
@@ -697,8 +700,9 @@ CREATE FUNCTION fm_top_x(
     exclude_seen boolean  DEFAULT true,
     candidates   bigint[] DEFAULT NULL,
     exclude      bigint[] DEFAULT NULL,
-    context      jsonb    DEFAULT NULL
-) RETURNS TABLE (rank integer, item_id bigint, score real)
+    context      jsonb    DEFAULT NULL,
+    novelty      double precision DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id bigint, score real, rating real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_bigint';
 
@@ -709,24 +713,28 @@ CREATE FUNCTION fm_top_x(
     exclude_seen boolean  DEFAULT true,
     candidates   text[]   DEFAULT NULL,
     exclude      text[]   DEFAULT NULL,
-    context      jsonb    DEFAULT NULL
-) RETURNS TABLE (rank integer, item_id text, score real)
+    context      jsonb    DEFAULT NULL,
+    novelty      double precision DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id text, score real, rating real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_text';
 
-COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb) IS
+COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb,
+    double precision) IS
 'Returns the x best items for a user, best first, ties by item id; fewer if fewer are eligible. '
-'The result is exact: it is always that of a full scan in double precision. score is the '
-'prediction before clipping: in the units of the ratings, for a classification the probability of '
-'yes, for a ranking a preference that is near 1 for observed pairs. exclude_seen excludes items '
-'that the ratings relation now holds for the user. candidates limits the list to these items; '
-'exclude excludes items. context gives levels of context columns, as {"column": "level"}. model '
-'NULL means the setting fmtopx.model or else the only model that you may read. A user without '
-'ratings in the training is folded in: their vector is solved from their current ratings and from '
-'the features that the model knows, with the items unchanged. Without either, items are in the '
-'order of their biases. Raises an error if the model''s ids are not integers; use the text '
-'overload then.';
-COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb) IS
+'The result is exact: it is always that of a full scan in double precision. score is what the '
+'list is ordered by. rating is what fm_predict returns for the pair, a rating or the probability '
+'of yes; NULL in a ranking. exclude_seen excludes items that the ratings relation now holds for '
+'the user. candidates limits the list to these items; exclude excludes items. context gives '
+'levels of context columns, as {"column": "level"}. novelty prefers less popular items, the more '
+'the greater it is, and more popular ones if it is negative; 0 orders as the model has learnt; '
+'NULL means what the version has. model NULL means the setting fmtopx.model or else the only '
+'model that you may read. A user without ratings in the training is folded in: their vector is '
+'solved from their current ratings and from the features that the model knows, with the items '
+'unchanged. Without either, items are in the order of their biases. Raises an error if the '
+'model''s ids are not integers; use the text overload then.';
+COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb,
+    double precision) IS
 'Like fm_top_x(bigint, ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_top_x_for(
@@ -737,8 +745,9 @@ CREATE FUNCTION fm_top_x_for(
     exclude_seen boolean  DEFAULT true,
     candidates   bigint[] DEFAULT NULL,
     exclude      bigint[] DEFAULT NULL,
-    context      jsonb    DEFAULT NULL
-) RETURNS TABLE (rank integer, item_id bigint, score real)
+    context      jsonb    DEFAULT NULL,
+    novelty      double precision DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id bigint, score real, rating real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_for_bigint';
 
@@ -750,33 +759,36 @@ CREATE FUNCTION fm_top_x_for(
     exclude_seen boolean  DEFAULT true,
     candidates   text[]   DEFAULT NULL,
     exclude      text[]   DEFAULT NULL,
-    context      jsonb    DEFAULT NULL
-) RETURNS TABLE (rank integer, item_id text, score real)
+    context      jsonb    DEFAULT NULL,
+    novelty      double precision DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id text, score real, rating real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_for_text';
 
 COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigint[], bigint[],
-    jsonb) IS
+    jsonb, double precision) IS
 'Returns the x best items for a user who is in no table but has given these ratings to these '
 'items: the list that fm_top_x returns for a new user with the same ratings. ratings has one '
 'element per item. It may be NULL in a classification, where it means yes to all items, and must '
-'be NULL in a ranking. exclude_seen excludes the given items; candidates, exclude and context are '
-'as in fm_top_x. Items that the model does not know are ignored. With no known items, the list is '
-'in the order of the items'' biases. Raises an error if an array contains NULL, if the numbers of '
-'items and ratings differ, and if a rating is not finite or, in a classification, is not one of '
-'the two values.';
-COMMENT ON FUNCTION fm_top_x_for(text[], real[], integer, text, boolean, text[], text[], jsonb) IS
+'be NULL in a ranking. exclude_seen excludes the given items; candidates, exclude, context and '
+'novelty are as in fm_top_x. Items that the model does not know are ignored. With no known items, '
+'the list is in the order of the items'' biases. Raises an error if an array contains NULL, if '
+'the numbers of items and ratings differ, and if a rating is not finite or, in a classification, '
+'is not one of the two values.';
+COMMENT ON FUNCTION fm_top_x_for(text[], real[], integer, text, boolean, text[], text[], jsonb,
+    double precision) IS
 'Like fm_top_x_for(bigint[], ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_top_x_all(
     x            integer DEFAULT 10,
     model        text    DEFAULT NULL,
-    exclude_seen boolean DEFAULT true
-) RETURNS TABLE (user_id text, rank integer, item_id text, score real)
+    exclude_seen boolean DEFAULT true,
+    novelty      double precision DEFAULT NULL
+) RETURNS TABLE (user_id text, rank integer, item_id text, score real, rating real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000
 AS 'MODULE_PATHNAME', 'fm_top_x_all';
 
-COMMENT ON FUNCTION fm_top_x_all(integer, text, boolean) IS
+COMMENT ON FUNCTION fm_top_x_all(integer, text, boolean, double precision) IS
 'Returns the list of fm_top_x for every user of the model, in the order of user ids, with ids as '
 'text. Made for COPY (SELECT ...) TO.';
 
@@ -784,17 +796,19 @@ CREATE FUNCTION fm_write_top_x(
     target       text,
     x            integer DEFAULT 10,
     model        text    DEFAULT NULL,
-    exclude_seen boolean DEFAULT true
+    exclude_seen boolean DEFAULT true,
+    novelty      double precision DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_write_top_x';
 
-COMMENT ON FUNCTION fm_write_top_x(text, integer, text, boolean) IS
+COMMENT ON FUNCTION fm_write_top_x(text, integer, text, boolean, double precision) IS
 'Writes the list of fm_top_x for every user of the model into the table target and registers the '
 'table with the model, so that fm_refresh rewrites it. Creates the table if it does not exist, '
-'with columns user_id, rank, item_id and score, primary key (user_id, rank), and id types as in '
-'the ratings relation. Does not touch rows that have not changed. Readers are never blocked; they '
-'see either all old lists or all new ones. Returns the number of rows in the table. Requires the '
+'with columns user_id, rank, item_id, score and rating, primary key (user_id, rank), and id types '
+'as in the ratings relation; an existing table needs only the first three. Later rewrites use the '
+'same novelty. Does not touch rows that have not changed. Readers are never blocked; they see '
+'either all old lists or all new ones. Returns the number of rows in the table. Requires the '
 'owner of an existing table.';
 
 ---------------------------------------------------------------------------------------------------
@@ -815,10 +829,10 @@ AS 'MODULE_PATHNAME', 'fm_predict_text';
 
 COMMENT ON FUNCTION fm_predict(bigint, bigint, text, jsonb) IS
 'Returns the expected rating of an item by a user, clipped to the range of the ratings in the '
-'training. For a classification, returns the probability of yes; for a ranking, the preference '
-'that fm_top_x shows as score. A user without ratings in the training is folded in from their '
-'current ratings, as in fm_top_x. An unknown user or item contributes nothing. NULL if the user or '
-'item is NULL.';
+'training. For a classification, returns the probability of yes; for a ranking, the preference, '
+'which without novelty is the score of fm_top_x. A user without ratings in the training is folded '
+'in from their current ratings, as in fm_top_x. An unknown user or item contributes nothing. NULL '
+'if the user or item is NULL.';
 COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
 'Like fm_predict(bigint, ...), for ids of any type, given in their text form.';
 
@@ -834,8 +848,9 @@ AS 'MODULE_PATHNAME', 'fm_similar_items_text';
 
 COMMENT ON FUNCTION fm_similar_items(bigint, integer, text) IS
 'Returns the x items most similar to an item, most similar first, ties by item id, without the '
-'item itself. score is the cosine of the two factor vectors (without the biases), from -1 to 1; it '
-'is 0 if a vector is zero. The result is exact. No rows for an item that the model does not know.';
+'item itself. score is the cosine of the two factor vectors (without the biases), those of the '
+'interest head if the version has one, from -1 to 1; it is 0 if a vector is zero. The result is '
+'exact. No rows for an item that the model does not know.';
 COMMENT ON FUNCTION fm_similar_items(text, integer, text) IS
 'Like fm_similar_items(bigint, ...), for ids of any type, given and returned in their text form.';
 
@@ -867,12 +882,14 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 4
 AS 'MODULE_PATHNAME', 'fm_explain_text';
 
 COMMENT ON FUNCTION fm_explain(bigint, bigint, text) IS
-'Returns the terms of which a user''s score for an item is made. They sum to the score of '
-'fm_top_x. Term bias is the global bias; user and item are their biases; "user x item" is the '
-'inner product of their factors. With features, the contribution of each feature column is a term '
-'of its own, such as item.genre or "user x item.genre". An unknown user or item contributes 0. For '
-'a classification the sum is a probit: the probability is the standard normal distribution '
-'function of it.';
+'Returns the terms of which a user''s score for an item is made. They sum to the score that '
+'fm_top_x shows without arguments for novelty and context. Term bias is the global bias; user and '
+'item are their biases; "user x item" is the inner product of their factors. With features, the '
+'contribution of each feature column is a term of its own, such as item.genre or "user x '
+'item.genre". With an interest head, these are its terms, and those of the rating, in the scale '
+'in which it counts, have "rating: " before their names. Term popularity is what novelty takes '
+'off. An unknown user or item contributes 0. For a classification without an interest head the '
+'sum is a probit: the probability is the standard normal distribution function of it.';
 COMMENT ON FUNCTION fm_explain(text, text, text) IS
 'Like fm_explain(bigint, ...), for ids of any type, given in their text form.';
 
@@ -904,8 +921,9 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
 AS 'MODULE_PATHNAME', 'fm_user_vectors';
 
 COMMENT ON FUNCTION fm_user_vectors(text) IS
-'Returns a vector of num_factors + 1 elements for each user: the factors, followed by 1. Its inner '
-'product with the vectors of fm_item_vectors orders items as fm_top_x does.';
+'Returns the vector of each user that orders lists. With one head and without popularity it has '
+'num_factors + 1 elements: the factors, followed by 1. Its inner product with the vectors of '
+'fm_item_vectors orders items as fm_top_x does.';
 
 CREATE FUNCTION fm_item_vectors(model text DEFAULT NULL)
 RETURNS TABLE (id text, vector real[])
@@ -913,8 +931,9 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
 AS 'MODULE_PATHNAME', 'fm_item_vectors';
 
 COMMENT ON FUNCTION fm_item_vectors(text) IS
-'Returns a vector of num_factors + 1 elements for each item: the factors, followed by the bias. '
-'Its inner product with the vectors of fm_user_vectors orders items as fm_top_x does.';
+'Returns the vector of each item that orders lists, as in the matrix of the model. With one head '
+'and without popularity it has num_factors + 1 elements: the factors, followed by the bias. Its '
+'inner product with the vectors of fm_user_vectors orders items as fm_top_x does.';
 
 ---------------------------------------------------------------------------------------------------
 -- Watch

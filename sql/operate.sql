@@ -100,13 +100,13 @@ SELECT count(*), min(version), max(version) FROM fm_runs WHERE model = 'm';
 -- A table of lists that fails does not keep the others from being rewritten. The run has the error.
 SELECT fm_write_top_x('good', 3, 'm'), fm_write_top_x('bad', 3, 'm'), fm_write_top_x('worse', 3, 'm');
 ALTER TABLE bad ADD CONSTRAINT negative CHECK (score < 0) NOT VALID;
-ALTER TABLE worse DROP COLUMN score;
+ALTER TABLE worse DROP COLUMN rank;
 UPDATE ratings SET rating = 6 - rating;
 \set VERBOSITY terse
 CALL fm_refresh('m');
 \set VERBOSITY default
 SELECT status, message FROM fm_runs WHERE model = 'm' ORDER BY version DESC LIMIT 1;
-SELECT count(*) AS stale FROM (SELECT user_id::text, rank, item_id::text, score FROM good EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm')) t;
+SELECT count(*) AS stale FROM (SELECT user_id::text, rank, item_id::text, score, rating FROM good EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm')) t;
 SELECT fm_forget_target('bad'), fm_forget_target('worse'), fm_forget_target('ratings');
 CALL fm_refresh('m');
 SELECT status, message FROM fm_runs WHERE model = 'm' ORDER BY version DESC LIMIT 1;

@@ -12,9 +12,9 @@ FROM generate_series(1, 12) u, generate_series(1, 10) i WHERE (u + i) % 4 <> 0;
 SELECT version FROM fm_train('likes', ratings => 'ratings', num_factors => 4, iterations => 20);
 SELECT fm_write_top_x('lists', 2, 'likes'), fm_write_top_x('everything', 10, 'likes', false);
 CREATE VIEW stale AS
-    SELECT user_id::text, rank, item_id::text, score FROM lists EXCEPT ALL SELECT * FROM fm_top_x_all(2, 'likes')
+    SELECT user_id::text, rank, item_id::text, score, rating FROM lists EXCEPT ALL SELECT * FROM fm_top_x_all(2, 'likes')
     UNION ALL
-    SELECT user_id::text, rank, item_id::text, score FROM everything EXCEPT ALL
+    SELECT user_id::text, rank, item_id::text, score, rating FROM everything EXCEPT ALL
     SELECT * FROM fm_top_x_all(10, 'likes', false);
 
 -- Nothing has changed: a new version, the same lists, no row touched.
@@ -80,7 +80,7 @@ CALL fm_refresh('likes');
 \set VERBOSITY default
 SELECT version, status FROM fm_runs WHERE model = 'likes' ORDER BY 1 DESC LIMIT 1;
 SELECT count(*) AS stale FROM
-    (SELECT user_id::text, rank, item_id::text, score FROM everything EXCEPT ALL
+    (SELECT user_id::text, rank, item_id::text, score, rating FROM everything EXCEPT ALL
      SELECT * FROM fm_top_x_all(10, 'likes', false)) t;
 ALTER TABLE lists DROP CONSTRAINT full_table;
 CALL fm_refresh('likes');

@@ -15,7 +15,7 @@ SELECT version FROM fm_train('likes', ratings => 'ratings', num_factors => 4, it
 SELECT fm_write_top_x('lists', 3, 'likes');
 \d lists
 SELECT count(*) AS differing FROM
-    (SELECT user_id::text, rank, item_id::text, score FROM lists EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'likes')) d;
+    (SELECT user_id::text, rank, item_id::text, score, rating FROM lists EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'likes')) d;
 SELECT count(*) FILTER (WHERE rank = 1) AS users, count(*) FROM lists;
 
 -- A rewrite touches nothing, except rows that have been changed by others, which it corrects.
@@ -28,7 +28,7 @@ DELETE FROM lists WHERE user_id = 3;
 INSERT INTO lists VALUES (13, 1, 'item 1', 1), (1, 4, 'item 1', 1);
 SELECT fm_write_top_x('lists', 3, 'likes');
 SELECT count(*) AS wrong FROM
-    (SELECT user_id, rank, item_id, score FROM before EXCEPT ALL TABLE lists) t;
+    (SELECT user_id, rank, item_id, score, rating FROM before EXCEPT ALL TABLE lists) t;
 SELECT count(*) AS rows FROM lists;
 SELECT DISTINCT user_id FROM lists l
 WHERE NOT EXISTS (SELECT FROM before b WHERE b.at = l.ctid AND b.by = l.xmin::text) ORDER BY 1;
@@ -54,7 +54,23 @@ CREATE TABLE part0 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 0);
 CREATE TABLE part1 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 1);
 SELECT fm_write_top_x('parts', 2, 'likes');
 SELECT count(*) AS differing FROM
-    (SELECT user_id::text, rank, item_id::text, score FROM parts EXCEPT ALL SELECT * FROM fm_top_x_all(2, 'likes')) d;
+    (SELECT user_id::text, rank, item_id::text, score FROM parts
+     EXCEPT ALL SELECT user_id, rank, item_id, score FROM fm_top_x_all(2, 'likes')) d;
+
+-- A table without scores, and one with ratings alone.
+CREATE TABLE items_only (user_id bigint, rank int, item_id varchar(20), PRIMARY KEY (user_id, rank));
+CREATE TABLE rated (rating real, item_id varchar(20), rank int, user_id bigint);
+SELECT fm_write_top_x('items_only', 2, 'likes'), fm_write_top_x('rated', 2, 'likes');
+UPDATE items_only SET item_id = 'item 1' WHERE user_id = 3;
+UPDATE rated SET rating = 0 WHERE user_id = 3;
+UPDATE rated SET rating = NULL WHERE user_id = 4;
+SELECT fm_write_top_x('items_only', 2, 'likes'), fm_write_top_x('rated', 2, 'likes', novelty => 0);
+SELECT count(*) AS differing FROM
+    (SELECT user_id::text, rank, item_id::text FROM items_only
+     EXCEPT ALL SELECT user_id, rank, item_id FROM fm_top_x_all(2, 'likes')) d;
+SELECT count(*) AS differing FROM
+    (SELECT user_id::text, rank, item_id::text, rating FROM rated
+     EXCEPT ALL SELECT user_id, rank, item_id, rating FROM fm_top_x_all(2, 'likes', novelty => 0)) d;
 
 -- A trigger on the table sees changed rows, and nothing else.
 CREATE TABLE audit (what text);
@@ -69,12 +85,12 @@ SELECT fm_write_top_x('more', 2, 'likes');
 SELECT what, count(*) FROM audit GROUP BY 1;
 
 -- Which tables are registered, and with which arguments.
-SELECT target, x, exclude_seen FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
+SELECT target, x, exclude_seen, novelty FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
 
 -- A table that was dropped is forgotten by the next refresh.
 DROP TABLE parts;
 CALL fm_refresh('likes');
-SELECT target, x, exclude_seen FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
+SELECT target, x, exclude_seen, novelty FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
 
 -- A rolled-back change has no effect.
 BEGIN;

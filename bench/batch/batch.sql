@@ -35,7 +35,7 @@ CREATE FUNCTION equal_to_function(target regclass, x integer) RETURNS boolean LA
 DECLARE
     differing bigint;
 BEGIN
-    EXECUTE format('SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM %s
+    EXECUTE format('SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score, rating FROM %s
         EXCEPT ALL SELECT * FROM fm_top_x_all(%s, ''m'')) d', target, x) INTO differing;
     IF differing = 0 THEN
         EXECUTE format('SELECT count(*) FROM (SELECT s.user_id, t.*

@@ -2,7 +2,7 @@
 DROP TABLE IF EXISTS inserted, lists;
 CHECKPOINT;
 CREATE TABLE inserted (user_id integer NOT NULL, rank integer NOT NULL, item_id integer NOT NULL,
-    score real NOT NULL, PRIMARY KEY (user_id, rank));
+    score real NOT NULL, rating real, PRIMARY KEY (user_id, rank));
 CALL timed('INSERT … SELECT of the same rows', :run, 'INSERT INTO inserted TABLE ready');
 CHECKPOINT;
 CALL timed('a new table', :run, format('SELECT fm_write_top_x(''lists'', %s, ''m'')', :x));

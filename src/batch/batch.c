@@ -17,13 +17,13 @@
 
 /* Compute all lists in this process, one block after the other. */
 static bool
-batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListReceiver *receiver)
+batch_alone(const FmServing *serving, const FmListRules *rules, const FmListReceiver *receiver)
 {
 	const FmLoaded *loaded = serving->loaded;
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext per_user = AllocSetContextCreate(context, "fmtopx list of one user",
 												   ALLOCSET_DEFAULT_SIZES);
-	FmBlockShape shape = fm_block_shape(loaded, x);
+	FmBlockShape shape = fm_block_shape(loaded, rules);
 	FmBlock block = fm_block_at(&shape, MemoryContextAllocHuge(context, fm_block_size(&shape)));
 	FmBlockUsers *users = fm_block_users_create(serving, &shape, context);
 	FmSeenStream *seen;
@@ -32,7 +32,7 @@ batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListRe
 
 	if (!fm_receiver_begin(receiver))
 		return false;
-	seen = exclude_seen ? fm_seen_open(serving) : NULL;
+	seen = rules->exclude_seen ? fm_seen_open(serving) : NULL;
 	scanner = fm_scanner_create(&shape, loaded->matrix, seen, context);
 	walk = fm_users_open(serving, fm_receiver_needs_xmin(receiver));
 	while (fm_block_fill(&block, &shape, users, walk, receiver))
@@ -47,20 +47,21 @@ batch_alone(const FmServing *serving, int32 x, bool exclude_seen, const FmListRe
 }
 
 bool
-fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen, const FmListReceiver *receiver)
+fm_batch_top_x(const FmServing *serving, const FmListRules *asked, const FmListReceiver *receiver)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx batch",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
+	FmListRules rules = *asked;
 	int workers;
 	bool done;
 
 	if (receiver->check != NULL)
 		receiver->check->counted = false;
-	exclude_seen = exclude_seen && fm_knows_seen(serving);
-	workers = fm_batch_workers(serving, exclude_seen);
-	done = (workers > 0 && fm_batch_in_parallel(serving, workers, x, exclude_seen, receiver)) ||
-		   batch_alone(serving, x, exclude_seen, receiver);
+	rules.exclude_seen = rules.exclude_seen && fm_knows_seen(serving);
+	workers = fm_batch_workers(serving, rules.exclude_seen);
+	done = (workers > 0 && fm_batch_in_parallel(serving, workers, &rules, receiver)) ||
+		   batch_alone(serving, &rules, receiver);
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
 	return done;

@@ -13,7 +13,7 @@
  * Compute the list of every user, in ascending order of idx, and hand each to the receiver. Return
  * false if the receiver refused.
  */
-extern bool fm_batch_top_x(const FmServing *serving, int32 x, bool exclude_seen,
+extern bool fm_batch_top_x(const FmServing *serving, const FmListRules *rules,
 						   const FmListReceiver *receiver);
 
 #endif

@@ -11,6 +11,7 @@
 #include "core/layout.h"
 #include "core/scan/scan.h"
 #include "pg/host_pg.h"
+#include "serve/list_score.h"
 
 #define MAX_USERS 256
 #define BLOCK_SIZE (8 * 1024 * 1024) /* bytes; more if one user needs more */
@@ -27,11 +28,13 @@ struct FmBlockScanner
 };
 
 FmBlockShape
-fm_block_shape(const FmLoaded *loaded, int32 x)
+fm_block_shape(const FmLoaded *loaded, const FmListRules *rules)
 {
-	FmBlockShape shape = {0, Min(x, loaded->version.num_items), loaded->version.num_factors,
-						  loaded->version.num_items};
-	Size per_user = (shape.num_factors + 1) * sizeof(float) +
+	FmBlockShape shape = {.length = Min(rules->x, loaded->version.num_items),
+						  .query_length = fm_query_length(loaded),
+						  .num_items = loaded->version.num_items,
+						  .novelty = rules->novelty};
+	Size per_user = shape.query_length * sizeof(float) +
 					fm_bitset_words(shape.num_items) * sizeof(uint64) +
 					(Size) shape.length * (sizeof(FmHit) + sizeof(int32));
 
@@ -57,7 +60,7 @@ lay_out(const FmBlockShape *shape, char *memory, FmBlock *block)
 
 	block->count = place(&layout, memory, 1, sizeof(int32));
 	block->idx = place(&layout, memory, users, sizeof(int32));
-	block->queries = place(&layout, memory, users * (shape->num_factors + 1), sizeof(float));
+	block->queries = place(&layout, memory, users * shape->query_length, sizeof(float));
 	block->seeds = place(&layout, memory, users * shape->length, sizeof(int32));
 	block->hits = place(&layout, memory, users * shape->length, sizeof(FmHit));
 	block->counts = place(&layout, memory, users, sizeof(int32));

@@ -8,6 +8,7 @@
 
 #include "core/scan/best.h"
 
+#include "batch/receiver.h"
 #include "batch/seen_all.h"
 #include "serve/serving.h"
 
@@ -16,8 +17,9 @@ typedef struct FmBlockShape
 {
 	int32 max_users;
 	int32 length;
-	int32 num_factors;
+	int32 query_length;
 	int32 num_items;
+	double novelty;
 } FmBlockShape;
 
 /*
@@ -28,14 +30,14 @@ typedef struct FmBlock
 {
 	int32 *count;	/* of users */
 	int32 *idx;		/* ascending */
-	float *queries; /* × (num_factors + 1) */
+	float *queries; /* × query_length */
 	int32 *seeds;	/* × length: items that are likely to be hits, or -1 */
 	FmHit *hits;	/* × length */
 	int32 *counts;	/* of hits */
 } FmBlock;
 
 /* Return a shape with as many users as fit, with all they need, into a few megabytes. */
-extern FmBlockShape fm_block_shape(const FmLoaded *loaded, int32 x);
+extern FmBlockShape fm_block_shape(const FmLoaded *loaded, const FmListRules *rules);
 
 extern Size fm_block_size(const FmBlockShape *shape);
 

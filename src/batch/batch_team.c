@@ -28,7 +28,7 @@
 #include "optimizer/paths.h"
 #include "pg/parallel.h"
 #include "pgstat.h"
-#include "serve/seen.h"
+#include "serve/list_score.h"
 #include "storage/barrier.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
@@ -236,7 +236,7 @@ int
 fm_batch_workers(const FmServing *serving, bool exclude_seen)
 {
 	const FmLoaded *loaded = serving->loaded;
-	Size user_bytes = (loaded->version.num_factors + 1) * sizeof(float);
+	Size user_bytes = fm_query_length(loaded) * sizeof(float);
 	Size read = relation_bytes(serving->model.user_table);
 	double scores = (double) read / user_bytes * loaded->version.num_items;
 
@@ -315,18 +315,18 @@ prepare_pairs(BatchPlan *plan)
 }
 
 bool
-fm_batch_in_parallel(const FmServing *serving, int workers, int32 x, bool exclude_seen,
+fm_batch_in_parallel(const FmServing *serving, int workers, const FmListRules *rules,
 					 const FmListReceiver *receiver)
 {
 	BatchPlan plan = {.serving = serving,
 					  .members = workers + 1,
-					  .exclude_seen = exclude_seen,
+					  .exclude_seen = rules->exclude_seen,
 					  .check = receiver->check};
 	bool done;
 
-	plan.shape = fm_block_shape(serving->loaded, x);
+	plan.shape = fm_block_shape(serving->loaded, rules);
 	plan.ring_size = fm_ring_size(&plan.shape, plan.members);
-	done = exclude_seen ? prepare_pairs(&plan) : create_segment(&plan);
+	done = rules->exclude_seen ? prepare_pairs(&plan) : create_segment(&plan);
 	if (done)
 		done = lead(&plan, receiver);
 	if (plan.segment != NULL)

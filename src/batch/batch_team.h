@@ -19,7 +19,7 @@ extern int fm_batch_workers(const FmServing *serving, bool exclude_seen);
  * Do fm_batch_top_x with at most so many workers. Return false if the receiver has got no list:
  * because it refused, or because there is not enough memory to share.
  */
-extern bool fm_batch_in_parallel(const FmServing *serving, int workers, int32 x, bool exclude_seen,
+extern bool fm_batch_in_parallel(const FmServing *serving, int workers, const FmListRules *rules,
 								 const FmListReceiver *receiver);
 
 #endif

@@ -2,11 +2,12 @@
  * The users of a block, as the process sees them that fills blocks and hands over their lists.
  *
  * The block itself holds only what the scan needs (batch_block.h), in memory that may be shared;
- * ids stay here, in local memory. A query vector is stored in the block alone. Memory: the context
- * given at creation, and one below it for ids, which is reset each time the block is filled.
+ * ids, and the vectors that say the ratings, stay here, in local memory. Memory: the context given
+ * at creation, and one below it for ids, which is reset each time the block is filled.
  */
 #include "batch/batch_users.h"
 
+#include "serve/list_score.h"
 #include "utils/memutils.h"
 
 FmBlockUsers *
@@ -14,9 +15,12 @@ fm_block_users_create(const FmServing *serving, const FmBlockShape *shape, Memor
 {
 	FmBlockUsers *users = MemoryContextAllocZero(context, sizeof(FmBlockUsers));
 
-	users->id_type = &serving->loaded->user_type;
+	users->loaded = serving->loaded;
 	users->ids = AllocSetContextCreate(context, "fmtopx ids of a block", ALLOCSET_DEFAULT_SIZES);
 	users->users = MemoryContextAlloc(context, shape->max_users * sizeof(FmBatchUser));
+	users->v = MemoryContextAlloc(context, (Size) shape->max_users *
+											   serving->loaded->version.num_factors *
+											   sizeof(float));
 	return users;
 }
 
@@ -35,7 +39,8 @@ bool
 fm_block_fill(const FmBlock *block, const FmBlockShape *shape, FmBlockUsers *users,
 			  FmUserWalk *walk, const FmListReceiver *receiver)
 {
-	Size length = shape->num_factors + 1;
+	const FmLoaded *loaded = users->loaded;
+	Size k = loaded->version.num_factors;
 	const FmBatchUser *user;
 	int32 count = 0;
 
@@ -47,9 +52,13 @@ fm_block_fill(const FmBlock *block, const FmBlockShape *shape, FmBlockUsers *use
 		if (receiver->current != NULL && receiver->current(receiver->state, user))
 			continue;
 		*kept = *user;
-		kept->id = fm_id_copy(users->id_type, user->id, users->ids);
-		kept->vector.query = block->queries + count * length;
-		memcpy(kept->vector.query, user->vector.query, length * sizeof(float));
+		kept->id = fm_id_copy(&loaded->user_type, user->id, users->ids);
+		kept->vector.v = users->v + count * k;
+		memcpy(kept->vector.v, user->vector.v, k * sizeof(float));
+		kept->vector.interest_v = NULL;
+		kept->query = block->queries + (Size) count * shape->query_length;
+		fm_set_query(loaded, &user->vector, shape->novelty,
+					 block->queries + (Size) count * shape->query_length);
 		fill_seeds(block->seeds + (Size) count * shape->length, shape->length, user, receiver);
 		block->idx[count++] = user->idx;
 	}

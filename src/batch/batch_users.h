@@ -12,9 +12,10 @@
 
 typedef struct FmBlockUsers
 {
-	const FmIdType *id_type;
-	MemoryContext ids; /* holds ids that are passed by reference */
-	FmBatchUser *users;
+	const FmLoaded *loaded;
+	MemoryContext ids;	/* holds ids that are passed by reference */
+	FmBatchUser *users; /* without interest_v */
+	float *v;			/* theirs, one after the other */
 } FmBlockUsers;
 
 extern FmBlockUsers *fm_block_users_create(const FmServing *serving, const FmBlockShape *shape,

@@ -17,6 +17,7 @@
 #include "batch/seen_all.h"
 #include "core/bitset.h"
 #include "core/scan/scan.h"
+#include "serve/list_score.h"
 #include "serve/question_context.h"
 #include "source/ratings_columns.h"
 #include "source/read_baseline.h"
@@ -34,7 +35,7 @@ prepare_contexts(FmEvaluation *evaluation)
 {
 	FmContextReading *reading = evaluation->reading->contexts;
 	const FmServing *serving = &evaluation->serving;
-	int dim = serving->loaded->version.num_factors + 1;
+	int k = serving->loaded->version.num_factors;
 	FmUserVector *level;
 	Size count;
 
@@ -48,24 +49,24 @@ prepare_contexts(FmEvaluation *evaluation)
 		int column;
 		char *name = fm_context_level_name(reading, l, &column);
 
-		level[l] = (FmUserVector){palloc0(dim * sizeof(float)), 0};
+		level[l] = (FmUserVector){palloc0(k * sizeof(float)), 0, NULL, 0};
 		(void) fm_add_context_level(serving, reading->columns[column].name, name, &level[l]);
 		CHECK_FOR_INTERRUPTS();
 	}
 	count = reading->contexts.num_combinations;
-	evaluation->query = palloc0(dim * sizeof(float));
+	evaluation->v = palloc0(k * sizeof(float));
 	evaluation->context_base = palloc_extended((count + 1) * sizeof(double),
 											   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	evaluation->context_query = palloc_extended((count + 1) * dim * sizeof(float),
-												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	evaluation->context_v = palloc_extended((count + 1) * k * sizeof(float),
+											MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (Size i = 0; i < count; i++)
 		for (int c = 0; c < reading->num_columns; c++)
 		{
 			const FmUserVector *of = &level[reading->contexts.level[i * reading->num_columns + c]];
 
 			evaluation->context_base[i] += of->base;
-			for (int f = 0; f < dim; f++)
-				evaluation->context_query[i * dim + f] += of->query[f];
+			for (int f = 0; f < k; f++)
+				evaluation->context_v[i * k + f] += of->v[f];
 		}
 }
 
@@ -74,15 +75,15 @@ static FmUserVector
 row_vector(const FmEvaluation *evaluation, int64 row, const FmUserVector *user)
 {
 	FmUserVector vector = *user;
-	int dim = evaluation->serving.loaded->version.num_factors + 1;
+	int k = evaluation->serving.loaded->version.num_factors;
 	Size context;
 
 	if (evaluation->context_base == NULL)
 		return vector;
 	context = evaluation->by_user.user_context[row];
-	for (int f = 0; f < dim; f++)
-		evaluation->query[f] = user->query[f] + evaluation->context_query[context * dim + f];
-	vector.query = evaluation->query;
+	for (int f = 0; f < k; f++)
+		evaluation->v[f] = user->v[f] + evaluation->context_v[context * k + f];
+	vector.v = evaluation->v;
 	vector.base += evaluation->context_base[context];
 	return vector;
 }
@@ -103,20 +104,6 @@ training_mean(const FmEvaluation *evaluation)
 		return (version->rating_mean - version->rating_min) /
 			   ((double) version->rating_max - version->rating_min);
 	return version->rating_mean - evaluation->reading->center;
-}
-
-/* Return the vector whose product with an item's orders the user's list. */
-static const float *
-list_query(const FmUserVector *vector)
-{
-	return vector->query;
-}
-
-/* Return the length of that vector. */
-static int
-list_dim(const FmEvaluation *evaluation)
-{
-	return evaluation->serving.loaded->version.num_factors + 1;
 }
 
 /* Read the baseline, unless the model has no ratings relation. */
@@ -151,7 +138,7 @@ prepare_curves(FmEvaluation *evaluation)
 	const FmBaseline *baseline = evaluation->baseline;
 
 	evaluation->curves = fm_curves_create(fm_scan_rows(loaded->matrix), loaded->version.num_items,
-										  list_dim(evaluation),
+										  fm_query_length(evaluation->serving.loaded),
 										  baseline != NULL ? baseline->standing : NULL,
 										  evaluation->host);
 	evaluation->relevant_items = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -168,6 +155,8 @@ prepare(FmEvaluation *evaluation)
 	Size words = fm_bitset_words(num_items) * sizeof(uint64);
 
 	prepare_contexts(evaluation);
+	evaluation->rules = (FmListRules){evaluation->x, true,
+									  fm_serve_novelty(&evaluation->serving, NULL)};
 	fm_ratings_by_user(&evaluation->reading->triples, num_users, (int32) num_items,
 					   evaluation->host, &evaluation->by_user);
 	evaluation->done = palloc0(num_users * sizeof(bool));
@@ -207,7 +196,7 @@ score_rows(FmEvaluation *evaluation, int32 user, const FmUserVector *vector)
 		double weight = rows->user_weight != NULL ? rows->user_weight[r] : 1;
 
 		if (item < loaded->version.num_items)
-			score += fm_scan_score(loaded->matrix, scored.query, item);
+			score += fm_list_rating(&loaded->shape, scored.v, fm_scan_vector(loaded->matrix, item));
 		fm_check_score(score);
 		if (evaluation->model.labels != NULL)
 			(void) fm_add_label(evaluation->model.labels, score, loaded->version.score_variance,
@@ -432,7 +421,7 @@ is_not_evaluated(void *state, const FmBatchUser *known)
 static int32
 keep_query(FmEvaluation *evaluation, const float *query)
 {
-	Size size = list_dim(evaluation) * sizeof(float);
+	Size size = fm_query_length(evaluation->serving.loaded) * sizeof(float);
 	int32 at = evaluation->num_queries++;
 
 	/* the number of users is about CURVE_USERS; the room doubles */
@@ -440,7 +429,8 @@ keep_query(FmEvaluation *evaluation, const float *query)
 		evaluation->queries = MemoryContextAllocHuge(evaluation->serving.context, size);
 	else if ((at & (at - 1)) == 0)
 		evaluation->queries = repalloc_huge(evaluation->queries, 2 * at * size);
-	memcpy(evaluation->queries + (Size) at * list_dim(evaluation), query, size);
+	memcpy(evaluation->queries + (Size) at * fm_query_length(evaluation->serving.loaded), query,
+		   size);
 	return at;
 }
 
@@ -450,7 +440,7 @@ score_known_user(void *state, const FmBatchUser *known, const FmHit *hits, int32
 {
 	FmEvaluation *evaluation = state;
 	int32 user = find_user(evaluation, known->id);
-	const float *query = list_query(&known->vector);
+	const float *query = known->query;
 	FmEvaluated *kept = &evaluation->known[evaluation->num_known];
 	int64 num_relevant;
 
@@ -476,7 +466,7 @@ score_known_users(FmEvaluation *evaluation)
 {
 	FmSeenStream *seen;
 
-	(void) fm_batch_top_x(&evaluation->serving, evaluation->x, true,
+	(void) fm_batch_top_x(&evaluation->serving, &evaluation->rules,
 						  &(FmListReceiver){.state = evaluation,
 											.put = score_known_user,
 											.current = is_not_evaluated,
@@ -487,7 +477,7 @@ score_known_users(FmEvaluation *evaluation)
 	for (int32 i = 0; i < evaluation->num_known; i++)
 	{
 		const FmEvaluated *known = &evaluation->known[i];
-		Size at = (Size) Max(known->query, 0) * list_dim(evaluation);
+		Size at = (Size) Max(known->query, 0) * fm_query_length(evaluation->serving.loaded);
 
 		CHECK_FOR_INTERRUPTS();
 		clear_excluded(evaluation);
@@ -502,7 +492,8 @@ score_known_users(FmEvaluation *evaluation)
 static void
 score_unknown_user(FmEvaluation *evaluation, int32 user, const FmUserVector *vector)
 {
-	const float *query = list_query(vector);
+	const float *query = fm_make_query(evaluation->serving.loaded, vector,
+									   evaluation->rules.novelty);
 	int64 num_relevant;
 
 	score_rows(evaluation, user, vector);

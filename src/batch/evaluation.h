@@ -6,6 +6,7 @@
 
 #include "pg/compat.h"
 
+#include "batch/receiver.h"
 #include "core/model/curves.h"
 #include "core/scan/best.h"
 #include "serve/serving.h"
@@ -40,6 +41,7 @@ typedef struct FmEvaluation
 	FmEvaluationSums simple; /* of the baseline */
 	FmBaseline *baseline;	 /* NULL: there is none */
 
+	FmListRules rules;
 	FmRatings by_user;
 	bool *done;			/* by user: has been scored */
 	FmEvaluated *known; /* in ascending order of idx */
@@ -54,8 +56,8 @@ typedef struct FmEvaluation
 
 	/* by combination of contexts; NULL: there are none */
 	double *context_base;
-	float *context_query; /* × (num_factors + 1) */
-	float *query;		  /* of the row being scored */
+	float *context_v; /* × num_factors */
+	float *v;		  /* of the row being scored */
 
 	/* only in a ranking */
 	FmCurves *curves;

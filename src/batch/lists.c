@@ -1,39 +1,63 @@
 /*
  * The lists of all users, kept until they are written to a table.
  *
- * They take eight bytes a row in memory. If that exceeds maintenance_work_mem, all rows move to a
+ * They take twelve bytes a row in memory. If that exceeds maintenance_work_mem, all rows move to a
  * tuplestore, which spills to disk.
  */
 #include "batch/lists.h"
 
+#include <math.h>
+
 #include "batch/batch.h"
 #include "catalog/pg_type.h"
 #include "core/scan/best.h"
+#include "serve/list_score.h"
 #include "utils/memutils.h"
 
 TupleDesc
 fm_lists_desc(const FmIdType *user_type, const FmIdType *item_type)
 {
-	TupleDesc desc = CreateTemplateTupleDesc(4);
+	TupleDesc desc = CreateTemplateTupleDesc(FM_LIST_COLUMNS);
 
-	TupleDescInitEntry(desc, 1, "user_id", user_type->type, user_type->typmod, 0);
-	TupleDescInitEntryCollation(desc, 1, user_type->collation);
-	TupleDescInitEntry(desc, 2, "rank", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "item_id", item_type->type, item_type->typmod, 0);
-	TupleDescInitEntryCollation(desc, 3, item_type->collation);
-	TupleDescInitEntry(desc, 4, "score", FLOAT4OID, -1, 0);
+	TupleDescInitEntry(desc, LIST_USER + 1, "user_id", user_type->type, user_type->typmod, 0);
+	TupleDescInitEntryCollation(desc, LIST_USER + 1, user_type->collation);
+	TupleDescInitEntry(desc, LIST_RANK + 1, "rank", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, LIST_ITEM + 1, "item_id", item_type->type, item_type->typmod, 0);
+	TupleDescInitEntryCollation(desc, LIST_ITEM + 1, item_type->collation);
+	TupleDescInitEntry(desc, LIST_SCORE + 1, "score", FLOAT4OID, -1, 0);
+	TupleDescInitEntry(desc, LIST_RATING + 1, "rating", FLOAT4OID, -1, 0);
 	return desc;
 }
 
 void
-fm_lists_row(const FmLists *lists, int32 user, int32 rank, Datum values[4])
+fm_lists_set_row(Datum user_id, int32 rank, Datum item_id, const FmListItem *item,
+				 Datum values[FM_LIST_COLUMNS], bool nulls[FM_LIST_COLUMNS])
+{
+	memset(nulls, 0, FM_LIST_COLUMNS * sizeof(bool));
+	values[LIST_USER] = user_id;
+	values[LIST_RANK] = Int32GetDatum(rank);
+	values[LIST_ITEM] = item_id;
+	values[LIST_SCORE] = Float4GetDatum(item->score);
+	values[LIST_RATING] = Float4GetDatum(item->rating);
+	nulls[LIST_RATING] = isnan(item->rating);
+}
+
+void
+fm_lists_row(const FmLists *lists, int32 user, int32 rank, Datum values[FM_LIST_COLUMNS],
+			 bool nulls[FM_LIST_COLUMNS])
 {
 	const FmListItem *row = &lists->items[lists->start[user] + rank - 1];
 
-	values[0] = fm_idmap_id(lists->users, user);
-	values[1] = Int32GetDatum(rank);
-	values[2] = fm_loaded_item_id(lists->loaded, row->item);
-	values[3] = Float4GetDatum(row->score);
+	fm_lists_set_row(fm_idmap_id(lists->users, user), rank,
+					 fm_loaded_item_id(lists->loaded, row->item), row, values, nulls);
+}
+
+FmListItem
+fm_list_item_of(const FmLoaded *loaded, const FmUserVector *user, const FmHit *hit)
+{
+	return (FmListItem){hit->item,
+						(float) fm_listed_score(loaded, fm_list_sum(loaded, user, hit->score)),
+						fm_listed_rating(loaded, user, hit->item)};
 }
 
 int32
@@ -46,7 +70,6 @@ void
 fm_lists_spill(FmLists *lists)
 {
 	MemoryContext previous;
-	bool nulls[4] = {false};
 
 	if (lists->store != NULL)
 		return;
@@ -55,9 +78,10 @@ fm_lists_spill(FmLists *lists)
 	for (int32 user = 0; user < fm_idmap_count(lists->users); user++)
 		for (int32 rank = 1; rank <= fm_lists_length(lists, user); rank++)
 		{
-			Datum values[4];
+			Datum values[FM_LIST_COLUMNS];
+			bool nulls[FM_LIST_COLUMNS];
 
-			fm_lists_row(lists, user, rank, values);
+			fm_lists_row(lists, user, rank, values, nulls);
 			tuplestore_putvalues(lists->store, lists->desc, values, nulls);
 		}
 	MemoryContextSwitchTo(previous);
@@ -87,7 +111,6 @@ static void
 put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 {
 	FmLists *lists = state;
-	bool nulls[4] = {false};
 	int32 index = 0;
 
 	if (lists->store == NULL)
@@ -102,14 +125,18 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 	}
 	for (int32 r = 0; r < count; r++)
 	{
-		float score = (float) fm_serve_score(lists->loaded, user->vector.base + hits[r].score);
-		Datum values[] = {user->id, Int32GetDatum(r + 1),
-						  fm_loaded_item_id(lists->loaded, hits[r].item), Float4GetDatum(score)};
+		FmListItem item = fm_list_item_of(lists->loaded, &user->vector, &hits[r]);
+		Datum values[FM_LIST_COLUMNS];
+		bool nulls[FM_LIST_COLUMNS];
 
-		if (lists->store != NULL)
-			tuplestore_putvalues(lists->store, lists->desc, values, nulls);
-		else
-			lists->items[lists->start[index + 1]++] = (FmListItem){hits[r].item, score};
+		if (lists->store == NULL)
+		{
+			lists->items[lists->start[index + 1]++] = item;
+			continue;
+		}
+		fm_lists_set_row(user->id, r + 1, fm_loaded_item_id(lists->loaded, item.item), &item,
+						 values, nulls);
+		tuplestore_putvalues(lists->store, lists->desc, values, nulls);
 	}
 	lists->num_rows += count;
 	if (lists->store == NULL &&
@@ -118,7 +145,7 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 }
 
 FmLists *
-fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen, FmSeenCheck *check)
+fm_lists_compute(const FmServing *serving, const FmListRules *rules, FmSeenCheck *check)
 {
 	FmLists *lists = palloc0(sizeof(FmLists));
 
@@ -133,7 +160,7 @@ fm_lists_compute(const FmServing *serving, int32 x, bool exclude_seen, FmSeenChe
 	lists->start = MemoryContextAllocZero(lists->context, lists->start_capacity * sizeof(int64));
 	lists->item_capacity = 1024;
 	lists->items = MemoryContextAlloc(lists->context, lists->item_capacity * sizeof(FmListItem));
-	fm_batch_top_x(serving, x, exclude_seen,
+	fm_batch_top_x(serving, rules,
 				   &(FmListReceiver){.state = lists, .put = put_list, .check = check});
 	return lists;
 }

@@ -20,7 +20,18 @@
 
 #include "batch/users.h"
 
-/* Take a user's list, best first. The current memory context is reset after the call. */
+/* What lists are wanted. */
+typedef struct FmListRules
+{
+	int32 x;
+	bool exclude_seen;
+	double novelty;
+} FmListRules;
+
+/*
+ * Take a user's list, best first. user->query is what it was made with; interest_v is not there.
+ * The current memory context is reset after the call.
+ */
 typedef void (*FmListCallback)(void *state, const FmBatchUser *user, const FmHit *hits,
 							   int32 count);
 

@@ -11,6 +11,7 @@
 #include "core/scan/scan.h"
 #include "pg/ranked.h"
 #include "serve/items.h"
+#include "serve/list_score.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(fm_top_users_bigint);
@@ -28,6 +29,8 @@ static int32
 find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
 {
 	const FmLoaded *loaded = serving->loaded;
+	double novelty = fm_serve_novelty(serving, NULL);
+	float *query = palloc(fm_query_length(loaded) * sizeof(float));
 	FmUserWalk *walk = fm_users_open(serving, false);
 	FmBest best = {NULL, 0, 0};
 	const FmBatchUser *user;
@@ -35,8 +38,10 @@ find_users(const FmServing *serving, int32 item, int32 x, FmHit **hits)
 	/* let the list grow with the users: x may be huge */
 	while (x > 0 && (user = fm_users_next(walk)) != NULL)
 	{
-		double score = user->vector.base + fm_scan_score(loaded->matrix, user->vector.query, item);
+		double score;
 
+		fm_set_query(loaded, &user->vector, novelty, query);
+		score = fm_list_sum(loaded, &user->vector, fm_scan_score(loaded->matrix, query, item));
 		CHECK_FOR_INTERRUPTS();
 		fm_check_score(score);
 		if (best.count == best.wanted && best.wanted < x)
@@ -148,8 +153,8 @@ put_rows(FmServing *serving, const FmHit *hits, int32 count, ReturnSetInfo *resu
 			fm_users_damaged(serving);
 		fm_put_ranked(result, (FmRankedRow){.rank = r + 1,
 											.id = naming.ids[r],
-											.score = (float) fm_serve_score(serving->loaded,
-																			hits[r].score)});
+											.score = (float) fm_listed_score(serving->loaded,
+																			 hits[r].score)});
 	}
 }
 

@@ -8,10 +8,19 @@
 #include "core/scan/best.h"
 #include "pg/ranked.h"
 #include "serve/items.h"
+#include "serve/list_score.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(fm_top_x_all);
+
+enum
+{
+	ARG_X,
+	ARG_MODEL,
+	ARG_EXCLUDE_SEEN,
+	ARG_NOVELTY
+};
 
 typedef struct AllRows
 {
@@ -29,12 +38,16 @@ put_text_rows(void *state, const FmBatchUser *user, const FmHit *hits, int32 cou
 	Datum user_id = CStringGetTextDatum(fm_id_text(&loaded->user_type, user->id));
 
 	for (int32 r = 0; r < count; r++)
-		fm_put_ranked(rows->result,
-					  (FmRankedRow){.owner = &user_id,
-									.rank = r + 1,
-									.id = rows->item_texts[hits[r].item],
-									.score = (float) fm_serve_score(loaded, user->vector.base +
-																				hits[r].score)});
+	{
+		double sum = fm_list_sum(loaded, &user->vector, hits[r].score);
+
+		fm_put_ranked(rows->result, (FmRankedRow){.owner = &user_id,
+												  .rank = r + 1,
+												  .id = rows->item_texts[hits[r].item],
+												  .score = (float) fm_listed_score(loaded, sum),
+												  .rating = fm_listed_rating(loaded, &user->vector,
+																			 hits[r].item)});
+	}
 }
 
 Datum
@@ -43,18 +56,22 @@ fm_top_x_all(PG_FUNCTION_ARGS)
 	FmServing serving;
 	AllRows rows = {&serving, NULL, (ReturnSetInfo *) fcinfo->resultinfo};
 	MemoryContext context = CurrentMemoryContext;
-	int32 x = fm_x_argument(fcinfo, 0);
+	FmListRules rules = {.x = fm_x_argument(fcinfo, ARG_X)};
+	double novelty;
+	bool asked = fm_novelty_argument(fcinfo, ARG_NOVELTY, &novelty);
 	int32 num_items;
 
-	fm_require_argument(fcinfo, 2, "exclude_seen");
+	fm_require_argument(fcinfo, ARG_EXCLUDE_SEEN, "exclude_seen");
+	rules.exclude_seen = PG_GETARG_BOOL(ARG_EXCLUDE_SEEN);
 	fm_init_materialized_srf(fcinfo);
-	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1), FM_IDS_TEXT,
-				   context);
+	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
+				   FM_IDS_TEXT, context);
+	rules.novelty = fm_serve_novelty(&serving, asked ? &novelty : NULL);
 	num_items = serving.loaded->version.num_items;
 	rows.item_texts = MemoryContextAllocHuge(CurrentMemoryContext, num_items * sizeof(Datum));
 	for (int32 item = 0; item < num_items; item++)
 		rows.item_texts[item] = fm_serve_item_out(&serving, item);
-	(void) fm_batch_top_x(&serving, x, PG_GETARG_BOOL(2),
+	(void) fm_batch_top_x(&serving, &rules,
 						  &(FmListReceiver){.state = &rows, .put = put_text_rows});
 	fm_serve_end(&serving);
 	return (Datum) 0;

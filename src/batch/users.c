@@ -7,25 +7,23 @@
 #include "batch/users.h"
 
 #include "catalog/pg_type.h"
-#include "pg/real_array.h"
 
 #define USERS_PER_FETCH 1000
 
-/* What the walk reads of a user; USER_XMIN only on demand. */
+/* What the walk reads of a user: what makes the vector, and on demand xmin, which is the last. */
 enum
 {
-	USER_W = USER_ID + 1,
-	USER_V,
-	USER_XMIN,
-	NUM_USER_COLUMNS
+	FIRST_VECTOR_COLUMN = USER_ID + 1,
+	MAX_USER_COLUMNS = FIRST_VECTOR_COLUMN + FM_MAX_VECTOR_COLUMNS + 1
 };
 
 struct FmUserWalk
 {
 	const FmLoaded *loaded;
 	Portal cursor;
-	FmColumn columns[NUM_USER_COLUMNS];
-	int num_columns; /* without USER_XMIN or with it */
+	FmColumn columns[MAX_USER_COLUMNS];
+	int num_columns;
+	int xmin_column; /* 0: it is not read */
 	FmRows rows;
 	int32 last_idx; /* -1 before the first user */
 	const FmServing *serving;
@@ -51,14 +49,16 @@ fm_users_open(const FmServing *serving, bool xmins)
 	walk->serving = serving;
 	walk->loaded = loaded;
 	walk->last_idx = -1;
-	walk->num_columns = xmins ? USER_XMIN + 1 : USER_XMIN;
 	walk->columns[USER_IDX] = (FmColumn){"idx", INT4OID};
 	walk->columns[USER_ID] = (FmColumn){"user_id", loaded->user_type.type};
-	walk->columns[USER_W] = (FmColumn){"w", FLOAT4OID};
-	walk->columns[USER_V] = (FmColumn){"v", FLOAT4ARRAYOID};
-	walk->columns[USER_XMIN] = (FmColumn){"xmin", XIDOID};
-	walk->user.vector.query = palloc0((loaded->version.num_factors + 1) * sizeof(float));
-	walk->user.vector.query[loaded->version.num_factors] = 1;
+	walk->num_columns = FIRST_VECTOR_COLUMN +
+						fm_vector_columns(loaded, walk->columns + FIRST_VECTOR_COLUMN);
+	if (xmins)
+	{
+		walk->xmin_column = walk->num_columns++;
+		walk->columns[walk->xmin_column] = (FmColumn){"xmin", XIDOID};
+	}
+	walk->user.vector = fm_empty_user(loaded);
 	fm_add_integer(&parameters, loaded->version.number);
 	walk->cursor = fm_sql_open(psprintf("SELECT %s FROM %s WHERE version = $1 ORDER BY idx",
 										fm_select_list(walk->columns, walk->num_columns),
@@ -81,21 +81,19 @@ fm_users_next(FmUserWalk *walk)
 		if (!fm_rows_next(&walk->rows))
 			return NULL;
 	}
-	if (fm_row_is_null(row, USER_IDX) || fm_row_is_null(row, USER_ID) ||
-		fm_row_is_null(row, USER_W) || fm_row_is_null(row, USER_V))
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("a row of the model's user table contains NULL"),
-						errhint("Train the model again.")));
+	for (int c = 0; c < walk->num_columns; c++)
+		if (fm_row_is_null(row, c))
+			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+							errmsg("a row of the model's user table contains NULL"),
+							errhint("Train the model again.")));
 	walk->user.idx = fm_row_integer(row, USER_IDX);
 	if (walk->user.idx <= walk->last_idx)
 		fm_users_damaged(walk->serving);
 	walk->last_idx = walk->user.idx;
 	walk->user.id = fm_row_value(row, USER_ID);
-	walk->user.xmin = walk->num_columns > USER_XMIN ? fm_row_xid(row, USER_XMIN)
-													: InvalidTransactionId;
-	walk->user.vector.base = walk->loaded->version.b + fm_row_real(row, USER_W);
-	fm_read_real_array(fm_row_value(row, USER_V), walk->loaded->version.num_factors, "a user's v",
-					   walk->user.vector.query);
+	walk->user.xmin = walk->xmin_column > 0 ? fm_row_xid(row, walk->xmin_column)
+											: InvalidTransactionId;
+	fm_read_vector(walk->loaded, row, FIRST_VECTOR_COLUMN, &walk->user.vector);
 	return &walk->user;
 }
 

@@ -14,6 +14,7 @@ typedef struct FmBatchUser
 	int32 idx;
 	Datum id;
 	FmUserVector vector;
+	const float *query; /* what a list was made with (receiver.h); else NULL */
 	TransactionId xmin; /* of the user's row of the user table, if the walk was asked for it */
 } FmBatchUser;
 

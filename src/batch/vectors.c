@@ -1,12 +1,13 @@
 /*
- * fm_user_vectors and fm_item_vectors: V_u ‖ 1 and V_i ‖ w_i, whose inner product orders items as
- * fm_top_x does.
+ * fm_user_vectors and fm_item_vectors: the vectors whose inner product orders items as fm_top_x
+ * does (core/model/list_vector.h). Of one head they are V_u ‖ 1 and V_i ‖ w_i.
  *
  * Memory: one row. The rows go to a tuplestore.
  */
 #include "batch/users.h"
 
 #include "pg/real_array.h"
+#include "serve/list_score.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -37,8 +38,12 @@ fm_user_vectors(PG_FUNCTION_ARGS)
 	MemoryContext row;
 	FmUserWalk *walk;
 	const FmBatchUser *user;
+	double novelty;
+	float *query;
 
 	begin(&serving, fcinfo);
+	novelty = fm_serve_novelty(&serving, NULL);
+	query = palloc(fm_query_length(serving.loaded) * sizeof(float));
 	row = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row", ALLOCSET_SMALL_SIZES);
 	walk = fm_users_open(&serving, false);
 	while ((user = fm_users_next(walk)) != NULL)
@@ -46,9 +51,10 @@ fm_user_vectors(PG_FUNCTION_ARGS)
 		MemoryContext previous = MemoryContextSwitchTo(row);
 
 		CHECK_FOR_INTERRUPTS();
+		fm_set_query(serving.loaded, &user->vector, novelty, query);
 		put_vector((ReturnSetInfo *) fcinfo->resultinfo,
-				   fm_id_text(&serving.loaded->user_type, user->id), user->vector.query,
-				   serving.loaded->version.num_factors + 1);
+				   fm_id_text(&serving.loaded->user_type, user->id), query,
+				   fm_query_length(serving.loaded));
 		MemoryContextSwitchTo(previous);
 		MemoryContextReset(row);
 	}
@@ -63,21 +69,18 @@ fm_item_vectors(PG_FUNCTION_ARGS)
 	FmServing serving;
 	FmLoaded *loaded;
 	MemoryContext row;
-	float *vector;
 
 	begin(&serving, fcinfo);
 	loaded = serving.loaded;
 	row = AllocSetContextCreate(CurrentMemoryContext, "fmtopx row", ALLOCSET_SMALL_SIZES);
-	vector = palloc((loaded->version.num_factors + 1) * sizeof(float));
 	for (int32 item = 0; item < loaded->version.num_items; item++)
 	{
 		MemoryContext previous = MemoryContextSwitchTo(row);
 
 		CHECK_FOR_INTERRUPTS();
-		fm_scan_get(loaded->matrix, item, vector, vector + loaded->version.num_factors);
 		put_vector((ReturnSetInfo *) fcinfo->resultinfo,
-				   fm_id_text(&loaded->item_type, fm_loaded_item_id(loaded, item)), vector,
-				   loaded->version.num_factors + 1);
+				   fm_id_text(&loaded->item_type, fm_loaded_item_id(loaded, item)),
+				   fm_scan_vector(loaded->matrix, item), fm_query_length(loaded));
 		MemoryContextSwitchTo(previous);
 		MemoryContextReset(row);
 	}

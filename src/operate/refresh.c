@@ -176,8 +176,7 @@ target_step(void *state, const void *argument)
 
 	/* serving reads under the active snapshot; that of the CALL is older than the new version */
 	PushActiveSnapshot(GetTransactionSnapshot());
-	fm_rewrite_target(refresh->fcinfo, refresh->model.name, target->table, target->x,
-					  target->exclude_seen);
+	fm_rewrite_target(refresh->fcinfo, refresh->model.name, target);
 	PopActiveSnapshot();
 }
 

@@ -10,7 +10,7 @@
 
 #include "pg/sql_rows.h"
 
-#define FM_PLAIN_MAX_COLUMNS 4
+#define FM_PLAIN_MAX_COLUMNS 5
 
 /* As the type of an FmColumn: smallint, integer or bigint. */
 #define FM_ANY_INTEGER InvalidOid

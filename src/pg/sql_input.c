@@ -85,7 +85,7 @@ typedef struct Chunk
 	int64 count;
 	ArrayBuildState **arrays;
 	float **vectors; /* end to end */
-	int length;		 /* of each vector */
+	int *lengths;	 /* of each vector of a column */
 } Chunk;
 
 static void
@@ -96,13 +96,13 @@ add_vector(Chunk *chunk, int column, Datum value)
 
 	if (chunk->vectors[column] == NULL)
 	{
-		chunk->length = length;
+		chunk->lengths[column] = length;
 		chunk->vectors[column] = MemoryContextAllocHuge(CurrentMemoryContext,
 														mul_size(CHUNK_ROWS,
 																 (length + 1) * sizeof(float)));
 	}
-	fm_read_real_array(value, chunk->length, "a row's vector",
-					   chunk->vectors[column] + (Size) chunk->count * chunk->length);
+	fm_read_real_array(value, chunk->lengths[column], "a row's vector",
+					   chunk->vectors[column] + (Size) chunk->count * chunk->lengths[column]);
 }
 
 static void
@@ -127,9 +127,10 @@ add_arrays(const FmInput *input, const Chunk *chunk, FmSqlParameters *parameters
 		if (is_vector(input, i))
 		{
 			fm_add_parameter(parameters, FLOAT4ARRAYOID,
-							 fm_real_array(chunk->vectors[i], (int) chunk->count * chunk->length),
+							 fm_real_array(chunk->vectors[i],
+										   (int) chunk->count * chunk->lengths[i]),
 							 false);
-			fm_add_integer(parameters, chunk->length);
+			fm_add_integer(parameters, chunk->lengths[i]);
 		}
 		else
 			fm_add_parameter(parameters, get_array_type(TupleDescAttr(input->desc, i)->atttypid),
@@ -145,6 +146,7 @@ run_chunk(const char *sql, const FmSqlParameters *own, const FmInput *input, Tup
 
 	chunk.arrays = palloc0(input->desc->natts * sizeof(ArrayBuildState *));
 	chunk.vectors = palloc0(input->desc->natts * sizeof(float *));
+	chunk.lengths = palloc0(input->desc->natts * sizeof(int));
 	while (chunk.count < CHUNK_ROWS && tuplestore_gettupleslot(input->store, true, false, slot))
 		add_row(input, &chunk, slot);
 	if (chunk.count == 0)

@@ -10,20 +10,22 @@
 #include "utils/array.h"
 
 void
-fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x, bool exclude_seen)
+fm_registry_save_target(Oid schema, const char *model, const FmTarget *target)
 {
 	FmSqlParameters parameters = {0};
 
 	fm_add_text(&parameters, model);
-	fm_add_relation(&parameters, target);
-	fm_add_integer(&parameters, x);
-	fm_add_boolean(&parameters, exclude_seen);
+	fm_add_relation(&parameters, target->table);
+	fm_add_integer(&parameters, target->x);
+	fm_add_boolean(&parameters, target->exclude_seen);
+	fm_add_parameter(&parameters, FLOAT8OID, Float8GetDatum(target->novelty), !target->has_novelty);
 	/* the lists of another model have been overwritten */
 	fm_registry_execute(schema, "fm_target", "DELETE FROM %s WHERE target = $2 AND model <> $1",
 						&parameters);
 	fm_registry_execute(schema, "fm_target",
-						"INSERT INTO %s VALUES ($1, $2, $3, $4) ON CONFLICT (model, target) "
-						"DO UPDATE SET x = excluded.x, exclude_seen = excluded.exclude_seen",
+						"INSERT INTO %s VALUES ($1, $2, $3, $4, $5) ON CONFLICT (model, target) "
+						"DO UPDATE SET x = excluded.x, exclude_seen = excluded.exclude_seen, "
+						"novelty = excluded.novelty",
 						&parameters);
 }
 
@@ -55,11 +57,13 @@ fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *n
 	{
 		TARGET,
 		X,
-		EXCLUDE_SEEN
+		EXCLUDE_SEEN,
+		NOVELTY
 	};
 	static const FmColumn columns[] = {[TARGET] = {"target", REGCLASSOID},
 									   [X] = {"x", INT4OID},
-									   [EXCLUDE_SEEN] = {"exclude_seen", BOOLOID}};
+									   [EXCLUDE_SEEN] = {"exclude_seen", BOOLOID},
+									   [NOVELTY] = {"novelty", FLOAT8OID}};
 	FmSqlParameters parameters = {0};
 	FmTarget *targets;
 	FmRows rows;
@@ -74,7 +78,9 @@ fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *n
 	for (*num_targets = 0; fm_rows_next(&rows); (*num_targets)++)
 		targets[*num_targets] = (FmTarget){.table = fm_row_relation(&rows.row, TARGET),
 										   .x = fm_row_integer(&rows.row, X),
-										   .exclude_seen = fm_row_boolean(&rows.row, EXCLUDE_SEEN)};
+										   .exclude_seen = fm_row_boolean(&rows.row, EXCLUDE_SEEN),
+										   .has_novelty = !fm_row_is_null(&rows.row, NOVELTY),
+										   .novelty = fm_row_double_or(&rows.row, NOVELTY, 0)};
 	fm_rows_end(&rows);
 	return targets;
 }

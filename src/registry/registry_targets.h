@@ -12,11 +12,12 @@ typedef struct FmTarget
 	Oid table; /* may have been dropped since */
 	int32 x;
 	bool exclude_seen;
+	bool has_novelty; /* else the version's own is used */
+	double novelty;
 } FmTarget;
 
 /* Register or unregister a table of a model's lists. It can belong to one model only. */
-extern void fm_registry_save_target(Oid schema, const char *model, Oid target, int32 x,
-									bool exclude_seen);
+extern void fm_registry_save_target(Oid schema, const char *model, const FmTarget *target);
 extern void fm_registry_delete_target(Oid schema, const char *model, Oid target);
 
 /* Return the name of the model of a table, in the current context, or NULL. */
@@ -29,7 +30,7 @@ extern FmTarget *fm_registry_targets(Oid schema, const char *model, MemoryContex
 /* How the lists of a target were last written (targets/target_proof.c). */
 typedef struct FmListsProof
 {
-	char made_from[192]; /* the sources and the rules; empty: unknown */
+	char made_from[256]; /* the sources and the rules; empty: unknown */
 	int64 before;		 /* a full transaction id, as written_by */
 	int64 written_by;
 	int64 seen_rows; /* how many rows of the ratings are older than `before` */

@@ -119,14 +119,19 @@ enum
 	LEVEL_V
 };
 
-static const FmColumn level_columns[] = {[LEVEL_FEATURE] = {"l.feature", TEXTOID},
-										 [LEVEL_X] = {"e.x - l.mean", FLOAT8OID},
-										 [LEVEL_W] = {"l.w::float8", FLOAT8OID},
-										 [LEVEL_V] = {"l.v", FLOAT4ARRAYOID}};
+static const FmColumn level_columns[][LEVEL_V + 1] = {
+	[FM_RATING_HEAD] = {[LEVEL_FEATURE] = {"l.feature", TEXTOID},
+						[LEVEL_X] = {"e.x - l.mean", FLOAT8OID},
+						[LEVEL_W] = {"l.w::float8", FLOAT8OID},
+						[LEVEL_V] = {"l.v", FLOAT4ARRAYOID}},
+	[FM_INTEREST_HEAD] = {[LEVEL_FEATURE] = {"l.feature", TEXTOID},
+						  [LEVEL_X] = {"e.x - l.mean", FLOAT8OID},
+						  [LEVEL_W] = {"l.interest_w::float8", FLOAT8OID},
+						  [LEVEL_V] = {"l.interest_v", FLOAT4ARRAYOID}}};
 
 /* Return the query for an entity's levels, or NULL without features. */
 static char *
-levels_query(const FmServing *serving, int side)
+levels_query(const FmServing *serving, FmHead head, int side)
 {
 	const FmDefinition *definition = &serving->model.definition;
 	Oid relation = definition->features[side];
@@ -160,7 +165,7 @@ levels_query(const FmServing *serving, int side)
 		"SELECT %s FROM (SELECT feature, level, sum(x) AS x FROM (%s) e GROUP BY 1, 2) e "
 		"JOIN %s l ON l.version = $1 AND l.side = $2 AND l.feature = e.feature "
 		"AND l.level IS NOT DISTINCT FROM e.level ORDER BY l.feature, l.idx",
-		fm_select_list(level_columns, lengthof(level_columns)), entries.data,
+		fm_select_list(level_columns[head], lengthof(level_columns[head])), entries.data,
 		fm_relation_sql(serving->model.level_table));
 }
 
@@ -183,16 +188,23 @@ move_level(FmPart *own, FmPart *part, const FmRow *row, int num_factors)
 	pfree(v);
 }
 
+int
+fm_head_factors(const FmLoaded *loaded, FmHead head)
+{
+	return head == FM_INTEREST_HEAD ? loaded->version.interest_factors
+									: loaded->version.num_factors;
+}
+
 FmPart *
-fm_entity_parts(const FmServing *serving, int side, bool has_id, Datum id, double w, const float *v,
-				int *num_parts)
+fm_entity_parts(const FmServing *serving, FmHead head, int side, bool has_id, Datum id, double w,
+				const float *v, int *num_parts)
 {
 	const FmIdType *id_type = side == FM_USERS ? &serving->loaded->user_type
 											   : &serving->loaded->item_type;
-	int k = serving->loaded->version.num_factors;
+	int k = fm_head_factors(serving->loaded, head);
 	FmSqlParameters parameters = side_parameters(serving, side);
 	FmRows rows = {0};
-	char *sql = has_id ? levels_query(serving, side) : NULL;
+	char *sql = has_id ? levels_query(serving, head, side) : NULL;
 	FmPart *parts;
 	char *last = "";
 
@@ -200,7 +212,7 @@ fm_entity_parts(const FmServing *serving, int side, bool has_id, Datum id, doubl
 	{
 		fm_add_parameter(&parameters, id_type->type, id, false);
 		fm_sql_run(sql, &parameters, serving->read_only);
-		fm_rows_begin(&rows, level_columns, lengthof(level_columns));
+		fm_rows_begin(&rows, level_columns[head], lengthof(level_columns[head]));
 	}
 	parts = MemoryContextAllocHuge(CurrentMemoryContext, (rows.count + 1) * sizeof(FmPart));
 	*num_parts = 0;

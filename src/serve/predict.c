@@ -6,11 +6,9 @@
  * serving.c.
  */
 #include "serve/items.h"
+#include "serve/list_score.h"
 #include "serve/question_context.h"
 
-#include <math.h>
-
-#include "core/scan/scan.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(fm_predict_bigint);
@@ -24,23 +22,6 @@ enum
 	ARG_CONTEXT
 };
 
-/* Clip a rating to the range of those in the training. Other predictions are not clipped. */
-static double
-clip(double value, const FmLoaded *loaded)
-{
-	float min = loaded->version.rating_min;
-	float max = loaded->version.rating_max;
-
-	if (fm_is_classification(loaded->version.task) || fm_is_ranking(loaded->version.task))
-		return value;
-	if (fm_version_center(&loaded->version) != 0) /* the range has been rounded */
-	{
-		min = nextafterf(min, -INFINITY);
-		max = nextafterf(max, INFINITY);
-	}
-	return Max(min, Min(max, value));
-}
-
 static Datum
 predict(FunctionCallInfo fcinfo, FmIdForm form)
 {
@@ -49,7 +30,7 @@ predict(FunctionCallInfo fcinfo, FmIdForm form)
 	Datum user_id;
 	bool possible;
 	int32 item;
-	double score;
+	double prediction;
 
 	fm_check_context(fcinfo, ARG_CONTEXT);
 	if (PG_ARGISNULL(ARG_USER_ID) || PG_ARGISNULL(ARG_ITEM_ID))
@@ -61,12 +42,9 @@ predict(FunctionCallInfo fcinfo, FmIdForm form)
 	user = fm_serve_user(&serving, possible, user_id);
 	fm_add_context(&serving, fcinfo, ARG_CONTEXT, &user);
 	item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
-	score = user.base;
-	if (item >= 0)
-		score += fm_scan_score(serving.loaded->matrix, user.query, item);
-	score = clip(fm_serve_score(serving.loaded, score), serving.loaded);
+	prediction = fm_prediction(serving.loaded, &user, item);
 	fm_serve_end(&serving);
-	PG_RETURN_FLOAT8(score);
+	PG_RETURN_FLOAT8(prediction);
 }
 
 Datum

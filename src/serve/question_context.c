@@ -67,8 +67,8 @@ fm_add_context_level(const FmServing *serving, const char *column, const char *l
 		user->base += fm_row_real(&rows.row, W);
 		for (int f = 0; f < loaded->version.num_factors; f++)
 		{
-			user->query[f] += v[f];
-			fm_check_score(user->query[f]);
+			user->v[f] += v[f];
+			fm_check_score(user->v[f]);
 		}
 	}
 	fm_rows_end(&rows);

@@ -13,7 +13,7 @@ typedef struct FmOwnRating
 {
 	int32 item;
 	float rating; /* less fm_version_center */
-	float weight;
+	float weight; /* 0: unknown, as of all in a basket */
 } FmOwnRating;
 
 /* Whether the model has a ratings relation: an attached model may have none. */

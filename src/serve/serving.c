@@ -11,7 +11,6 @@
 
 #include <math.h>
 
-#include "core/model/parameters.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -103,13 +102,4 @@ fm_check_score(double score)
 				 errmsg("score %g is out of range for type real", score),
 				 errhint("The model's w or v have been altered, or its ratings are of a scale that "
 						 "type real cannot hold.")));
-}
-
-double
-fm_serve_score(const FmLoaded *loaded, double score)
-{
-	fm_check_score(score);
-	return fm_is_classification(loaded->version.task)
-			   ? fm_probability(score, loaded->version.score_variance)
-			   : score;
 }

@@ -43,12 +43,7 @@ extern void fm_serve_end(FmServing *serving);
 extern bool fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given,
 						   Datum *id);
 
-/*
- * Return what the caller sees of a score, where `score` is b + w_u + the scan's score: the score
- * itself, or in a classification the probability of a yes. Monotonic, so it keeps the scan's order.
- * Raise an error unless it is finite as a real.
- */
-extern void fm_check_score(double score); /* the error alone */
-extern double fm_serve_score(const FmLoaded *loaded, double score);
+/* Raise an error unless a score is finite as a real. */
+extern void fm_check_score(double score);
 
 #endif

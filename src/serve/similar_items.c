@@ -18,6 +18,20 @@ enum
 	ARG_MODEL
 };
 
+/*
+ * Return the factors that say how items are alike: who chooses them, if there is an interest head,
+ * whatever else orders lists.
+ */
+static FmFactorRange
+compared_factors(const FmLoaded *loaded)
+{
+	const FmVersion *version = &loaded->version;
+
+	if (version->interest_factors > 0)
+		return (FmFactorRange){version->num_factors + 1, version->interest_factors};
+	return (FmFactorRange){0, version->num_factors};
+}
+
 static void
 put_rows(const FmServing *serving, const FmHit *hits, int32 count, ReturnSetInfo *result)
 {
@@ -47,8 +61,8 @@ similar_items(FunctionCallInfo fcinfo, FmIdForm form)
 		x = Min(x, serving.loaded->version.num_items);
 		hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) x + 1) * sizeof(FmHit));
 		put_rows(&serving, hits,
-				 fm_similar(serving.loaded->matrix, item, x, fm_pg_host(CurrentMemoryContext),
-							hits),
+				 fm_similar(serving.loaded->matrix, compared_factors(serving.loaded), item, x,
+							fm_pg_host(CurrentMemoryContext), hits),
 				 (ReturnSetInfo *) fcinfo->resultinfo);
 	}
 	fm_serve_end(&serving);

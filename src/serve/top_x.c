@@ -7,6 +7,7 @@
  */
 #include "serve/items.h"
 #include "core/bitset.h"
+#include "serve/list_score.h"
 #include "serve/question_context.h"
 
 #include <math.h>
@@ -48,7 +49,8 @@ enum
 	REST_EXCLUDE_SEEN,
 	REST_CANDIDATES,
 	REST_EXCLUDE,
-	REST_CONTEXT
+	REST_CONTEXT,
+	REST_NOVELTY
 };
 
 /* A call of either function; `first` is the number of its argument x. */
@@ -58,6 +60,7 @@ typedef struct Call
 	int first;
 	int32 x;
 	FmServing serving;
+	double novelty;
 	FmUserVector user;
 	uint64 *excluded;
 } Call;
@@ -65,6 +68,9 @@ typedef struct Call
 static void
 begin(Call *call, FunctionCallInfo fcinfo, int first, FmIdForm form)
 {
+	double novelty;
+	bool asked = fm_novelty_argument(fcinfo, first + REST_NOVELTY, &novelty);
+
 	call->fcinfo = fcinfo;
 	call->first = first;
 	call->x = fm_x_argument(fcinfo, first + REST_X);
@@ -73,6 +79,7 @@ begin(Call *call, FunctionCallInfo fcinfo, int first, FmIdForm form)
 	fm_serve_begin(&call->serving, fcinfo,
 				   PG_ARGISNULL(first + REST_MODEL) ? NULL : PG_GETARG_TEXT_PP(first + REST_MODEL),
 				   form, CurrentMemoryContext);
+	call->novelty = fm_serve_novelty(&call->serving, asked ? &novelty : NULL);
 	call->excluded = fm_new_item_set(call->serving.loaded);
 }
 
@@ -88,7 +95,7 @@ array_argument(const Call *call, int argument)
 
 /* Find the best x eligible items; return how many there are. */
 static int32
-find_best(Call *call, FmHit *hits)
+find_best(Call *call, const float *query, FmHit *hits)
 {
 	const FmServing *serving = &call->serving;
 	const FmLoaded *loaded = serving->loaded;
@@ -103,11 +110,10 @@ find_best(Call *call, FmHit *hits)
 	{
 		eligible = fm_add_given_items(serving, candidates, call->excluded, &count);
 		if (fm_scan_list_pays(loaded->matrix, count))
-			return fm_scan_list_top_x(loaded->matrix, call->user.query, call->x, eligible, count,
-									  hits);
+			return fm_scan_list_top_x(loaded->matrix, query, call->x, eligible, count, hits);
 		fm_set_all_but(loaded, call->excluded, eligible, count);
 	}
-	return fm_scan_top_x(loaded->matrix, call->user.query, call->x, call->excluded,
+	return fm_scan_top_x(loaded->matrix, query, call->x, call->excluded,
 						 fm_pg_host(CurrentMemoryContext), hits);
 }
 
@@ -116,21 +122,25 @@ static void
 finish(Call *call)
 {
 	const FmServing *serving = &call->serving;
+	const FmLoaded *loaded = serving->loaded;
+	const FmUserVector *user = &call->user;
 	ReturnSetInfo *result = (ReturnSetInfo *) call->fcinfo->resultinfo;
 	FmHit *hits;
 	int32 count;
 
 	fm_add_context(serving, call->fcinfo, call->first + REST_CONTEXT, &call->user);
-	call->x = Min(call->x, serving->loaded->version.num_items);
+	call->x = Min(call->x, loaded->version.num_items);
 	hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) call->x + 1) * sizeof(FmHit));
-	count = find_best(call, hits);
+	count = find_best(call, fm_make_query(loaded, user, call->novelty), hits);
 	for (int32 r = 0; r < count; r++)
 	{
-		double score = fm_serve_score(serving->loaded, call->user.base + hits[r].score);
+		double sum = fm_list_sum(loaded, user, hits[r].score);
 
-		fm_put_ranked(result, (FmRankedRow){.rank = r + 1,
-											.id = fm_serve_item_out(serving, hits[r].item),
-											.score = (float) score});
+		fm_put_ranked(result,
+					  (FmRankedRow){.rank = r + 1,
+									.id = fm_serve_item_out(serving, hits[r].item),
+									.score = (float) fm_listed_score(loaded, sum),
+									.rating = fm_listed_rating(loaded, user, hits[r].item)});
 	}
 	fm_serve_end(&call->serving);
 }
@@ -248,7 +258,7 @@ read_basket(Call *call, FmOwnRating **basket)
 		int32 item = fm_serve_item(&call->serving, items[i]);
 
 		if (item >= 0)
-			(*basket)[count++] = (FmOwnRating){item, (float) (rating - center), 1};
+			(*basket)[count++] = (FmOwnRating){item, (float) (rating - center), 0};
 	}
 	return count;
 }

@@ -1,13 +1,15 @@
 /*
  * Users' vectors. A user whom the model was trained with has a row in the user table. A user
  * without ratings in the training is folded in: their vector is solved from their ratings, with
- * the items' vectors fixed (core/model/fold.c). If the model knows their features, the solve
- * starts from these.
+ * the items' vectors fixed (core/model/fold.c), in each head by itself. If the model knows their
+ * features, the solve starts from these.
  *
  * Solved vectors are not stored: the solve takes less time than reading the ratings. Memory: the
  * context of the call. Locking: that of the queries.
  */
 #include "serve/user.h"
+
+#include <float.h>
 
 #include "catalog/pg_type.h"
 #include "core/bitset.h"
@@ -33,53 +35,217 @@ compare_ratings(const void *a, const void *b)
 	return (left->weight > right->weight) - (left->weight < right->weight);
 }
 
-/* Return the ratings in the form that the core wants. */
+FmUserVector
+fm_empty_user(const FmLoaded *loaded)
+{
+	const FmVersion *version = &loaded->version;
+	FmUserVector user = {palloc0(version->num_factors * sizeof(float)), version->b, NULL, 0};
+
+	if (version->interest_factors > 0)
+	{
+		user.interest_v = palloc0(version->interest_factors * sizeof(float));
+		user.interest_base = version->interest_b;
+	}
+	return user;
+}
+
+/* What folding in needs to know of a head. */
+typedef struct Head
+{
+	int num_factors;
+	FmTask task;
+	double b;
+	double noise_variance;
+	const FmPrior *prior;
+	const FmAllPairs *all_pairs; /* of a ranking, else NULL */
+} Head;
+
 static FmFoldRow *
-fold_rows(const FmServing *serving, const FmOwnRating *ratings, int64 count)
+new_rows(int64 count)
+{
+	return MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(FmFoldRow));
+}
+
+/* Return a rating as the solvers know it: a label of a classification is 1 or 0. */
+static float
+value_of(const FmServing *serving, const FmOwnRating *rating)
+{
+	const FmVersion *version = &serving->loaded->version;
+
+	if (!fm_is_classification(version->task))
+		return rating->rating;
+	return fm_label(&serving->model.definition, version->rating_min, version->rating_max,
+					rating->rating);
+}
+
+/*
+ * Return the ratings in the form that the core wants. With two heads, an item's v is stored in
+ * another scale, so it is copied.
+ */
+static FmFoldRow *
+rating_rows(const FmServing *serving, const FmOwnRating *ratings, int64 count)
 {
 	const FmLoaded *loaded = serving->loaded;
-	double b = loaded->version.b - fm_version_center(&loaded->version);
-	FmFoldRow *rows = MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(FmFoldRow));
+	const FmVersion *version = &loaded->version;
+	int k = version->num_factors;
+	double b = version->b - fm_version_center(version);
+	FmFoldRow *rows = new_rows(count);
+	float *copies = version->interest_factors == 0
+						? NULL
+						: MemoryContextAllocHuge(CurrentMemoryContext,
+												 (Size) count * k * sizeof(float));
 
 	for (int64 r = 0; r < count; r++)
 	{
-		const float *item = fm_scan_vector(loaded->matrix, ratings[r].item);
-		float value = ratings[r].rating;
+		const float *v = fm_scan_vector(loaded->matrix, ratings[r].item);
+		float w = v[fm_list_factors(&loaded->shape)];
 
-		if (fm_is_classification(loaded->version.task))
-			value = fm_label(&serving->model.definition, loaded->version.rating_min,
-							 loaded->version.rating_max, value);
-		rows[r] = (FmFoldRow){item, b + item[loaded->version.num_factors], value,
-							  ratings[r].weight};
+		if (copies != NULL)
+		{
+			float *copy = copies + (Size) r * k;
+
+			fm_list_item_rating(&loaded->shape, v, copy, &w);
+			v = copy;
+		}
+		rows[r] = (FmFoldRow){v, b + w, value_of(serving, &ratings[r]),
+							  ratings[r].weight > 0 ? ratings[r].weight : 1};
 	}
 	return rows;
+}
+
+/* The pairs that a user's ratings are of: the items, with what their strengths follow from. */
+typedef struct Pairs
+{
+	int64 count;
+	int32 *items;
+	float *values;	/* the mean of an item's ratings */
+	float *weights; /* their sum; NULL: unknown */
+} Pairs;
+
+/* Return the pairs of ratings in the order of their items. */
+static Pairs
+pairs_of(const FmServing *serving, const FmOwnRating *ratings, int64 count)
+{
+	Pairs pairs = {0, MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(int32)),
+				   MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(float)),
+				   MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(float))};
+
+	for (int64 r = 0, end; r < count; r = end)
+	{
+		double sum = 0, weight = 0;
+
+		for (end = r; end < count && ratings[end].item == ratings[r].item; end++)
+		{
+			double own = ratings[end].weight > 0 ? ratings[end].weight : 1;
+
+			weight += own;
+			sum += own * value_of(serving, &ratings[end]);
+		}
+		pairs.items[pairs.count] = ratings[r].item;
+		pairs.values[pairs.count] = (float) (sum / weight);
+		pairs.weights[pairs.count++] = (float) Min(weight, FLT_MAX);
+	}
+	if (ratings[0].weight == 0)
+		pairs.weights = NULL;
+	return pairs;
+}
+
+/* Return the rows of a head that says who chooses what: to have rated an item is to choose it. */
+static FmFoldRow *
+choice_rows(const FmServing *serving, const Head *head, const FmOwnRating *ratings, int64 *count)
+{
+	const FmLoaded *loaded = serving->loaded;
+	bool is_second = loaded->version.interest_factors > 0;
+	Pairs pairs = pairs_of(serving, ratings, *count);
+	FmFoldRow *rows = new_rows(pairs.count);
+	float *strengths = MemoryContextAllocHuge(CurrentMemoryContext, pairs.count * sizeof(float));
+
+	fm_strengths_of_user(&loaded->version.strength, pairs.values, pairs.weights, pairs.count,
+						 fm_pg_host(CurrentMemoryContext), strengths);
+	for (int64 r = 0; r < pairs.count; r++)
+	{
+		const float *vector = fm_scan_vector(loaded->matrix, pairs.items[r]);
+		double w = vector[fm_list_factors(&loaded->shape)];
+
+		rows[r] = (FmFoldRow){is_second ? fm_list_item_interest(&loaded->shape, vector) : vector,
+							  head->b + w, 1, strengths[r]};
+	}
+	*count = pairs.count;
+	return rows;
+}
+
+/* Solve a head. Sets v, and adds w to the base. With features, the prior is around `expected`. */
+static void
+fold_head(const Head *head, const float *expected_v, double expected_w, const FmFoldRow *rows,
+		  int64 count, float *v, double *base)
+{
+	int k = head->num_factors;
+	FmPrior prior = *head->prior;
+	float *theta = palloc((k + 1) * sizeof(float));
+
+	if (expected_v != NULL)
+	{
+		prior.mean = palloc((k + 1) * sizeof(float));
+		memcpy(prior.mean, expected_v, k * sizeof(float));
+		prior.mean[k] = (float) expected_w;
+	}
+	fm_fold(&prior, k, head->task, head->noise_variance, head->all_pairs, rows, count,
+			fm_pg_host(CurrentMemoryContext), theta);
+	memcpy(v, theta, k * sizeof(float));
+	*base += theta[k];
+}
+
+/* Fold into the rating head, or into that of a ranking. */
+static void
+fold_first(const FmServing *serving, const FmUserVector *expected, const FmOwnRating *ratings,
+		   int64 count, FmUserVector *user)
+{
+	const FmLoaded *loaded = serving->loaded;
+	const FmVersion *version = &loaded->version;
+	bool is_ranking = fm_is_ranking(version->task);
+	Head head = {version->num_factors, version->task,
+				 version->b,		   version->noise_variance,
+				 &loaded->user_prior,  is_ranking ? &loaded->item_pairs : NULL};
+	/* earlier layouts do not know the strengths of a ranking, which are its weights then */
+	FmFoldRow *rows = is_ranking && version->strength.kind != FM_STRENGTH_EQUAL
+						  ? choice_rows(serving, &head, ratings, &count)
+						  : rating_rows(serving, ratings, count);
+
+	fold_head(&head, expected == NULL ? NULL : expected->v,
+			  expected == NULL ? 0 : expected->base - version->b, rows, count, user->v,
+			  &user->base);
+}
+
+static void
+fold_interest(const FmServing *serving, const FmUserVector *expected, const FmOwnRating *ratings,
+			  int64 count, FmUserVector *user)
+{
+	const FmLoaded *loaded = serving->loaded;
+	const FmVersion *version = &loaded->version;
+	Head head = {version->interest_factors,		   FM_TASK_RANKING,			version->interest_b,
+				 version->interest_noise_variance, &loaded->interest_prior, &loaded->item_pairs};
+	FmFoldRow *rows = choice_rows(serving, &head, ratings, &count);
+
+	fold_head(&head, expected == NULL ? NULL : expected->interest_v,
+			  expected == NULL ? 0 : expected->interest_base - version->interest_b, rows, count,
+			  user->interest_v, &user->interest_base);
 }
 
 FmUserVector
 fm_serve_fold(const FmServing *serving, const FmUserVector *expected, FmOwnRating *ratings,
 			  int64 count)
 {
-	const FmLoaded *loaded = serving->loaded;
-	int k = loaded->version.num_factors;
-	FmUserVector user = {palloc0((k + 1) * sizeof(float)), loaded->version.b};
-	FmPrior prior = loaded->user_prior;
+	FmUserVector user;
 
-	user.query[k] = 1;
+	if (count == 0 && expected != NULL)
+		return *expected;
+	user = fm_empty_user(serving->loaded);
 	if (count == 0)
-		return expected != NULL ? *expected : user;
-	if (expected != NULL)
-	{
-		prior.mean = palloc((k + 1) * sizeof(float));
-		memcpy(prior.mean, expected->query, k * sizeof(float));
-		prior.mean[k] = (float) (expected->base - loaded->version.b);
-	}
+		return user;
 	qsort(ratings, count, sizeof(FmOwnRating), compare_ratings);
-	fm_fold(&prior, k, loaded->version.task, loaded->version.noise_variance,
-			fm_is_ranking(loaded->version.task) ? &loaded->item_pairs : NULL,
-			fold_rows(serving, ratings, count), count, fm_pg_host(CurrentMemoryContext),
-			user.query);
-	user.base += user.query[k]; /* w */
-	user.query[k] = 1;
+	fold_first(serving, expected, ratings, count, &user);
+	if (serving->loaded->version.interest_factors > 0)
+		fold_interest(serving, expected, ratings, count, &user);
 	return user;
 }
 
@@ -97,26 +263,56 @@ fm_serve_new_user(const FmServing *serving, const FmUserVector *expected, Datum 
 	return fm_serve_fold(serving, expected, ratings, num_used);
 }
 
-/* What is read of a user's row. */
+int
+fm_vector_columns(const FmLoaded *loaded, FmColumn *columns)
+{
+	columns[VECTOR_W] = (FmColumn){"w", FLOAT4OID};
+	columns[VECTOR_V] = (FmColumn){"v", FLOAT4ARRAYOID};
+	if (loaded->version.interest_factors == 0)
+		return VECTOR_INTEREST_W;
+	columns[VECTOR_INTEREST_W] = (FmColumn){"interest_w", FLOAT4OID};
+	columns[VECTOR_INTEREST_V] = (FmColumn){"interest_v", FLOAT4ARRAYOID};
+	return FM_MAX_VECTOR_COLUMNS;
+}
+
+void
+fm_read_vector(const FmLoaded *loaded, const FmRow *row, int first, FmUserVector *user)
+{
+	const FmVersion *version = &loaded->version;
+
+	user->base = version->b + fm_row_real(row, first + VECTOR_W);
+	fm_read_real_array(fm_row_value(row, first + VECTOR_V), version->num_factors, "a user's v",
+					   user->v);
+	if (version->interest_factors == 0)
+		return;
+	user->interest_base = version->interest_b + fm_row_real(row, first + VECTOR_INTEREST_W);
+	fm_read_real_array(fm_row_value(row, first + VECTOR_INTEREST_V), version->interest_factors,
+					   "a user's interest_v", user->interest_v);
+}
+
+/* What is read of a user's row: the digest, and what makes the vector. */
 enum
 {
-	USER_W,
-	USER_V,
-	USER_DIGEST
+	USER_DIGEST,
+	FIRST_VECTOR_COLUMN,
+	MAX_USER_COLUMNS = FIRST_VECTOR_COLUMN + FM_MAX_VECTOR_COLUMNS
 };
 
-static const FmColumn user_columns[] = {[USER_W] = {"w", FLOAT4OID},
-										[USER_V] = {"v", FLOAT4ARRAYOID},
-										[USER_DIGEST] = {"digest", INT8OID}};
+static int
+user_columns(const FmLoaded *loaded, FmColumn *columns)
+{
+	columns[USER_DIGEST] = (FmColumn){"digest", INT8OID};
+	return FIRST_VECTOR_COLUMN + fm_vector_columns(loaded, columns + FIRST_VECTOR_COLUMN);
+}
 
 static char *
-user_query(const FmServing *serving)
+user_query(const FmServing *serving, const FmColumn *columns, int num_columns)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
-	fm_append_select_list(&sql, user_columns, lengthof(user_columns));
+	fm_append_select_list(&sql, columns, num_columns);
 	appendStringInfo(&sql, " FROM %s WHERE version = $2 AND ",
 					 fm_relation_sql(serving->model.user_table));
 	fm_append_equality(&sql, "user_id", serving->loaded->user_type.type, "$1");
@@ -178,26 +374,25 @@ fm_serve_user(const FmServing *serving, bool possible, Datum user_id)
 {
 	FmLoaded *loaded = serving->loaded;
 	FmSqlParameters parameters = {0};
+	FmColumn columns[MAX_USER_COLUMNS];
+	int num_columns = user_columns(loaded, columns);
 	FmRows rows;
-	FmUserVector user = {palloc0((loaded->version.num_factors + 1) * sizeof(float)),
-						 loaded->version.b};
+	FmUserVector user = fm_empty_user(loaded);
 	bool known;
 	bool rated = false;
 
-	user.query[loaded->version.num_factors] = 1;
 	if (!possible)
 		return user;
 	lock_users(serving);
 	fm_add_parameter(&parameters, loaded->user_type.type, user_id, false);
 	fm_add_integer(&parameters, loaded->version.number);
-	fm_plan_run(&loaded->user_plan, user_query(serving), &parameters, serving->read_only);
-	fm_rows_begin(&rows, user_columns, lengthof(user_columns));
+	fm_plan_run(&loaded->user_plan, user_query(serving, columns, num_columns), &parameters,
+				serving->read_only);
+	fm_rows_begin(&rows, columns, num_columns);
 	known = fm_rows_next(&rows);
 	if (known)
 	{
-		user.base += fm_row_real(&rows.row, USER_W);
-		fm_read_real_array(fm_row_value(&rows.row, USER_V), loaded->version.num_factors,
-						   "a user's v", user.query);
+		fm_read_vector(loaded, &rows.row, FIRST_VECTOR_COLUMN, &user);
 		rated = fm_row_bigint(&rows.row, USER_DIGEST) != 0;
 	}
 	fm_rows_end(&rows);

@@ -18,7 +18,7 @@
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
 #include "registry/registry_targets.h"
-#include "serve/seen.h"
+#include "serve/list_score.h"
 #include "storage/lmgr.h"
 #include "targets/target_diff.h"
 #include "targets/target_fill.h"
@@ -32,6 +32,15 @@
 #include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(fm_write_top_x);
+
+enum
+{
+	ARG_TARGET,
+	ARG_X,
+	ARG_MODEL,
+	ARG_EXCLUDE_SEEN,
+	ARG_NOVELTY
+};
 
 /* What to write to a table: a comparison with new lists, or the lists themselves. */
 typedef struct Rows
@@ -67,7 +76,7 @@ create_target(FmLists *lists, Oid schema, const char *name, FmProof *proof)
 	Rows rows = {.lists = lists, .is_new = true};
 
 	fm_sql_run(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
-						"item_id %s NOT NULL, score real NOT NULL) "
+						"item_id %s NOT NULL, score real NOT NULL, rating real) "
 						"WITH (fillfactor = 90, vacuum_truncate = false)",
 						qualified, fm_id_base_type_sql(&lists->user_type),
 						fm_id_base_type_sql(&lists->item_type)),
@@ -85,11 +94,10 @@ check_target_column(Oid target, const char *column, Oid type, bool is_id)
 	Oid given = get_atttype(target, number);
 
 	if (number == InvalidAttrNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
-				 errhint("A table of lists needs the columns user_id, rank, item_id and score. "
-						 "fm_write_top_x creates a table that does not exist.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+						errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
+						errhint("A table of lists needs the columns user_id, rank and item_id. "
+								"fm_write_top_x creates a table that does not exist.")));
 	if (getBaseType(given) != getBaseType(type) && !(is_id && fm_id_types_match(given, type)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -145,6 +153,7 @@ static void
 check_target(const FmLoaded *loaded, Oid target)
 {
 	char kind = get_rel_relkind(target);
+	FmTargetColumns columns = fm_target_columns(target);
 
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -152,7 +161,10 @@ check_target(const FmLoaded *loaded, Oid target)
 	check_target_column(target, "user_id", loaded->user_type.type, true);
 	check_target_column(target, "rank", INT4OID, false);
 	check_target_column(target, "item_id", loaded->item_type.type, true);
-	check_target_column(target, "score", FLOAT4OID, false);
+	if (columns.score)
+		check_target_column(target, "score", FLOAT4OID, false);
+	if (columns.rating)
+		check_target_column(target, "rating", FLOAT4OID, false);
 	check_constraints(target);
 }
 
@@ -160,21 +172,29 @@ check_target(const FmLoaded *loaded, Oid target)
 typedef struct Writing
 {
 	FmServing serving;
-	int32 x;
-	bool exclude_seen;
+	FmTarget target; /* its table is not read */
+	FmListRules rules;
 	Oid owner;
 	int64 num_rows; /* that the table then holds */
 	FmProof proof;
 } Writing;
 
-/* Open the proof. What it cannot read is an error before anything is computed. */
+/*
+ * Say which lists are wanted, and open the proof. What cannot be read or done is an error before
+ * anything is computed.
+ */
 static void
 open_proof(Writing *writing, Oid schema, Oid target)
 {
-	if (writing->exclude_seen && fm_knows_seen(&writing->serving))
+	const FmTarget *wanted = &writing->target;
+
+	writing->rules.x = wanted->x;
+	writing->rules.exclude_seen = wanted->exclude_seen;
+	writing->rules.novelty = fm_serve_novelty(&writing->serving,
+											  wanted->has_novelty ? &wanted->novelty : NULL);
+	if (wanted->exclude_seen && fm_knows_seen(&writing->serving))
 		fm_check_ratings(&writing->serving);
-	fm_proof_open(&writing->proof, schema, &writing->serving, target, writing->x,
-				  writing->exclude_seen);
+	fm_proof_open(&writing->proof, schema, &writing->serving, target, &writing->rules);
 }
 
 static FmDiff *
@@ -190,7 +210,7 @@ open_diff(Writing *writing, Oid target)
 	check_ids_fit(serving, target, "user_id", serving->model.user_table, &loaded->user_type);
 	check_ids_fit(serving, target, "item_id", serving->model.item_table, &loaded->item_type);
 	previous = fm_act_as(writing->owner);
-	diff = fm_diff_open(loaded, target, writing->x, &writing->proof);
+	diff = fm_diff_open(loaded, target, writing->rules.x, &writing->proof);
 	fm_restore_role(&previous);
 	return diff;
 }
@@ -208,7 +228,7 @@ update_target(Writing *writing, Oid schema, Oid target)
 	{
 		FmListReceiver receiver = fm_diff_receiver(rows.diff);
 
-		if (fm_batch_top_x(&writing->serving, writing->x, writing->exclude_seen, &receiver))
+		if (fm_batch_top_x(&writing->serving, &writing->rules, &receiver))
 			writing->num_rows = fm_diff_num_rows(rows.diff);
 		else
 		{
@@ -218,7 +238,7 @@ update_target(Writing *writing, Oid schema, Oid target)
 	}
 	if (rows.diff == NULL)
 	{
-		rows.lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
+		rows.lists = fm_lists_compute(&writing->serving, &writing->rules,
 									  fm_proof_check(&writing->proof));
 		writing->num_rows = rows.lists->num_rows;
 	}
@@ -241,8 +261,9 @@ check_key(const FmServing *serving)
 				 errmsg("a table of lists by ids of type %s cannot have a primary key",
 						format_type_be(type)),
 				 errdetail("The type has no order."),
-				 errhint("Create a table with the columns user_id, rank, item_id and score, and "
-						 "name that.")));
+				 errhint(
+					 "Create a table with the columns user_id, rank, item_id, score and rating, "
+					 "and name that.")));
 }
 
 /* Create a table in a schema. */
@@ -254,13 +275,12 @@ new_target(Writing *writing, Oid schema, const char *name)
 
 	check_key(&writing->serving);
 	open_proof(writing, InvalidOid, InvalidOid);
-	lists = fm_lists_compute(&writing->serving, writing->x, writing->exclude_seen,
-							 fm_proof_check(&writing->proof));
+	lists = fm_lists_compute(&writing->serving, &writing->rules, fm_proof_check(&writing->proof));
 	previous = fm_act_as(writing->owner);
 	create_target(lists, schema, name, &writing->proof);
 	fm_restore_role(&previous);
 	fm_proof_describe(&writing->proof, &writing->serving, get_relname_relid(name, schema),
-					  writing->x);
+					  &writing->rules);
 	writing->num_rows = lists->num_rows;
 	fm_lists_free(lists);
 }
@@ -281,12 +301,12 @@ save_proof(const Writing *writing, Oid schema, const char *model, Oid target)
 }
 
 int64
-fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 x,
-				  bool exclude_seen)
+fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, const FmTarget *wanted)
 {
+	Oid target = wanted->table;
 	FmRoleSwitch previous;
 	ErrorContextCallback context = {error_context_stack, name_target, fm_relation_sql(target)};
-	Writing writing = {.x = x, .exclude_seen = exclude_seen};
+	Writing writing = {.target = *wanted};
 
 	error_context_stack = &context;
 	LockRelationOid(target, ShareUpdateExclusiveLock);
@@ -308,10 +328,10 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 
 
 /* Register the table with its model. */
 static void
-register_target(FunctionCallInfo fcinfo, const char *model, Oid target, int32 x, bool exclude_seen)
+register_target(FunctionCallInfo fcinfo, const char *model, const FmTarget *target)
 {
 	fm_spi_connect();
-	fm_registry_save_target(fm_extension_schema(fcinfo), model, target, x, exclude_seen);
+	fm_registry_save_target(fm_extension_schema(fcinfo), model, target);
 	fm_spi_finish();
 }
 
@@ -332,16 +352,18 @@ Datum
 fm_write_top_x(PG_FUNCTION_ARGS)
 {
 	RangeVar *name;
-	Writing writing = {.x = fm_x_argument(fcinfo, 1)};
+	Writing writing = {.target.x = fm_x_argument(fcinfo, ARG_X)};
+	FmTarget *wanted = &writing.target;
 	char *model;
 	Oid schema = InvalidOid;
 	Oid target;
 
-	fm_require_argument(fcinfo, 0, "target");
-	fm_require_argument(fcinfo, 3, "exclude_seen");
+	fm_require_argument(fcinfo, ARG_TARGET, "target");
+	fm_require_argument(fcinfo, ARG_EXCLUDE_SEEN, "exclude_seen");
+	wanted->exclude_seen = PG_GETARG_BOOL(ARG_EXCLUDE_SEEN);
+	wanted->has_novelty = fm_novelty_argument(fcinfo, ARG_NOVELTY, &wanted->novelty);
 	PreventCommandIfReadOnly("fm_write_top_x()");
-	writing.exclude_seen = PG_GETARG_BOOL(3);
-	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
+	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(ARG_TARGET)));
 	/* check the ownership before taking the lock */
 	target = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock, RVR_MISSING_OK,
 									  RangeVarCallbackOwnsRelation, NULL);
@@ -349,8 +371,9 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 		schema = creation_schema(name);
 	writing.owner = OidIsValid(target) ? fm_relation_owner(target) : GetUserId();
 
-	fm_serve_begin(&writing.serving, fcinfo, PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
-				   FM_IDS_TEXT, CurrentMemoryContext);
+	fm_serve_begin(&writing.serving, fcinfo,
+				   PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL), FM_IDS_TEXT,
+				   CurrentMemoryContext);
 	if (OidIsValid(target))
 		update_target(&writing, fm_extension_schema(fcinfo), target);
 	else
@@ -362,7 +385,8 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	/* a temporary table cannot be refreshed by other sessions */
 	if (get_rel_persistence(target) != RELPERSISTENCE_TEMP)
 	{
-		register_target(fcinfo, model, target, writing.x, writing.exclude_seen);
+		wanted->table = target;
+		register_target(fcinfo, model, wanted);
 		save_proof(&writing, fm_extension_schema(fcinfo), model, target);
 	}
 	PG_RETURN_INT64(writing.num_rows);

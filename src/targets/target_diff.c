@@ -3,7 +3,7 @@
  *
  * The comparison takes these steps:
  *
- *   1. Read the rows of the table, in any order, into eight bytes each. A plain table with integer
+ *   1. Read the rows of the table, in any order, into twelve bytes each. A plain table with integer
  *      ids is read without a query, and only when the batch begins: the workers of the batch read
  *      the ratings meanwhile.
  *   2. Skip lists that are known to be right (target_proof.c).
@@ -39,19 +39,14 @@
 /* Value of `unproved` that never falls to 0 */
 #define UNKNOWN PG_INT32_MAX
 
-/* What is read of the table. */
-enum
-{
-	LIST_USER,
-	LIST_RANK,
-	LIST_ITEM,
-	LIST_SCORE,
-	NUM_LIST_COLUMNS
-};
-
 struct FmDiff
 {
-	FmColumn columns[NUM_LIST_COLUMNS];
+	/* what is read of the table: user, rank, item, and these if they are there, else -1 */
+	FmColumn columns[FM_LIST_COLUMNS];
+	int num_columns;
+	int score_column;
+	int rating_column;
+
 	MemoryContext context;
 	const FmLoaded *loaded;
 	FmProof *proof;
@@ -107,7 +102,7 @@ add_user(FmDiff *diff, int32 user)
 	diff->unproved[user] = diff->length;
 	rows = diff->rows + (Size) user * diff->length;
 	for (int32 r = 0; r < diff->length; r++)
-		rows[r] = (FmListItem){NO_ROW, 0};
+		rows[r] = (FmListItem){NO_ROW};
 }
 
 /* Return the index of a user of the table, a new one if this is their first row. */
@@ -124,15 +119,27 @@ intern_user(FmDiff *diff, Datum id)
 	return diff->last_user;
 }
 
-/* Return the item and score of a row; WRONG_ROW if no list can have them. */
+/* Set *value to a number of a row, unless it has no such column; false if it is no number. */
+static bool
+read_number(const FmRow *row, int column, bool may_be_null, float *value)
+{
+	if (column < 0)
+		return true;
+	*value = fm_row_real_or(row, column, NAN);
+	return fm_row_is_null(row, column) ? may_be_null : !isnan(*value);
+}
+
+/* Return the item and the numbers of a row; WRONG_ROW if no list can have them. */
 static FmListItem
 read_item(FmDiff *diff, const FmRow *row)
 {
-	FmListItem item = {WRONG_ROW, fm_row_real_or(row, LIST_SCORE, NAN)};
+	FmListItem item = {WRONG_ROW};
 	Datum id;
 
-	if (fm_row_is_null(row, LIST_ITEM) || isnan(item.score))
-		return (FmListItem){WRONG_ROW, 0};
+	if (fm_row_is_null(row, LIST_ITEM) ||
+		!read_number(row, diff->score_column, false, &item.score) ||
+		!read_number(row, diff->rating_column, true, &item.rating))
+		return item;
 	id = fm_row_value(row, LIST_ITEM);
 	if (diff->items != NULL)
 		item.item = fm_idmap_find(diff->items, id);
@@ -140,6 +147,16 @@ read_item(FmDiff *diff, const FmRow *row)
 		item.item = fm_image_find_integer(diff->loaded->image,
 										  fm_id_as_int64(&diff->changes.item_type, id));
 	return item;
+}
+
+/* Put aside a row to be deleted, by its key. */
+static void
+put_gone(FmDiff *diff, Datum user_id, int32 rank)
+{
+	Datum values[FM_LIST_COLUMNS] = {user_id, Int32GetDatum(rank)};
+	bool nulls[FM_LIST_COLUMNS] = {false, false, true, true, true};
+
+	fm_changes_put(&diff->changes, &diff->changes.gone, values, nulls);
 }
 
 /*
@@ -162,7 +179,7 @@ read_row(FmDiff *diff, const FmRow *row, bool stands)
 	rank = fm_row_integer(row, LIST_RANK);
 	if (rank < 1 || rank > diff->length)
 	{
-		fm_changes_put(&diff->changes, &diff->changes.gone, row->values, row->nulls);
+		put_gone(diff, fm_row_value(row, LIST_USER), rank);
 		return true;
 	}
 	item = read_item(diff, row);
@@ -206,11 +223,25 @@ stored_type(Oid target, const char *column, const FmIdType *id_type)
 	return result;
 }
 
-/* Return a column of the table. It may be of a domain over the type that the lists have. */
-static FmColumn
-list_column(Oid target, const char *column)
+/* Read a column of the table. It may be of a domain over the type that the lists have. */
+static int
+read_column(FmDiff *diff, Oid target, const char *column)
 {
-	return (FmColumn){column, get_atttype(target, get_attnum(target, column))};
+	diff->columns[diff->num_columns] = (FmColumn){column,
+												  get_atttype(target, get_attnum(target, column))};
+	return diff->num_columns++;
+}
+
+static void
+choose_columns(FmDiff *diff, Oid target)
+{
+	FmTargetColumns has = fm_target_columns(target);
+
+	(void) read_column(diff, target, "user_id");
+	(void) read_column(diff, target, "rank");
+	(void) read_column(diff, target, "item_id");
+	diff->score_column = has.score ? read_column(diff, target, "score") : -1;
+	diff->rating_column = has.rating ? read_column(diff, target, "rating") : -1;
 }
 
 static FmDiff *
@@ -235,10 +266,7 @@ create_diff(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 	diff->unproved = palloc(diff->capacity * sizeof(int32));
 	diff->seeds = MemoryContextAllocHuge(context, Max(1, diff->length) * sizeof(int32));
 	diff->last_user = -1;
-	diff->columns[LIST_USER] = list_column(target, "user_id");
-	diff->columns[LIST_RANK] = list_column(target, "rank");
-	diff->columns[LIST_ITEM] = list_column(target, "item_id");
-	diff->columns[LIST_SCORE] = list_column(target, "score");
+	choose_columns(diff, target);
 	fm_changes_init(&diff->changes, &user_type, &item_type);
 	MemoryContextSwitchTo(previous);
 	return diff;
@@ -266,25 +294,25 @@ static bool
 open_plain(FmDiff *diff, Oid target)
 {
 	const FmColumn *columns = diff->columns;
-	AttrNumber numbers[NUM_LIST_COLUMNS];
+	AttrNumber numbers[FM_LIST_COLUMNS];
 	Relation relation;
 	Snapshot snapshot;
 
 	if (!diff->loaded->user_type.is_integer || !diff->loaded->item_type.is_integer)
 		return false;
 	relation = table_open(target, AccessShareLock);
-	if (!fm_plain_scan_possible(relation, columns, NUM_LIST_COLUMNS))
+	if (!fm_plain_scan_possible(relation, columns, diff->num_columns))
 	{
 		table_close(relation, NoLock);
 		return false;
 	}
-	for (int i = 0; i < NUM_LIST_COLUMNS; i++)
+	for (int i = 0; i < diff->num_columns; i++)
 		numbers[i] = get_attnum(target, columns[i].sql);
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	diff->plain = MemoryContextAlloc(diff->context, sizeof(FmPlainScan));
 	fm_plain_scan_begin(diff->plain, relation, table_beginscan(relation, snapshot, 0, NULL),
-						numbers, lengthof(numbers));
+						numbers, diff->num_columns);
 	return true;
 }
 
@@ -305,8 +333,8 @@ static bool
 begin_lists(void *state)
 {
 	FmDiff *diff = state;
-	Datum values[NUM_LIST_COLUMNS];
-	bool nulls[NUM_LIST_COLUMNS];
+	Datum values[FM_LIST_COLUMNS];
+	bool nulls[FM_LIST_COLUMNS];
 	const FmRow row = {values, nulls, diff->columns};
 
 	if (diff->plain == NULL)
@@ -329,9 +357,9 @@ fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 	read_items(diff);
 	if (!diff->too_large && !open_plain(diff, target))
 	{
-		fm_sql_scan(psprintf("SELECT %s FROM %s", fm_select_list(diff->columns, NUM_LIST_COLUMNS),
+		fm_sql_scan(psprintf("SELECT %s FROM %s", fm_select_list(diff->columns, diff->num_columns),
 							 fm_relation_sql(target)),
-					NULL, false, diff->columns, NUM_LIST_COLUMNS, receive_row, diff);
+					NULL, false, diff->columns, diff->num_columns, receive_row, diff);
 		fm_idmap_seal(diff->users);
 	}
 	if (!diff->too_large)
@@ -399,13 +427,14 @@ is_current(void *state, const FmBatchUser *user)
 	return true;
 }
 
-static void
-put_gone(FmDiff *diff, Datum user_id, int32 rank)
+/* Return whether a row of the table is as it should be. */
+static bool
+is_same(const FmDiff *diff, const FmListItem *old, const FmListItem *new)
 {
-	Datum values[] = {user_id, Int32GetDatum(rank), (Datum) 0, (Datum) 0};
-	bool nulls[] = {false, false, true, true};
-
-	fm_changes_put(&diff->changes, &diff->changes.gone, values, nulls);
+	if (old->item != new->item || (diff->score_column >= 0 && old->score != new->score))
+		return false;
+	return diff->rating_column < 0 || old->rating == new->rating ||
+		   (isnan(old->rating) && isnan(new->rating));
 }
 
 /* FmListCallback: compare a new list with the old one and put the changes aside. */
@@ -416,7 +445,6 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 	Datum user_id = convert_user(diff, user);
 	int32 index = fm_idmap_find(diff->users, user_id);
 	const FmListItem *old = index < 0 ? NULL : diff->rows + (Size) index * diff->length;
-	bool nulls[4] = {false};
 
 	if (index >= 0 && diff->met[index])
 		damaged("user table holds a user twice");
@@ -424,14 +452,15 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 		diff->met[index] = true;
 	for (int32 r = 0; r < count; r++)
 	{
-		float score = (float) fm_serve_score(diff->loaded, user->vector.base + hits[r].score);
+		FmListItem item = fm_list_item_of(diff->loaded, &user->vector, &hits[r]);
 
-		if (old == NULL || old[r].item != hits[r].item || old[r].score != score)
+		if (old == NULL || !is_same(diff, &old[r], &item))
 		{
-			Datum values[] = {user_id, Int32GetDatum(r + 1), convert_item(diff, hits[r].item),
-							  Float4GetDatum(score)};
+			Datum values[FM_LIST_COLUMNS];
+			bool nulls[FM_LIST_COLUMNS];
 			bool once = old != NULL && old[r].item != NO_ROW && old[r].item != REPEATED;
 
+			fm_lists_set_row(user_id, r + 1, convert_item(diff, item.item), &item, values, nulls);
 			fm_changes_put(&diff->changes, once ? &diff->changes.changed : &diff->changes.missing,
 						   values, nulls);
 			if (old != NULL && old[r].item == REPEATED)

@@ -63,8 +63,7 @@ put_from_memory(Fill *fill, const FmLists *lists)
 		{
 			TupleTableSlot *slot = next_slot(fill);
 
-			fm_lists_row(lists, user, rank, slot->tts_values);
-			memset(slot->tts_isnull, 0, 4 * sizeof(bool));
+			fm_lists_row(lists, user, rank, slot->tts_values, slot->tts_isnull);
 			ExecStoreVirtualTuple(slot);
 		}
 }
@@ -86,9 +85,10 @@ put_from_store(Fill *fill, const FmLists *lists)
 static bool
 is_plain(Relation relation)
 {
-	return RelationGetNumberOfAttributes(relation) == 4 && relation->trigdesc == NULL &&
-		   relation->rd_rules == NULL && !relation->rd_rel->relrowsecurity &&
-		   !relation->rd_rel->relhasindex && RelationGetDescr(relation)->constr != NULL &&
+	return RelationGetNumberOfAttributes(relation) == FM_LIST_COLUMNS &&
+		   relation->trigdesc == NULL && relation->rd_rules == NULL &&
+		   !relation->rd_rel->relrowsecurity && !relation->rd_rel->relhasindex &&
+		   RelationGetDescr(relation)->constr != NULL &&
 		   RelationGetDescr(relation)->constr->num_check == 0;
 }
 

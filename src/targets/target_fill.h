@@ -10,7 +10,7 @@
 
 /*
  * Put the lists into a table that this transaction has created. Return false, having done nothing,
- * if the table has more than the four columns of a list: a trigger on DDL commands may have
+ * if the table has more than the columns of a list: a trigger on DDL commands may have
  * altered it.
  */
 extern bool fm_target_fill(Oid table, const FmLists *lists);

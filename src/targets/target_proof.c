@@ -54,6 +54,7 @@
 #include "access/xlog.h"
 #include "batch/seen_scan.h"
 #include "catalog/pg_type.h"
+#include "targets/target_statements.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -99,15 +100,21 @@ describe_relation(StringInfo text, Relation relation, const FmColumn *columns, i
 static bool
 describe_target(StringInfo text, Oid target)
 {
-	static const FmColumn columns[] = {{"user_id", FM_ANY_INTEGER},
-									   {"rank", INT4OID},
-									   {"item_id", FM_ANY_INTEGER},
-									   {"score", FLOAT4OID}};
+	FmTargetColumns has = fm_target_columns(target);
+	FmColumn columns[FM_LIST_COLUMNS] = {{"user_id", FM_ANY_INTEGER},
+										 {"rank", INT4OID},
+										 {"item_id", FM_ANY_INTEGER}};
+	int num_columns = LIST_SCORE;
 	FmRoleSwitch previous = fm_act_as(fm_relation_owner(target)); /* which reads it later */
 	Relation relation = fm_open_relation(target);
-	bool possible = describe_relation(text, relation, columns, lengthof(columns)) &&
-					is_untouched(relation);
+	bool possible;
 
+	if (has.score)
+		columns[num_columns++] = (FmColumn){"score", FLOAT4OID};
+	if (has.rating)
+		columns[num_columns++] = (FmColumn){"rating", FLOAT4OID};
+	appendStringInfo(text, " %d%d", has.score, has.rating);
+	possible = describe_relation(text, relation, columns, num_columns) && is_untouched(relation);
 	relation_close(relation, NoLock);
 	fm_restore_role(&previous);
 	return possible;
@@ -135,32 +142,32 @@ describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
 
 /* Do the same for the user table. */
 static bool
-describe_users(StringInfo text, Oid user_table)
+describe_users(StringInfo text, const FmServing *serving)
 {
-	static const FmColumn columns[] = {{"version", INT4OID},
-									   {"idx", INT4OID},
-									   {"user_id", FM_ANY_INTEGER},
-									   {"w", FLOAT4OID},
-									   {"v", FLOAT4ARRAYOID}};
-	Relation relation = fm_open_relation(user_table);
-	bool possible = describe_relation(text, relation, columns, lengthof(columns));
+	FmColumn columns[3 + FM_MAX_VECTOR_COLUMNS] = {{"version", INT4OID},
+												   {"idx", INT4OID},
+												   {"user_id", FM_ANY_INTEGER}};
+	int num_columns = 3 + fm_vector_columns(serving->loaded, columns + 3);
+	Relation relation = fm_open_relation(serving->model.user_table);
+	bool possible = describe_relation(text, relation, columns, num_columns);
 
 	relation_close(relation, NoLock);
 	return possible;
 }
 
 void
-fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x)
+fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, const FmListRules *rules)
 {
-	const FmModel *model = &serving->model;
 	StringInfoData text;
 	bool possible;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%llu %u %lld %d %d", (unsigned long long) GetSystemIdentifier(),
-					 MyDatabaseId, (long long) model->stamp, x, proof->exclude_seen);
-	possible = describe_users(&text, model->user_table) && describe_target(&text, target) &&
-			   describe_ratings(&text, serving, proof->exclude_seen);
+	appendStringInfo(&text, "%llu %u %lld %d %d %.17g", (unsigned long long) GetSystemIdentifier(),
+					 MyDatabaseId, (long long) serving->model.stamp, rules->x, proof->exclude_seen,
+					 rules->novelty);
+	possible = describe_users(&text, serving) && describe_target(&text, target) &&
+			   describe_ratings(&text, serving, proof->exclude_seen) &&
+			   text.len < (int) sizeof(proof->now.made_from);
 	strlcpy(proof->now.made_from, possible ? text.data : "", sizeof(proof->now.made_from));
 	pfree(text.data);
 }
@@ -187,18 +194,18 @@ is_valid(const FmListsProof *old, const FmListsProof *now, Snapshot snapshot)
 }
 
 void
-fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target, int32 x,
-			  bool exclude_seen)
+fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target,
+			  const FmListRules *rules)
 {
 	memset(proof, 0, sizeof(FmProof));
-	proof->exclude_seen = exclude_seen && fm_knows_seen(serving);
+	proof->exclude_seen = rules->exclude_seen && fm_knows_seen(serving);
 	proof->seen.new_before = GetActiveSnapshot()->xmin;
 	proof->seen.recent = MemoryContextAlloc(serving->context, FM_SEEN_MAX_RECENT * sizeof(int32));
 	proof->now.before = full_xid(proof->seen.new_before);
 	proof->checks = can_check(proof, serving);
 	if (!OidIsValid(target))
 		return;
-	fm_proof_describe(proof, serving, target, x);
+	fm_proof_describe(proof, serving, target, rules);
 	proof->known = proof->now.made_from[0] != '\0' &&
 				   fm_registry_find_proof(schema, serving->model.name, target, serving->context,
 										  &proof->old) &&

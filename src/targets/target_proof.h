@@ -27,8 +27,8 @@ typedef struct FmProof
  * recorded, if that was from the same version and by the same rules. InvalidOid stands for a table
  * to be created.
  */
-extern void fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target, int32 x,
-						  bool exclude_seen);
+extern void fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target,
+						  const FmListRules *rules);
 
 /* Return whether a row of the table with this xmin is as the last writing left it. */
 static inline bool
@@ -55,7 +55,8 @@ extern bool fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user);
 extern void fm_proof_write(FmProof *proof, FmStep write, void *state);
 
 /* Record in `now` how the lists of a table that has just been created are made. While serving. */
-extern void fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, int32 x);
+extern void fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target,
+							  const FmListRules *rules);
 
 /* Store `now` for the table, which must be registered. Needs SPI connected. */
 extern void fm_proof_save(const FmProof *proof, Oid schema, const char *model, Oid target);

@@ -36,6 +36,23 @@ execute(const char *sql)
 	fm_sql_run(sql, NULL, false);
 }
 
+FmTargetColumns
+fm_target_columns(Oid target)
+{
+	return (FmTargetColumns){get_attnum(target, "score") != InvalidAttrNumber,
+							 get_attnum(target, "rating") != InvalidAttrNumber};
+}
+
+/* Return the names of the columns that a table has, as INSERT and SELECT list them. */
+static char *
+column_names(Oid target)
+{
+	FmTargetColumns has = fm_target_columns(target);
+
+	return psprintf("user_id, rank, item_id%s%s", has.score ? ", score" : "",
+					has.rating ? ", rating" : "");
+}
+
 /* Return what stands in FROM for the rows, with the alias n. */
 static char *
 rows_sql(const FmInput *rows, FmInputWay way)
@@ -45,16 +62,23 @@ rows_sql(const FmInput *rows, FmInputWay way)
 
 /* Update the rows of the table that differ from those of `rows` with the same key. */
 static void
-update_rows(const FmIdType *user_type, const FmIdType *item_type, const char *table,
-			const FmInput *rows, FmInputWay way)
+update_rows(const FmIdType *user_type, const FmIdType *item_type, Oid target, const FmInput *rows,
+			FmInputWay way)
 {
-	StringInfoData same_item;
+	FmTargetColumns has = fm_target_columns(target);
+	StringInfoData same;
 
-	initStringInfo(&same_item);
-	fm_append_equality(&same_item, "t.item_id", item_type->type, "n.item_id");
-	fm_input_run(psprintf("UPDATE %s t SET item_id = n.item_id, score = n.score FROM %s "
-						  "WHERE %s AND NOT coalesce(%s AND t.score = n.score, false)",
-						  table, rows_sql(rows, way), same_key(user_type), same_item.data),
+	initStringInfo(&same);
+	fm_append_equality(&same, "t.item_id", item_type->type, "n.item_id");
+	if (has.score)
+		appendStringInfoString(&same, " AND t.score = n.score");
+	if (has.rating)
+		appendStringInfoString(&same, " AND t.rating IS NOT DISTINCT FROM n.rating");
+	fm_input_run(psprintf("UPDATE %s t SET item_id = n.item_id%s%s FROM %s "
+						  "WHERE %s AND NOT coalesce(%s, false)",
+						  fm_relation_sql(target), has.score ? ", score = n.score" : "",
+						  has.rating ? ", rating = n.rating" : "", rows_sql(rows, way),
+						  same_key(user_type), same.data),
 				 NULL, rows, way);
 }
 
@@ -112,6 +136,7 @@ void
 fm_target_update(Oid target, FmLists *lists)
 {
 	char *table = fm_relation_sql(target);
+	char *columns = column_names(target);
 	char *key = same_key(&lists->user_type);
 	FmInputWay way = fm_input_way(target);
 	FmInput rows;
@@ -124,16 +149,15 @@ fm_target_update(Oid target, FmLists *lists)
 	else
 	{
 		delete_repeated_rows(target, table, key);
-		update_rows(&lists->user_type, &lists->item_type, table, &rows, way);
+		update_rows(&lists->user_type, &lists->item_type, target, &rows, way);
 		fm_input_run(psprintf("DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM new_lists n "
 							  "WHERE %s)",
 							  table, key),
 					 NULL, &rows, way);
 		missing = psprintf("WHERE NOT EXISTS (SELECT FROM %s t WHERE %s)", table, key);
 	}
-	fm_input_run(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
-						  "SELECT user_id, rank, item_id, score FROM %s %s",
-						  table, rows_sql(&rows, way), missing),
+	fm_input_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s %s", table, columns, columns,
+						  rows_sql(&rows, way), missing),
 				 NULL, &rows, way);
 }
 
@@ -178,10 +202,13 @@ expect_cached_pages(void)
 
 /* Run the statements in an order in which keys do not clash. */
 static void
-execute_changes(const FmChanges *changes, const char *table, FmInputWay way)
+execute_changes(const FmChanges *changes, Oid target, FmInputWay way)
 {
+	char *table = fm_relation_sql(target);
+	char *columns = column_names(target);
+
 	if (changes->changed.count > 0)
-		update_rows(&changes->user_type, &changes->item_type, table, &changes->changed, way);
+		update_rows(&changes->user_type, &changes->item_type, target, &changes->changed, way);
 	if (changes->gone.count > 0)
 		fm_input_run(psprintf("DELETE FROM %s t USING %s WHERE %s", table,
 							  rows_sql(&changes->gone, way), same_key(&changes->user_type)),
@@ -189,9 +216,8 @@ execute_changes(const FmChanges *changes, const char *table, FmInputWay way)
 	if (changes->keyless)
 		execute(psprintf("DELETE FROM %s WHERE user_id IS NULL OR rank IS NULL", table));
 	if (changes->missing.count > 0)
-		fm_input_run(psprintf("INSERT INTO %s (user_id, rank, item_id, score) "
-							  "SELECT user_id, rank, item_id, score FROM %s",
-							  table, rows_sql(&changes->missing, way)),
+		fm_input_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, columns, columns,
+							  rows_sql(&changes->missing, way)),
 					 NULL, &changes->missing, way);
 }
 
@@ -201,7 +227,7 @@ fm_changes_apply(const FmChanges *changes, Oid target)
 	FmInputWay way = fm_input_way(target);
 
 	expect_cached_pages();
-	execute_changes(changes, fm_relation_sql(target), way);
+	execute_changes(changes, target, way);
 }
 
 void

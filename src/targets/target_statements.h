@@ -11,6 +11,15 @@
 #include "batch/lists.h"
 #include "pg/sql_input.h"
 
+/* Which of the columns that a table of lists need not have are there. */
+typedef struct FmTargetColumns
+{
+	bool score;
+	bool rating;
+} FmTargetColumns;
+
+extern FmTargetColumns fm_target_columns(Oid target);
+
 /*
  * Make the rows of a table those of the lists, by statements that compare the two. Only rows that
  * differ are touched; but if statements on the table get their rows in chunks (FM_INPUT_ARRAYS),
@@ -24,7 +33,7 @@ typedef struct FmChanges
 	FmIdType user_type;
 	FmIdType item_type;
 	TupleDesc desc;
-	FmInput changed; /* rows with a new item or score */
+	FmInput changed; /* rows with a new item, score or rating */
 	FmInput gone;	 /* keys of rows to delete */
 	FmInput missing; /* rows to insert */
 	bool keyless;	 /* delete also rows without a user or a rank */

@@ -48,6 +48,6 @@ like($output, qr/^Upgrade Complete/m, 'pg_upgrade runs');
 $new->start;
 is($new->safe_psql('postgres', $state), $before, 'all is as it was');
 is($new->safe_psql('postgres', q{UPDATE ratings SET rating = 6 - rating; CALL fm_refresh('m'); SELECT active_version FROM fm_models;
-	SELECT count(*) FROM (SELECT user_id::text, rank, item_id, score FROM lists EXCEPT SELECT * FROM fm_top_x_all(5, 'm')) d}), "2\n0", 'and goes on');
+	SELECT count(*) FROM (SELECT user_id::text, rank, item_id, score, rating FROM lists EXCEPT SELECT * FROM fm_top_x_all(5, 'm')) d}), "2\n0", 'and goes on');
 $new->stop;
 done_testing();

@@ -38,7 +38,7 @@ sub rewrite
 		on_error_stop => 1);
 	is($status, 0, 'no error') or diag($error);
 	my $lists = join(', ', '10', "'m'", @options);
-	is($node->safe_psql('postgres', "SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM $target
+	is($node->safe_psql('postgres', "SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score, rating FROM $target
 		EXCEPT ALL SELECT * FROM fm_top_x_all($lists)) d"), '0', 'no row is wrong');
 	is($node->safe_psql('postgres', "SELECT count(*) = (SELECT count(*) FROM fm_top_x_all($lists)) FROM $target"), 't', 'no row is missing');
 	return $error =~ /(\d+) lists of table \S+ are known to be right/ ? $1 : -1;
@@ -156,7 +156,7 @@ $node->safe_psql('postgres', q{CREATE TABLE more AS SELECT g AS user_id, i AS it
 	SELECT fm_train('many', 'more', num_factors => 1, iterations => 1)});
 $node->safe_psql('postgres', q{BEGIN; UPDATE more SET item_id = 2 WHERE user_id <= 16385; SELECT fm_write_top_x('many_lists', 1, 'many'); DELETE FROM more WHERE user_id = 1; COMMIT});
 $node->safe_psql('postgres', q{SELECT fm_write_top_x('many_lists', 1, 'many')});
-is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score FROM many_lists EXCEPT SELECT * FROM fm_top_x_all(1, 'many')) d}),
+is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT user_id::text, rank, item_id::text, score, rating FROM many_lists EXCEPT SELECT * FROM fm_top_x_all(1, 'many')) d}),
 	'0', 'of too many people');
 
 # A rewrite with a snapshot that is older than the last rewrite.

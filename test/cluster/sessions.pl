@@ -194,7 +194,7 @@ like(as('heir', q{SET statement_timeout = 1000; CALL fm_refresh('m')}), qr/state
 is($node->safe_psql('postgres', $lists), $written, 'an interrupted rewrite leaves the lists as they were');
 is($node->safe_psql('postgres', q{SELECT status FROM fm_runs WHERE model = 'm' ORDER BY version DESC LIMIT 1}), 'succeeded', 'an interrupted rewrite leaves the version published');
 as('heir', q{DROP TRIGGER slow ON lists; CALL fm_refresh('m')});
-is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score FROM shop.lists
+is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score, rating FROM shop.lists
 	EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm'))) d}), '0', 'the next refresh brings them up to date');
 
 # A rewrite waits for another one of the same table, and then replaces its lists.
@@ -210,7 +210,7 @@ ask($writer, 'COMMIT');
 $writer->quit;
 $rewrite->finish;
 is($written_err, '', 'a rewrite beside another writer');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score FROM shop.lists
+is($node->safe_psql('postgres', q{SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score, rating FROM shop.lists
 	EXCEPT ALL SELECT * FROM fm_top_x_all(3, 'm'))) d}), '0', 'has the last word');
 like(as('heir', q{CREATE TRIGGER slow BEFORE UPDATE ON lists FOR EACH ROW EXECUTE FUNCTION slow_row();
 	UPDATE lists SET score = 0; SET statement_timeout = 1000; SELECT fm_write_top_x('lists', 3, 'm')}), qr/statement timeout/, 'a rewrite is cancelled');

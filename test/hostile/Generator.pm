@@ -55,7 +55,7 @@ my @relations = qw(ratings crowd yes big_ids words uuids ratings_view ratings_ma
 my @features = qw(people films wide_features other_features ratings ratings_nothing ratings_view people films);
 my @odd_relations = ('NULL', '0', '4294967295', "'pg_class'", "'pg_catalog.pg_stats'", "'ratings_user_id_idx'", "'fm_als_user'", "'fm_model'",
 	"'fm_models'", "'pair'", "'lists_als'", "'fm_als_matrix'", "'fm_als_version_pkey'", "'pg_toast.pg_toast_1255'", "'a_sequence'", 16384);
-my @targets = qw(lists_als lists_mcmc lists_yes lists_rank lists_words lists_features lists_history lists_parted lists_bare lists_more lists_less
+my @targets = qw(lists_als lists_mcmc lists_yes lists_rank lists_words lists_features lists_history lists_parted lists_bare lists_more lists_less lists_least lists_rated
 	lists_parted lists_rule lists_trigger lists_cancel lists_fk lists_check lists_generated lists_twice stranger_lists temp_lists
 	lists_new1 lists_new2 ratings ratings_view ratings_foreign fm_als_user fm_model matrices pg_class a_sequence "lists""odd" nowhere.lists);
 
@@ -98,6 +98,7 @@ sub value
 	if ($kind eq 'bool') { return $self->one(@booleans) }
 	if ($kind eq 'json') { return $self->one(@jsons) }
 	if ($kind eq 'real') { return $self->one(@reals) . '::real' }
+	if ($kind eq 'novelty') { return $right ? $self->one(0, 0.1, -0.5, 'NULL') : $self->one(@doubles) . '::float8' }
 	if ($kind eq 'double') { return $self->one(@doubles) . '::float8' }
 	if ($kind eq 'share') { return $right ? $self->one(0, 0.1, 0.5, 0.01) : $self->one(@reals) . '::real' }
 	if ($kind eq 'text') { return $self->one(@texts) }
@@ -141,19 +142,20 @@ sub checked
 	my ($self, $call, $id) = @_;
 	return "SELECT CASE WHEN bool_and(good) AND count(DISTINCT id) = count(*) THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || string_agg(line, '; ') END FROM (SELECT t.$id AS id,"
 	  . " t::text AS line, rank = row_number() OVER (ORDER BY rank) AND score <> 'NaN' AND abs(score) < 'Infinity'"
+	  . ($call =~ /^fm_top_x/ ? " AND coalesce(rating <> 'NaN' AND abs(rating) < 'Infinity', true)" : '')
 	  . " AND score <= coalesce(lag(score) OVER (ORDER BY rank), score) AS good FROM $call t) s";
 }
 
 my @questions = (
-	sub { my $g = shift; $g->checked('fm_top_x(' . $g->arguments([ 'user', 'x', 'model' ], exclude_seen => 'bool', candidates => 'items', exclude => 'items', context => 'json') . ')', 'item_id') },
+	sub { my $g = shift; $g->checked('fm_top_x(' . $g->arguments([ 'user', 'x', 'model' ], exclude_seen => 'bool', candidates => 'items', exclude => 'items', context => 'json', novelty => 'novelty') . ')', 'item_id') },
 	sub { my $g = shift; $g->checked('fm_top_x(' . $g->arguments([ 'user', 'x', 'model' ]) . ')', 'item_id') },
-	sub { my $g = shift; $g->checked('fm_top_x_for(' . $g->arguments([ 'items' ], ratings => 'itemratings', x => 'x', exclude_seen => 'bool', candidates => 'items', exclude => 'items', context => 'json')
+	sub { my $g = shift; $g->checked('fm_top_x_for(' . $g->arguments([ 'items' ], ratings => 'itemratings', x => 'x', exclude_seen => 'bool', candidates => 'items', exclude => 'items', context => 'json', novelty => 'novelty')
 		  . ", model => '$g->{model}')", 'item_id') },
 	sub { my $g = shift; 'SELECT fm_predict(' . $g->arguments([ 'user', 'item', 'model' ], context => 'json') . ')' },
 	sub { my $g = shift; 'SELECT * FROM fm_explain(' . $g->arguments([ 'user', 'item', 'model' ]) . ')' },
 	sub { my $g = shift; $g->checked('fm_similar_items(' . $g->arguments([ 'item', 'x', 'model' ]) . ')', 'item_id') },
 	sub { my $g = shift; $g->checked('fm_top_users(' . $g->arguments([ 'item', 'x', 'model' ]) . ')', 'user_id') },
-	sub { my $g = shift; "SELECT CASE WHEN bool_and(score <> 'NaN' AND abs(score) < 'Infinity') THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || min(t::text) END FROM fm_top_x_all(" . $g->arguments([ 'x', 'model' ], exclude_seen => 'bool') . ') t' },
+	sub { my $g = shift; "SELECT CASE WHEN bool_and(score <> 'NaN' AND abs(score) < 'Infinity') THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || min(t::text) END FROM fm_top_x_all(" . $g->arguments([ 'x', 'model' ], exclude_seen => 'bool', novelty => 'novelty') . ') t' },
 	sub { my $g = shift; 'SELECT count(*), sum(v) FROM fm_' . $g->one('user', 'item') . '_vectors(' . $g->value('model') . ') t, unnest(vector) v' },
 	sub { my $g = shift; 'SELECT * FROM fm_evaluate(' . $g->arguments([ 'relation', 'model' ], x => 'x') . ')' },
 	sub { my $g = shift; 'SELECT fm_served_version(' . $g->value('table') . ')' },
@@ -176,11 +178,11 @@ sub question
 }
 
 my @writings = (
-	sub { my $g = shift; 'SELECT fm_write_top_x(' . $g->arguments([ 'target', 'x', 'model' ], exclude_seen => 'bool') . ')' },
+	sub { my $g = shift; 'SELECT fm_write_top_x(' . $g->arguments([ 'target', 'x', 'model' ], exclude_seen => 'bool', novelty => 'novelty') . ')' },
 	sub { my $g = shift; my $own = "lists_$g->{model}"; my ($x, $seen) = ($g->below(8), $g->one('true', 'false'));
 		  "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT fm_write_top_x('$own', $x, '$g->{model}', $seen);\n"
-		  . "SELECT CASE WHEN count(*) = 0 THEN 'fine' ELSE 'WRONG: ' || min(d::text) END FROM ((SELECT user_id::text, rank, item_id::text, score FROM $own EXCEPT ALL SELECT * FROM fm_top_x_all($x, '$g->{model}', $seen))"
-		  . " UNION ALL (SELECT * FROM fm_top_x_all($x, '$g->{model}', $seen) EXCEPT ALL SELECT user_id::text, rank, item_id::text, score FROM $own)) d;\nCOMMIT;" },
+		  . "SELECT CASE WHEN count(*) = 0 THEN 'fine' ELSE 'WRONG: ' || min(d::text) END FROM ((SELECT user_id::text, rank, item_id::text, score, rating FROM $own EXCEPT ALL SELECT * FROM fm_top_x_all($x, '$g->{model}', $seen))"
+		  . " UNION ALL (SELECT * FROM fm_top_x_all($x, '$g->{model}', $seen) EXCEPT ALL SELECT user_id::text, rank, item_id::text, score, rating FROM $own)) d;\nCOMMIT;" },
 	sub { my $g = shift; 'CALL fm_refresh(' . $g->arguments([ 'model' ], on_conflict => 'text') . ')' },
 	sub { my $g = shift; "CALL fm_refresh('$g->{model}', '" . $g->one(qw(skip wait error)) . "')" },
 	sub { my $g = shift; 'SELECT fm_fold_in(' . $g->value('model') . ')' },
@@ -219,11 +221,12 @@ sub training
 my %columns = (
 	version => { version => 'integer', task => 'task', num_factors => 'integer', b => 'double', rating_min => 'real', rating_max => 'real', rating_mean => 'double', score_variance => 'double',
 		users => 'integer', items => 'integer', stamp => 'big', activation => 'big', noise_variance => 'double', user_mean => 'reals', user_root => 'reals', item_mean => 'reals', item_root => 'reals',
-		unobserved_weight => 'double', item_gram => 'reals' },
-	user => { version => 'integer', idx => 'integer', user_id => 'id', w => 'real', v => 'reals', digest => 'big' },
-	item => { version => 'integer', idx => 'integer', item_id => 'id', w => 'real', v => 'reals', digest => 'big' },
+		unobserved_weight => 'double', item_gram => 'reals', interest_factors => 'integer', interest_b => 'double', interest_noise_variance => 'double', rating_share => 'double',
+		novelty_unit => 'double', novelty => 'double', interest_user_mean => 'reals', interest_user_root => 'reals', interest_item_mean => 'reals', interest_item_root => 'reals' },
+	user => { version => 'integer', idx => 'integer', user_id => 'id', w => 'real', v => 'reals', digest => 'big', interest_w => 'real', interest_v => 'reals' },
+	item => { version => 'integer', idx => 'integer', item_id => 'id', w => 'real', v => 'reals', digest => 'big', interest_w => 'real', interest_v => 'reals', popularity => 'real' },
 	matrix => { version => 'integer', block => 'integer', matrix => 'matrix' },
-	level => { version => 'integer', idx => 'integer', name => 'text', side => 'text', feature => 'text', level => 'text', mean => 'double', w => 'real', v => 'reals' });
+	level => { version => 'integer', idx => 'integer', name => 'text', side => 'text', feature => 'text', level => 'text', mean => 'double', w => 'real', v => 'reals', interest_w => 'real', interest_v => 'reals' });
 my @types = ('numeric', 'bigint', 'smallint', 'text', 'double precision', 'id', 'real', 'integer', 'real[]', 'double precision[]', 'jsonb', 'boolean', 'money', 'char(3)');
 
 sub hostile_column_value

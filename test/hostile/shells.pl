@@ -37,14 +37,14 @@ CREATE TABLE shells.films__rows AS TABLE plain.films;
 CREATE SCHEMA parts;
 CREATE EXTENSION postgres_fdw;
 CREATE TABLE parts.ratings (LIKE plain.ratings) PARTITION BY HASH (user_id);
-CREATE TABLE parts.fresh (user_id integer, rank integer, item_id integer, score real) PARTITION BY HASH (user_id);
+CREATE TABLE parts.fresh (user_id integer, rank integer, item_id integer, score real, rating real) PARTITION BY HASH (user_id);
 CREATE TABLE parts.stale (LIKE parts.fresh) PARTITION BY HASH (user_id);
 CREATE TABLE parts.films AS TABLE plain.films;
 });
 my ($host, $port) = ($node->host, $node->port);
 for my $n (0 .. 1)
 {
-	my %columns = (ratings => 'user_id integer, item_id integer, rating real', map { ($_ => 'user_id integer, rank integer, item_id integer, score real') } qw(fresh stale));
+	my %columns = (ratings => 'user_id integer, item_id integer, rating real', map { ($_ => 'user_id integer, rank integer, item_id integer, score real, rating real') } qw(fresh stale));
 	$node->safe_psql('postgres', "CREATE DATABASE node$n");
 	$node->safe_psql("node$n", join('; ', map { "CREATE TABLE $_ ($columns{$_})" } sort keys %columns));
 	$node->safe_psql('postgres', "CREATE SERVER node$n FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$host', port '$port', dbname 'node$n');
@@ -77,7 +77,7 @@ sub same
 
 sub set { my ($query) = @_; return "SELECT count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM ($query) t" }
 
-my $lists = set(q{SELECT user_id, rank, item_id, score FROM SCHEMA.lists});
+my $lists = set(q{SELECT user_id, rank, item_id, score, rating FROM SCHEMA.lists});
 same(q{SET search_path = SCHEMA, public; SELECT status, ratings FROM fm_train('SCHEMA', 'ratings', num_factors => 4, iterations => 5)}, 'trained from a shell');
 same(set(q{SELECT * FROM fm_user_vectors('SCHEMA')}), 'vectors');
 same(set(q{SELECT u, t.* FROM generate_series(1, 100, 7) u, LATERAL fm_top_x(u, 5, 'SCHEMA') t}), 'what has been rated is left out of a list');
@@ -104,8 +104,8 @@ same(set(q{SELECT * FROM fm_top_x_all(5, 'SCHEMA_ranked')}), 'and its lists');
 # Tables of lists that are shells: one without rows of its own, one with lists of long ago.
 for my $target (qw(fresh stale))
 {
-	my $columns = 'user_id integer, rank integer, item_id integer, score real, PRIMARY KEY (user_id, rank)';
-	my $content = set("SELECT user_id, rank, item_id, score FROM SCHEMA.$target");
+	my $columns = 'user_id integer, rank integer, item_id integer, score real, rating real, PRIMARY KEY (user_id, rank)';
+	my $content = set("SELECT user_id, rank, item_id, score, rating FROM SCHEMA.$target");
 	$node->safe_psql('postgres', "INSERT INTO parts.stale VALUES (1, 1, 1, 1), (5, 70, 3, NULL), (1000000, 1, 1, 1)") if $target eq 'stale';
 	$node->safe_psql('postgres', "CREATE TABLE plain.$target ($columns); CREATE TABLE shells.$target ($columns)");
 	$node->safe_psql('postgres', "SELECT fm_write_top_x('shells.stale', 5, 'plain')") if $target eq 'stale';
@@ -128,8 +128,8 @@ for my $kind (qw(version user item matrix))
 		ALTER TABLE shells.copy RENAME TO fm_shells_${kind}__rows");
 }
 $node->safe_psql('postgres', q{TRUNCATE shells.fm_shells_user, shells.fm_shells_item, shells.fm_shells_matrix});
-my $answers = set(q{SELECT * FROM fm_top_x_all(7, 'SCHEMA') UNION ALL SELECT NULL, rank, item_id, score FROM fm_top_x('5', 9, 'SCHEMA')
-	UNION ALL SELECT NULL, rank, item_id, score FROM fm_similar_items('5', 9, 'SCHEMA') UNION ALL SELECT user_id, rank, NULL, score FROM fm_top_users('5', 9, 'SCHEMA')});
+my $answers = set(q{SELECT * FROM fm_top_x_all(7, 'SCHEMA') UNION ALL SELECT NULL, * FROM fm_top_x('5', 9, 'SCHEMA')
+	UNION ALL SELECT NULL, rank, item_id, score, 0 FROM fm_similar_items('5', 9, 'SCHEMA') UNION ALL SELECT user_id, rank, NULL, score, 0 FROM fm_top_users('5', 9, 'SCHEMA')});
 same($answers, 'model tables that are shells give the same lists');
 same(set(q{SELECT * FROM fm_user_vectors('SCHEMA') UNION ALL SELECT * FROM fm_item_vectors('SCHEMA')}), 'and vectors');
 same(q{SELECT fm_write_top_x('SCHEMA.lists', 4, 'SCHEMA')}, 'written from them');

@@ -88,6 +88,8 @@ CREATE TABLE lists_bare (user_id integer, rank integer, item_id integer, score r
 CREATE TABLE lists_more (note text DEFAULT 'x', user_id bigint, rank bigint, item_id bigint, score
     double precision, at timestamptz DEFAULT now(), PRIMARY KEY (user_id, rank));
 CREATE TABLE lists_less (user_id integer, rank integer);
+CREATE TABLE lists_least (user_id integer, rank integer, item_id integer);
+CREATE TABLE lists_rated (rating real, user_id integer, rank integer, item_id integer);
 CREATE TABLE lists_parted (user_id integer, rank integer, item_id integer, score real, PRIMARY KEY
     (user_id, rank)) PARTITION BY HASH (user_id);
 CREATE TABLE lists_part0 PARTITION OF lists_parted FOR VALUES WITH (MODULUS 1, REMAINDER 0);

@@ -11,7 +11,7 @@ DECLARE
     result bigint;
 BEGIN
     EXECUTE format('WITH wanted AS (SELECT * FROM fm_top_x_all(%s, %L)),
-        got AS (SELECT user_id::text, rank, item_id::text, score FROM %s)
+        got AS (SELECT user_id::text, rank, item_id::text, score, rating FROM %s)
         SELECT (SELECT count(*) FROM (TABLE wanted EXCEPT ALL TABLE got) a) +
             (SELECT count(*) FROM (TABLE got EXCEPT ALL TABLE wanted) b)', x, model, target) INTO result;
     RETURN result;
@@ -30,7 +30,7 @@ SELECT is(status, 'succeeded', m || ': trained') FROM (VALUES ('dense'), ('spars
 -- Rows with unknown users or items, NULLs and duplicates.
 INSERT INTO dense VALUES (100000, 1, 3), (1, 100000, 3), (NULL, 1, 3), (2, NULL, 3), (3, 1, 3), (3, 1, 4);
 SELECT is((SELECT count(*) FROM (
-        SELECT user_id, rank, item_id, score FROM fm_top_x_all(7, m)
+        SELECT * FROM fm_top_x_all(7, m)
         EXCEPT ALL
         SELECT u.id, t.* FROM fm_user_vectors(m) u, fm_top_x(u.id, 7, m) t) d),
     0::bigint, m || ': all users as each of them')
@@ -47,6 +47,9 @@ BEGIN
     EXECUTE format('DELETE FROM %s WHERE random() < 0.05', target);
     EXECUTE format('UPDATE %s SET score = score + 1 WHERE random() < 0.05', target);
     EXECUTE format('UPDATE %s SET score = ''NaN'' WHERE random() < 0.01', target);
+    EXECUTE format('UPDATE %s SET rating = rating + 1 WHERE random() < 0.05', target);
+    EXECUTE format('UPDATE %s SET rating = NULL WHERE random() < 0.01', target);
+    EXECUTE format('UPDATE %s SET rating = ''NaN'' WHERE random() < 0.01', target);
     EXECUTE format('UPDATE %s SET item_id = (SELECT item_id FROM %s LIMIT 1) WHERE random() < 0.05', target, target);
     EXECUTE format('UPDATE %s SET rank = rank + 1000 WHERE random() < 0.05', target);
     EXECUTE format('UPDATE %s SET rank = -rank WHERE random() < 0.01', target);
@@ -60,7 +63,7 @@ DECLARE
 BEGIN
     EXECUTE format('CREATE TEMP TABLE was ON COMMIT DROP AS SELECT t.ctid AS at, t.cmin::text AS by, t.tableoid AS part, t.user_id, t.rank
         FROM %s t JOIN fm_top_x_all(%s, %L) w ON w.user_id = t.user_id::text AND w.rank = t.rank
-            AND w.item_id = t.item_id::text AND w.score = t.score', target, x, model);
+            AND w.item_id = t.item_id::text AND w.score = t.score AND w.rating = t.rating', target, x, model);
     EXECUTE format('SELECT fm_write_top_x(%L, %s, %L)', target, x, model);
     EXECUTE format('SELECT count(*) FROM was LEFT JOIN %s t
         ON t.ctid = was.at AND t.tableoid = was.part AND t.cmin::text = was.by AND t.user_id = was.user_id AND t.rank = was.rank
@@ -83,9 +86,9 @@ FROM (VALUES ('dense'), ('sparse'), ('words')) n (m);
 
 -- Tables that are partitioned, have no key or more columns, rows without a user, and a trigger that
 -- counts changes.
-CREATE TABLE parts (note text DEFAULT 'new', score real, item_id int, rank int, user_id int) PARTITION BY HASH (user_id);
+CREATE TABLE parts (note text DEFAULT 'new', score real, rating real, item_id int, rank int, user_id int) PARTITION BY HASH (user_id);
 CREATE TABLE part0 PARTITION OF parts FOR VALUES WITH (modulus 2, remainder 0);
-CREATE TABLE part1 (user_id int, rank int, item_id int, note text DEFAULT 'new', score real);
+CREATE TABLE part1 (rating real, user_id int, rank int, item_id int, note text DEFAULT 'new', score real);
 ALTER TABLE parts ATTACH PARTITION part1 FOR VALUES WITH (modulus 2, remainder 1);
 SELECT is(fm_write_top_x('parts', 7, 'dense'), 4900::bigint, 'a partitioned table');
 UPDATE parts SET note = 'kept';
@@ -99,7 +102,7 @@ CREATE FUNCTION count_row() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN UPDATE batch.counted SET n = n + 1; RETURN NULL; END $$;
 CREATE TABLE right_before AS
 SELECT t.* FROM parts t JOIN fm_top_x_all(7, 'dense') w ON w.user_id = t.user_id::text AND w.rank = t.rank
-    AND w.item_id = t.item_id::text AND w.score = t.score;
+    AND w.item_id = t.item_id::text AND w.score = t.score AND w.rating = t.rating;
 CREATE TABLE before AS TABLE parts;
 CREATE TRIGGER count_row AFTER INSERT OR UPDATE OR DELETE ON parts FOR EACH ROW EXECUTE FUNCTION count_row();
 SELECT is(touched('parts', 7, 'dense'), 0::bigint, 'partitions: rows that are right are not touched');

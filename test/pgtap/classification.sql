@@ -87,10 +87,10 @@ SELECT is((SELECT count(*) FROM generate_series(1, 200) u, fm_top_x(u, 20, 'like
 SELECT is((SELECT count(*) FROM (SELECT score, lead(score) OVER (PARTITION BY u ORDER BY rank) AS next
                                  FROM generate_series(0, 200) u, fm_top_x(u, 150, 'likes', false) t) s WHERE next > score),
           0::bigint, 'scores never increase along a list');
-SELECT results_eq($$SELECT user_id::int, rank, item_id::bigint, score FROM fm_top_x_all(7, 'likes') ORDER BY 1, 2$$,
+SELECT results_eq($$SELECT user_id::int, rank, item_id::bigint, score, rating FROM fm_top_x_all(7, 'likes') ORDER BY 1, 2$$,
                   $$SELECT u, t.* FROM generate_series(1, 200) u, fm_top_x(u, 7, 'likes') t ORDER BY 1, 2$$, 'fm_top_x_all has the same scores');
 SELECT is(fm_write_top_x('lists', 7, 'likes'), 1400::bigint, 'a table is written');
-SELECT results_eq('SELECT user_id, rank, item_id::bigint, score FROM lists ORDER BY 1, 2',
+SELECT results_eq('SELECT user_id, rank, item_id::bigint, score, rating FROM lists ORDER BY 1, 2',
                   $$SELECT u, t.* FROM generate_series(1, 200) u, fm_top_x(u, 7, 'likes') t ORDER BY 1, 2$$, 'fm_write_top_x has the same scores');
 SELECT cmp_ok(abs(fm_predict(0, 0, 'likes') - 0.58), '<', 0.1::float8, 'the prediction of an unknown pair is about the share of yes');
 SELECT is((SELECT count(*) FROM fm_user_vectors('likes') u, fm_item_vectors('likes') i WHERE u.id = '7'

@@ -92,7 +92,7 @@ DECLARE result text;
 BEGIN
     PERFORM set_config('fmtopx.simd', kernel, true);
     SELECT string_agg(DISTINCT format('%s/%s', model, way), ', ') INTO result
-    FROM (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score
+    FROM (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score, t.rating
           FROM shapes s, ways, generate_series(1, s.users) u,
               fm_top_x(u, x, s.model, exclude_seen, candidates, exclude) t) got
     FULL JOIN (SELECT * FROM wanted) w USING (model, way, user_id, rank)
@@ -106,26 +106,26 @@ SELECT is(wrong(kernel, 'bigint'), NULL, 'as a scan in SQL: ' || kernel) FROM ke
 -- The text overload and fm_top_x_all.
 SELECT is_empty($$
     SELECT * FROM
-        (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score
+        (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score, t.rating
          FROM shapes s, ways, generate_series(1, s.users) u,
              fm_top_x(u::text, x, s.model, exclude_seen, candidates::text[], exclude::text[]) t) a
     FULL JOIN
-        (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score
+        (SELECT s.model, way, u AS user_id, t.rank, t.item_id, t.score, t.rating
          FROM shapes s, ways, generate_series(1, s.users) u,
              fm_top_x(u, x, s.model, exclude_seen, candidates, exclude) t) b
     USING (model, way, user_id, rank)
-    WHERE a.item_id IS DISTINCT FROM b.item_id::text OR a.score IS DISTINCT FROM b.score$$,
+    WHERE a.item_id IS DISTINCT FROM b.item_id::text OR a.score IS DISTINCT FROM b.score OR a.rating IS DISTINCT FROM b.rating$$,
     'the text overload returns the same lists');
 SELECT is_empty($$
     SELECT * FROM
-        (SELECT s.model, way, user_id, t.rank, item_id, score FROM shapes s, ways, fm_top_x_all(x, s.model, exclude_seen) t
+        (SELECT s.model, way, user_id, t.rank, item_id, score, rating FROM shapes s, ways, fm_top_x_all(x, s.model, exclude_seen) t
          WHERE candidates IS NULL AND exclude IS NULL) a
     FULL JOIN
-        (SELECT s.model, way, u::text AS user_id, t.rank, item_id, score
+        (SELECT s.model, way, u::text AS user_id, t.rank, item_id, score, rating
          FROM shapes s, ways, generate_series(1, s.users) u, fm_top_x(u, x, s.model, exclude_seen) t
          WHERE candidates IS NULL AND exclude IS NULL) b
     USING (model, way, user_id, rank)
-    WHERE a.item_id IS DISTINCT FROM b.item_id::text OR a.score IS DISTINCT FROM b.score$$,
+    WHERE a.item_id IS DISTINCT FROM b.item_id::text OR a.score IS DISTINCT FROM b.score OR a.rating IS DISTINCT FROM b.rating$$,
     'fm_top_x_all returns fm_top_x of each user');
 
 -- fm_predict is the clipped score.
@@ -164,11 +164,11 @@ CREATE TABLE copy AS SELECT ctid AS place, * FROM written;
 SELECT is(version, 2, 'train again') FROM fm_train('wide', seed => 7);
 UPDATE ratings SET rating = rating WHERE model = 'wide'; -- the same values, in new row versions
 SELECT is(fm_write_top_x('written', 9, 'wide'), 360::bigint, 'a table of lists is written with shorter lists');
-SELECT set_eq($$SELECT user_id::text, rank, item_id::text, score FROM written$$, $$SELECT * FROM fm_top_x_all(9, 'wide')$$,
+SELECT set_eq($$SELECT user_id::text, rank, item_id::text, score, rating FROM written$$, $$SELECT * FROM fm_top_x_all(9, 'wide')$$,
               'the table holds the new lists');
 SELECT is_empty($$SELECT * FROM copy c LEFT JOIN written w USING (user_id, rank)
     WHERE (w.ctid = place) IS DISTINCT FROM
-        (CASE WHEN rank <= 9 THEN (w.item_id, w.score) = (c.item_id, c.score) END)$$,
+        (CASE WHEN rank <= 9 THEN (w.item_id, w.score, w.rating) = (c.item_id, c.score, c.rating) END)$$,
     'exactly the rows that differ are touched');
 SELECT isnt_empty('SELECT FROM copy JOIN written w USING (user_id, rank) WHERE w.ctid <> place', 'some rows are touched');
 

@@ -65,8 +65,8 @@ BEGIN
     EXECUTE 'INSERT INTO lists VALUES (104, 77, 1, 1), (32000, 1, 1, 1)';
     PERFORM fm_write_top_x('lists', 5, 'm');
     written := (SELECT count(*) FROM ((SELECT user_id::text, rank, item_id::text, score FROM lists
-        EXCEPT ALL SELECT * FROM fm_top_x_all(5, 'm')) UNION ALL
-        (SELECT * FROM fm_top_x_all(5, 'm') EXCEPT ALL SELECT user_id::text, rank, item_id::text, score FROM lists)) d);
+        EXCEPT ALL SELECT user_id, rank, item_id, score FROM fm_top_x_all(5, 'm')) UNION ALL
+        (SELECT user_id, rank, item_id, score FROM fm_top_x_all(5, 'm') EXCEPT ALL SELECT user_id::text, rank, item_id::text, score FROM lists)) d);
     RETURN NEXT;
 END $$;
 SELECT is(row(s.*)::text, row(0, 'folded into version 1; users: 1 added, 0 updated; items: 1 added, 0 updated', 0)::text,
@@ -122,7 +122,7 @@ SELECT throws_ok($$SELECT fm_write_top_x('kept_lists', 5, 'm')$$, '22003',
     'column "item_id" of table "kept_lists" is of type integer, which cannot hold the id 4294967498', 'so for items');
 ALTER TABLE kept_lists ALTER item_id TYPE bigint;
 SELECT lives_ok($$CALL fm_refresh('m')$$, 'wider columns make room');
-SELECT set_eq('SELECT user_id::text, rank, item_id::text, score FROM kept_lists', $$SELECT * FROM fm_top_x_all(5, 'm')$$, 'the lists');
+SELECT set_eq('SELECT user_id::text, rank, item_id::text, score, rating FROM kept_lists', $$SELECT * FROM fm_top_x_all(5, 'm')$$, 'the lists');
 SELECT throws_ok($$ALTER TABLE kept_lists ALTER rank TYPE bigint; SELECT fm_write_top_x('kept_lists', 5, 'm')$$, '42804', NULL,
     'a rank is an integer');
 
@@ -132,7 +132,7 @@ SELECT retyped('smallint');
 CALL fm_refresh('m');
 SELECT is(format_type(atttypid, atttypmod), 'smallint', 'after a refresh ' || attname || ' is of the new type') FROM pg_attribute
 WHERE attrelid IN ('fm_m_user'::regclass, 'fm_m_item'::regclass) AND attname IN ('user_id', 'item_id');
-SELECT set_eq('SELECT user_id::text, rank, item_id::text, score FROM kept_lists', $$SELECT * FROM fm_top_x_all(5, 'm')$$, 'the lists');
+SELECT set_eq('SELECT user_id::text, rank, item_id::text, score, rating FROM kept_lists', $$SELECT * FROM fm_top_x_all(5, 'm')$$, 'the lists');
 
 -- Ids of any other type, if the training names the ratings.
 CREATE VIEW words AS SELECT 'u' || user_id AS user_id, 'i' || item_id AS item_id, rating FROM ratings;

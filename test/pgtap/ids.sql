@@ -39,22 +39,22 @@ BEGIN
 END $$;
 
 CREATE TABLE expected AS
-SELECT user_id, rank, item_id, score FROM generate_series(101, 130) user_id, fm_top_x(user_id, 8, 'int');
+SELECT user_id, rank, item_id, score, rating FROM generate_series(101, 130) user_id, fm_top_x(user_id, 8, 'int');
 CREATE TABLE expected_of AS
-SELECT item_id, rank, score FROM fm_top_x(105, 30, 'int', false, candidates => '{201,203,205,207,209}', exclude => '{203}');
+SELECT item_id, rank, score, rating FROM fm_top_x(105, 30, 'int', false, candidates => '{201,203,205,207,209}', exclude => '{203}');
 
 -- The lists of one type against the expected ones, by the text form of each id.
 CREATE FUNCTION differing(kind text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE n bigint;
 BEGIN
     EXECUTE format('SELECT count(*) FROM (
-        (SELECT id_%1$s(user_id), rank, id_%1$s(item_id::int), score FROM expected
+        (SELECT id_%1$s(user_id), rank, id_%1$s(item_id::int), score, rating FROM expected
          EXCEPT ALL SELECT * FROM fm_top_x_all(8, %1$L))
         UNION ALL
-        (SELECT id_%1$s(e.user_id), rank, id_%1$s(e.item_id::int), score FROM expected e
+        (SELECT id_%1$s(e.user_id), rank, id_%1$s(e.item_id::int), score, rating FROM expected e
          EXCEPT ALL SELECT id_%1$s(u), t.* FROM generate_series(101, 130) u, fm_top_x(id_%1$s(u), 8, %1$L) t)
         UNION ALL
-        (SELECT ''105'', rank, id_%1$s(item_id::int), score FROM expected_of
+        (SELECT ''105'', rank, id_%1$s(item_id::int), score, rating FROM expected_of
          EXCEPT ALL SELECT ''105'', t.* FROM fm_top_x(id_%1$s(105), 30, %1$L, false,
              candidates => ARRAY[id_%1$s(201), id_%1$s(203), id_%1$s(205), id_%1$s(207), id_%1$s(209), id_%1$s(120), NULL],
              exclude => ARRAY[id_%1$s(203), NULL]) t)) d', kind) INTO n;

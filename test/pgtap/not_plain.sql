@@ -23,11 +23,11 @@ BEGIN
 END $$;
 
 -- Duplicate rows are removed, whether or not the old lists fit in memory.
-CREATE TABLE keyless (user_id integer, rank integer, item_id integer, score real);
+CREATE TABLE keyless (user_id integer, rank integer, item_id integer, score real, rating real);
 SELECT fm_write_top_x('keyless', 40, 'm') \g /dev/null
 SELECT is(differences('keyless'), 0::bigint, 'a table without a key: written');
 INSERT INTO keyless SELECT * FROM keyless WHERE user_id % 3 = 0;
-INSERT INTO keyless SELECT user_id, rank, item_id, score + 1 FROM keyless WHERE user_id % 50 = 0;
+INSERT INTO keyless SELECT user_id, rank, item_id, score + 1, rating FROM keyless WHERE user_id % 50 = 0;
 SELECT is(fm_write_top_x('keyless', 40, 'm'), (SELECT count(*) FROM plain), 'duplicate rows: the number of rows');
 SELECT is(differences('keyless'), 0::bigint, 'duplicate rows: removed');
 INSERT INTO keyless SELECT * FROM keyless WHERE user_id % 3 = 0;
@@ -37,7 +37,7 @@ SELECT is(differences('keyless'), 0::bigint, 'duplicate rows: removed, with litt
 RESET maintenance_work_mem;
 
 -- Partitions: no statement on the parent is a scan of the parent.
-CREATE TABLE parts (user_id integer, rank integer, item_id integer, score real, PRIMARY KEY (user_id, rank))
+CREATE TABLE parts (user_id integer, rank integer, item_id integer, score real, rating real, PRIMARY KEY (user_id, rank))
     PARTITION BY HASH (user_id);
 CREATE TABLE part_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE part_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);

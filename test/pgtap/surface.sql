@@ -30,18 +30,21 @@ SELECT is(ARRAY(SELECT pg_temp.signature('fm_refresh')), ARRAY[
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x')), ARRAY[
     'user_id text, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
     'candidates text[] DEFAULT NULL::text[], exclude text[] DEFAULT NULL::text[], '
-    'context jsonb DEFAULT NULL::jsonb -> TABLE(rank integer, item_id text, score real)',
+    'context jsonb DEFAULT NULL::jsonb, novelty double precision DEFAULT NULL::double precision '
+    '-> TABLE(rank integer, item_id text, score real, rating real)',
     'user_id bigint, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
     'candidates bigint[] DEFAULT NULL::bigint[], exclude bigint[] DEFAULT NULL::bigint[], '
-    'context jsonb DEFAULT NULL::jsonb -> TABLE(rank integer, item_id bigint, score real)'], 'fm_top_x');
+    'context jsonb DEFAULT NULL::jsonb, novelty double precision DEFAULT NULL::double precision '
+    '-> TABLE(rank integer, item_id bigint, score real, rating real)'], 'fm_top_x');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_write_top_x')), ARRAY[
-    'target text, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true '
-    '-> bigint'], 'fm_write_top_x');
+    'target text, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'novelty double precision DEFAULT NULL::double precision -> bigint'], 'fm_write_top_x');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x_all')), ARRAY[
-    'x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true '
-    '-> TABLE(user_id text, rank integer, item_id text, score real)'], 'fm_top_x_all');
+    'x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'novelty double precision DEFAULT NULL::double precision '
+    '-> TABLE(user_id text, rank integer, item_id text, score real, rating real)'], 'fm_top_x_all');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_matrix_top_x')), ARRAY[
     'm fm_matrix, query real[], x integer -> TABLE(rank integer, item_id bigint, score real)'],

@@ -85,25 +85,12 @@ fm_list_item_interest(const FmListShape *shape, const float *vector)
 	return vector + shape->num_factors + 1;
 }
 
-/* Make a query of parts, with a factor for the rating head. */
-static void
-make_query(const FmListShape *shape, const float *v, double factor, const float *interest_v,
-		   double popularity, float *query)
+double
+fm_list_item_popularity(const FmListShape *shape, const float *vector)
 {
-	for (int f = 0; f < shape->num_factors; f++)
-		*query++ = (float) (factor * v[f]);
-	if (shape->interest_factors > 0)
-	{
-		*query++ = (float) factor;
-		if (interest_v != NULL)
-			memcpy(query, interest_v, shape->interest_factors * sizeof(float));
-		else
-			memset(query, 0, shape->interest_factors * sizeof(float));
-		query += shape->interest_factors;
-	}
-	if (shape->has_popularity)
-		*query++ = (float) popularity;
-	*query = shape->interest_factors == 0 || interest_v != NULL;
+	return shape->has_popularity
+			   ? vector[fm_list_factors(shape) - 1] / fm_list_popularity_scale(shape)
+			   : 0;
 }
 
 void
@@ -112,13 +99,29 @@ fm_list_query(const FmListShape *shape, const float *v, const float *interest_v,
 {
 	double factor = shape->interest_factors > 0 ? shape->rating_share / fm_list_rating_scale(shape)
 												: 1;
+	double unit = shape->novelty_unit / fm_list_popularity_scale(shape);
 
-	make_query(shape, v, factor, interest_v,
-			   -novelty * shape->novelty_unit / fm_list_popularity_scale(shape), query);
+	for (int f = 0; f < shape->num_factors; f++)
+		*query++ = (float) (factor * v[f]);
+	if (shape->interest_factors > 0)
+	{
+		*query++ = (float) factor;
+		memcpy(query, interest_v, shape->interest_factors * sizeof(float));
+		query += shape->interest_factors;
+	}
+	if (shape->has_popularity)
+		*query++ = (float) (0 - novelty * unit); /* not -0 */
+	*query = 1;
 }
 
-void
-fm_list_rating_query(const FmListShape *shape, const float *v, float *query)
+double
+fm_list_rating(const FmListShape *shape, const float *v, const float *vector)
 {
-	make_query(shape, v, 1 / fm_list_rating_scale(shape), NULL, 0, query);
+	float inverse = (float) (1 / fm_list_rating_scale(shape));
+	double sum = 0;
+
+	for (int f = 0; f < shape->num_factors; f++)
+		sum += (double) v[f] * (double) (inverse * vector[f]);
+	return sum + (shape->interest_factors > 0 ? inverse * vector[shape->num_factors]
+											  : vector[fm_list_factors(shape)]);
 }

@@ -63,6 +63,9 @@ extern void fm_list_item(const FmListShape *shape, const float *v, float w, cons
 /* Read v and w of the rating head back from an item's vector, bit for bit. */
 extern void fm_list_item_rating(const FmListShape *shape, const float *vector, float *v, float *w);
 
+/* Return the popularity of an item, 0 if the shape has none. */
+extern double fm_list_item_popularity(const FmListShape *shape, const float *vector);
+
 /* Return where p begins in an item's vector. w of the interest is the last number. */
 extern const float *fm_list_item_interest(const FmListShape *shape, const float *vector);
 
@@ -73,7 +76,10 @@ extern const float *fm_list_item_interest(const FmListShape *shape, const float 
 extern void fm_list_query(const FmListShape *shape, const float *v, const float *interest_v,
 						  double novelty, float *query);
 
-/* Make the query that gives <v_u, v_i> + w_i, of the rating head. */
-extern void fm_list_rating_query(const FmListShape *shape, const float *v, float *query);
+/*
+ * Return <v_u, v_i> + w_i of the rating head, for a user's v and an item's vector, in double,
+ * summed in index order.
+ */
+extern double fm_list_rating(const FmListShape *shape, const float *v, const float *vector);
 
 #endif

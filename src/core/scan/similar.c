@@ -18,17 +18,16 @@
 
 /* Compute the cosines of one vector with `count` items from `first` on. */
 static void
-cosines(const FmScanMatrix *matrix, const float *vector, double norm, int32_t first, int count,
-		double *cosine)
+cosines(const FmScanMatrix *matrix, FmFactorRange range, const float *vector, double norm,
+		int32_t first, int count, double *cosine)
 {
-	int num_factors = fm_scan_matrix_factors(matrix);
 	const float *rows[ITEMS_AT_ONCE];
 	double inner[ITEMS_AT_ONCE] = {0};
 	double square[ITEMS_AT_ONCE] = {0};
 
 	for (int i = 0; i < ITEMS_AT_ONCE; i++)
-		rows[i] = fm_scan_vector(matrix, first + (i < count ? i : 0));
-	for (int f = 0; f < num_factors; f++)
+		rows[i] = fm_scan_vector(matrix, first + (i < count ? i : 0)) + range.first;
+	for (int f = 0; f < range.count; f++)
 		for (int i = 0; i < ITEMS_AT_ONCE; i++)
 		{
 			double value = rows[i][f];
@@ -55,10 +54,11 @@ norm_of(const float *vector, int num_factors)
 }
 
 int32_t
-fm_similar(const FmScanMatrix *matrix, int32_t item, int32_t x, const FmHost *host, FmHit *hits)
+fm_similar(const FmScanMatrix *matrix, FmFactorRange range, int32_t item, int32_t x,
+		   const FmHost *host, FmHit *hits)
 {
-	const float *vector = fm_scan_vector(matrix, item);
-	double norm = norm_of(vector, fm_scan_matrix_factors(matrix));
+	const float *vector = fm_scan_vector(matrix, item) + range.first;
+	double norm = norm_of(vector, range.count);
 	int32_t num_items = fm_scan_matrix_items(matrix);
 	FmBest best = {hits, 0, x};
 	double cosine[ITEMS_AT_ONCE];
@@ -71,7 +71,7 @@ fm_similar(const FmScanMatrix *matrix, int32_t item, int32_t x, const FmHost *ho
 
 		if (first % ITEMS_PER_CHECK == 0)
 			host->check_interrupts(host->ctx);
-		cosines(matrix, vector, norm, first, count, cosine);
+		cosines(matrix, range, vector, norm, first, count, cosine);
 		for (int i = 0; i < count; i++)
 			if (first + i != item)
 				fm_best_offer(&best, first + i, cosine[i]);

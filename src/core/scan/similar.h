@@ -8,12 +8,19 @@
 #include "core/scan/best.h"
 #include "core/scan/scan_matrix.h"
 
+/* A part of the vectors of a matrix. */
+typedef struct FmFactorRange
+{
+	int first;
+	int count;
+} FmFactorRange;
+
 /*
- * Write to hits (room for min(x, num_items)) the x items whose vectors (without the biases) have
- * the largest cosine with the vector of an item, best first, ties by index; return how many. The
- * item itself is not among them. A vector of zeros has cosine 0 with every other.
+ * Write to hits (room for min(x, num_items)) the x items whose vectors, as far as they are in the
+ * range, have the largest cosine with that of an item, best first, ties by index; return how many.
+ * The item itself is not among them. A vector of zeros has cosine 0 with every other.
  */
-extern int32_t fm_similar(const FmScanMatrix *matrix, int32_t item, int32_t x, const FmHost *host,
-						  FmHit *hits);
+extern int32_t fm_similar(const FmScanMatrix *matrix, FmFactorRange range, int32_t item, int32_t x,
+						  const FmHost *host, FmHit *hits);
 
 #endif

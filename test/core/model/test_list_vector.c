@@ -87,14 +87,16 @@ scores_agree(const Case *c)
 static bool
 reads_back(const Case *c)
 {
-	float v[MOST_FACTORS], w, query[2 * MOST_FACTORS + 3];
+	float v[MOST_FACTORS], w;
 	int count = fm_list_factors(&c->shape) + 1, k = c->shape.num_factors;
 	double rating = c->w + product(c->v, c->user_v, k);
 
 	fm_list_item_rating(&c->shape, c->item, v, &w);
-	fm_list_rating_query(&c->shape, c->user_v, query);
 	if (memcmp(v, c->v, k * sizeof(float)) != 0 || w != c->w ||
-		fabs(product(c->item, query, count) - rating) > 1e-12)
+		fabs(fm_list_rating(&c->shape, c->user_v, c->item) - rating) > 1e-12)
+		return false;
+	if (fm_list_item_popularity(&c->shape, c->item) !=
+		(c->shape.has_popularity ? c->popularity : 0))
 		return false;
 	return c->shape.interest_factors == 0 ||
 		   (memcmp(fm_list_item_interest(&c->shape, c->item), c->p,

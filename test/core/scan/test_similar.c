@@ -19,8 +19,12 @@ around_zero(void)
 static void
 test_similar(int32_t count, int k)
 {
-	FmScanMatrix *matrix =
-		fm_scan_matrix_init(host.alloc(host.ctx, fm_scan_matrix_size(count, k), 1), count, k);
+	/* the factors that are compared stand among others */
+	FmFactorRange range = {1, k};
+	FmScanMatrix *matrix = fm_scan_matrix_init(host.alloc(host.ctx,
+														  fm_scan_matrix_size(count, k + 3), 1),
+											   count, k + 3);
+	float *whole_vector = malloc((k + 3) * sizeof(float));
 	float *v = malloc((size_t) count * k * sizeof(float));
 	FmHit *hits = malloc(count * sizeof(FmHit)), *all = malloc(count * sizeof(FmHit));
 	bool right = true, whole = true;
@@ -32,12 +36,14 @@ test_similar(int32_t count, int k)
 			v[(size_t) i * k + f] = i % 7 == 3	 ? 0
 									: i % 5 == 4 ? 2 * v[(size_t) (i / 2) * k + f]
 												 : (float) around_zero();
-		fm_scan_matrix_set(matrix, i, v + (size_t) i * k, 5);
+		for (int f = 0; f < k + 3; f++)
+			whole_vector[f] = f >= 1 && f <= k ? v[(size_t) i * k + f - 1] : (float) around_zero();
+		fm_scan_matrix_set(matrix, i, whole_vector, 5);
 	}
 	fm_scan_matrix_finish(matrix);
 	for (int32_t item = 0; item < count && item < 12; item++)
 	{
-		int32_t found = fm_similar(matrix, item, count, &host, all), few;
+		int32_t found = fm_similar(matrix, range, item, count, &host, all), few;
 
 		whole &= found == count - 1;
 		for (int32_t r = 0; r < found; r++)
@@ -57,14 +63,15 @@ test_similar(int32_t count, int k)
 			right &= r == 0 || all[r - 1].score > all[r].score ||
 					 (all[r - 1].score == all[r].score && all[r - 1].item < all[r].item);
 		}
-		few = fm_similar(matrix, item, 3, &host, hits);
+		few = fm_similar(matrix, range, item, 3, &host, hits);
 		right &= few == (found < 3 ? found : 3);
 		for (int32_t r = 0; r < few; r++)
 			right &= hits[r].item == all[r].item && hits[r].score == all[r].score;
-		right &= fm_similar(matrix, item, 0, &host, hits) == 0;
+		right &= fm_similar(matrix, range, item, 0, &host, hits) == 0;
 	}
 	ok(whole && right, "cosines of %d items with %d factors, in order", count, k);
 	host.release(host.ctx, matrix);
+	free(whole_vector);
 	free(v);
 	free(hits);
 	free(all);
