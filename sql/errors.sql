@@ -153,6 +153,13 @@ SELECT try($$SELECT fm_train('bad', ratings => 'weight_huge', weight_column => '
 SELECT try($$SELECT fm_train('bad', ratings => 'weight_words', weight_column => 'weight')$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'weightless', weight_column => 'weight')$$);
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings', weight_column => 'weight')$$);
+
+-- what orders lists, and what is newer
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', rank_by => 'stars')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', rank_by => NULL)$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', task => 'ranking', rank_by => 'interest')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings', time_column => 'nosuch')$$);
+SELECT try($$SELECT fm_train('bad', ratings => 'weight_words', time_column => 'weight')$$);
 DROP VIEW negatives, weight_nans, weight_infinities, weight_huge, weight_words, weightless;
 
 -- Ratings that are not yes or no, and options that a classification does not have.

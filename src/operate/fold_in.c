@@ -97,6 +97,7 @@ read_version(FmFolding *folding)
 	set_heads(folding);
 	folding->definition = model->definition;
 	folding->definition.num_context_columns = 0; /* ratings of all contexts are solved alike */
+	folding->definition.time_column = NULL;
 }
 
 /* Read and solve; false if there is nothing to solve. */

@@ -27,6 +27,7 @@
 #define BYTES_PER_RATING 20
 #define BYTES_PER_WEIGHTED_RATING 28
 #define BYTES_PER_CONTEXT 8 /* of a rating */
+#define BYTES_PER_TIME 32	/* of a rating: times, sorted in two ways, and what they count */
 #define BYTES_PER_PAIR 28	/* of the interest head */
 #define BYTES_PER_ID 64		/* of a user or item: a hash table entry, its place in two orders */
 
@@ -39,6 +40,8 @@ bytes_of_ratings(const FmDefinition *definition, double num_ratings)
 
 	if (definition->num_context_columns > 0)
 		bytes += BYTES_PER_CONTEXT;
+	if (definition->time_column != NULL)
+		bytes += BYTES_PER_TIME;
 	return num_ratings * bytes;
 }
 

@@ -123,6 +123,41 @@ check_context_columns(const FmDefinition *definition)
 	}
 }
 
+static bool
+is_time_type(Oid type)
+{
+	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
+}
+
+static void
+check_time_column(const FmDefinition *definition)
+{
+	Oid relation = definition->ratings;
+	const char *column = definition->time_column;
+	Oid type = get_atttype(relation, fm_column_number(relation, column, "time_column"));
+
+	if (!is_number_type(type) && !is_time_type(getBaseType(type)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, not a number, a date "
+						"or a time",
+						column, get_rel_name(relation), format_type_be(type)),
+				 errhint("Make a view of the relation that casts the column to timestamptz.")));
+}
+
+char *
+fm_time_sql(const FmDefinition *definition)
+{
+	const char *column = quote_identifier(definition->time_column);
+	Oid type = get_atttype(definition->ratings,
+						   get_attnum(definition->ratings, definition->time_column));
+
+	return psprintf(is_time_type(getBaseType(type))
+						? "pg_catalog.date_part('epoch', r.%s::pg_catalog.timestamptz)"
+						: "r.%s::pg_catalog.float8",
+					column);
+}
+
 void
 fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, FmIdType *item_type)
 {
@@ -140,6 +175,8 @@ fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type, F
 	if (definition->weight_column != NULL)
 		check_number_column(relation, definition->weight_column, "weight_column");
 	check_context_columns(definition);
+	if (definition->time_column != NULL)
+		check_time_column(definition);
 	if (definition->split_column != NULL)
 		(void) fm_column_number(relation, definition->split_column, "time_column");
 }

@@ -20,6 +20,9 @@
 extern void fm_check_ratings_relation(const FmDefinition *definition, FmIdType *user_type,
 									  FmIdType *item_type);
 
+/* Return SQL for the time of a row r, as a double that grows with it, or NULL. */
+extern char *fm_time_sql(const FmDefinition *definition);
+
 /*
  * Return whether the relation still has its columns for users, items, ratings and weights, with ids
  * of the given types.

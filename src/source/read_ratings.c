@@ -21,7 +21,7 @@
 
 #define ROWS_PER_FETCH 10000
 
-/* What is read of a row: first these, then the contexts, then whether the row is late. */
+/* What is read of a row: first these, then the contexts, then whether the row is late, its time. */
 enum
 {
 	RATING_USER,
@@ -33,7 +33,8 @@ typedef struct RatingColumns
 {
 	FmColumn *columns;
 	int first_context;
-	int late; /* only with a time column */
+	int late; /* only with a split column */
+	int time; /* only with a time column */
 	int count;
 } RatingColumns;
 
@@ -65,7 +66,7 @@ static RatingColumns
 list_columns(const FmDefinition *definition, const FmRatingReading *reading)
 {
 	int num_contexts = definition->num_context_columns;
-	RatingColumns list = {palloc((RATING_VALUES + 3 + num_contexts) * sizeof(FmColumn))};
+	RatingColumns list = {palloc((RATING_VALUES + 4 + num_contexts) * sizeof(FmColumn))};
 	FmColumn *columns = list.columns;
 
 	columns[RATING_USER] = id_column(definition, definition->user_column, reading->users);
@@ -79,6 +80,9 @@ list_columns(const FmDefinition *definition, const FmRatingReading *reading)
 	list.count = list.late;
 	if (definition->split_column != NULL)
 		columns[list.count++] = (FmColumn){late_sql(definition), BOOLOID};
+	list.time = list.count;
+	if (definition->time_column != NULL)
+		columns[list.count++] = (FmColumn){fm_time_sql(definition), FLOAT8OID};
 	return list;
 }
 
@@ -99,6 +103,8 @@ fm_rating_reading_create(const FmIdType *user_type, const FmIdType *item_type,
 	reading->contexts = fm_context_reading_create(definition);
 	if (reading->contexts != NULL)
 		reading->triples.context = palloc(reading->capacity * sizeof(int32));
+	if (definition->time_column != NULL)
+		reading->time = palloc(reading->capacity * sizeof(double));
 	fm_rating_reading_rewind(reading, 0);
 	return reading;
 }
@@ -161,7 +167,7 @@ relative_value(const FmRatingReading *reading, double rating)
 /* Append a triple, with indices in place of the ids. */
 static void
 add_rating(FmRatingReading *reading, Datum user, Datum item, double rating, double weight,
-		   int32 context, bool is_late)
+		   int32 context, bool is_late, double time)
 {
 	FmTriples *triples = &reading->triples;
 
@@ -177,6 +183,8 @@ add_rating(FmRatingReading *reading, Datum user, Datum item, double rating, doub
 			triples->context = repalloc_huge(triples->context, reading->capacity * sizeof(int32));
 		if (reading->is_late != NULL)
 			reading->is_late = repalloc_huge(reading->is_late, reading->capacity * sizeof(bool));
+		if (reading->time != NULL)
+			reading->time = repalloc_huge(reading->time, reading->capacity * sizeof(double));
 	}
 	count_rating(reading, rating, weight);
 	if (triples->weight != NULL)
@@ -185,6 +193,8 @@ add_rating(FmRatingReading *reading, Datum user, Datum item, double rating, doub
 		triples->context[triples->count] = context;
 	if (reading->is_late != NULL)
 		reading->is_late[triples->count] = is_late;
+	if (reading->time != NULL)
+		reading->time[triples->count] = time;
 	triples->user[triples->count] = fm_idmap_intern(reading->users, user);
 	triples->item[triples->count] = fm_idmap_intern(reading->items, item);
 	triples->value[triples->count++] = relative_value(reading, rating);
@@ -207,7 +217,8 @@ read_row(const FmDefinition *definition, const RatingColumns *columns, const FmR
 		context = fm_intern_context(reading->contexts, row->values + columns->first_context,
 									row->nulls + columns->first_context);
 	add_rating(reading, fm_row_value(row, RATING_USER), fm_row_value(row, RATING_ITEM), rating,
-			   weight, context, reading->is_late != NULL && fm_row_boolean(row, columns->late));
+			   weight, context, reading->is_late != NULL && fm_row_boolean(row, columns->late),
+			   reading->time != NULL ? fm_row_double_or(row, columns->time, NAN) : NAN);
 	return true;
 }
 

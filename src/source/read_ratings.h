@@ -16,7 +16,8 @@ typedef struct FmRatingReading
 	FmIdMap *items;
 	FmTriples triples;			/* with weights and contexts if the definition has such columns */
 	FmContextReading *contexts; /* or NULL */
-	bool *is_late;				/* which triples to hold out; NULL without a time column */
+	bool *is_late;				/* which triples to hold out; NULL without a split column */
+	double *time;				/* of each triple, NaN if unknown; NULL without a time column */
 	int64 capacity;				/* of the triples */
 	bool is_training;			/* keep to fmtopx.training_memory */
 	int64 skipped; /* rows with a NULL user, item, rating or weight, or with weight 0 */

@@ -32,6 +32,7 @@ typedef struct Fit
 	FmTriples held_out;
 	FmRepeats repeats;
 	double weight_unit;
+	FmRecency recency; /* with a time column */
 	int32_t *user_canonical;
 	int32_t *item_canonical;
 	FmFeatures features[2];
@@ -153,6 +154,15 @@ features_reading_size(const FmTrainingData *data)
 	return bytes;
 }
 
+/* Compute recency from the times that were read, which are freed. */
+static void
+read_recency(FmRatingReading *reading, int32 num_users, const FmHost *host, Fit *fit)
+{
+	fm_recency_create(&reading->triples, reading->time, num_users, host, &fit->recency);
+	pfree(reading->time);
+	reading->time = NULL;
+}
+
 static void
 fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *host, Fit *fit)
 {
@@ -165,11 +175,15 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	const FmContexts *contexts = data->ratings->contexts ? &data->ratings->contexts->contexts
 														 : &none;
 
+	if (data->ratings->time != NULL)
+		read_recency(data->ratings, num_users, host, fit);
 	fit->repeats = merge_repeats(definition, data->ratings, host);
 	workers = choose_workers(definition, triples->count);
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);
 	canonicalise(triples, fit->user_canonical, fit->item_canonical);
+	if (fit->recency.entry != NULL)
+		fm_recency_renumber(&fit->recency, fit->user_canonical, fit->item_canonical, host);
 	if (definition->split_column != NULL)
 		take_late(data->ratings, &fit->held_out);
 	fit->features[FM_USERS] = build_features(data->features[FM_USERS], fit->user_canonical, host);
@@ -219,6 +233,8 @@ fit_interest(const FmDefinition *definition, const FmHost *host, Fit *fit, FmRes
 	int workers = choose_workers(definition, pairs.count);
 	const FmContexts none = {0};
 
+	if (fit->recency.entry != NULL)
+		fm_weigh_by_recency(&fit->recency, &pairs);
 	fm_release_ratings(fit->shared);
 	fit->shared = fm_share_ratings(&pairs, num_users, num_items, fit->features, &none, workers,
 								   host);

@@ -98,3 +98,10 @@ fm_interest_pairs(const FmRatings *ratings, bool learn, const FmHost *host, FmSt
 		pfree(pairs.user_weight);
 	return triples;
 }
+
+void
+fm_weigh_by_recency(const FmRecency *recency, const FmTriples *pairs)
+{
+	for (int64 r = 0; r < pairs->count; r++)
+		pairs->weight[r] *= fm_recency_factor(recency, pairs->user[r], pairs->item[r]);
+}

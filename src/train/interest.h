@@ -4,6 +4,7 @@
 #ifndef FMTOPX_INTEREST_H
 #define FMTOPX_INTEREST_H
 
+#include "core/data/recency.h"
 #include "core/model/strength.h"
 
 /*
@@ -12,5 +13,8 @@
  */
 extern FmTriples fm_interest_pairs(const FmRatings *ratings, bool learn, const FmHost *host,
 								   FmStrength *strength);
+
+/* Multiply the weights of pairs by their recency. */
+extern void fm_weigh_by_recency(const FmRecency *recency, const FmTriples *pairs);
 
 #endif
