@@ -177,12 +177,34 @@ sub question
 	return $self->one(@questions)->($self);
 }
 
+# The rows that a model's table of lists has and should not have, or should have and has not. It should have what
+# fm_top_x_all returns under the same snapshot, except where the ratings are a view that is another at each reading
+# (ratings_random, of which each reading has some of the pairs of ratings), and seen items are excluded. Then the table
+# should have what some reading gives: the first items in the order of the lists that exclude nothing, of which none is
+# passed over but those that the user has rated in ratings.
+sub compared
+{
+	my ($self, $x, $seen) = @_;
+	my $own = "lists_$self->{model}";
+	my $model = "'$self->{model}'";
+	return "WITH own AS MATERIALIZED (SELECT user_id::text, rank, item_id::text, score, rating FROM $own),"
+	  . " again AS MATERIALIZED (SELECT * FROM fm_top_x_all($x, $model, $seen)),"
+	  . " random AS (SELECT $seen AND EXISTS (SELECT FROM fm_models WHERE model = $model AND ratings::text LIKE '%ratings_random') AS yes),"
+	  . " everything AS MATERIALIZED (SELECT user_id, rank AS place, item_id, score, rating FROM fm_top_x_all(1000, $model, false)),"
+	  . " passed AS (SELECT user_id, place, item_id, o.score IS NULL AS over, count(o.score) OVER (PARTITION BY user_id ORDER BY place) AS before"
+	  . " FROM everything LEFT JOIN own o USING (user_id, item_id)),"
+	  . " differences AS ((SELECT * FROM ((TABLE own EXCEPT ALL TABLE again) UNION ALL (TABLE again EXCEPT ALL TABLE own)) d WHERE NOT (SELECT yes FROM random))"
+	  . " UNION ALL (SELECT o.* FROM own o LEFT JOIN passed p USING (user_id, item_id) LEFT JOIN everything e USING (user_id, item_id)"
+	  . " WHERE (SELECT yes FROM random) AND (p.before, e.score, e.rating, rank <= $x) IS DISTINCT FROM (rank::bigint, o.score, o.rating, true))"
+	  . " UNION ALL (SELECT p.user_id, NULL, p.item_id, NULL, NULL FROM passed p WHERE (SELECT yes FROM random) AND over AND before < $x"
+	  . " AND NOT EXISTS (SELECT FROM ratings_view r WHERE (r.user_id::text, r.item_id::text) = (p.user_id, p.item_id))))"
+	  . " SELECT CASE WHEN count(*) = 0 THEN 'fine' ELSE 'WRONG: ' || min(d::text) END FROM differences d";
+}
+
 my @writings = (
 	sub { my $g = shift; 'SELECT fm_write_top_x(' . $g->arguments([ 'target', 'x', 'model' ], exclude_seen => 'bool', novelty => 'novelty') . ')' },
-	sub { my $g = shift; my $own = "lists_$g->{model}"; my ($x, $seen) = ($g->below(8), $g->one('true', 'false'));
-		  "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT fm_write_top_x('$own', $x, '$g->{model}', $seen);\n"
-		  . "SELECT CASE WHEN count(*) = 0 THEN 'fine' ELSE 'WRONG: ' || min(d::text) END FROM ((SELECT user_id::text, rank, item_id::text, score, rating FROM $own EXCEPT ALL SELECT * FROM fm_top_x_all($x, '$g->{model}', $seen))"
-		  . " UNION ALL (SELECT * FROM fm_top_x_all($x, '$g->{model}', $seen) EXCEPT ALL SELECT user_id::text, rank, item_id::text, score, rating FROM $own)) d;\nCOMMIT;" },
+	sub { my $g = shift; my ($x, $seen) = ($g->below(8), $g->one('true', 'false'));
+		  "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT fm_write_top_x('lists_$g->{model}', $x, '$g->{model}', $seen);\n" . $g->compared($x, $seen) . ";\nCOMMIT;" },
 	sub { my $g = shift; 'CALL fm_refresh(' . $g->arguments([ 'model' ], on_conflict => 'text') . ')' },
 	sub { my $g = shift; "CALL fm_refresh('$g->{model}', '" . $g->one(qw(skip wait error)) . "')" },
 	sub { my $g = shift; 'SELECT fm_fold_in(' . $g->value('model') . ')' },

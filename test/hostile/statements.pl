@@ -80,8 +80,12 @@ sub find
 {
 	my ($session, $kind, $what, $location) = @_;
 	(my $key = "$kind $what") =~ s/\d+|"[^"]*"/#/g;
+
+	# lists are wrong for many reasons: one of each question about each model
+	$key = join(' ', $kind, $session->{sql} =~ /\bfm_\w+|'[a-z]\w*'/g) if $kind eq 'wrong';
 	return if $findings{$key}++;
-	push @order, "$kind: $what" . ($location ? " [$location]" : '') . "\n    of $session->{role}: " . ($session->{sql} =~ s/\n/\n        /gr) . "\n";
+	my $number = $session->{statement} // '';
+	push @order, "$kind: $what" . ($location ? " [$location]" : '') . "\n    of $session->{role} $number: " . ($session->{sql} =~ s/\n/\n        /gr) . "\n";
 	note("$kind: $what");
 	return;
 }
@@ -153,7 +157,7 @@ while ($sent < $count)
 	$sql =~ s/\@HELLO\@/$hello/g;
 	print $log "-- $sent: $session->{role}\n$sql;\n";
 	$session->ask($sql);
-	$sent++;
+	$session->{statement} = $sent++;
 	if ($generator->chance(3))    # somebody is cancelled, or rarely ended, in the middle of whatever he does
 	{
 		usleep($generator->below(20000));
