@@ -132,7 +132,7 @@ als_init(Als *als, const FmProblem *problem, int rank)
 static void
 hand_on(const Als *als, FmSampleSink sink, void *sink_ctx)
 {
-	FmSample sample;
+	FmSample sample = {.contexts = NULL};
 
 	for (int side = 0; side < 2; side++)
 	{
@@ -142,6 +142,8 @@ hand_on(const Als *als, FmSampleSink sink, void *sink_ctx)
 		sample.effects[side] = regression ? fm_regression_effects(regression) : NULL;
 	}
 	sample.contexts = als->context == NULL ? NULL : fm_context_rows(als->context);
+	if (als->problem->history)
+		sample.own_effects = fm_regression_history(als->regression[FM_ITEMS], &sample.own_scale);
 	sink(sink_ctx, &sample);
 }
 

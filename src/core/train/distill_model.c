@@ -11,6 +11,12 @@
 #include <math.h>
 
 /*
+ * Where no entity is without ratings, which share of those to come will hardly be rated; see
+ * find_shares.
+ */
+#define UNKNOWN_SHARE 0.5
+
+/*
  * Write the mean w of one side in the units of the ratings, centred; return what is to be added to
  * b.
  */
@@ -108,27 +114,73 @@ add_row(const float *w, const float *v, int num_factors, double x, double *sum)
 }
 
 /*
- * Find what is added to the levels of an entity: the mean over all ratings of what the levels leave
- * of their entities. The mean over the entities would suit an entity that few will rate, as most
- * entities are, but not most ratings: with a fifth of the films of MovieLens 100k held out
- * altogether, their RMSE is 1.133 with that mean, and 1.038 with this one.
+ * Return how many entities without ratings are as the others, if these have their ratings by
+ * chance: Chao's estimate (1984), from the numbers of entities with one rating and with two.
  */
+static double
+expect_unrated(const FmSide *ratings)
+{
+	double ones = 0, twos = 0;
+
+	for (int32_t e = 0; e < ratings->count; e++)
+	{
+		ones += ratings->start[e + 1] - ratings->start[e] == 1;
+		twos += ratings->start[e + 1] - ratings->start[e] == 2;
+	}
+	return ones * (ones - 1) / (2 * (twos + 1));
+}
+
+/*
+ * Compute the entities whose mean stands for one without ratings, as shares of 1.
+ *
+ * Where many have a single rating, those without any are more of that kind, which hardly anybody
+ * rates: they are taken for the mean of all entities. Whatever is without ratings beyond that is
+ * new, and will be rated as often as the others: it is taken for the mean of all ratings, which is
+ * that of popular entities.
+ *
+ * RMSE of items without ratings, all taken for the mean of the ratings, then by this rule: planted
+ * data of 700 users and 9,000 items, a tenth without ratings and a third with one, four pairs of
+ * seeds and kinds of features, 0.918 to 1.227 and 0.819 to 1.053 (0.911 to 1.072 without features);
+ * MovieLens 100k, genres, a fifth of the films held out, twice, 1.030 and 1.055, and 1.035 and
+ * 1.074 (1.123 and 1.178); five folds of it, in which few films are without ratings, 0.8795 and
+ * 0.8792 over all ratings.
+ */
+static double *
+find_shares(const FmProblem *problem, int side)
+{
+	const FmHost *host = problem->host;
+	const FmSide *ratings = &problem->side[side];
+	double unrated = ratings->count - problem->num_rated[side];
+	double old = unrated > 0 ? fmin(1, expect_unrated(ratings) / unrated) : UNKNOWN_SHARE;
+	double *share = host->alloc(host->ctx, ratings->count, sizeof(double));
+
+	for (int32_t e = 0; e < ratings->count; e++)
+	{
+		fm_problem_check(problem, e);
+		if (fm_side_is_rated(ratings, e))
+			share[e] = old / problem->num_rated[side] +
+					   (1 - old) * fm_side_weight(ratings, e) / problem->total_weight;
+	}
+	return share;
+}
+
+/* Find what is added to the levels of an entity: what levels leave of the mean entity. */
 static void
 find_intercept(const FmProblem *problem, int side, FmParameters *result)
 {
-	const FmSide *ratings = &problem->side[side];
+	const FmHost *host = problem->host;
 	const FmFeatures *features = &problem->features[side];
 	int32_t last = features->num_levels;
 	const float *w = side == FM_USERS ? result->user_w : result->item_w;
 	const float *v = side == FM_USERS ? result->user_v : result->item_v;
 	int k = result->num_factors;
-	double *sum = problem->host->alloc(problem->host->ctx, k + 1, sizeof(double));
-	double total = problem->total_weight;
+	double *share = find_shares(problem, side);
+	double *sum = host->alloc(host->ctx, k + 1, sizeof(double));
 
-	for (int32_t e = 0; e < ratings->count; e++)
+	for (int32_t e = 0; e < problem->side[side].count; e++)
 	{
 		fm_problem_check(problem, e);
-		add_row(w + e, v + (size_t) e * k, k, fm_side_weight(ratings, e) / total, sum);
+		add_row(w + e, v + (size_t) e * k, k, share[e], sum);
 	}
 	for (int32_t j = 0; j < last; j++)
 	{
@@ -136,14 +188,14 @@ find_intercept(const FmProblem *problem, int side, FmParameters *result)
 
 		fm_problem_check(problem, j);
 		for (int64_t at = features->start[j]; at < features->start[j + 1]; at++)
-			x += features->value[at] * fm_side_weight(ratings, features->entity[at]);
-		add_row(result->level_w[side] + j, result->level_v[side] + (size_t) j * k, k, -x / total,
-				sum);
+			x += features->value[at] * share[features->entity[at]];
+		add_row(result->level_w[side] + j, result->level_v[side] + (size_t) j * k, k, -x, sum);
 	}
 	for (int f = 0; f < k; f++)
 		result->level_v[side][(size_t) last * k + f] = (float) sum[f];
 	result->level_w[side][last] = (float) sum[k];
-	problem->host->release(problem->host->ctx, sum);
+	host->release(host->ctx, share);
+	host->release(host->ctx, sum);
 }
 
 /* Give entities without ratings what their features say. */

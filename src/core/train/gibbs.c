@@ -484,7 +484,7 @@ fm_gibbs_sums_size(int rank)
 static void
 hand_on(const Sampler *sampler, int mean_side, FmSampleSink sink, void *sink_ctx)
 {
-	FmSample sample;
+	FmSample sample = {.contexts = NULL};
 
 	for (int side = 0; side < 2; side++)
 	{
@@ -494,6 +494,9 @@ hand_on(const Sampler *sampler, int mean_side, FmSampleSink sink, void *sink_ctx
 		sample.effects[side] = regression == NULL ? NULL : fm_regression_effects(regression);
 	}
 	sample.contexts = sampler->context == NULL ? NULL : fm_context_rows(sampler->context);
+	if (sampler->problem->history)
+		sample.own_effects = fm_regression_history(sampler->regression[FM_ITEMS],
+												   &sample.own_scale);
 	sink(sink_ctx, &sample);
 }
 

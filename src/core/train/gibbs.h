@@ -16,6 +16,14 @@ typedef struct FmSample
 	const float *rows[2];
 	const float *effects[2]; /* NULL if the side has no features */
 	const float *contexts;	 /* rows of levels (context.h), or NULL */
+
+	/*
+	 * What a rating adds to its own score, as part of the item's history: the product of its user's
+	 * θ and effect, times its item's scale. A row of effects for each user, and a number for each
+	 * item; or NULL.
+	 */
+	const float *own_effects;
+	const float *own_scale;
 } FmSample;
 
 /* Called for every kept sample. */

@@ -347,7 +347,7 @@ fm_ials(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 {
 	const FmHost *host = problem->host;
 	Ials ials = {0};
-	FmSample sample = {{NULL}, {NULL}, NULL};
+	FmSample sample = {.contexts = NULL};
 
 	ials_init(&ials, problem, rank);
 	for (int iteration = 0; iteration < problem->iterations; iteration++)

@@ -55,4 +55,10 @@ extern const float *fm_regression_offset(const FmRegression *regression);
  */
 extern const float *fm_regression_effects(const FmRegression *regression);
 
+/*
+ * Return the effects of history in the same form, a row for each entity of the other side, and the
+ * x that they have in each entity; NULL if there is no history.
+ */
+extern const float *fm_regression_history(const FmRegression *regression, const float **scale);
+
 #endif
