@@ -71,10 +71,13 @@ CREATE TABLE fm_run (
     train_metrics jsonb,
     test_metrics  jsonb,
     message       text,
+    rows_read     bigint,
     PRIMARY KEY (model, version)
 );
 COMMENT ON TABLE fm_run IS
 'fmtopx registry: the last 1000 trainings of each model. Read the view fm_runs instead.';
+COMMENT ON COLUMN fm_run.rows_read IS
+'How many rows the ratings relation had. Several of one user and item are one rating.';
 
 CREATE TABLE fm_target (
     model        text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
@@ -327,8 +330,10 @@ CREATE VIEW fm_health WITH (security_barrier) AS
            served.finished_at AS trained_at,
            pg_catalog.now() - served.finished_at AS age,
            CASE WHEN served.ratings IS NOT NULL
-                THEN fm_live_rows(m.ratings, m.user_column) - served.ratings - served.skipped
-                     - coalesce((served.test_metrics ->> 'ratings')::bigint, 0) END AS ratings_since,
+                THEN fm_live_rows(m.ratings, m.user_column)
+                     - coalesce(served.rows_read, served.ratings + served.skipped
+                                + coalesce((served.test_metrics ->> 'ratings')::bigint, 0))
+                END AS ratings_since,
            last.version AS last_version, last.status AS last_status,
            last.finished_at AS last_finished_at,
            last.finished_at - last.started_at AS last_duration,

@@ -145,6 +145,7 @@ fm_folding_read(FmFolding *folding)
 	for (int side = 0; side < 2; side++)
 		read_known(folding, side);
 	fm_read_ratings(definition, false, data->ratings);
+	folding->num_rows = data->ratings->triples.count;
 	if (fm_is_classification(definition->task))
 		fm_label_ratings(definition, data->ratings, folding->version.rating_min,
 						 folding->version.rating_max);

@@ -132,6 +132,7 @@ fill_run(const FmFolding *folding, FmRun *run)
 		run->features *= 2;
 	run->ratings = folding->data.ratings->triples.count;
 	run->skipped = folding->data.ratings->skipped;
+	run->rows_read = folding->num_rows + run->skipped;
 	snprintf(run->message, sizeof(run->message),
 			 "folded into version %d; users: %d added, %d updated; items: %d added, %d updated",
 			 folding->version.number, users->num_added, users->num_updated, items->num_added,

@@ -77,6 +77,7 @@ typedef struct FmFolding
 	FmParameters parameters[FM_MAX_HEADS];
 	FmResult result;
 	FmTrainingData data;
+	int64 num_rows; /* of ratings as they were read */
 	FmFoldingKnown known[2];
 	FmFoldingSide side[2];
 	const FmHost *host;

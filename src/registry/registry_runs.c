@@ -239,10 +239,11 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	fm_add_text(&parameters, run->refused ? "refused" : "succeeded");
 	fm_add_text(&parameters, run->message[0] != '\0' ? run->message : NULL);
 	fm_add_bigint(&parameters, run->features);
+	fm_add_bigint(&parameters, run->rows_read);
 	fm_registry_execute(
 		schema, "fm_run",
 		"UPDATE %s SET status = $11, message = $12, finished_at = $3, iterations = $4, "
-		"users = $5, items = $6, features = $13, ratings = $7, skipped = $8, "
+		"users = $5, items = $6, features = $13, ratings = $7, skipped = $8, rows_read = $14, "
 		"train_metrics = $9::jsonb, test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
 		&parameters);
 	delete_old_runs(schema, run);

@@ -23,6 +23,7 @@ typedef struct FmRun
 	int64 features; /* columns of the factorization machine: ids, levels, history */
 	int64 ratings;	/* without those held out */
 	int64 skipped;
+	int64 rows_read; /* of the ratings relation: several of one pair are one rating */
 	FmErrorSums train;
 	FmErrorSums test;		   /* count 0: no ratings are held out */
 	FmLabelSums *train_labels; /* replaces train in a classification; else NULL */
