@@ -66,7 +66,7 @@ CREATE FUNCTION cell(triangle real[], i integer, j integer) RETURNS double preci
 CREATE FUNCTION dot(a real[], b real[]) RETURNS double precision IMMUTABLE LANGUAGE sql AS $$ SELECT sum(x::float8 * y) FROM unnest(a, b) t (x, y) $$;
 CREATE FUNCTION strengths(n fm_both_version, weighted boolean) RETURNS TABLE (user_id integer, item_id integer, strength double precision) LANGUAGE sql AS $$
     SELECT user_id, item_id, n.strength_scale * exp(0.85 * (g - sum(g) OVER own / (count(*) OVER own + 5) / 2))
-           * CASE WHEN weighted THEN 1 / (1 + exp(n.strength_unit + (m.median - n.strength_unit) * m.n / (m.n + 5) - ln(amount))) ELSE 1 END
+           * CASE WHEN weighted THEN 1 / (1 + exp(n.strength_unit + (m.median - ln(n.weight_unit) - n.strength_unit) * m.n / (m.n + 5) - ln(amount / n.weight_unit))) ELSE 1 END
     FROM (SELECT *, least(greatest((rating::float8 - n.strength_center) / n.strength_deviation, -3), 3) AS g FROM ratings) r
     JOIN (SELECT user_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY ln(amount::float8)) AS median, count(*)::float8 AS n FROM ratings GROUP BY 1) m USING (user_id)
     WINDOW own AS (PARTITION BY user_id) $$;
