@@ -13,6 +13,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/bitset.h"
+#include "core/data/repeats.h"
 #include "core/model/fold.h"
 #include "core/scan/scan.h"
 #include "pg/host_pg.h"
@@ -49,22 +50,15 @@ fm_empty_user(const FmLoaded *loaded)
 	return user;
 }
 
-/* What folding in needs to know of a head. */
-typedef struct Head
+/* The pairs that a user's ratings are of, in the order of their items. */
+typedef struct Pairs
 {
-	int num_factors;
-	FmTask task;
-	double b;
-	double noise_variance;
-	const FmPrior *prior;
-	const FmAllPairs *all_pairs; /* of a ranking, else NULL */
-} Head;
-
-static FmFoldRow *
-new_rows(int64 count)
-{
-	return MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(FmFoldRow));
-}
+	int64 count;
+	int32 *items;
+	float *values;	  /* of a classification the share of yes */
+	float *weights;	  /* relative, as in the training */
+	bool is_weighted; /* false: the weights are unknown */
+} Pairs;
 
 /* Return a rating as the solvers know it: a label of a classification is 1 or 0. */
 static float
@@ -78,101 +72,118 @@ value_of(const FmServing *serving, const FmOwnRating *rating)
 					rating->rating);
 }
 
-/*
- * Return the ratings in the form that the core wants. With two heads, an item's v is stored in
- * another scale, so it is copied.
- */
-static FmFoldRow *
-rating_rows(const FmServing *serving, const FmOwnRating *ratings, int64 count)
-{
-	const FmLoaded *loaded = serving->loaded;
-	const FmVersion *version = &loaded->version;
-	int k = version->num_factors;
-	double b = version->b - fm_version_center(version);
-	FmFoldRow *rows = new_rows(count);
-	float *copies = version->interest_factors == 0
-						? NULL
-						: MemoryContextAllocHuge(CurrentMemoryContext,
-												 (Size) count * k * sizeof(float));
-
-	for (int64 r = 0; r < count; r++)
-	{
-		const float *v = fm_scan_vector(loaded->matrix, ratings[r].item);
-		float w = v[fm_list_factors(&loaded->shape)];
-
-		if (copies != NULL)
-		{
-			float *copy = copies + (Size) r * k;
-
-			fm_list_item_rating(&loaded->shape, v, copy, &w);
-			v = copy;
-		}
-		rows[r] = (FmFoldRow){v, b + w, value_of(serving, &ratings[r]),
-							  ratings[r].weight > 0 ? ratings[r].weight : 1};
-	}
-	return rows;
-}
-
-/* The pairs that a user's ratings are of: the items, with what their strengths follow from. */
-typedef struct Pairs
-{
-	int64 count;
-	int32 *items;
-	float *values;	/* the mean of an item's ratings */
-	float *weights; /* their sum; NULL: unknown */
-} Pairs;
-
-/* Return the pairs of ratings in the order of their items. */
+/* Merge the ratings of each item, which are adjacent, as the training has merged its rows. */
 static Pairs
-pairs_of(const FmServing *serving, const FmOwnRating *ratings, int64 count)
+merge(const FmServing *serving, const FmOwnRating *ratings, int64 count)
 {
-	Pairs pairs = {0, MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(int32)),
-				   MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(float)),
-				   MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(float))};
+	const FmVersion *version = &serving->loaded->version;
+	MemoryContext context = CurrentMemoryContext;
+	Pairs pairs = {.items = MemoryContextAllocHuge(context, count * sizeof(int32)),
+				   .values = MemoryContextAllocHuge(context, count * sizeof(float)),
+				   .weights = MemoryContextAllocHuge(context, count * sizeof(float)),
+				   .is_weighted = ratings[0].weight > 0};
 
-	for (int64 r = 0, end; r < count; r = end)
+	for (int64 r = 0; r < count; pairs.count++)
 	{
-		double sum = 0, weight = 0;
+		FmPairSums sums = {0};
 
-		for (end = r; end < count && ratings[end].item == ratings[r].item; end++)
-		{
-			double own = ratings[end].weight > 0 ? ratings[end].weight : 1;
-
-			weight += own;
-			sum += own * value_of(serving, &ratings[end]);
-		}
 		pairs.items[pairs.count] = ratings[r].item;
-		pairs.values[pairs.count] = (float) (sum / weight);
-		pairs.weights[pairs.count++] = (float) Min(weight, FLT_MAX);
+		for (; r < count && ratings[r].item == pairs.items[pairs.count]; r++)
+			fm_pair_add(&sums, value_of(serving, &ratings[r]),
+						pairs.is_weighted ? ratings[r].weight : version->weight_unit);
+		pairs.values[pairs.count] = (float) fm_pair_mean(&sums);
+		pairs.weights[pairs.count] = (float) Min(fm_pair_weight(&sums, version->repeat_correlation),
+												 FLT_MAX);
 	}
-	if (ratings[0].weight == 0)
-		pairs.weights = NULL;
+	fm_relative_weights(pairs.weights, pairs.count, version->weight_unit,
+						fm_most_weight(version->task));
 	return pairs;
 }
 
-/* Return the rows of a head that says who chooses what: to have rated an item is to choose it. */
+/*
+ * Return v of an item in the rating head, and set w. With two heads it is stored in another scale,
+ * so it is copied.
+ */
+static const float *
+item_rating(const FmLoaded *loaded, int32 item, float *w)
+{
+	const float *vector = fm_scan_vector(loaded->matrix, item);
+	float *v;
+
+	if (loaded->version.interest_factors == 0)
+	{
+		*w = vector[fm_list_factors(&loaded->shape)];
+		return vector;
+	}
+	v = palloc(loaded->version.num_factors * sizeof(float));
+	fm_list_item_rating(&loaded->shape, vector, v, w);
+	return v;
+}
+
+/*
+ * Return the pairs in the form that the core wants, for the rating head. A pair with a yes and a no
+ * is a row for each, which share its weight.
+ */
 static FmFoldRow *
-choice_rows(const FmServing *serving, const Head *head, const FmOwnRating *ratings, int64 *count)
+rating_rows(const FmServing *serving, const Pairs *pairs, int64 *count)
+{
+	const FmVersion *version = &serving->loaded->version;
+	bool labels = fm_is_classification(version->task);
+	double b = version->b - fm_version_center(version);
+	FmFoldRow *rows = MemoryContextAllocHuge(CurrentMemoryContext,
+											 2 * pairs->count * sizeof(FmFoldRow));
+
+	*count = 0;
+	for (int64 p = 0; p < pairs->count; p++)
+	{
+		float w;
+		const float *v = item_rating(serving->loaded, pairs->items[p], &w);
+		double value = pairs->values[p], weight = pairs->weights[p];
+
+		if (labels && value > 0 && value < 1)
+		{
+			rows[(*count)++] = (FmFoldRow){v, b + w, 0, (float) (weight * (1 - value))};
+			rows[(*count)++] = (FmFoldRow){v, b + w, 1, (float) (weight * value)};
+		}
+		else
+			rows[(*count)++] = (FmFoldRow){v, b + w, pairs->values[p], pairs->weights[p]};
+	}
+	return rows;
+}
+
+/* Do the same for a head that says who chooses what: to have rated an item is to choose it. */
+static FmFoldRow *
+choice_rows(const FmServing *serving, double b, const Pairs *pairs)
 {
 	const FmLoaded *loaded = serving->loaded;
 	bool is_second = loaded->version.interest_factors > 0;
-	Pairs pairs = pairs_of(serving, ratings, *count);
-	FmFoldRow *rows = new_rows(pairs.count);
-	float *strengths = MemoryContextAllocHuge(CurrentMemoryContext, pairs.count * sizeof(float));
+	MemoryContext context = CurrentMemoryContext;
+	FmFoldRow *rows = MemoryContextAllocHuge(context, pairs->count * sizeof(FmFoldRow));
+	float *strengths = MemoryContextAllocHuge(context, pairs->count * sizeof(float));
 
-	fm_strengths_of_user(&loaded->version.strength, pairs.values, pairs.weights, pairs.count,
-						 fm_pg_host(CurrentMemoryContext), strengths);
-	for (int64 r = 0; r < pairs.count; r++)
+	fm_strengths_of_user(&loaded->version.strength, pairs->values,
+						 pairs->is_weighted ? pairs->weights : NULL, pairs->count,
+						 fm_pg_host(context), strengths);
+	for (int64 p = 0; p < pairs->count; p++)
 	{
-		const float *vector = fm_scan_vector(loaded->matrix, pairs.items[r]);
+		const float *vector = fm_scan_vector(loaded->matrix, pairs->items[p]);
 		double w = vector[fm_list_factors(&loaded->shape)];
 
-		rows[r] = (FmFoldRow){is_second ? fm_list_item_interest(&loaded->shape, vector) : vector,
-							  head->b + w, 1, strengths[r]};
+		rows[p] = (FmFoldRow){is_second ? fm_list_item_interest(&loaded->shape, vector) : vector,
+							  b + w, 1, strengths[p]};
 	}
-	*count = pairs.count;
 	return rows;
 }
+
+/* What folding in needs to know of a head. */
+typedef struct Head
+{
+	int num_factors;
+	FmTask task;
+	double noise_variance;
+	const FmPrior *prior;
+	const FmAllPairs *all_pairs; /* of a ranking, else NULL */
+} Head;
 
 /* Solve a head. Sets v, and adds w to the base. With features, the prior is around `expected`. */
 static void
@@ -197,19 +208,19 @@ fold_head(const Head *head, const float *expected_v, double expected_w, const Fm
 
 /* Fold into the rating head, or into that of a ranking. */
 static void
-fold_first(const FmServing *serving, const FmUserVector *expected, const FmOwnRating *ratings,
-		   int64 count, FmUserVector *user)
+fold_first(const FmServing *serving, const FmUserVector *expected, const Pairs *pairs,
+		   FmUserVector *user)
 {
 	const FmLoaded *loaded = serving->loaded;
 	const FmVersion *version = &loaded->version;
 	bool is_ranking = fm_is_ranking(version->task);
-	Head head = {version->num_factors, version->task,
-				 version->b,		   version->noise_variance,
-				 &loaded->user_prior,  is_ranking ? &loaded->item_pairs : NULL};
-	/* earlier layouts do not know the strengths of a ranking, which are its weights then */
-	FmFoldRow *rows = is_ranking && version->strength.kind != FM_STRENGTH_EQUAL
-						  ? choice_rows(serving, &head, ratings, &count)
-						  : rating_rows(serving, ratings, count);
+	/* where a ranking has not learnt strengths, weights are its strengths */
+	bool has_strengths = is_ranking && version->strength.kind != FM_STRENGTH_EQUAL;
+	Head head = {version->num_factors, version->task, version->noise_variance, &loaded->user_prior,
+				 is_ranking ? &loaded->item_pairs : NULL};
+	int64 count = pairs->count;
+	FmFoldRow *rows = has_strengths ? choice_rows(serving, version->b, pairs)
+									: rating_rows(serving, pairs, &count);
 
 	fold_head(&head, expected == NULL ? NULL : expected->v,
 			  expected == NULL ? 0 : expected->base - version->b, rows, count, user->v,
@@ -217,18 +228,18 @@ fold_first(const FmServing *serving, const FmUserVector *expected, const FmOwnRa
 }
 
 static void
-fold_interest(const FmServing *serving, const FmUserVector *expected, const FmOwnRating *ratings,
-			  int64 count, FmUserVector *user)
+fold_interest(const FmServing *serving, const FmUserVector *expected, const Pairs *pairs,
+			  FmUserVector *user)
 {
 	const FmLoaded *loaded = serving->loaded;
 	const FmVersion *version = &loaded->version;
-	Head head = {version->interest_factors,		   FM_TASK_RANKING,			version->interest_b,
-				 version->interest_noise_variance, &loaded->interest_prior, &loaded->item_pairs};
-	FmFoldRow *rows = choice_rows(serving, &head, ratings, &count);
+	Head head = {version->interest_factors, FM_TASK_RANKING, version->interest_noise_variance,
+				 &loaded->interest_prior, &loaded->item_pairs};
 
 	fold_head(&head, expected == NULL ? NULL : expected->interest_v,
-			  expected == NULL ? 0 : expected->interest_base - version->interest_b, rows, count,
-			  user->interest_v, &user->interest_base);
+			  expected == NULL ? 0 : expected->interest_base - version->interest_b,
+			  choice_rows(serving, version->interest_b, pairs), pairs->count, user->interest_v,
+			  &user->interest_base);
 }
 
 FmUserVector
@@ -236,6 +247,7 @@ fm_serve_fold(const FmServing *serving, const FmUserVector *expected, FmOwnRatin
 			  int64 count)
 {
 	FmUserVector user;
+	Pairs pairs;
 
 	if (count == 0 && expected != NULL)
 		return *expected;
@@ -243,9 +255,10 @@ fm_serve_fold(const FmServing *serving, const FmUserVector *expected, FmOwnRatin
 	if (count == 0)
 		return user;
 	qsort(ratings, count, sizeof(FmOwnRating), compare_ratings);
-	fold_first(serving, expected, ratings, count, &user);
+	pairs = merge(serving, ratings, count);
+	fold_first(serving, expected, &pairs, &user);
 	if (serving->loaded->version.interest_factors > 0)
-		fold_interest(serving, expected, ratings, count, &user);
+		fold_interest(serving, expected, &pairs, &user);
 	return user;
 }
 
