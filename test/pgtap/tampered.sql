@@ -11,7 +11,8 @@ FROM generate_series(1, 30) u, generate_series(1, 20) i WHERE (u * 7 + i * 13) %
 CREATE TABLE films AS SELECT i AS item_id, 'genre ' || i % 4 AS genre, (i % 5)::real AS year FROM generate_series(1, 20) i;
 CREATE VIEW words AS SELECT 'u' || user_id AS user_id, 'i' || item_id AS item_id, rating, device FROM ratings;
 CREATE VIEW likes AS SELECT user_id, item_id FROM ratings;
-SELECT fm_train('m', 'ratings', num_factors => 3, iterations => 3, context_columns => '{device}', item_features => 'films') \g /dev/null
+SELECT fm_train('m', 'ratings', num_factors => 3, iterations => 3, context_columns => '{device}', item_features => 'films',
+                rank_by => 'interest') \g /dev/null
 SELECT fm_train('w', 'words', num_factors => 3, iterations => 3) \g /dev/null
 SELECT fm_train('l', 'likes', num_factors => 3, iterations => 3, task => 'ranking') \g /dev/null
 SELECT fm_write_top_x(m || '_lists', 5, m) FROM unnest('{m,w,l}'::text[]) m \g /dev/null
@@ -20,7 +21,7 @@ SELECT fm_write_top_x(m || '_lists', 5, m) FROM unnest('{m,w,l}'::text[]) m \g /
 CREATE TABLE question AS
 SELECT m AS model, heavy, replace(replace(replace(q, '%u', u), '%i', i), '%m', m) AS q
 FROM (VALUES ('m', '7', '3'), ('w', '''u7''', '''i3'''), ('l', '7', '3')) v (m, u, i),
-     (VALUES (false, 'SELECT count(*) FROM fm_top_x(%u, 5, ''%m'') WHERE NOT score BETWEEN -3.5e38 AND 3.5e38'),
+     (VALUES (false, 'SELECT count(*) FROM fm_top_x(%u, 5, ''%m'') WHERE NOT score BETWEEN -3.5e38 AND 3.5e38 OR NOT rating BETWEEN -3.5e38 AND 3.5e38'),
              (false, 'SELECT count(*) FROM fm_top_x_all(5, ''%m'') WHERE NOT score BETWEEN -3.5e38 AND 3.5e38 OR num_nulls(user_id, item_id) > 0'),
              (false, 'SELECT count(*) FROM fm_top_users(%i, 5, ''%m'') WHERE NOT score BETWEEN -3.5e38 AND 3.5e38 OR user_id IS NULL'),
              (false, 'SELECT count(*) FROM fm_similar_items(%i, 5, ''%m'') WHERE NOT score BETWEEN -1 AND 1 OR item_id IS NULL'),
