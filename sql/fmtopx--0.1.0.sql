@@ -915,7 +915,7 @@ COMMENT ON FUNCTION fm_evaluate(regclass, text, integer) IS
 'classification, yes. coverage is the share of the items that occur in at least one list. Lists '
 'exclude what the user has rated in the ratings relation of the model, except for the rows being '
 'evaluated. Metrics of lists are NULL if no row is relevant. In a ranking auc is that of whole '
-'lists, of about 5000 users if there are more. baseline is what the same rows get without a model, '
+'lists, of about 3000 users if there are more. baseline is what the same rows get without a model, '
 'from what the ratings relation holds now: damped means for rmse and mae; the share of yes in the '
 'training for log_loss, accuracy and f1; lists of the most popular items that the user has not '
 'rated. It is NULL for an attached model without a ratings relation.';

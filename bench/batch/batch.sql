@@ -16,6 +16,11 @@ VACUUM ANALYZE ratings;
 \echo 'training'
 SELECT status FROM fm_train('m', 'ratings', solver => 'als', num_factors => 64, iterations => 2);
 
+-- Two rows of each user to evaluate, of whatever items.
+CREATE TABLE asked AS SELECT u AS user_id, 1 + (n * 7919 + u) % :items AS item_id, 5::real AS rating
+FROM generate_series(1, :users) u, generate_series(1, 2) n;
+VACUUM ANALYZE asked;
+
 -- Written once to be the rows of the INSERT, in a plain table.
 SELECT fm_write_top_x('ready', :x, 'm') \g /dev/null
 ALTER TABLE ready DROP CONSTRAINT ready_pkey;

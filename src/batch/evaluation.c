@@ -25,9 +25,10 @@
 
 /*
  * Of how many users, about, the area under the curve is computed. It takes the scores of all items,
- * which is longer than their list. The standard error of the mean over so many is 0.002.
+ * which take longer than the list: with 35,000 items and 256 factors 0.24 ms a user beside 0.06. As
+ * an area is between 0 and 1, the standard error of the mean is below 0.01.
  */
-#define CURVE_USERS 5000
+#define CURVE_USERS 3000
 
 /* Compute what each combination of contexts adds to a user. */
 static void

@@ -16,9 +16,12 @@
 #include "core/bitset.h"
 #include "core/math/lapack.h"
 
-/* The scores of a block of users take a few megabytes, and no more users than sgemm has use for. */
-#define BLOCK_SCORES (1 << 20)
-#define BLOCK_USERS 64
+/*
+ * A block has many users, because sgemm copies all vectors of items for each block, which takes as
+ * long as the products of some thirty users. The scores of a block take 32 MB at most.
+ */
+#define BLOCK_SCORES (1 << 23)
+#define BLOCK_USERS 256
 
 /* Up to this many relevant items, comparing all items with each is faster than searching. */
 #define FEW_RELEVANT 48
