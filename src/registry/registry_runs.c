@@ -17,6 +17,9 @@
 /* How many runs of a model are kept. */
 #define KEPT_RUNS 1000
 
+/* A training that learns nothing is as good as the mean, up to this factor. */
+#define MISFIT 1.001
+
 void
 fm_registry_number_run(Oid schema, FmRun *run)
 {
@@ -160,6 +163,21 @@ fm_run_loses(FmRun *run)
 		return false;
 	snprintf(run->message, sizeof(run->message), "%s%s%s", predictions,
 			 predictions[0] != '\0' && found[0] != '\0' ? "; " : "", found);
+	return true;
+}
+
+bool
+fm_run_misfits(FmRun *run)
+{
+	bool is_label = run->train_labels != NULL;
+	double loss = is_label ? fm_log_loss(run->train_labels) : fm_rmse(&run->train);
+
+	/* a baseline of 0 means that there is nothing to learn, or that the task is a ranking */
+	if (run->train_baseline == 0 || !(loss > run->train_baseline * MISFIT))
+		return false;
+	snprintf(run->message, sizeof(run->message), "train %s %s exceeds %s, that of %s",
+			 is_label ? "log_loss" : "rmse", json_number(loss), json_number(run->train_baseline),
+			 is_label ? "the base rate" : "the mean rating");
 	return true;
 }
 

@@ -21,9 +21,11 @@ typedef struct FmRun
 	int64 users;
 	int64 items;
 	int64 features; /* columns of the factorization machine: ids, levels, history */
-	int64 ratings;	/* without those held out */
+	int64 ratings;	/* pairs, without those held out */
+	int64 repeats;	/* rows besides the first of each pair */
 	int64 skipped;
-	int64 rows_read; /* of the ratings relation: several of one pair are one rating */
+	int64 rows_read;	   /* of the ratings relation: several of one pair are one rating */
+	double train_baseline; /* what train and train_labels get if all are predicted alike */
 	FmErrorSums train;
 	FmErrorSums test;		   /* count 0: no ratings are held out */
 	FmLabelSums *train_labels; /* replaces train in a classification; else NULL */
@@ -73,5 +75,11 @@ extern void fm_add_test_metrics(FmSqlParameters *parameters, const FmRun *run);
  * explains, say so in the run's message. Return whether they are.
  */
 extern bool fm_run_loses(FmRun *run);
+
+/*
+ * If even the ratings trained on are predicted worse than by their mean, say so in the run's
+ * message. Return whether they are.
+ */
+extern bool fm_run_misfits(FmRun *run);
 
 #endif

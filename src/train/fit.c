@@ -218,6 +218,7 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data,
 		run->features += fit->features[side].num_levels;
 	run->features += fit->ratings->contexts.num_levels;
 	run->ratings = fit->ratings->num_ratings;
+	run->repeats = fit->repeats.rows - fit->repeats.pairs;
 	run->skipped = data->ratings->skipped;
 	run->rows_read = fit->repeats.rows + run->skipped;
 }

@@ -52,13 +52,24 @@ score_rating(const FmScored *scored, const Scored *rating, FmErrorSums *errors, 
 	return fm_add_error(errors, score, rating->value, rating->weight);
 }
 
+/* Return what values of some mean and variance get if all are predicted alike. */
+static double
+baseline_of_training(double mean, double variance, bool is_label)
+{
+	if (!is_label)
+		return sqrt(Max(variance, 0));
+	if (mean <= 0 || mean >= 1)
+		return 0;
+	return -mean * log(mean) - (1 - mean) * log(1 - mean);
+}
+
 /* Score the ratings trained on. Returns their mean. */
 static double
 score_trained(const FmScored *scored, FmRun *run)
 {
 	const FmRatings *ratings = scored->ratings;
-	double sum = 0;
-	double total = 0;
+	double first = ratings->num_ratings > 0 ? ratings->user_value[0] : 0;
+	double sum = 0, square = 0, total = 0, mean;
 
 	for (int32 user = 0; user < ratings->num_users; user++)
 		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
@@ -69,12 +80,16 @@ score_trained(const FmScored *scored, FmRun *run)
 							 ratings->user_weight != NULL ? ratings->user_weight[r] : 1};
 
 			(void) score_rating(scored, &rating, &run->train, run->train_labels);
-			sum += rating.weight * rating.value;
+			sum += rating.weight * (rating.value - first);
+			square += rating.weight * (rating.value - first) * (rating.value - first);
 			total += rating.weight;
 			if (r % 65536 == 0)
 				CHECK_FOR_INTERRUPTS();
 		}
-	return sum / total;
+	mean = sum / total;
+	run->train_baseline = baseline_of_training(first + mean, square / total - mean * mean,
+											   run->train_labels != NULL);
+	return first + mean;
 }
 
 /* Score the held-out ratings, and have the baseline predict them, too. */

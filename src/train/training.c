@@ -93,11 +93,36 @@ adapt_tables(const FmTraining *training)
 		fm_store_change_id_types(training->model, user_type, item_type);
 }
 
-/* Warn if held-out ratings say that people would do better without the model. */
+/* Say how many rows a training of ratings has merged; the events of a ranking add up. */
+static void
+report_repeats(const FmModel *model, const FmRun *run, const FmVersion *version)
+{
+	const char *pair = model->definition.num_context_columns > 0 ? "user, item and context"
+																 : "user and item";
+
+	if (run->repeats == 0 || fm_is_ranking(version->task))
+		return;
+	ereport(NOTICE,
+			(errmsg("%lld rows of relation \"%s\" repeat the %s of another",
+					(long long) run->repeats, get_rel_name(model->definition.ratings), pair),
+			 version->repeat_correlation == 1
+				 ? errdetail("Such rows count as one rating, their mean.")
+				 : errdetail("Such rows count as one rating, their mean, and n of them weigh as "
+							 "much as n / (1 + %g (n - 1)) ratings.",
+							 version->repeat_correlation)));
+}
+
+/* Warn if the ratings say that people would do better without the model. */
 static void
 warn_of_loss(const FmModel *model, FmRun *run)
 {
-	if (fm_run_loses(run))
+	if (fm_run_misfits(run))
+		ereport(WARNING,
+				(errmsg("version %d of model \"%s\" is worse than no model on its own ratings",
+						run->version, model->name),
+				 errdetail("Its %s.", run->message),
+				 errhint("Use the defaults of the solver's options, or more iterations.")));
+	else if (fm_run_loses(run))
 		ereport(WARNING,
 				(errmsg("version %d of model \"%s\" is worse than no model on held-out ratings",
 						run->version, model->name),
@@ -165,6 +190,7 @@ fm_training_write(FmTraining *training)
 
 	fm_progress_phase(model->name, FM_PHASE_WRITING);
 	check_id_types(training);
+	report_repeats(model, training->run, &training->result.version);
 	warn_of_loss(model, training->run);
 	if (!OidIsValid(training->tables_schema) && is_refused(model, training->run))
 		fm_restore_role(&previous);
