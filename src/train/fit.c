@@ -257,7 +257,7 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 	solver_host.progress = fm_progress_iteration;
 	fit_model(definition, data, &solver_host, fit);
 	fill_run(run, definition, data, fit);
-	scored = (FmScored){fit->ratings, &fit->held_out, &fit->parameters};
+	scored = (FmScored){fit->ratings, &fit->held_out, &fit->parameters, NULL};
 	result->data = data;
 	result->parameters = &fit->parameters;
 	result->user_canonical = fit->user_canonical;
@@ -288,5 +288,7 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 		fit_interest(definition, &solver_host, fit, result);
 		fm_describe_popularity(fit->ratings, host, result);
 	}
+	scored.ratings = fit->ratings;
+	fm_score_lists(&scored, result, host, run);
 	fm_release_ratings(fit->shared);
 }

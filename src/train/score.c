@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "core/model/list_vector.h"
 #include "core/model/ranking.h"
 #include "registry/definition.h"
 
@@ -115,51 +116,92 @@ score_held_out(const FmScored *scored, const FmBaseline *baseline, double mean, 
 	}
 }
 
-/* Look up the held-out ratings from least_relevant on in the lists of their users. */
-static void
-score_lists(const FmScored *scored, const FmBaseline *baseline, double least_relevant,
-			int32 max_users, const FmHost *host, FmRun *run)
+/* What makes the vectors that order lists. */
+typedef struct Lists
 {
-	FmListTest test = {.parameters = scored->parameters,
-					   .trained = scored->ratings,
-					   .held_out = scored->held_out,
-					   .baseline = baseline,
-					   .least_relevant = least_relevant,
-					   .x = TEST_LIST_LENGTH,
-					   .max_users = max_users};
+	const FmResult *result;
+	FmListShape shape;
+} Lists;
 
-	fm_rank_held_out(&test, host, &run->test_lists);
+/* Return an entity's vector of the interest head, or NULL. */
+static const float *
+interest_vector(const FmResult *result, int side, int32 entity)
+{
+	const FmParameters *interest = result->interest;
+
+	if (interest == NULL)
+		return NULL;
+	return (side == FM_USERS ? interest->user_v : interest->item_v) +
+		   (Size) entity * interest->num_factors;
 }
 
-/* Score all held-out ratings. `mean` is that of the values trained on. */
+/* FmQueryMaker */
 static void
-score_test(const FmDefinition *definition, const FmRatingReading *reading, const FmScored *scored,
-		   double mean, const FmHost *host, FmRun *run)
+make_query(const void *state, int32_t user, float *query)
 {
-	bool is_ranking = fm_is_ranking(definition->task);
-	double least_relevant = is_ranking ? -INFINITY
-							: fm_is_classification(definition->task)
-								? 1
-								: (reading->center != 0 ? 0 : mean); /* as fm_evaluate has it */
-	FmBaseline *baseline;
+	const Lists *lists = state;
+	const FmParameters *parameters = lists->result->parameters;
+	const FmVersion *version = &lists->result->version;
+
+	fm_list_query(&lists->shape, parameters->user_v + (Size) user * parameters->num_factors,
+				  interest_vector(lists->result, FM_USERS, user),
+				  version->has_popularity ? version->novelty : 0, query);
+}
+
+/* Make the vectors of all items. */
+static float *
+make_rows(const Lists *lists, int dim, const FmHost *host)
+{
+	const FmResult *result = lists->result;
+	const FmParameters *parameters = result->parameters;
+	int32 num_items = result->version.num_items;
+	float *rows = host->alloc(host->ctx, (Size) num_items * dim, sizeof(float));
+
+	for (int32 item = 0; item < num_items; item++)
+		fm_list_item(&lists->shape, parameters->item_v + (Size) item * parameters->num_factors,
+					 parameters->item_w[item], interest_vector(result, FM_ITEMS, item),
+					 result->interest != NULL ? result->interest->item_w[item] : 0,
+					 result->popularity != NULL ? result->popularity[item] : 0,
+					 rows + (Size) item * dim);
+	return rows;
+}
+
+void
+fm_score_lists(const FmScored *scored, const FmResult *result, const FmHost *host, FmRun *run)
+{
+	const FmVersion *version = &result->version;
+	bool is_ranking = fm_is_ranking(version->task);
+	Lists lists = {result, fm_version_list_shape(version)};
+	int dim = fm_list_factors(&lists.shape) + 1;
+	float *rows;
+	FmListTest test = {.dim = dim,
+					   .make_query = make_query,
+					   .state = &lists,
+					   .trained = scored->ratings,
+					   .held_out = scored->held_out,
+					   .baseline = scored->baseline,
+					   .x = TEST_LIST_LENGTH,
+					   .max_users = is_ranking ? PG_INT32_MAX : TEST_LIST_USERS};
 
 	if (scored->held_out->count == 0)
 		return;
-	baseline = fm_baseline_of(scored->ratings, host);
-	if (is_ranking)
-		run->test.count = scored->held_out->count;
-	else
-		score_held_out(scored, baseline, mean, run);
-	score_lists(scored, baseline, least_relevant, is_ranking ? PG_INT32_MAX : TEST_LIST_USERS, host,
-				run);
-	fm_baseline_release(baseline, host);
+	/* what is relevant, as fm_evaluate has it */
+	test.least_relevant = is_ranking ? -INFINITY
+						  : fm_is_classification(version->task)
+							  ? 1
+							  : version->rating_mean - result->data->ratings->center;
+	test.rows = rows = make_rows(&lists, dim, host);
+	fm_rank_held_out(&test, host, &run->test_lists);
+	host->release(host->ctx, rows);
+	fm_baseline_release(scored->baseline, host);
 }
 
 double
-fm_score_run(const FmDefinition *definition, const FmRatingReading *reading, const FmScored *scored,
+fm_score_run(const FmDefinition *definition, const FmRatingReading *reading, FmScored *scored,
 			 const FmHost *host, FmRun *run)
 {
 	bool is_label = fm_is_classification(definition->task);
+	bool is_ranking = fm_is_ranking(definition->task);
 	double mean = 1;
 
 	if (is_label)
@@ -168,8 +210,13 @@ fm_score_run(const FmDefinition *definition, const FmRatingReading *reading, con
 		run->test_labels = fm_label_sums_create(host);
 		run->baseline_labels = fm_label_sums_create(host);
 	}
-	if (!fm_is_ranking(definition->task))
+	if (!is_ranking)
 		mean = score_trained(scored, run);
-	score_test(definition, reading, scored, mean, host, run);
+	if (scored->held_out->count > 0)
+		scored->baseline = fm_baseline_of(scored->ratings, host);
+	if (is_ranking)
+		run->test.count = scored->held_out->count;
+	else
+		score_held_out(scored, scored->baseline, mean, run);
 	return is_label ? reading->min + mean * ((double) reading->max - reading->min) : mean;
 }

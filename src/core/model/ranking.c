@@ -174,7 +174,7 @@ typedef struct Ranker
 	int32_t *users;		/* those whose lists are evaluated */
 	int32_t num_users;
 	int block;		/* users in a block */
-	float *queries; /* block × num_factors */
+	float *queries; /* block × dim */
 	float *scores;	/* block × num_items */
 	uint64_t *excluded;
 	int32_t *relevant;
@@ -236,14 +236,12 @@ add_list(Ranker *ranker, const float *scores, int32_t num_relevant, FmRankingSum
 }
 
 static void
-rank_user(Ranker *ranker, int32_t user, float *scores)
+rank_user(Ranker *ranker, int32_t user, const float *scores)
 {
 	const FmListTest *test = ranker->test;
 	int32_t num_relevant = list_relevant(ranker, user);
 	double ndcg, baseline;
 
-	for (int32_t item = 0; item < test->trained->num_items; item++)
-		scores[item] += test->parameters->item_w[item];
 	set_items(ranker->excluded, test->trained, user, true);
 	set_items(ranker->excluded, &ranker->held_out, user, false);
 	ndcg = add_list(ranker, scores, num_relevant, &ranker->sums->lists);
@@ -256,13 +254,12 @@ rank_user(Ranker *ranker, int32_t user, float *scores)
 static void
 rank_block(Ranker *ranker, const int32_t *users, int count)
 {
-	const FmParameters *parameters = ranker->test->parameters;
-	int32_t num_items = ranker->test->trained->num_items;
-	size_t k = parameters->num_factors;
+	const FmListTest *test = ranker->test;
+	int32_t num_items = test->trained->num_items;
 
 	for (int u = 0; u < count; u++)
-		memcpy(ranker->queries + u * k, parameters->user_v + users[u] * k, k * sizeof(float));
-	fm_score_all(parameters->item_v, num_items, (int) k, ranker->queries, count, ranker->scores);
+		test->make_query(test->state, users[u], ranker->queries + (size_t) u * test->dim);
+	fm_score_all(test->rows, num_items, test->dim, ranker->queries, count, ranker->scores);
 	for (int u = 0; u < count; u++)
 		rank_user(ranker, users[u], ranker->scores + (size_t) num_items * u);
 }
@@ -319,8 +316,7 @@ fm_rank_held_out(const FmListTest *test, const FmHost *host, FmListSums *sums)
 					   &ranker.held_out);
 	ranker.block = fm_score_block((int32_t) num_items);
 	ranker.users = host->alloc(host->ctx, num_users + 1, sizeof(int32_t));
-	ranker.queries = host->alloc(host->ctx, (size_t) ranker.block * test->parameters->num_factors,
-								 sizeof(float));
+	ranker.queries = host->alloc(host->ctx, (size_t) ranker.block * test->dim, sizeof(float));
 	ranker.scores = host->alloc(host->ctx, num_items * ranker.block, sizeof(float));
 	ranker.excluded = host->alloc(host->ctx, fm_bitset_words(num_items), sizeof(uint64_t));
 	ranker.relevant = host->alloc(host->ctx, num_items, sizeof(int32_t));

@@ -35,14 +35,20 @@ extern int64_t fm_rank_relevant(const float *scores, int32_t num_items, const ui
  */
 extern double fm_ranking_auc(const int64_t *above, int32_t num_relevant, int64_t others);
 
+/* Make the vector whose product with an item's orders a user's list. */
+typedef void (*FmQueryMaker)(const void *state, int32_t user, float *query);
+
 /*
- * What fm_rank_held_out evaluates: lists of length x, ordered by item_w and the product of user_v
- * and item_v. A user's ratings that were trained on are not eligible, unless they are held out as
+ * What fm_rank_held_out evaluates: lists of length x, ordered by the product of the user's vector
+ * and the item's, of `dim` numbers each. A user's ratings that were trained on are not eligible, unless they are held out as
  * well. Held-out ratings from least_relevant on are relevant.
  */
 typedef struct FmListTest
 {
-	const FmParameters *parameters;
+	const float *rows; /* of all items */
+	int dim;
+	FmQueryMaker make_query;
+	const void *state; /* passed to it */
 	const FmRatings *trained;
 	const FmTriples *held_out;
 	const FmBaseline *baseline; /* of the ratings trained on */

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/bitset.h"
 #include "core/model/ranking.h"
@@ -181,6 +182,29 @@ test_equations(void)
 
 /* ---- What is learnt ---- */
 
+/* FmQueryMaker, of four factors */
+static void
+make_query(const void *state, int32_t user, float *query)
+{
+	const FmParameters *p = state;
+
+	memcpy(query, p->user_v + user * 4, 4 * sizeof(float));
+	query[4] = 1;
+}
+
+static float *
+make_rows(const FmParameters *p)
+{
+	float *rows = host.alloc(host.ctx, 5 * ITEMS, sizeof(float));
+
+	for (int i = 0; i < ITEMS; i++)
+	{
+		memcpy(rows + 5 * i, p->item_v + 4 * i, 4 * sizeof(float));
+		rows[5 * i + 4] = p->item_w[i];
+	}
+	return rows;
+}
+
 static double
 mean_auc(const FmRankingSums *sums)
 {
@@ -196,9 +220,11 @@ test_tastes(void)
 	FmBaseline *baseline = fm_baseline_of(&ratings, &host);
 	FmListSums sums = {0}, some = {0};
 	FmParameters p;
-	FmListTest test = {&p, &ratings, &held_out, baseline, -INFINITY, 10, USERS};
+	FmListTest test = {NULL,	  5,		make_query, &p, &ratings,
+					   &held_out, baseline, -INFINITY,	10, USERS};
 
 	fm_solve(&ratings, &options, &host, &p);
+	test.rows = make_rows(&p);
 	fm_rank_held_out(&test, &host, &sums);
 	/*
 	 * even knowing the tastes, which of some twenty likely items come cannot be predicted, nor the
@@ -210,8 +236,8 @@ test_tastes(void)
 	ok(sums.baseline.users == sums.lists.users && fabs(mean_auc(&sums.baseline) - 0.5) < 0.1,
 	   "popularity does not find them: AUC %.3f", mean_auc(&sums.baseline));
 	ok(!fm_is_worse(&sums.worse) && sums.worse.sum < 0, "so it is worse");
-	for (int64_t v = 0; v < (int64_t) p.num_factors * ITEMS; v++)
-		p.item_v[v] = -p.item_v[v];
+	for (int v = 0; v < 5 * ITEMS; v++)
+		((float *) test.rows)[v] *= -1;
 	fm_rank_held_out(&test, &host, &some);
 	ok(fm_is_worse(&some.worse), "but not than the opposite of the model");
 	test.max_users = 7;
@@ -222,6 +248,7 @@ test_tastes(void)
 	some = (FmListSums){0};
 	fm_rank_held_out(&test, &host, &some);
 	ok(some.lists.users == 0, "no user without a rating that is relevant");
+	host.release(host.ctx, (float *) test.rows);
 	fm_baseline_release(baseline, &host);
 	free_parameters(&p);
 	free_triples(&held_out);
