@@ -158,7 +158,7 @@ subtest('7. messages that name the thing' => sub {
 	answer(q{CREATE DOMAIN price AS integer CHECK (VALUE < 1000); CREATE TABLE domains AS SELECT user_id::price AS user_id, item_id::price AS item_id, rating FROM small;
 		SELECT status FROM fm_train('m7', 'domains', num_factors => 2, iterations => 2); SELECT fm_grant('m7', 'reader')}, 'owner');
 	answer(q{SELECT fm_write_top_x('l7', 3, 'm7')}, 'reader');
-	is(answer(q{SELECT string_agg(atttypid::regtype::text, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'l7'::regclass AND attnum > 0}), 'integer integer integer real',
+	is(answer(q{SELECT string_agg(atttypid::regtype::text, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'l7'::regclass AND attnum > 0}), 'integer integer integer real real',
 		q{a reader's table has base types});
 	answer(q{SELECT fm_drop(model) FROM fm_models WHERE model = 'm7'; DROP TABLE domains; DROP DOMAIN price CASCADE}, 'owner');
 
