@@ -92,6 +92,11 @@ DROP TABLE parts;
 CALL fm_refresh('likes');
 SELECT target, x, exclude_seen, novelty FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
 
+-- A refresh writes each with its own novelty.
+SELECT count(*) AS differing FROM
+    (SELECT user_id::text, rank, item_id::text, rating FROM rated
+     EXCEPT ALL SELECT user_id, rank, item_id, rating FROM fm_top_x_all(2, 'likes', novelty => 0)) d;
+
 -- A rolled-back change has no effect.
 BEGIN;
 SELECT fm_write_top_x('lists', 2, 'likes');
