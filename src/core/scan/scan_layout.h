@@ -35,6 +35,9 @@
 #define FM_SCAN_TILE_ITEMS (FM_SCAN_TILE_BLOCKS * FM_SCAN_LANES)
 #define FM_SCAN_MAX_GROUPS (FM_SCAN_MAX_FACTORS / FM_SCAN_GROUP)
 
+_Static_assert(FM_SCAN_MAX_FACTORS % (2 * FM_SCAN_GROUP) == 0,
+			   "codes are padded to pairs of groups");
+
 #define FM_SCAN_CODE_MAX 127
 #define FM_SCAN_CODE_ZERO 128 /* the byte that stands for 0 */
 

@@ -10,8 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The most factors of a matrix. Sums of products of 8-bit codes then fit 32 bits. */
-#define FM_SCAN_MAX_FACTORS 2052
+/*
+ * The most factors of a matrix; a multiple of the 8 that codes are padded to. Sums of products of
+ * 8-bit codes then fit 32 bits.
+ */
+#define FM_SCAN_MAX_FACTORS 2056
 
 /*
  * A loaded matrix. It is flat and position-independent (offsets, no pointers), so it may be in
