@@ -242,7 +242,6 @@ SELECT try($$SELECT fm_train('bad', 'ratings', item_column => NULL)$$);
 SELECT try($$SELECT fm_train('bad', 'ratings', rating_column => NULL)$$);
 SELECT try($$SELECT fm_train('bad', 'ratings', task => NULL)$$);
 SELECT try($$SELECT fm_train('bad', 'ratings', solver => NULL)$$);
-SELECT try($$SELECT fm_train('bad', 'ratings', num_factors => NULL)$$);
 SELECT try($$SELECT fm_train('bad', 'ratings', history => NULL)$$);
 SELECT try($$SELECT fm_train('bad', 'ratings', test_size => NULL)$$);
 SELECT try($$SELECT fm_train('bad', 'ratings', seed => NULL)$$);

@@ -43,8 +43,8 @@ CREATE TABLE fm_model (
     keep_versions     integer NOT NULL DEFAULT 2 CHECK (keep_versions BETWEEN 1 AND 1000),
     max_worse         real NOT NULL DEFAULT 'Infinity',
     attached          boolean NOT NULL DEFAULT false,
-    CHECK (attached OR num_nulls(active_version, stamp, ratings, task, solver, num_factors, history,
-                                 test_size, seed) = 0)
+    CHECK (attached OR num_nulls(active_version, stamp, ratings, task, solver, history, test_size,
+                                 seed) = 0)
 );
 COMMENT ON TABLE fm_model IS
 'fmtopx registry: each model''s definition, its tables, and the version being served. Read the '
@@ -122,7 +122,7 @@ CREATE TABLE fm_trial (
     finished_at       timestamptz NOT NULL,
     task              text NOT NULL,
     solver            text NOT NULL,
-    num_factors       integer NOT NULL,
+    num_factors       integer,
     l2_reg_w          real,
     l2_reg_v          real,
     unobserved_weight real,
@@ -215,7 +215,8 @@ COMMENT ON COLUMN fm_models.active_version IS
 'The version being served. NULL for an attached model without one, or whose version table is locked.';
 COMMENT ON COLUMN fm_models.task IS 'regression, classification or ranking, as last defined.';
 COMMENT ON COLUMN fm_models.solver IS 'mcmc, als or ials, as last defined.';
-COMMENT ON COLUMN fm_models.num_factors IS 'The length of the factor vectors, as last defined.';
+COMMENT ON COLUMN fm_models.num_factors IS
+'The length of the factor vectors, as last defined. NULL: chosen by each training.';
 COMMENT ON COLUMN fm_models.ratings IS
 'The relation that ratings are read from, for training and for exclude_seen.';
 COMMENT ON COLUMN fm_models.user_column IS
@@ -538,7 +539,7 @@ CREATE FUNCTION fm_train(
     item_features     regclass DEFAULT NULL,
     task              text     DEFAULT 'regression',
     solver            text     DEFAULT 'auto',
-    num_factors       integer  DEFAULT 32,
+    num_factors       integer  DEFAULT NULL,
     iterations        integer  DEFAULT NULL,
     l2_reg_w          double precision DEFAULT NULL,
     l2_reg_v          double precision DEFAULT NULL,

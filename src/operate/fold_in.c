@@ -125,6 +125,7 @@ fill_run(const FmFolding *folding, FmRun *run)
 	const FmFoldingSide *items = &folding->side[FM_ITEMS];
 
 	run->by_fold_in = true;
+	run->num_factors = folding->version.num_factors;
 	run->users = users->count;
 	run->items = items->count;
 	run->features = run->users + run->items;

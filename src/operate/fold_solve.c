@@ -60,6 +60,7 @@ solve(const Solving *solving, int32 e)
 	const float *weight = is_user ? ratings->user_weight : ratings->item_weight;
 	const FmFoldingVectors *others = &folding->side[1 - solving->side].head[solving->head];
 	int k = head->num_factors;
+	FmAllPairs all_pairs;
 	FmPrior prior;
 	int64 count = 0;
 
@@ -71,8 +72,15 @@ solve(const Solving *solving, int32 e)
 	if (count == 0)
 		return false;
 	prior = prior_of(solving, e);
-	fm_fold(&prior, k, head->task, head->noise_variance, solving->all_pairs, solving->rows, count,
-			folding->host, solving->theta);
+	if (solving->all_pairs != NULL)
+	{
+		all_pairs = *solving->all_pairs;
+		if (solving->side == FM_ITEMS)
+			all_pairs.weight *= fm_all_pairs_share((double) (start[e + 1] - start[e]));
+	}
+	fm_fold(&prior, k, head->task, head->noise_variance,
+			solving->all_pairs != NULL ? &all_pairs : NULL, solving->rows, count, folding->host,
+			solving->theta);
 	return true;
 }
 
@@ -94,10 +102,14 @@ fm_folding_gram(const FmFolding *folding, int head, int side)
 	const FmFoldingVectors *vectors = &entities->head[head];
 	const FmHost *host = folding->host;
 	int k = folding->head[head].num_factors;
-	float *gram = host->alloc(host->ctx, fm_all_pairs_length(k), sizeof(float));
+	size_t length = fm_all_pairs_length(k);
+	float *gram = host->alloc(host->ctx, length, sizeof(float));
 
-	fm_gram_of_side(folding->head[head].b, vectors->w, vectors->v, NULL, entities->count, k, host,
-					gram);
+	/* of the items, the version has that of those that had ratings before; the others are added */
+	fm_gram_of_side(folding->head[head].b, vectors->w, vectors->v, NULL,
+					side == FM_ITEMS ? folding->new_shares : NULL, entities->count, k, host, gram);
+	for (size_t i = 0; side == FM_ITEMS && i < length; i++)
+		gram[i] += folding->arrays.item_gram[i];
 	return gram;
 }
 
@@ -178,6 +190,19 @@ set_popularities(FmFolding *folding, const FmRatings *pairs)
 															  folding->version.mean_item_count);
 }
 
+/* Compute the shares of new items, and of those that had no ratings; 0 of the others. */
+static void
+set_shares(FmFolding *folding, const FmRatings *pairs)
+{
+	const FmFoldingSide *items = &folding->side[FM_ITEMS];
+
+	folding->new_shares = folding->host->alloc(folding->host->ctx, items->count, sizeof(float));
+	(void) fm_all_pairs_shares(pairs->item_start, items->count, folding->new_shares);
+	for (int32 e = 0; e < items->count; e++)
+		if (!items->solvable[e])
+			folding->new_shares[e] = 0;
+}
+
 /* Bring triples into both orders. */
 static FmRatings
 compress(const FmFolding *folding, const FmTriples *triples)
@@ -233,6 +258,7 @@ fm_folding_solve(FmFolding *folding)
 	for (int head = 0; head < folding->num_heads; head++)
 	{
 		of_head = ratings_of_head(folding, &ratings, head);
+		set_shares(folding, &of_head);
 		solve_head(folding, &of_head, head);
 	}
 	set_popularities(folding, &of_head);

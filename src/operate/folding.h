@@ -80,6 +80,7 @@ typedef struct FmFolding
 	int64 num_rows; /* of ratings as they were read */
 	FmFoldingKnown known[2];
 	FmFoldingSide side[2];
+	float *new_shares; /* of items that had no ratings, in the pairs of a ranking */
 	const FmHost *host;
 } FmFolding;
 

@@ -68,7 +68,8 @@ is_searched(const FmDefinition *definition, Option option)
 	switch (option)
 	{
 		case OPTION_L2_REG_V:
-			return als || ials;
+			/* each training of a ranking finds its own, unless one is given */
+			return als || (ials && !isnan(definition->l2_reg_v));
 		case OPTION_UNOBSERVED_WEIGHT:
 			return ials;
 		case OPTION_L2_REG_W:
@@ -89,7 +90,7 @@ scaled(float value, double factor)
 
 /*
  * Multiply an option by a factor; false if it would leave its range. An option that is unset is
- * taken as the solver's default.
+ * taken as the solver's default, or as what the trial chose.
  */
 static bool
 scale_option(FmDefinition *definition, const FmTrial *at, Option option, double factor)
@@ -97,7 +98,8 @@ scale_option(FmDefinition *definition, const FmTrial *at, Option option, double 
 	FmSolverOptions options = fm_solver_options(definition);
 	float l2_reg_w;
 	float l2_reg_v;
-	double factors = definition->num_factors * factor;
+	double factors = factor *
+					 (definition->num_factors > 0 ? definition->num_factors : at->num_factors);
 
 	fm_default_regularisation(options.solver, &l2_reg_w, &l2_reg_v);
 	if (option == OPTION_L2_REG_V)

@@ -32,9 +32,9 @@ typedef struct FmDefinition
 	char **context_columns;
 	FmTask task; /* an attached model has none: its versions do */
 	FmSolverKind solver;
-	int num_factors;
-	int iterations; /* 0: the solver's default */
-	float l2_reg_w; /* NaN: the solver's default; the same holds for the next three */
+	int num_factors; /* 0: by task and size of the data */
+	int iterations;	 /* 0: the solver's default */
+	float l2_reg_w;	 /* NaN: the solver's default; the same holds for the next three */
 	float l2_reg_v;
 	float unobserved_weight;
 	float init_stdev;
@@ -77,8 +77,9 @@ extern FmSolverKind fm_default_solver(FmTask task);
 /* The names in an array, an error for NULL; in the current context. */
 extern char **fm_name_array(ArrayType *array, int *count);
 
-/* Return the options of the core's solver. */
+/* Return the options of the core's solver, and those for the interest head. */
 extern FmSolverOptions fm_solver_options(const FmDefinition *definition);
+extern FmSolverOptions fm_interest_options(const FmDefinition *definition);
 
 /* Return the options of the solver for the interest head. */
 extern FmSolverOptions fm_interest_options(const FmDefinition *definition);

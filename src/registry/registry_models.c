@@ -183,7 +183,7 @@ fm_registry_save_model(Oid schema, const FmModel *model)
 	fm_add_text(&parameters, definition->weight_column);
 	fm_add_text(&parameters, fm_task_name(definition->task));
 	fm_add_text(&parameters, fm_solver_name(definition->solver));
-	fm_add_integer(&parameters, definition->num_factors);
+	fm_add_integer_or_null(&parameters, definition->num_factors, definition->num_factors == 0);
 	fm_add_integer_or_null(&parameters, definition->iterations, definition->iterations == 0);
 	fm_add_real(&parameters, definition->l2_reg_w);
 	fm_add_real(&parameters, definition->l2_reg_v);

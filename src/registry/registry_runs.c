@@ -51,7 +51,7 @@ fm_registry_start_run(Oid schema, const FmRun *run, const FmDefinition *definiti
 	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false);
 	fm_add_text(&parameters, fm_task_name(definition->task));
 	fm_add_text(&parameters, run->by_fold_in ? "fold-in" : fm_solver_name(definition->solver));
-	fm_add_integer(&parameters, definition->num_factors);
+	fm_add_integer_or_null(&parameters, definition->num_factors, definition->num_factors == 0);
 	fm_registry_execute(schema, "fm_run",
 						"INSERT INTO %s (model, version, stamp, status, started_at, task, "
 						"solver, num_factors) VALUES ($1, $2, $3, 'running', $4, $5, $6, $7)",
@@ -258,10 +258,12 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 	fm_add_text(&parameters, run->message[0] != '\0' ? run->message : NULL);
 	fm_add_bigint(&parameters, run->features);
 	fm_add_bigint(&parameters, run->rows_read);
+	fm_add_integer(&parameters, run->num_factors);
 	fm_registry_execute(
 		schema, "fm_run",
 		"UPDATE %s SET status = $11, message = $12, finished_at = $3, iterations = $4, "
 		"users = $5, items = $6, features = $13, ratings = $7, skipped = $8, rows_read = $14, "
+		"num_factors = $15, "
 		"train_metrics = $9::jsonb, test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
 		&parameters);
 	delete_old_runs(schema, run);

@@ -17,6 +17,7 @@ typedef struct FmRun
 	int64 stamp;
 	TimestampTz started_at;
 	bool by_fold_in; /* made by fm_fold_in, not by a solver */
+	int num_factors; /* of the version */
 	int iterations;
 	int64 users;
 	int64 items;

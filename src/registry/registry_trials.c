@@ -46,11 +46,13 @@ fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial)
 	enum
 	{
 		VALUE,
+		NUM_FACTORS,
 		RATINGS,
 		USERS,
 		ITEMS
 	};
 	static const FmColumn columns[] = {[VALUE] = {"value", FLOAT8OID},
+									   [NUM_FACTORS] = {"num_factors", INT4OID},
 									   [RATINGS] = {"ratings::float8", FLOAT8OID},
 									   [USERS] = {"users::float8", FLOAT8OID},
 									   [ITEMS] = {"items::float8", FLOAT8OID}};
@@ -70,6 +72,7 @@ fm_registry_find_trial(Oid schema, const FmModel *model, FmTrial *trial)
 	if (found)
 	{
 		trial->value = fm_row_double_or(&rows.row, VALUE, NAN);
+		trial->num_factors = fm_row_integer_or(&rows.row, NUM_FACTORS, 0);
 		if (!fm_row_is_null(&rows.row, VALUE))
 			trial->default_unobserved_weight =
 				fm_ials_unobserved_weight(-1, fm_row_double(&rows.row, RATINGS),
@@ -85,6 +88,7 @@ fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const
 {
 	const FmDefinition *definition = &model->definition;
 	const char *metric = fm_metric_name(definition->task);
+	int factors = failure == NULL ? run->num_factors : definition->num_factors;
 	FmSqlParameters parameters = {0};
 
 	(void) fm_registry_lock_pointer(schema, model->name); /* so that the number is unique */
@@ -95,7 +99,7 @@ fm_registry_save_trial(Oid schema, const FmModel *model, const FmRun *run, const
 					 false);
 	fm_add_text(&parameters, fm_task_name(definition->task));
 	fm_add_text(&parameters, fm_solver_name(definition->solver));
-	fm_add_integer(&parameters, definition->num_factors);
+	fm_add_integer_or_null(&parameters, factors, factors == 0);
 	fm_add_real(&parameters, definition->l2_reg_w);
 	fm_add_real(&parameters, definition->l2_reg_v);
 	fm_add_real(&parameters, definition->unobserved_weight);

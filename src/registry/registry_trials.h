@@ -10,6 +10,7 @@
 typedef struct FmTrial
 {
 	double value; /* of the metric; NaN: the trial failed */
+	int num_factors;
 	double default_unobserved_weight;
 } FmTrial;
 

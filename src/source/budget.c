@@ -55,9 +55,11 @@ pretty_size(double bytes)
 
 /* Raise an error if a training needs more than the setting. qualifier: "about" or "at least". */
 static void
-check(const FmDefinition *definition, double bytes, const char *qualifier, int64 num_ratings)
+check(const FmDefinition *definition, double bytes, const char *qualifier, int64 num_ratings,
+	  int num_factors)
 {
 	double limit = fm_training_memory * 1024.0;
+	char *factors = num_factors > 0 ? psprintf("%d", num_factors) : "chosen by the training";
 
 	if (bytes <= limit)
 		return;
@@ -68,9 +70,9 @@ check(const FmDefinition *definition, double bytes, const char *qualifier, int64
 				"%s",
 				get_rel_name(definition->ratings), qualifier, pretty_size(bytes),
 				pretty_size(limit)),
-		 errdetail("It has %s%lld ratings; num_factors is %d.",
+		 errdetail("It has %s%lld ratings; num_factors is %s.",
 				   strcmp(qualifier, "about") == 0 ? "" : "at least ", (long long) num_ratings,
-				   definition->num_factors),
+				   factors),
 		 errhint("Raise fmtopx.training_memory, train on a view with fewer ratings, or lower "
 				 "num_factors.")));
 }
@@ -105,7 +107,8 @@ fm_check_budget_to_read(const FmDefinition *definition)
 						quote_identifier(definition->user_column)),
 			   NULL, false);
 	rows = DatumGetInt64(fm_sql_value(INT8OID));
-	check(definition, bytes_of_ratings(definition, rows), "at least", rows);
+	check(definition, bytes_of_ratings(definition, rows), "at least", rows,
+		  definition->num_factors);
 }
 
 void
@@ -113,7 +116,7 @@ fm_check_budget_while_reading(const FmDefinition *definition, int64 num_ratings,
 							  double context_bytes)
 {
 	check(definition, bytes_of_ratings(definition, num_ratings) + context_bytes, "at least",
-		  num_ratings);
+		  num_ratings, definition->num_factors);
 }
 
 void
@@ -148,6 +151,7 @@ typedef struct Sizes
 	int32 num_items;
 	const int32 *num_levels; /* of both sides */
 	const FmContexts *contexts;
+	int num_factors; /* of the model */
 } Sizes;
 
 static double
@@ -170,7 +174,7 @@ interest_size(const FmDefinition *definition, const Sizes *sizes)
 	Sizes pairs = *sizes;
 	double entities = (double) sizes->num_users + sizes->num_items + 2.0 + sizes->num_levels[0] +
 					  sizes->num_levels[1] + sizes->contexts->num_levels;
-	double rating_head = entities * (definition->num_factors + 1) * sizeof(float);
+	double rating_head = entities * (sizes->num_factors + 1) * sizeof(float);
 	double of_pairs = (double) sizes->num_ratings * BYTES_PER_PAIR;
 
 	pairs.contexts = &none;
@@ -184,11 +188,14 @@ fm_check_budget_to_solve(const FmDefinition *definition, int64 num_ratings, int3
 						 const FmContexts *contexts)
 {
 	FmSolverOptions options = fm_solver_options(definition);
-	Sizes sizes = {num_ratings, num_users, num_items, num_levels, contexts};
+	int num_factors = definition->num_factors > 0
+						  ? definition->num_factors
+						  : fm_default_factors(definition->task, num_users, num_items);
+	Sizes sizes = {num_ratings, num_users, num_items, num_levels, contexts, num_factors};
 	double need = bytes_of_ratings(definition, num_ratings) + solve_size(&sizes, &options);
 
 	if (fm_has_interest(definition))
 		need = Max(need, interest_size(definition, &sizes));
 	check(definition, need + known_bytes + ((double) num_users + num_items) * BYTES_PER_ID, "about",
-		  num_ratings);
+		  num_ratings, num_factors);
 }

@@ -70,27 +70,28 @@ squared_distance(const FmRatings *ratings, const FmParameters *parameters, doubl
  * Set the weight and the gram of all pairs of a ranking or an interest head. Return its noise.
  */
 static double
-describe_all_pairs(const FmRatings *ratings, const FmParameters *parameters, float given_weight,
-				   const FmHost *host, FmResult *result)
+describe_all_pairs(const FmRatings *ratings, const FmParameters *parameters, const FmHost *host,
+				   FmResult *result)
 {
 	int k = parameters->num_factors;
 	size_t length = fm_all_pairs_length(k);
-	double pairs = (double) count_rated(ratings->user_start, ratings->num_users) *
-				   count_rated(ratings->item_start, ratings->num_items);
+	float *shares = host->alloc(host->ctx, ratings->num_items, sizeof(float));
+	double pair_shares = fm_all_pairs_shares(ratings->item_start, ratings->num_items, shares) *
+						 count_rated(ratings->user_start, ratings->num_users);
 	double total;
 	double squared = squared_distance(ratings, parameters, &total);
 	float *users = host->alloc(host->ctx, length, sizeof(float));
 	FmAllPairs items;
 
-	items.weight = fm_ials_unobserved_weight(isnan(given_weight) ? -1 : given_weight, total, pairs);
+	items.weight = parameters->unobserved_weight;
 	items.gram = host->alloc(host->ctx, length, sizeof(float));
 	fm_gram_of_side(parameters->b, parameters->item_w, parameters->item_v, ratings->item_start,
-					ratings->num_items, k, host, items.gram);
-	fm_gram_of_side(0, parameters->user_w, parameters->user_v, ratings->user_start,
+					shares, ratings->num_items, k, host, items.gram);
+	fm_gram_of_side(0, parameters->user_w, parameters->user_v, ratings->user_start, NULL,
 					ratings->num_users, k, host, users);
 	result->version.unobserved_weight = items.weight;
 	result->arrays.item_gram = items.gram;
-	return Max(fm_ranking_noise(&items, users, k, squared, total, pairs), LEAST_NOISE);
+	return Max(fm_ranking_noise(&items, users, k, squared, total, pair_shares), LEAST_NOISE);
 }
 
 static void
@@ -208,8 +209,7 @@ fm_describe_sides(const FmDefinition *definition, const FmRatings *ratings,
 	version->noise_variance = 1; /* in a classification: that of the probits */
 	if (fm_is_ranking(definition->task))
 	{
-		version->noise_variance = describe_all_pairs(ratings, parameters,
-													 definition->unobserved_weight, host, result);
+		version->noise_variance = describe_all_pairs(ratings, parameters, host, result);
 		version->novelty_unit = interest_unit(ratings, parameters);
 		version->novelty = DEFAULT_NOVELTY;
 	}
@@ -233,7 +233,7 @@ fm_describe_interest(const FmRatings *pairs, const FmParameters *interest, const
 
 	version->interest_factors = interest->num_factors;
 	version->interest_b = interest->b;
-	version->interest_noise_variance = describe_all_pairs(pairs, interest, NAN, host, result);
+	version->interest_noise_variance = describe_all_pairs(pairs, interest, host, result);
 	version->novelty_unit = interest_unit(pairs, interest);
 	version->novelty = DEFAULT_NOVELTY;
 	version->rating_share = RATING_WEIGHT * version->novelty_unit / deviation;

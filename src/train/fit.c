@@ -38,6 +38,7 @@ typedef struct Fit
 	FmFeatures features[2];
 	FmParameters parameters;
 	FmParameters interest;
+	FmStrength strength; /* of the ratings of a ranking */
 } Fit;
 
 /* Merge the rows of equal pairs. The events of a ranking add up. */
@@ -163,6 +164,25 @@ read_recency(FmRatingReading *reading, int32 num_users, const FmHost *host, Fit 
 	reading->time = NULL;
 }
 
+/*
+ * Make weights relative. Those of a ranking are counts, and are replaced by the strengths of their
+ * pairs (core/model/strength.h).
+ */
+static void
+weigh(const FmDefinition *definition, const FmHost *host, Fit *fit)
+{
+	FmRatings *ratings = fit->ratings;
+
+	fit->weight_unit = fm_ratings_relative_weights(ratings, fm_most_weight(definition->task),
+												   &fit->held_out);
+	fit->strength = (FmStrength){.deviation = 1, .scale = 1};
+	if (!fm_is_ranking(definition->task) || ratings->user_weight == NULL)
+		return;
+	fm_strength_learn(FM_STRENGTH_COUNTS, ratings, host, &fit->strength);
+	fm_strengths_of_ratings(&fit->strength, ratings, host, ratings->user_weight,
+							ratings->item_weight);
+}
+
 static void
 fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *host, Fit *fit)
 {
@@ -197,18 +217,15 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 								   host);
 	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
-	fit->weight_unit = fm_ratings_relative_weights(fit->ratings, fm_most_weight(definition->task),
-												   &fit->held_out);
+	weigh(definition, host, fit);
 	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
 }
 
 static void
 fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data, const Fit *fit)
 {
-	FmSolverOptions options = fm_solver_options(definition);
-
-	run->iterations = options.iterations > 0 ? options.iterations
-											 : fm_default_iterations(options.task, options.solver);
+	run->num_factors = fit->parameters.num_factors;
+	run->iterations = fit->parameters.iterations;
 	run->users = fm_idmap_count(data->ratings->users);
 	run->items = fm_idmap_count(data->ratings->items);
 	run->features = run->users + run->items;
@@ -277,7 +294,7 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 								  .novelty_unit = 1,
 								  .repeat_correlation = fit->repeats.correlation,
 								  .weight_unit = fit->weight_unit,
-								  .strength = {.deviation = 1, .scale = 1},
+								  .strength = fit->strength,
 								  .num_users = fm_idmap_count(data->ratings->users),
 								  .num_items = fm_idmap_count(data->ratings->items)};
 	if (data->ratings->center != 0)

@@ -153,7 +153,6 @@ read_arguments(FunctionCallInfo fcinfo, Given *arguments)
 	arguments->task = text_argument(fcinfo, ARG_TASK, "task");
 	arguments->solver = text_argument(fcinfo, ARG_SOLVER, "solver");
 	arguments->rank_by = text_argument(fcinfo, ARG_RANK_BY, "rank_by");
-	require(fcinfo, ARG_NUM_FACTORS, "num_factors");
 	given->num_factors = integer_argument(fcinfo, ARG_NUM_FACTORS, "num_factors", 0, FM_MIN_FACTORS,
 										  FM_MAX_FACTORS);
 	given->iterations = integer_argument(fcinfo, ARG_ITERATIONS, "iterations", 0, FM_MIN_ITERATIONS,
@@ -243,7 +242,7 @@ inherit(Given *arguments, const FmDefinition *stored)
 		if (isnan(given->init_stdev))
 			given->init_stdev = stored->init_stdev;
 	}
-	if (given->num_factors == FM_DEFAULT_FACTORS)
+	if (given->num_factors == 0)
 		given->num_factors = stored->num_factors;
 	if (given->test_size == 0)
 		given->test_size = stored->test_size;

@@ -18,7 +18,7 @@ SELECT is(ARRAY(SELECT pg_temp.signature('fm_train')), ARRAY[
     'weight_column name DEFAULT NULL::name, context_columns name[] DEFAULT NULL::name[], '
     'user_features regclass DEFAULT NULL::regclass, item_features regclass DEFAULT NULL::regclass, '
     'task text DEFAULT ''regression''::text, solver text DEFAULT ''auto''::text, '
-    'num_factors integer DEFAULT 32, iterations integer DEFAULT NULL::integer, '
+    'num_factors integer DEFAULT NULL::integer, iterations integer DEFAULT NULL::integer, '
     'l2_reg_w real DEFAULT NULL::real, l2_reg_v real DEFAULT NULL::real, '
     'unobserved_weight real DEFAULT NULL::real, init_stdev real DEFAULT NULL::real, '
     'history boolean DEFAULT false, test_size real DEFAULT 0, seed bigint DEFAULT 42, '

@@ -176,10 +176,8 @@ fm_add_difference(FmDifference *difference, double excess)
 bool
 fm_is_worse(const FmDifference *difference)
 {
-	double spread;
+	double n = (double) difference->count;
+	double spread = difference->squares - difference->sum * difference->sum / n;
 
-	if (difference->count < LEAST_VALUES)
-		return false;
-	spread = difference->squares - difference->sum * difference->sum / (double) difference->count;
-	return difference->sum > 2 * sqrt(fmax(spread, 0));
+	return difference->count >= LEAST_VALUES && difference->sum > 2 * sqrt(fmax(spread, 0));
 }

@@ -47,6 +47,11 @@ typedef struct FmParameters
 	 */
 	float *context_w;
 	float *context_v;
+
+	int iterations; /* that the solver made */
+	float l2_reg_v; /* als, ials: as given, or as chosen */
+	/* ranking: the weight of the pairs of an item with a share of 1 (fm_all_pairs_share) */
+	double unobserved_weight;
 } FmParameters;
 
 /* Return the predictive probability of a 1: Φ(score / √(1 + variance)). Grows with the score. */

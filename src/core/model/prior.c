@@ -6,6 +6,7 @@
  */
 #include "core/model/prior.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 #include "core/math/cholesky.h"
@@ -15,6 +16,9 @@
 
 /* The noise of a ranking, as a share of the mean square of the residuals; measured in fold.c. */
 #define RANKING_NOISE 0.3
+
+/* Of the number of an item's ratings, in its share of all pairs; measured in ials.c. */
+#define SHARE_POWER 0.1
 
 /* Return whether an entity has ratings. */
 static bool
@@ -102,9 +106,30 @@ fm_prior_of_side(const float *w, const float *v, const int64_t *start, int32_t c
 	host->release(host->ctx, matrix);
 }
 
+double
+fm_all_pairs_share(double num_ratings)
+{
+	return pow(num_ratings + 1, SHARE_POWER);
+}
+
+double
+fm_all_pairs_shares(const int64_t *start, int32_t num_items, float *shares)
+{
+	double sum = 0;
+
+	for (int32_t item = 0; item < num_items; item++)
+	{
+		double count = (double) (start[item + 1] - start[item]);
+
+		shares[item] = is_rated(start, item) ? (float) fm_all_pairs_share(count) : 0;
+		sum += shares[item];
+	}
+	return sum;
+}
+
 void
-fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start, int32_t count,
-				int num_factors, const FmHost *host, float *gram)
+fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start, const float *shares,
+				int32_t count, int num_factors, const FmHost *host, float *gram)
 {
 	int dim = num_factors + 2;
 	double *sums = host->alloc(host->ctx, fm_all_pairs_length(num_factors), sizeof(double));
@@ -112,11 +137,11 @@ fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start, 
 
 	for (int32_t e = 0; e < count; e++)
 	{
-		double *sum = sums;
+		double *sum = sums, share = shares == NULL ? 1 : shares[e];
 
 		if (e % 64 == 0)
 			host->check_interrupts(host->ctx);
-		if (start != NULL && !is_rated(start, e))
+		if (share == 0 || (start != NULL && !is_rated(start, e)))
 			continue;
 		for (int f = 0; f < num_factors; f++)
 			z[f] = v[(size_t) e * num_factors + f];
@@ -124,7 +149,7 @@ fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start, 
 		z[num_factors + 1] = b + w[e];
 		for (int i = 0; i < dim; i++)
 			for (int j = 0; j <= i; j++)
-				*sum++ += z[i] * z[j];
+				*sum++ += share * z[i] * z[j];
 	}
 	for (size_t i = 0; i < fm_all_pairs_length(num_factors); i++)
 		gram[i] = (float) sums[i];
@@ -134,7 +159,7 @@ fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start, 
 
 double
 fm_ranking_noise(const FmAllPairs *of_items, const float *gram_of_users, int num_factors,
-				 double squared, double total_weight, double num_pairs)
+				 double squared, double total_weight, double pair_shares)
 {
 	double all = 0;
 
@@ -152,5 +177,5 @@ fm_ranking_noise(const FmAllPairs *of_items, const float *gram_of_users, int num
 				   of_items->gram[(size_t) m * (m + 1) / 2 + n];
 		}
 	return RANKING_NOISE * (squared + of_items->weight * all) /
-		   (total_weight + of_items->weight * num_pairs);
+		   (total_weight + of_items->weight * pair_shares);
 }

@@ -36,9 +36,10 @@ extern void fm_prior_of_side(const float *w, const float *v, const int64_t *star
 							 int num_factors, const FmHost *host, FmPrior *prior);
 
 /*
- * The pairs of a ranking: besides the ratings, every pair counts as a 0 of this weight. gram is the
- * Gram matrix of the vectors (v, 1, offset) of the other side: num_factors + 2 rows, the lower
- * triangle row by row.
+ * The pairs of a ranking: besides the ratings, every pair counts as a 0 of a weight that depends on
+ * its item. gram is the Gram matrix of the vectors (v, 1, offset) of the other side: num_factors +
+ * 2 rows, the lower triangle row by row. Of the items, it is weighted by their shares; to fold in
+ * an item, weight is multiplied by its share.
  */
 typedef struct FmAllPairs
 {
@@ -46,6 +47,18 @@ typedef struct FmAllPairs
 	float *gram;	  /* fm_all_pairs_length numbers */
 	double *whitened; /* of fm_whiten_all_pairs, or NULL */
 } FmAllPairs;
+
+/*
+ * Return the share of an item in the weights of all pairs, given the number of its ratings: who has
+ * not chosen what many have is a little more likely not to want it.
+ */
+extern double fm_all_pairs_share(double num_ratings);
+
+/*
+ * Compute the shares of all items, 0 of those without ratings; start has num_items + 1 elements.
+ * Return their sum.
+ */
+extern double fm_all_pairs_shares(const int64_t *start, int32_t num_items, float *shares);
 
 static inline size_t
 fm_all_pairs_length(int num_factors)
@@ -55,17 +68,18 @@ fm_all_pairs_length(int num_factors)
 
 /*
  * Compute the Gram matrix of a side, with offset = b + w, over the entities that have ratings
- * according to start (as above; NULL: over all).
+ * according to start (as above; NULL: over all), each times its share (NULL: 1).
  */
 extern void fm_gram_of_side(double b, const float *w, const float *v, const int64_t *start,
-							int32_t count, int num_factors, const FmHost *host, float *gram);
+							const float *shares, int32_t count, int num_factors, const FmHost *host,
+							float *gram);
 
 /*
  * Return the noise of a ranking, from the Gram matrices of both sides, the weighted sum of (1 -
- * score)² over the ratings, their total weight, and the number of all pairs.
+ * score)² over the ratings, their total weight, and the sum of the shares of all pairs.
  */
 extern double fm_ranking_noise(const FmAllPairs *of_items, const float *gram_of_users,
 							   int num_factors, double squared, double total_weight,
-							   double num_pairs);
+							   double pair_shares);
 
 #endif

@@ -86,7 +86,7 @@ update_side(Als *als, int side, int iteration)
 	step.prior_offset = fit_regression(als, side, iteration);
 	step.prior_precision = als->prior_precision;
 	step.prior_mean = als->prior_mean;
-	step.prior_by_count = true;
+	step.prior_growth = FM_PRIOR_BY_ROOT;
 	step.mean_rows = als->rows[side];
 	fm_context_add_term(als->context, side, &step);
 	fm_team_for(als->problem->host, step.side->count, FM_BLOCK_CHUNK, update_range, &loop);

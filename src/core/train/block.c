@@ -240,6 +240,23 @@ pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at,
 	return log_loss;
 }
 
+/* Load what an entity's Gram matrix starts from. */
+static void
+load_base(const FmHalfStep *step, const FmBlockWork *work, int32_t entity, float *gram)
+{
+	size_t size = (size_t) work->stride * work->stride;
+	float factor;
+
+	if (step->base == NULL)
+	{
+		memset(gram, 0, size * sizeof(float));
+		return;
+	}
+	factor = (float) fm_half_step_base_factor(step, (double) fm_side_count(step->side, entity));
+	for (size_t i = 0; i < size; i++)
+		gram[i] = factor * step->base[i];
+}
+
 /* Sum over all ratings of one entity. Return its log loss, with probit. */
 static double
 sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gram)
@@ -251,10 +268,7 @@ sum_entity(const FmHalfStep *step, FmBlockWork *work, int32_t entity, float *gra
 
 	if (step->probit)
 		load_theta(step, work, entity);
-	if (step->base != NULL)
-		memcpy(gram, step->base, (size_t) work->stride * work->stride * sizeof(float));
-	else
-		memset(gram, 0, (size_t) work->stride * work->stride * sizeof(float));
+	load_base(step, work, entity, gram);
 	if (is_long)
 		memset(work->total, 0, (size_t) work->stride * work->stride * sizeof(double));
 
@@ -441,10 +455,10 @@ add_to_batch(const FmHalfStep *step, FmBlockWork *work, int32_t entity)
 	work->log_loss[lane] = sum_entity(step, work, entity, work->gram + work->gram_size * lane);
 	work->entity[lane] = entity;
 	work->noise_precision[lane] = (float) (step->noise_precision * share);
-	work->prior_factor[lane] = step->prior_by_count
-								   ? (float) sqrt(fm_side_weight(step->side, entity) +
-												  step->prior_count_base)
-								   : 1;
+	work->prior_factor[lane] =
+		step->prior_growth == FM_PRIOR_FIXED
+			? 1
+			: (float) fm_half_step_prior_factor(step, fm_side_weight(step->side, entity));
 }
 
 void

@@ -21,12 +21,14 @@
 #ifndef FMTOPX_CORE_BLOCK_H
 #define FMTOPX_CORE_BLOCK_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "core/host.h"
 #include "core/math/rng.h"
+#include "core/model/prior.h"
 #include "core/train/block_kernels.h"
 #include "core/train/probit.h"
 
@@ -48,6 +50,13 @@ static inline bool
 fm_side_is_rated(const FmSide *side, int32_t entity)
 {
 	return side->start[entity] < side->start[entity + 1];
+}
+
+/* Return the number of an entity's ratings. */
+static inline int64_t
+fm_side_count(const FmSide *side, int32_t entity)
+{
+	return side->start[entity + 1] - side->start[entity];
 }
 
 /* Return the total weight of an entity's ratings: their number if ratings have no weights. */
@@ -78,6 +87,14 @@ typedef struct FmBlockTerm
 
 #define FM_BLOCK_TERMS 3
 
+/* How the precision of an entity's prior grows with n, the total weight of its ratings. */
+typedef enum FmPriorGrowth
+{
+	FM_PRIOR_FIXED,
+	FM_PRIOR_BY_ROOT, /* √n */
+	FM_PRIOR_BY_COUNT /* n */
+} FmPriorGrowth;
+
 /* The inputs and outputs of a half-step. All workers share everything but the outputs. */
 typedef struct FmHalfStep
 {
@@ -91,8 +108,12 @@ typedef struct FmHalfStep
 	const float *other_rows;
 	int num_terms;
 	FmBlockTerm terms[FM_BLOCK_TERMS];
-	/* what each entity's Gram matrix starts from, stride × stride; NULL: zeros */
+	/*
+	 * What each entity's Gram matrix starts from, stride × stride; NULL: zeros. It is multiplied by
+	 * fm_all_pairs_share() of the number of the entity's ratings if base_by_count is set.
+	 */
 	const float *base;
+	bool base_by_count;
 
 	/*
 	 * The noise precision of an entity's ratings is noise_precision, times its share if there are
@@ -110,8 +131,8 @@ typedef struct FmHalfStep
 	const float *covariate;	   /* by entity, or NULL */
 	const float *prior_offset; /* a row for each entity, v then w, added to the mean; or NULL */
 
-	/* Whether the precision is multiplied by √(total weight of the ratings + prior_count_base). */
-	bool prior_by_count;
+	/* What the precision is multiplied by: a function of n + prior_count_base. */
+	FmPriorGrowth prior_growth;
 	double prior_count_base;
 
 	const FmRandomKey *noise; /* NULL: no noise, so the draw is the mean */
@@ -126,6 +147,24 @@ typedef struct FmHalfStep
 	 */
 	double *error;
 } FmHalfStep;
+
+/* Return what the prior precision of an entity of this total weight is multiplied by. */
+static inline double
+fm_half_step_prior_factor(const FmHalfStep *step, double weight)
+{
+	double n = weight + step->prior_count_base;
+
+	return step->prior_growth == FM_PRIOR_FIXED		? 1
+		   : step->prior_growth == FM_PRIOR_BY_ROOT ? sqrt(n)
+													: n;
+}
+
+/* Return what the base of an entity of this many ratings is multiplied by. */
+static inline double
+fm_half_step_base_factor(const FmHalfStep *step, double count)
+{
+	return step->base_by_count ? fm_all_pairs_share(count) : 1;
+}
 
 /* One worker's memory for half-steps of a given rank. */
 typedef struct FmBlockWork FmBlockWork;

@@ -289,7 +289,7 @@ update_column(FmContextEffects *context, const FmContextStep *step, int number)
 	half.noise_precision = step->noise_precision;
 	half.prior_precision = context->precision;
 	half.prior_mean = context->mean;
-	half.prior_by_count = !context->draws;
+	half.prior_growth = context->draws ? FM_PRIOR_FIXED : FM_PRIOR_BY_ROOT;
 	half.noise = context->draws ? &key : NULL;
 	half.draw_rows = rows;
 	if (problem->task == FM_TASK_CLASSIFICATION)

@@ -42,12 +42,38 @@
 #include <string.h>
 
 #include "core/layout.h"
+#include "core/model/prior.h"
 #include "core/team.h"
+#include "core/train/held_out.h"
 #include "core/train/pcg.h"
 #include "core/train/precondition.h"
 #include "core/train/regression.h"
 
-#define UNOBSERVED_SHARE 6.0
+#define UNOBSERVED_SHARE 12.0
+
+/* The ladder of the search. */
+static const float rungs[] = {0.15f, 0.2f, 0.27f, 0.35f, 0.45f, 0.55f, 0.65f,
+							  0.75f, 0.9f, 1.1f,  1.35f, 1.65f, 2.2f};
+
+#define NUM_RUNGS ((int) (sizeof rungs / sizeof *rungs))
+#define FIRST_ITERATIONS 8
+#define RUNG_ITERATIONS 2
+#define MAX_FALLS 2
+#define EXPECTED_RUNGS 5
+
+/*
+ * Without a search, because there are too few pairs. Few are better than none, but chance decides
+ * more than it should: the score of a rung is lowered by PULL / pairs held out × log²(l2_reg_v /
+ * DEFAULT_L2_REG_V).
+ */
+#define DEFAULT_L2_REG_V 0.7f
+#define PULL 50.0
+
+/* After a search; with features or history, their regression begins with the final iterations. */
+#define FINAL_ITERATIONS 6
+
+/* Rows that a member of a team copies at a time. */
+#define COPY_CHUNK 1024
 
 /* The strength of the regression on features and history, as in als.c. */
 #define STRENGTH 5.0
@@ -63,16 +89,19 @@ typedef struct Ials
 	const FmProblem *problem;
 	int rank;
 	int stride;
-	int columns; /* of base and rated, which are square matrices */
-	double unobserved_weight;
+	int columns;			  /* of base and rated, which are square matrices */
+	double mean_unobserved;	  /* α₀ */
+	double unobserved_weight; /* α of an item with a share of 1 */
+	float l2_reg_v;
+	int iterations;	   /* so far */
 	FmBlockWork *work; /* for exact half-steps; or NULL, and the next two are used */
 	FmPcgWork *pcg;
 	FmPreconditioner *preconditioner;
 	float *prior_mean;
 	float *prior_precision;
-	float *base;	/* α₀ × the Gram matrix of the other side's rows */
+	float *base;	/* α × the Gram matrix of the other side's rows */
 	float *rated;	/* pcg: the mean of z zᵀ over all ratings */
-	float *weight;	/* pcg: the total weights of some rows' entities */
+	float *weight;	/* of some rows' entities: total weights, or shares of all pairs */
 	float *weighed; /* SINGLE_ROWS × stride: those rows */
 	float *gram;	/* their Gram matrix */
 	double *sums;	/* SLICES × num_sums × stride × stride, shared */
@@ -97,12 +126,24 @@ num_sums(int rank)
 }
 
 size_t
-fm_ials_shared_size(int rank, int stride)
+fm_ials_shared_size(const FmProblem *problem, int rank, int stride)
 {
-	size_t sums = (size_t) SLICES * num_sums(rank) * stride * stride * sizeof(double) +
+	size_t size = (size_t) SLICES * num_sums(rank) * stride * stride * sizeof(double) +
 				  FM_ALIGNMENT;
 
-	return sums + (fm_pcg_pays(rank) ? fm_precondition_shared_size(stride) : 0);
+	if (fm_pcg_pays(rank))
+		size += fm_precondition_shared_size(stride);
+	if (problem->l2_reg_v < 0)
+		size += (size_t) fm_held_out_shared_size(problem->num_ratings,
+												 problem->side[FM_USERS].count,
+												 problem->side[FM_ITEMS].count);
+	return size;
+}
+
+double
+fm_ials_search_size(const FmProblem *problem, int rank)
+{
+	return problem->l2_reg_v < 0 ? fm_held_out_size(problem->side[FM_ITEMS].count, rank) : 0;
 }
 
 typedef struct SideLoop
@@ -124,15 +165,17 @@ add_gram(Ials *ials, const float *rows, int count, double *sums)
 		sums[i] += ials->gram[i];
 }
 
-/* Copy rows, each times the square root of its entity's total weight. */
+/* Copy rows, each times the square root of its entity's total weight, or of its share of pairs. */
 static void
-weigh_rows(Ials *ials, int side, int32_t first, int count)
+weigh_rows(Ials *ials, int side, int32_t first, int count, bool by_share)
 {
 	const FmSide *ratings = &ials->problem->side[side];
 	size_t at = (size_t) first * ials->stride;
 
 	for (int r = 0; r < count; r++)
-		ials->weight[r] = (float) fm_side_weight(ratings, first + r);
+		ials->weight[r] =
+			(float) (by_share ? fm_all_pairs_share((double) fm_side_count(ratings, first + r))
+							  : fm_side_weight(ratings, first + r));
 	memcpy(ials->weighed, ials->rows[side] + at, (size_t) count * ials->stride * sizeof(float));
 	fm_block_weigh_rows(ials->weight, count, ials->stride, ials->weighed);
 }
@@ -156,10 +199,15 @@ sum_slice(void *state, int32_t slice, int32_t begin, int32_t end)
 		int count = end - e < SINGLE_ROWS ? end - e : SINGLE_ROWS;
 
 		host->check_interrupts(host->ctx);
-		add_gram(ials, ials->rows[loop->side] + (size_t) e * ials->stride, count, sums);
+		if (loop->side == FM_ITEMS)
+			weigh_rows(ials, loop->side, e, count, true);
+		add_gram(ials,
+				 loop->side == FM_ITEMS ? ials->weighed
+										: ials->rows[loop->side] + (size_t) e * ials->stride,
+				 count, sums);
 		if (ials->pcg == NULL)
 			continue;
-		weigh_rows(ials, loop->side, e, count);
+		weigh_rows(ials, loop->side, e, count, false);
 		add_gram(ials, ials->weighed, count, sums + size);
 	}
 }
@@ -210,29 +258,35 @@ update_range(void *state, int32_t begin, int32_t end)
 		fm_block_half_step(loop->step, loop->ials->work, begin, end);
 }
 
+static bool
+has_biases(const FmProblem *problem)
+{
+	return problem->l2_reg_w < FM_IALS_NO_BIASES;
+}
+
 static double
 mean_weight(const FmProblem *problem, int side)
 {
 	return problem->total_weight / problem->num_rated[side];
 }
 
-/* Set λ, divided by a root, because block.c multiplies by √(n_e + α₀ N). */
+/* Set λ, divided by the mean of what block.c multiplies it by: n_e + α₀ N. */
 static void
 set_prior(Ials *ials, int side)
 {
 	const FmProblem *problem = ials->problem;
-	double all = ials->unobserved_weight * problem->num_rated[1 - side];
+	double all = ials->mean_unobserved * problem->num_rated[1 - side];
 	double unit = (sqrt(mean_weight(problem, FM_USERS)) + sqrt(mean_weight(problem, FM_ITEMS))) /
-				  sqrt(mean_weight(problem, side) + all);
+				  (mean_weight(problem, side) + all);
 
 	for (int f = 0; f < ials->rank; f++)
-		ials->prior_precision[f] = (float) (problem->l2_reg_v * unit);
+		ials->prior_precision[f] = (float) (ials->l2_reg_v * unit);
 	ials->prior_precision[ials->rank] = (float) (problem->l2_reg_w * unit);
 }
 
 /*
  * Update the regression of a side, if it has one; return the prior mean that it gives each entity,
- * or NULL.
+ * or NULL. A search has none.
  */
 static const float *
 fit_regression(Ials *ials, int side, int iteration)
@@ -242,7 +296,7 @@ fit_regression(Ials *ials, int side, int iteration)
 							.mean = ials->prior_mean,
 							.iteration = iteration};
 
-	if (ials->regression[side] == NULL)
+	if (!fm_regression_is_needed(ials->problem, side))
 		return NULL;
 	if (iteration > 0)
 		fm_regression_update(ials->regression[side], &fit);
@@ -260,45 +314,170 @@ update_side(Ials *ials, int side, int iteration)
 	sum_other_side(ials, 1 - side);
 	set_prior(ials, side);
 	step.base = ials->base;
+	step.base_by_count = side == FM_ITEMS;
 	step.prior_offset = fit_regression(ials, side, iteration);
 	step.prior_precision = ials->prior_precision;
 	step.prior_mean = ials->prior_mean;
-	step.prior_by_count = true;
-	step.prior_count_base = ials->unobserved_weight * problem->num_rated[1 - side];
+	step.prior_growth = FM_PRIOR_BY_COUNT;
+	step.prior_count_base = ials->mean_unobserved * problem->num_rated[1 - side];
 	step.mean_rows = ials->rows[side];
 	if (ials->preconditioner != NULL)
 		fm_precondition_update(ials->preconditioner, &step, side, ials->rated);
 	fm_team_for(problem->host, step.side->count, FM_BLOCK_CHUNK, update_range, &loop);
 }
 
+/* Make `count` iterations, of about `expected` that are left, these included. */
+static void
+iterate(Ials *ials, int count, int expected)
+{
+	const FmProblem *problem = ials->problem;
+	const FmHost *host = problem->host;
+	int total = ials->iterations + (expected > count ? expected : count);
+
+	for (int iteration = 0; iteration < count; iteration++)
+	{
+		for (int side = 0; side < 2; side++)
+			update_side(ials, side, iteration);
+		ials->iterations++;
+		if (host->progress)
+			host->progress(host->ctx, "ials", ials->iterations, total,
+						   sqrt(fm_problem_sum_error(problem, FM_ITEMS, ials->error[FM_ITEMS]) /
+								problem->total_weight));
+	}
+}
+
+/* Go on with another problem, which has the same users and items. */
+static void
+set_problem(Ials *ials, const FmProblem *problem)
+{
+	double pairs = (double) problem->num_rated[FM_USERS] * problem->num_rated[FM_ITEMS];
+	const FmSide *items = &problem->side[FM_ITEMS];
+	double shares = 0;
+
+	ials->problem = problem;
+	for (int32_t item = 0; item < items->count; item++)
+	{
+		fm_problem_check(problem, item);
+		if (fm_side_is_rated(items, item))
+			shares += fm_all_pairs_share((double) fm_side_count(items, item));
+	}
+	ials->mean_unobserved = fm_ials_unobserved_weight(problem->unobserved_weight,
+													  problem->total_weight, pairs);
+	ials->unobserved_weight = ials->mean_unobserved * problem->num_rated[FM_ITEMS] / shares;
+	if (ials->preconditioner != NULL)
+		fm_precondition_set_problem(ials->preconditioner, problem);
+}
+
+typedef struct RowCopy
+{
+	size_t stride;
+	const float *from;
+	float *to;
+} RowCopy;
+
+/* FmTeamBody */
+static void
+copy_range(void *state, int32_t begin, int32_t end)
+{
+	const RowCopy *copy = state;
+
+	memcpy(copy->to + begin * copy->stride, copy->from + begin * copy->stride,
+		   (end - begin) * copy->stride * sizeof(float));
+}
+
+/* Copy the rows of both sides. */
+static void
+copy_rows(const Ials *ials, float *const from[2], float *const to[2])
+{
+	for (int side = 0; side < 2; side++)
+	{
+		RowCopy copy = {ials->stride, from[side], to[side]};
+
+		fm_team_for(ials->problem->host, ials->problem->side[side].count, COPY_CHUNK, copy_range,
+					&copy);
+	}
+}
+
+/*
+ * Return where the parabola through the scores of a rung and its two neighbours is highest; the
+ * rung itself at an end of what was tried.
+ */
+static float
+highest_between(const double *score, int best, int tried)
+{
+	double left, right, below, above, at;
+
+	if (best == 0 || best == tried - 1)
+		return rungs[best];
+	left = log(rungs[best] / rungs[best - 1]);
+	right = log(rungs[best + 1] / rungs[best]);
+	below = (score[best] - score[best - 1]) / left;
+	above = (score[best + 1] - score[best]) / right;
+	if (!(below > above))
+		return rungs[best];
+	at = (below * right + above * left) / (2 * (below - above));
+	return (float) (rungs[best] * exp(at));
+}
+
+/*
+ * Climb the ladder on the pairs that are not held out; keep the best rows and return the best
+ * l2_reg_v.
+ */
+static float
+search(Ials *ials, FmHeldOut *held, int final_iterations)
+{
+	const FmProblem *problem = ials->problem;
+	float *best_rows[2];
+	double score[NUM_RUNGS];
+	int best = 0, rung;
+
+	for (int side = 0; side < 2; side++)
+		best_rows[side] = fm_problem_rows(problem, side, ials->rank);
+	set_problem(ials, fm_held_out_rest(held));
+	for (rung = 0; rung < NUM_RUNGS && rung <= best + MAX_FALLS; rung++)
+	{
+		ials->l2_reg_v = rungs[rung];
+		iterate(ials, rung == 0 ? FIRST_ITERATIONS : RUNG_ITERATIONS,
+				final_iterations + (rung == 0 ? FIRST_ITERATIONS + EXPECTED_RUNGS * RUNG_ITERATIONS
+											  : (best + MAX_FALLS + 1 - rung) * RUNG_ITERATIONS));
+		score[rung] = fm_held_out_score(held, ials->rows, has_biases(problem)) -
+					  PULL / (double) fm_held_out_pairs(held) *
+						  pow(log(rungs[rung] / DEFAULT_L2_REG_V), 2);
+		if (rung > 0 && score[rung] <= score[best])
+			continue;
+		best = rung;
+		copy_rows(ials, ials->rows, best_rows);
+	}
+	copy_rows(ials, best_rows, ials->rows);
+	for (int side = 0; side < 2; side++)
+		fm_team_release(problem->host, best_rows[side]);
+	set_problem(ials, problem);
+	return highest_between(score, best, rung);
+}
+
 static void
 ials_init(Ials *ials, const FmProblem *problem, int rank)
 {
 	const FmHost *host = problem->host;
-	double pairs = (double) problem->num_rated[FM_USERS] * problem->num_rated[FM_ITEMS];
+	bool biases = has_biases(problem);
 	size_t size;
 
-	ials->problem = problem;
 	ials->rank = rank;
 	ials->stride = fm_block_stride(problem->kernel, rank);
 	size = (size_t) ials->stride * ials->stride;
-	ials->unobserved_weight = fm_ials_unobserved_weight(problem->unobserved_weight,
-														problem->total_weight, pairs);
 	ials->columns = ials->stride;
 	if (fm_pcg_pays(rank))
 	{
-		bool has_biases = problem->l2_reg_w < FM_IALS_NO_BIASES;
-
-		ials->columns = fm_pcg_columns(problem->kernel, rank, has_biases);
-		ials->pcg = fm_pcg_work(host, problem->kernel, rank, has_biases);
-		ials->preconditioner = fm_precondition_create(problem, fm_pcg_dim(rank, has_biases),
+		ials->columns = fm_pcg_columns(problem->kernel, rank, biases);
+		ials->pcg = fm_pcg_work(host, problem->kernel, rank, biases);
+		ials->preconditioner = fm_precondition_create(problem, fm_pcg_dim(rank, biases),
 													  ials->columns);
 		ials->rated = host->alloc(host->ctx, size, sizeof(float));
-		ials->weight = host->alloc(host->ctx, SINGLE_ROWS, sizeof(float));
-		ials->weighed = host->alloc(host->ctx, (size_t) SINGLE_ROWS * ials->stride, sizeof(float));
 	}
 	else
 		ials->work = fm_block_work(host, problem->kernel, rank);
+	ials->weight = host->alloc(host->ctx, SINGLE_ROWS, sizeof(float));
+	ials->weighed = host->alloc(host->ctx, (size_t) SINGLE_ROWS * ials->stride, sizeof(float));
 	ials->prior_mean = host->alloc(host->ctx, rank + 1, sizeof(float));
 	ials->prior_precision = host->alloc(host->ctx, rank + 1, sizeof(float));
 	ials->base = host->alloc(host->ctx, size, sizeof(float));
@@ -312,6 +491,7 @@ ials_init(Ials *ials, const FmProblem *problem, int rank)
 	}
 	ials->sums = fm_team_alloc(host, SLICES * num_sums(rank) * size, sizeof(double));
 	fm_team_barrier(host);
+	set_problem(ials, problem);
 }
 
 static void
@@ -324,11 +504,11 @@ ials_release(Ials *ials)
 		fm_pcg_work_release(host, ials->pcg);
 		fm_precondition_release(ials->preconditioner);
 		host->release(host->ctx, ials->rated);
-		host->release(host->ctx, ials->weight);
-		host->release(host->ctx, ials->weighed);
 	}
 	else
 		fm_block_work_release(host, ials->work);
+	host->release(host->ctx, ials->weight);
+	host->release(host->ctx, ials->weighed);
 	host->release(host->ctx, ials->prior_mean);
 	host->release(host->ctx, ials->prior_precision);
 	host->release(host->ctx, ials->base);
@@ -342,23 +522,41 @@ ials_release(Ials *ials)
 	fm_team_release(host, ials->sums);
 }
 
-void
+static int
+default_iterations(const FmProblem *problem, bool after_search)
+{
+	bool has_regression = fm_regression_is_needed(problem, FM_USERS) ||
+						  fm_regression_is_needed(problem, FM_ITEMS);
+
+	return after_search && !has_regression ? FINAL_ITERATIONS : FM_IALS_ITERATIONS;
+}
+
+/* Find l2_reg_v, and rows to start from, unless it is given or there are too few pairs. */
+static void
+train(Ials *ials)
+{
+	const FmProblem *problem = ials->problem;
+	FmHeldOut *held = problem->l2_reg_v < 0 ? fm_held_out_create(problem, ials->rank) : NULL;
+	int iterations = problem->iterations;
+
+	if (iterations == 0)
+		iterations = default_iterations(problem, held != NULL);
+	ials->l2_reg_v = problem->l2_reg_v < 0 ? DEFAULT_L2_REG_V : problem->l2_reg_v;
+	if (held != NULL)
+		ials->l2_reg_v = search(ials, held, iterations);
+	fm_held_out_release(held);
+	iterate(ials, iterations, iterations);
+}
+
+FmIalsChoice
 fm_ials(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 {
-	const FmHost *host = problem->host;
 	Ials ials = {0};
 	FmSample sample = {.contexts = NULL};
+	FmIalsChoice choice;
 
 	ials_init(&ials, problem, rank);
-	for (int iteration = 0; iteration < problem->iterations; iteration++)
-	{
-		for (int side = 0; side < 2; side++)
-			update_side(&ials, side, iteration);
-		if (host->progress)
-			host->progress(host->ctx, "ials", iteration + 1, problem->iterations,
-						   sqrt(fm_problem_sum_error(problem, FM_ITEMS, ials.error[FM_ITEMS]) /
-								problem->total_weight));
-	}
+	train(&ials);
 	for (int side = 0; side < 2; side++)
 	{
 		FmRegression *regression = ials.regression[side];
@@ -368,5 +566,7 @@ fm_ials(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 	}
 	if (sink != NULL)
 		sink(sink_ctx, &sample);
+	choice = (FmIalsChoice){ials.l2_reg_v, ials.unobserved_weight, ials.iterations};
 	ials_release(&ials);
+	return choice;
 }

@@ -83,7 +83,8 @@ struct FmPcgWork
 	float *direction;
 	float *product; /* the matrix times the direction */
 
-	double error; /* the squared errors */
+	double error;	   /* the squared errors */
+	float base_factor; /* of the entity */
 	bool is_packed;
 	double work_done; /* since the last check for interrupts */
 };
@@ -213,6 +214,15 @@ multiply(const FmHalfStep *step, FmPcgWork *work, const float *matrix, const flo
 	count_work(step, work, (double) work->columns * work->columns);
 }
 
+/* product = the entity's base x */
+static void
+multiply_base(const FmHalfStep *step, FmPcgWork *work, const float *x, float *product)
+{
+	multiply(step, work, step->base, x, product);
+	for (int j = 0; j < work->columns; j++)
+		product[j] *= work->base_factor;
+}
+
 /*
  * Compute product += Σ z̃ (<z̃, x> - y); return Σ (<z̃, x> - y)². If x is a direction and not the
  * solution, y is 0.
@@ -253,7 +263,7 @@ load_entity(const FmHalfStep *step, FmPcgWork *work, int32_t entity, double weig
 	size_t first = (size_t) entity * work->stride;
 	const float *row = step->mean_rows + first;
 	const float *offset = step->prior_offset ? step->prior_offset + first : NULL;
-	float factor = (float) sqrt(weight + step->prior_count_base);
+	float factor = (float) fm_half_step_prior_factor(step, weight);
 	int rank = work->rank;
 
 	memcpy(work->x, row, rank * sizeof(float));
@@ -268,6 +278,8 @@ load_entity(const FmHalfStep *step, FmPcgWork *work, int32_t entity, double weig
 		work->centre[j] = step->prior_mean[j] + (offset ? offset[j] : 0);
 	}
 	memset(work->direction, 0, work->columns * sizeof(float));
+	work->base_factor = (float) fm_half_step_base_factor(step, (double) fm_side_count(step->side,
+																					  entity));
 	work->is_packed = false;
 }
 
@@ -278,7 +290,7 @@ load_entity(const FmHalfStep *step, FmPcgWork *work, int32_t entity, double weig
 static void
 start(const FmHalfStep *step, FmPcgWork *work, int32_t entity)
 {
-	multiply(step, work, step->base, work->x, work->gradient);
+	multiply_base(step, work, work->x, work->gradient);
 	work->error = dot(work->x, work->gradient, work->columns);
 	work->error += add_ratings(step, work, entity, work->x, work->gradient);
 }
@@ -316,7 +328,7 @@ advance(const FmHalfStep *step, FmPcgWork *work, int32_t entity)
 {
 	float data, prior = 0, length;
 
-	multiply(step, work, step->base, work->direction, work->product);
+	multiply_base(step, work, work->direction, work->product);
 	add_ratings(step, work, entity, work->direction, work->product);
 	data = dot(work->direction, work->product, work->columns);
 	for (int j = 0; j < work->dim; j++)

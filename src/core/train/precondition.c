@@ -1,9 +1,9 @@
 /*
  * Preconditioners of the normal equations that pcg.c solves.
  *
- * The matrix of entity e is  base + Σ_r c_r z_r z_rᵀ + √(n_e + n_0) Λ  with n_e = Σ_r c_r. Each
- * entity has other ratings, but on average z zᵀ is R, its mean over all ratings. So base + n R +
- * √(n + n_0) Λ  is near the matrix of all entities with an n_e about n, and its inverse, made once,
+ * The matrix of entity e is  f(n_e) base + Σ_r c_r z_r z_rᵀ + g(n_e) Λ  with n_e = Σ_r c_r and
+ * factors that depend on n_e alone (block.h). Each entity has other ratings, but on average z zᵀ is
+ * R, its mean over all ratings. So  f(n) base + n R + g(n) Λ  is near the matrix of all entities with an n_e about n, and its inverse, made once,
  * serves them all. n is a power of two times the mean over the side. Entities beyond the last power
  * use the last. The matrix of an entity differs from that in few directions, which conjugate
  * gradients find.
@@ -82,12 +82,19 @@ fm_precondition_create(const FmProblem *problem, int dim, int stride)
 	p->stride = stride;
 	p->work = host->alloc(host->ctx, (size_t) dim * dim, sizeof(double));
 	p->inverse = fm_team_alloc(host, (size_t) NUM_POWERS * stride * stride, sizeof(float));
+	return p;
+}
+
+void
+fm_precondition_set_problem(FmPreconditioner *p, const FmProblem *problem)
+{
+	p->problem = problem;
 	for (int side = 0; side < 2; side++)
 	{
 		p->mean_weight[side] = problem->total_weight / problem->num_rated[side];
+		memset(p->is_used[side], 0, sizeof(p->is_used[side]));
 		find_used(p, side);
 	}
-	return p;
 }
 
 void
@@ -118,7 +125,8 @@ load_matrix(const PowerLoop *loop, double weight, double ridge, double *a)
 {
 	const FmHalfStep *step = loop->step;
 	int dim = loop->preconditioner->dim, stride = loop->preconditioner->stride;
-	double factor = sqrt(weight + step->prior_count_base), largest = 0;
+	double factor = fm_half_step_prior_factor(step, weight), largest = 0;
+	double base_factor = fm_half_step_base_factor(step, weight);
 
 	for (int j = 0; j < dim; j++)
 	{
@@ -126,7 +134,7 @@ load_matrix(const PowerLoop *loop, double weight, double ridge, double *a)
 		{
 			size_t at = (size_t) j * stride + i;
 
-			a[(size_t) j * dim + i] = step->base[at] + weight * loop->rated[at];
+			a[(size_t) j * dim + i] = base_factor * step->base[at] + weight * loop->rated[at];
 		}
 		a[(size_t) j * (dim + 1)] += factor * step->prior_precision[j];
 		largest = fmax(largest, a[(size_t) j * (dim + 1)]);

@@ -11,9 +11,11 @@ typedef struct FmPreconditioner FmPreconditioner;
 
 /*
  * Create a preconditioner of dim parameters, for both sides one after the other. Its matrices are
- * stride × stride. Every member of a team creates one, in the same order.
+ * stride × stride. Every member of a team creates one, in the same order, and then sets the
+ * problem.
  */
 extern FmPreconditioner *fm_precondition_create(const FmProblem *problem, int dim, int stride);
+extern void fm_precondition_set_problem(FmPreconditioner *preconditioner, const FmProblem *problem);
 extern void fm_precondition_release(FmPreconditioner *preconditioner);
 
 /* Return the bytes at most that a team shares for it, alignment included. */

@@ -24,7 +24,8 @@ enum
 	FM_STREAM_LATENT = 9,		  /* + side */
 	FM_STREAM_CONTEXT = 19,		  /* ratios */
 	FM_STREAM_CONTEXT_LEVEL = 20, /* + 2 × column + (0 blocks, 1 latent targets) */
-	FM_STREAM_EFFECT = 11		  /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
+	FM_STREAM_EFFECT = 11,		  /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
+	FM_STREAM_HOLD_OUT = 1 << 16
 };
 
 typedef struct FmProblem
@@ -45,7 +46,7 @@ typedef struct FmProblem
 	int iterations;
 	float init_stdev;
 	float l2_reg_w;
-	float l2_reg_v;
+	float l2_reg_v;			 /* ials: negative: found by a search */
 	float unobserved_weight; /* negative: the default */
 	uint64_t seed;
 } FmProblem;

@@ -23,7 +23,7 @@ extern double fm_regression_shared_size(const FmProblem *problem, int side, int 
  *
  * With strength 0, effects are drawn, and so are their ratios to λ (ρ). With any other strength,
  * effects are set to their conditional means; the λ of an entity is multiplied by the square root
- * of the total weight of its ratings, as with prior_by_count in block.h; and the ρ of a level is
+ * of the total weight of its ratings, as with FM_PRIOR_BY_ROOT in block.h; and the ρ of a level is
  * the strength times the square root of the level's weight (the sum over its entities of their
  * weight times x²).
  */

@@ -43,9 +43,14 @@
  * See ials.c for measurements; 8, 12, 16 and 24 iterations gave an NDCG@10 of 0.316, 0.317, 0.317
  * and 0.317.
  */
-#define IALS_ITERATIONS 12
 #define IALS_L2_REG_W FM_IALS_NO_BIASES
-#define IALS_L2_REG_V 0.5f
+#define IALS_L2_REG_V (-1.0f) /* found by a search */
+
+/* The number of factors of a ranking, by the number of items. */
+#define FACTORS_PER_ROOT 1.33
+#define FACTOR_STEP 32
+#define LEAST_FACTORS 64
+#define MOST_FACTORS 256
 
 int
 fm_default_iterations(FmTask task, FmSolverKind solver)
@@ -53,7 +58,7 @@ fm_default_iterations(FmTask task, FmSolverKind solver)
 	if (task == FM_TASK_CLASSIFICATION)
 		return CLASSIFICATION_ITERATIONS;
 	if (task == FM_TASK_RANKING)
-		return IALS_ITERATIONS;
+		return FM_IALS_ITERATIONS;
 	return solver == FM_SOLVER_MCMC ? MCMC_ITERATIONS : ALS_ITERATIONS;
 }
 
@@ -121,6 +126,22 @@ count_rated(const FmSide *side)
 	return count;
 }
 
+int
+fm_default_factors(FmTask task, int32_t num_users, int32_t num_items)
+{
+	int32_t fewer = num_users < num_items ? num_users : num_items;
+	int factors = FACTOR_STEP * (int) ceil(FACTORS_PER_ROOT * sqrt(num_items) / FACTOR_STEP);
+
+	if (task != FM_TASK_RANKING)
+		return FM_DEFAULT_FACTORS;
+	if (factors < LEAST_FACTORS)
+		factors = LEAST_FACTORS;
+	if (factors > MOST_FACTORS)
+		factors = MOST_FACTORS;
+	/* a matrix has no more than its sides have */
+	return fewer < factors ? (fewer + 7) / 8 * 8 : factors;
+}
+
 static float
 or_default(float option, float otherwise)
 {
@@ -144,14 +165,15 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 		.contexts = ratings->contexts,
 		.context = {ratings->user_context, ratings->item_context},
 		.num_ratings = ratings->num_ratings,
-		.iterations = options->iterations > 0
-						  ? options->iterations
-						  : fm_default_iterations(options->task, options->solver),
+		.iterations = options->iterations,
 		.init_stdev = or_default(options->init_stdev, INIT_STDEV),
 		.unobserved_weight = options->unobserved_weight,
 		.seed = options->seed,
 	};
 
+	/* that of ials depends on whether it searches */
+	if (problem.iterations == 0 && options->solver != FM_SOLVER_IALS)
+		problem.iterations = fm_default_iterations(options->task, options->solver);
 	fm_default_regularisation(options->solver, &l2_reg_w, &l2_reg_v);
 	problem.l2_reg_w = or_default(options->l2_reg_w, l2_reg_w);
 	problem.l2_reg_v = or_default(options->l2_reg_v, l2_reg_v);
@@ -170,23 +192,42 @@ check_finite(const FmHost *host, const char *name, const float *values, size_t c
 					   (double) values[i]);
 }
 
+/* Run the solver, and write what it chose to the result, unless that is NULL. */
 static void
-run_solver(const FmProblem *problem, FmSolverKind solver, int rank, FmSampleSink sink,
-		   void *sink_ctx, FmSpread *spread)
+run_solver(const FmProblem *problem, FmSolverKind solver, int rank, FmDistiller *distiller,
+		   FmSpread *spread, FmParameters *result)
 {
+	FmIalsChoice choice = {problem->l2_reg_v, 0, problem->iterations};
+
 	if (solver == FM_SOLVER_MCMC)
-		fm_gibbs(problem, rank, sink, sink_ctx, spread);
+		fm_gibbs(problem, rank, fm_distill_add, distiller, spread);
 	else if (solver == FM_SOLVER_IALS)
-		fm_ials(problem, rank, sink, sink_ctx);
+		choice = fm_ials(problem, rank, fm_distill_add, distiller);
 	else
-		fm_als(problem, rank, sink, sink_ctx);
+		fm_als(problem, rank, fm_distill_add, distiller);
+	if (result == NULL)
+		return;
+	result->iterations = choice.iterations;
+	result->l2_reg_v = choice.l2_reg_v;
+	result->unobserved_weight = choice.unobserved_weight;
+}
+
+/* Return the number of factors of the model. */
+static int
+model_factors(const FmProblem *problem, const FmSolverOptions *options)
+{
+	return options->num_factors > 0
+			   ? options->num_factors
+			   : fm_default_factors(options->task, problem->side[FM_USERS].count,
+									problem->side[FM_ITEMS].count);
 }
 
 static int
 solver_rank(const FmProblem *problem, const FmSolverOptions *options)
 {
-	return options->solver == FM_SOLVER_MCMC ? fm_gibbs_rank(problem, options->num_factors)
-											 : options->num_factors;
+	int k = model_factors(problem, options);
+
+	return options->solver == FM_SOLVER_MCMC ? fm_gibbs_rank(problem, k) : k;
 }
 
 static void
@@ -257,11 +298,10 @@ void
 fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost *host,
 		 FmParameters *result)
 {
-	int k = options->num_factors;
 	FmProblem problem;
 	FmDistiller *distiller;
 	FmSpread *spread = NULL;
-	int rank;
+	int k, rank;
 
 	if (options->task == FM_TASK_CLASSIFICATION && options->solver != FM_SOLVER_MCMC)
 		host->fail(host->ctx, "only mcmc can classify");
@@ -269,17 +309,19 @@ fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost 
 		host->fail(host->ctx, "ials is for ranking, and ranking for ials");
 	if (options->task == FM_TASK_RANKING && ratings->contexts.num_columns > 0)
 		host->fail(host->ctx, "a ranking has no contexts");
-	if (ratings->num_ratings < 1 || k < FM_MIN_FACTORS || k > FM_MAX_FACTORS)
-		host->fail(host->ctx, "cannot train %d factors on %lld ratings", k,
+	if (ratings->num_ratings < 1 || options->num_factors < 0 ||
+		options->num_factors > FM_MAX_FACTORS)
+		host->fail(host->ctx, "cannot train %d factors on %lld ratings", options->num_factors,
 				   (long long) ratings->num_ratings);
 	problem = make_problem(ratings, options, host);
+	k = model_factors(&problem, options);
 	rank = solver_rank(&problem, options);
 	if (result != NULL)
 		allocate_result(&problem, k, result);
 	distiller = fm_distill_create(&problem, rank, k);
 	if (problem.task == FM_TASK_CLASSIFICATION && result != NULL)
 		spread = fm_spread_create(&problem, rank, k);
-	run_solver(&problem, options->solver, rank, fm_distill_add, distiller, spread);
+	run_solver(&problem, options->solver, rank, distiller, spread, result);
 	fm_distill_finish(distiller, result);
 	if (result != NULL)
 	{
@@ -289,9 +331,10 @@ fm_solve(const FmRatings *ratings, const FmSolverOptions *options, const FmHost 
 }
 
 static size_t
-sums_size(FmSolverKind solver, int rank, int stride)
+sums_size(const FmProblem *problem, FmSolverKind solver, int rank, int stride)
 {
-	return solver == FM_SOLVER_IALS ? fm_ials_shared_size(rank, stride) : fm_gibbs_sums_size(rank);
+	return solver == FM_SOLVER_IALS ? fm_ials_shared_size(problem, rank, stride)
+									: fm_gibbs_sums_size(rank);
 }
 
 size_t
@@ -308,10 +351,10 @@ fm_solve_shared_size(const FmRatings *ratings, const FmSolverOptions *options, c
 	for (int side = 0; side < 2; side++)
 		known += fm_regression_shared_size(&problem, side, rank);
 	/* two tables of rows, errors and shares; sums; the samples so far */
-	return sums_size(options->solver, rank, stride) +
+	return sums_size(&problem, options->solver, rank, stride) +
 		   entities * (2 * row + sizeof(double) + sizeof(float)) +
 		   2 * arrays_a_side * FM_ALIGNMENT + (size_t) known +
-		   (size_t) fm_distill_shared_size(&problem, rank, options->num_factors);
+		   (size_t) fm_distill_shared_size(&problem, rank, model_factors(&problem, options));
 }
 
 double
@@ -327,20 +370,22 @@ fm_solve_size(int64_t num_ratings, int32_t num_users, int32_t num_items,
 						 .history = options->history,
 						 .contexts = *contexts,
 						 .num_ratings = num_ratings,
+						 .l2_reg_v = options->l2_reg_v,
 						 .num_rated = {num_users, num_items}};
 	double entities = (double) num_users + num_items;
-	int rank = solver_rank(&problem, options), k = options->num_factors;
+	int rank = solver_rank(&problem, options), k = model_factors(&problem, options);
 	int stride = fm_block_stride(problem.kernel, rank);
 	double row = stride * sizeof(float);
 	double spread = options->task == FM_TASK_CLASSIFICATION ? fm_spread_size(rank, k) : 0;
+	double search = options->task == FM_TASK_RANKING ? fm_ials_search_size(&problem, rank) : 0;
 	double levels = 2.0 + num_levels[0] + num_levels[1] + contexts->num_levels;
 	double known = fm_context_shared_size(&problem, rank) +
 				   fm_regression_shared_size(&problem, FM_USERS, rank) +
 				   fm_regression_shared_size(&problem, FM_ITEMS, rank);
 
 	/* two tables of rows, errors, shares and covariates; sums; the samples so far; the result */
-	return sums_size(options->solver, rank, stride) +
+	return sums_size(&problem, options->solver, rank, stride) +
 		   entities * (2 * row + sizeof(double) + 2 * sizeof(float)) +
-		   fm_distill_size(&problem, rank, k) + spread + known +
+		   fm_distill_size(&problem, rank, k) + spread + search + known +
 		   (entities + levels) * (k + 1) * sizeof(float);
 }

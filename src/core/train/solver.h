@@ -19,10 +19,10 @@ typedef struct FmSolverOptions
 {
 	FmTask task;
 	FmSolverKind solver;
-	int num_factors;		 /* of the stored model */
+	int num_factors;		 /* of the stored model; 0: the default, fm_default_factors() */
 	int iterations;			 /* 0: the solver's default, fm_default_iterations() */
 	float l2_reg_w;			 /* of als (for standardised ratings) and ials; negative: the default */
-	float l2_reg_v;			 /* see l2_reg_w */
+	float l2_reg_v;			 /* see l2_reg_w; the default of ials is found by a search */
 	float unobserved_weight; /* of ials: α₀; negative: the default */
 	/* of the first V, for standardised ratings; negative: the default */
 	float init_stdev;
@@ -30,10 +30,16 @@ typedef struct FmSolverOptions
 	bool history; /* whether history is known of entities (regression.h) */
 } FmSolverOptions;
 
-/* Return the default number of iterations of a solver, burn-in included. */
+/* Return the default number of factors for this many users and items. */
+extern int fm_default_factors(FmTask task, int32_t num_users, int32_t num_items);
+
+/*
+ * Return the default number of iterations of a solver, burn-in included. A training may make fewer
+ * or more of ials: FmParameters.iterations.
+ */
 extern int fm_default_iterations(FmTask task, FmSolverKind solver);
 
-/* Return the default l2_reg_w and l2_reg_v of a solver that uses them. */
+/* Return the default l2_reg_w and l2_reg_v of a solver that uses them; negative: by a search. */
 extern void fm_default_regularisation(FmSolverKind solver, float *l2_reg_w, float *l2_reg_v);
 
 /*

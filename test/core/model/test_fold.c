@@ -184,18 +184,21 @@ test_all_pairs(void)
 	float w[OTHERS], v[OTHERS * K], gram[(K + 2) * (K + 3) / 2], users[(K + 2) * (K + 3) / 2];
 	float a[MOST_FACTORS + 1], b[MOST_FACTORS + 1];
 	FmAllPairs all_pairs = {0.07, gram, NULL};
-	double worst = 0, squares = 0, noise;
+	float shares[OTHERS];
+	double worst = 0, squares = 0, total = 0, noise;
 
 	make_case(&listed, K, OTHERS + OBSERVED, FM_TASK_RANKING);
 	for (int e = 0; e < OTHERS; e++)
 	{
 		w[e] = (float) around_zero();
 		memcpy(v + e * K, listed.v[e], K * sizeof(float));
-		listed.rows[e] = (FmFoldRow){listed.v[e], 0.1 + w[e], 0, 0.07f};
+		shares[e] = e % 3 == 0 ? 1.5f : 0.75f;
+		total += shares[e];
+		listed.rows[e] = (FmFoldRow){listed.v[e], 0.1 + w[e], 0, 0.07f * shares[e]};
 	}
 	for (int r = 0; r < OBSERVED; r++)
 		listed.rows[OTHERS + r] = (FmFoldRow){listed.v[3 * r], 0.1 + w[3 * r], 1, 1 + r % 2};
-	fm_gram_of_side(0.1, w, v, NULL, OTHERS, K, &host, gram);
+	fm_gram_of_side(0.1, w, v, NULL, shares, OTHERS, K, &host, gram);
 	summed = listed;
 	summed.n = OBSERVED;
 	summed.all_pairs = &all_pairs;
@@ -216,7 +219,7 @@ test_all_pairs(void)
 	all_pairs.whitened = NULL;
 
 	/* the Gram matrices of all, as users and as items */
-	fm_gram_of_side(0, w, v, NULL, OTHERS, K, &host, users);
+	fm_gram_of_side(0, w, v, NULL, NULL, OTHERS, K, &host, users);
 	for (int u = 0; u < OTHERS; u++)
 		for (int i = 0; i < OTHERS; i++)
 		{
@@ -224,11 +227,11 @@ test_all_pairs(void)
 
 			for (int f = 0; f < K; f++)
 				score += (double) v[u * K + f] * v[i * K + f];
-			squares += score * score;
+			squares += shares[i] * score * score;
 		}
-	noise = fm_ranking_noise(&all_pairs, users, K, 50, 80, (double) OTHERS * OTHERS) /
+	noise = fm_ranking_noise(&all_pairs, users, K, 50, 80, OTHERS * total) /
 			fm_ranking_noise(&(FmAllPairs){0, gram, NULL}, users, K, 80, 80, 0);
-	ok(fabs(noise / ((50 + 0.07 * squares) / (80 + 0.07 * OTHERS * OTHERS)) - 1) < 1e-4,
+	ok(fabs(noise / ((50 + 0.07 * squares) / (80 + 0.07 * OTHERS * total)) - 1) < 1e-4,
 	   "the noise of a ranking (%.6g)", noise);
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/bitset.h"
+#include "core/model/prior.h"
 #include "core/model/ranking.h"
 #include "core/train/ials.h"
 #include "support/data.h"
@@ -136,22 +137,24 @@ largest_gradient(const Thetas *thetas, const FmRatings *ratings)
 {
 	double n = thetas->problem->total_weight, largest = 0, all = UNOBSERVED * (USERS - 1);
 	double unit = sqrt(n / (USERS - 1)) + sqrt(n / (ITEMS - 1));
+	float shares[ITEMS];
+	double mean_share = fm_all_pairs_shares(ratings->item_start, ITEMS, shares) / (ITEMS - 1);
 
 	for (int i = 0; i < ITEMS - 1; i++)
 	{
-		double gradient[RANK + 1] = {0}, weight = 0, root;
+		double gradient[RANK + 1] = {0}, weight = 0, growth;
 
 		for (int u = 0; u < USERS - 1; u++)
-			add_pair(thetas, u, i, 0, UNOBSERVED, gradient);
+			add_pair(thetas, u, i, 0, UNOBSERVED * shares[i] / mean_share, gradient);
 		for (int64_t r = ratings->item_start[i]; r < ratings->item_start[i + 1]; r++)
 		{
 			add_pair(thetas, ratings->item_user[r], i, 1, ratings->item_weight[r], gradient);
 			weight += ratings->item_weight[r];
 		}
-		root = sqrt((weight + all) / (n / (ITEMS - 1) + all));
+		growth = (weight + all) / (n / (ITEMS - 1) + all);
 		for (int f = 0; f <= RANK; f++)
 		{
-			gradient[f] -= unit * root * (f < RANK ? L2_REG_V : L2_REG_W) * thetas->item[i][f];
+			gradient[f] -= unit * growth * (f < RANK ? L2_REG_V : L2_REG_W) * thetas->item[i][f];
 			largest = fmax(largest, fabs(gradient[f]));
 		}
 	}

@@ -107,17 +107,11 @@ test_distillation(void)
 	Planted planted = plant(1, 0);
 	FmProblem problem = new_problem(&planted.train, 60);
 	Mean mean = {.test = &planted.test, .rank = 6};
-	FmParameters p = {12,
-					  0,
-					  0,
-					  host.alloc(host.ctx, USERS, sizeof(float)),
-					  host.alloc(host.ctx, USERS * 12, sizeof(float)),
-					  host.alloc(host.ctx, ITEMS, sizeof(float)),
-					  host.alloc(host.ctx, ITEMS * 12, sizeof(float)),
-					  {NULL},
-					  {NULL},
-					  NULL,
-					  NULL};
+	FmParameters p = {.num_factors = 12,
+					  .user_w = host.alloc(host.ctx, USERS, sizeof(float)),
+					  .user_v = host.alloc(host.ctx, USERS * 12, sizeof(float)),
+					  .item_w = host.alloc(host.ctx, ITEMS, sizeof(float)),
+					  .item_v = host.alloc(host.ctx, ITEMS * 12, sizeof(float))};
 	double exact = 0, distilled;
 
 	mean.stride = fm_block_stride(problem.kernel, mean.rank);

@@ -140,10 +140,11 @@ new_step(const FmBlockKernel *kernel, int rank, bool has_biases)
 							 .value_scale = 1,
 							 .other_rows = new_rows(&step, OTHERS, has_biases),
 							 .noise_precision = 1,
-							 .prior_precision = random_floats(rank + 1, 0.8, 0.3),
+							 .prior_precision = random_floats(rank + 1, 0.1, 0.04),
 							 .prior_mean = random_floats(rank + 1, 0, 0.1),
 							 .prior_offset = random_floats(step.cells, 0, 0.1),
-							 .prior_by_count = true,
+							 .prior_growth = FM_PRIOR_BY_COUNT,
+							 .base_by_count = true,
 							 .prior_count_base = 20,
 							 .mean_rows = new_rows(&step, ENTITIES, has_biases),
 							 .error = host.alloc(host.ctx, ENTITIES, sizeof(double))};
@@ -186,6 +187,7 @@ run_pcg(Step *step, int times, int cut)
 															  step->columns);
 
 	step->half.side = &step->problem.side[0];
+	fm_precondition_set_problem(preconditioner, &step->problem);
 	fm_precondition_update(preconditioner, &step->half, 0, step->rated);
 	for (int i = 0; i < times; i++)
 	{
@@ -237,11 +239,12 @@ loss_of(const Step *step, int entity, double *errors)
 {
 	const FmHalfStep *half = &step->half;
 	const FmSide *side = &step->problem.side[0];
-	double factor = sqrt(fm_side_weight(side, entity) + half->prior_count_base), loss;
+	double factor = fm_side_weight(side, entity) + half->prior_count_base, loss;
+	double share = fm_all_pairs_share((double) fm_side_count(side, entity));
 
 	*errors = 0;
 	for (int o = 0; o < OTHERS; o++)
-		*errors += UNOBSERVED * squared_error(step, entity, o, 0);
+		*errors += share * UNOBSERVED * squared_error(step, entity, o, 0);
 	for (int64_t r = side->start[entity]; r < side->start[entity + 1]; r++)
 		*errors += side->weight[r] * squared_error(step, entity, side->other[r], 1);
 	loss = *errors;
@@ -396,7 +399,7 @@ regularisation(const Loss *loss, const float *rows, const int64_t *start, int co
 		const float *row = rows + (size_t) e * loss->stride;
 		double n = (double) (start[e + 1] - start[e]);
 
-		sum += sqrt((n + all) / (mean + all)) * product_of(row, row, loss->rank);
+		sum += (n + all) / (mean + all) * product_of(row, row, loss->rank);
 	}
 	return L2_REG_V * unit * sum;
 }
@@ -408,7 +411,10 @@ compute_loss(void *ctx, const FmSample *sample)
 	Loss *loss = ctx;
 	const FmRatings *r = loss->ratings;
 	double unit = sqrt((double) r->num_ratings / USERS) + sqrt((double) r->num_ratings / ITEMS);
+	double shares = 0;
 
+	for (int i = 0; i < ITEMS; i++)
+		shares += fm_all_pairs_share((double) (r->item_start[i + 1] - r->item_start[i])) / ITEMS;
 	loss->value = regularisation(loss, sample->rows[0], r->user_start, USERS, ITEMS, unit) +
 				  regularisation(loss, sample->rows[1], r->item_start, ITEMS, USERS, unit);
 	for (int u = 0; u < USERS; u++)
@@ -419,7 +425,8 @@ compute_loss(void *ctx, const FmSample *sample)
 		{
 			double score = product_of(row, sample->rows[1] + (size_t) i * loss->stride, loss->rank);
 
-			loss->value += UNOBSERVED * score * score;
+			loss->value += UNOBSERVED / shares * score * score *
+						   fm_all_pairs_share((double) (r->item_start[i + 1] - r->item_start[i]));
 		}
 		for (int64_t at = r->user_start[u]; at < r->user_start[u + 1]; at++)
 		{
