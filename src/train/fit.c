@@ -183,6 +183,15 @@ weigh(const FmDefinition *definition, const FmHost *host, Fit *fit)
 							ratings->item_weight);
 }
 
+/* Return what weights take that no column has but repeats have made necessary. */
+static double
+weights_size(const FmDefinition *definition, const FmTriples *triples)
+{
+	if (triples->weight == NULL || definition->weight_column != NULL)
+		return 0;
+	return 2.0 * (double) triples->count * sizeof(float);
+}
+
 static void
 fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *host, Fit *fit)
 {
@@ -210,7 +219,7 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	fit->features[FM_ITEMS] = build_features(data->features[FM_ITEMS], fit->item_canonical, host);
 	fm_check_budget_to_solve(definition, triples->count, num_users, num_items,
 							 (int32[]){fit->features[0].num_levels, fit->features[1].num_levels},
-							 features_reading_size(data) +
+							 features_reading_size(data) + weights_size(definition, triples) +
 								 fm_context_reading_size(data->ratings->contexts),
 							 contexts);
 	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, contexts, workers,

@@ -1,9 +1,9 @@
 /*
  * Merging the rows of equal pairs.
  *
- * Rows are brought into the order of the users in place, by following cycles. Only the rows of a
- * user who has repeats are sorted. Everything else is linear in the number of rows. Scratch memory
- * is some numbers for each user and item; it comes from the host and is released.
+ * Rows are brought into the order of the users. Only the rows of a user who has repeats are sorted.
+ * Everything else is linear in the number of rows. Scratch memory is 4 bytes for each row and some
+ * numbers for each user and item; it comes from the host and is released.
  *
  * ρ is 1 - (variance within pairs) / (variance of a row around what user and item explain). Every
  * pair counts once in both, however many rows it has. The more pairs repeat, the more that says:
@@ -136,32 +136,83 @@ swap_rows(const Merging *merging, int64_t a, int64_t b)
 	}
 }
 
+/* Find where each user's rows begin in the order of the users; return whether they are in it. */
+static bool
+count_rows(Merging *merging)
+{
+	const FmHost *host = merging->host;
+	const FmTriples *triples = merging->triples;
+	bool ordered = true;
+
+	merging->start = host->alloc(host->ctx, (size_t) merging->num_users + 1, sizeof(int64_t));
+	for (int64_t r = 0; r < triples->count; r++)
+	{
+		merging->start[triples->user[r] + 1]++;
+		ordered &= r == 0 || triples->user[r - 1] <= triples->user[r];
+	}
+	for (int32_t user = 0; user < merging->num_users; user++)
+		merging->start[user + 1] += merging->start[user];
+	return ordered;
+}
+
+/* An index or a float of a row. */
+typedef uint32_t Number __attribute__((may_alias));
+
+/* Bring an array of such numbers, one for each row, into the order of the users. */
+static void
+order_numbers(const Merging *merging, void *array, Number *scratch, int64_t *next)
+{
+	const FmTriples *triples = merging->triples;
+	Number *numbers = array;
+
+	if (numbers == NULL)
+		return;
+	memcpy(next, merging->start, (size_t) merging->num_users * sizeof(int64_t));
+	for (int64_t r = 0; r < triples->count; r++)
+	{
+		interrupt_now_and_then(merging, r);
+		scratch[next[triples->user[r]]++] = numbers[r];
+	}
+	memcpy(numbers, scratch, (size_t) triples->count * sizeof(Number));
+}
+
+/* Do the same for whether rows are late. */
+static void
+order_flags(const Merging *merging, bool *flags, bool *scratch, int64_t *next)
+{
+	const FmTriples *triples = merging->triples;
+
+	if (flags == NULL)
+		return;
+	memcpy(next, merging->start, (size_t) merging->num_users * sizeof(int64_t));
+	for (int64_t r = 0; r < triples->count; r++)
+		scratch[next[triples->user[r]]++] = flags[r];
+	memcpy(flags, scratch, (size_t) triples->count * sizeof(bool));
+}
+
 /* Bring the rows into the order of the users. */
 static void
 group_by_user(Merging *merging)
 {
 	const FmHost *host = merging->host;
 	const FmTriples *triples = merging->triples;
-	size_t size = (size_t) merging->num_users + 1;
-	int64_t *next = host->alloc(host->ctx, size, sizeof(int64_t));
+	Number *scratch;
+	int64_t *next;
 
-	merging->start = host->alloc(host->ctx, size, sizeof(int64_t));
-	for (int64_t r = 0; r < triples->count; r++)
-		merging->start[triples->user[r] + 1]++;
+	if (count_rows(merging))
+		return;
+	scratch = host->alloc(host->ctx, (size_t) triples->count, sizeof(Number));
+	next = host->alloc(host->ctx, (size_t) merging->num_users + 1, sizeof(int64_t));
+	order_numbers(merging, triples->item, scratch, next);
+	order_numbers(merging, triples->value, scratch, next);
+	order_numbers(merging, triples->weight, scratch, next);
+	order_numbers(merging, triples->context, scratch, next);
+	order_flags(merging, merging->is_late, (bool *) scratch, next);
 	for (int32_t user = 0; user < merging->num_users; user++)
-		merging->start[user + 1] += merging->start[user];
-	memcpy(next, merging->start, size * sizeof(int64_t));
-	for (int32_t user = 0; user < merging->num_users; user++)
-		while (next[user] < merging->start[user + 1])
-		{
-			int64_t at = next[user]++;
-
-			interrupt_now_and_then(merging, at);
-			/* each swap brings one row to its place */
-			while (triples->user[at] != user)
-				swap_rows(merging, at, next[triples->user[at]]++);
-		}
+		for (int64_t r = merging->start[user]; r < merging->start[user + 1]; r++)
+			triples->user[r] = user;
 	host->release(host->ctx, next);
+	host->release(host->ctx, scratch);
 }
 
 /* Sort by item, context, value and weight: everything but whether a row is late. */
