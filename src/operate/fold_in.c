@@ -97,7 +97,8 @@ read_version(FmFolding *folding)
 	set_heads(folding);
 	folding->definition = model->definition;
 	folding->definition.num_context_columns = 0; /* ratings of all contexts are solved alike */
-	folding->definition.time_column = NULL;
+	if (folding->num_heads == 1)
+		folding->definition.time_column = NULL; /* only an interest head depends on the time */
 }
 
 /* Read and solve; false if there is nothing to solve. */

@@ -229,6 +229,8 @@ ratings_of_head(FmFolding *folding, const FmRatings *ratings, int head)
 		(head == FM_FIRST_HEAD && strength->kind == FM_STRENGTH_EQUAL))
 		return *ratings;
 	pairs = fm_interest_pairs(ratings, false, folding->host, strength);
+	if (folding->recency.entry != NULL)
+		fm_weigh_by_recency(&folding->recency, &pairs);
 	return compress(folding, &pairs);
 }
 
@@ -250,11 +252,24 @@ merge_and_compress(FmFolding *folding)
 	return compress(folding, triples);
 }
 
+/* Compute the recency of ratings, if their times have been read. */
+static void
+find_recency(FmFolding *folding)
+{
+	const FmRatingReading *reading = folding->data.ratings;
+
+	if (reading->time != NULL)
+		fm_recency_create(&reading->triples, reading->time, folding->side[FM_USERS].count,
+						  folding->host, &folding->recency);
+}
+
 void
 fm_folding_solve(FmFolding *folding)
 {
-	FmRatings ratings = merge_and_compress(folding), of_head = ratings;
+	FmRatings ratings, of_head;
 
+	find_recency(folding); /* before repeats are merged */
+	ratings = of_head = merge_and_compress(folding);
 	for (int head = 0; head < folding->num_heads; head++)
 	{
 		of_head = ratings_of_head(folding, &ratings, head);

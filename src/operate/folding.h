@@ -8,6 +8,7 @@
 #define FMTOPX_FOLDING_H
 
 #include "core/data/ratings.h"
+#include "core/data/recency.h"
 #include "core/host.h"
 #include "store/result.h"
 
@@ -77,7 +78,8 @@ typedef struct FmFolding
 	FmParameters parameters[FM_MAX_HEADS];
 	FmResult result;
 	FmTrainingData data;
-	int64 num_rows; /* of ratings as they were read */
+	int64 num_rows;	   /* of ratings as they were read */
+	FmRecency recency; /* of ratings in an interest head, with a time column */
 	FmFoldingKnown known[2];
 	FmFoldingSide side[2];
 	float *new_shares; /* of items that had no ratings, in the pairs of a ranking */

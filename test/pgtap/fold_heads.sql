@@ -6,7 +6,7 @@ BEGIN;
 CREATE SCHEMA fold_heads;
 SELECT set_config('search_path', 'fold_heads, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(24);
+SELECT plan(31);
 
 CREATE TABLE ratings AS
 SELECT u AS user_id, i AS item_id, round((3 + sin(u) + cos(i * 2) + 1.5 * sin(u * 0.7) * cos(i * 1.3))::numeric, 1)::real AS rating
@@ -93,5 +93,23 @@ SELECT cmp_ok((SELECT count(DISTINCT strength_kind) FROM fm_both_version), '=', 
 SELECT is((SELECT array_agg(round(popularity::numeric, 5) ORDER BY item_id) FROM fm_both_item WHERE version = 3 AND item_id IN (53, 1000)),
           (SELECT array[round(ln((2 + m) / (2 * m)), 5), round(ln((3 + m) / (2 * m)), 5)] FROM (SELECT count(*)::numeric / 50 AS m FROM ratings WHERE user_id <= 80 AND item_id <= 50) n),
           'the popularity of new items');
+
+-- fm_top_x folds a user in as fm_fold_in does: by both heads, weights and repeats.
+INSERT INTO ratings SELECT 2000, i, 1 + i % 5, 1 + i % 3 FROM generate_series(1, 30, 4) i;
+INSERT INTO ratings SELECT user_id, item_id, rating - 0.5, 2 * amount FROM ratings WHERE user_id = 2000 AND item_id < 10;
+CREATE TEMP TABLE live ON COMMIT DROP AS SELECT t.* FROM fm_top_x(2000, 1000, 'both', false) t;
+SELECT is((SELECT message FROM fm_fold_in('both')), 'folded into version 3; users: 1 added, 0 updated; items: 0 added, 0 updated', 'another user: folded in');
+SELECT cmp_ok((SELECT max(abs(l.score - t.score)) FROM live l JOIN fm_top_x(2000, 1000, 'both', false) t USING (item_id)), '<', 1e-5::real, 'their scores are those before');
+SELECT cmp_ok((SELECT max(abs(l.rating - t.rating)) FROM live l JOIN fm_top_x(2000, 1000, 'both', false) t USING (item_id)), '<', 1e-5::real, 'and so are their ratings');
+
+-- With a time column, newer ratings count more in the interest head, and in it alone.
+ALTER TABLE ratings ADD at integer NOT NULL DEFAULT 0;
+UPDATE ratings SET at = (user_id * 31 + item_id * 17) % 100;
+SELECT is(status, 'succeeded', 'a time column: trained') FROM fm_train('timed', 'ratings', num_factors => 4, iterations => 10, rank_by => 'interest', time_column => 'at');
+INSERT INTO ratings SELECT u, i, 1 + i % 5, 1, CASE u WHEN 3002 THEN 100 - i ELSE i END FROM generate_series(3000, 3002) u, generate_series(1, 30, 2) i;
+SELECT is((SELECT message FROM fm_fold_in('timed')), 'folded into version 1; users: 3 added, 0 updated; items: 0 added, 0 updated', 'folded in');
+SELECT is((SELECT count(DISTINCT v) FROM fm_timed_user WHERE user_id >= 3000), 1::bigint, 'the rating head does not depend on the time');
+SELECT is((SELECT string_agg(user_id::text, ' ' ORDER BY user_id) FROM fm_timed_user u WHERE user_id >= 3000
+           AND u.interest_v = (SELECT interest_v FROM fm_timed_user o WHERE o.version = u.version AND o.user_id = 3000)), '3000 3001', 'the interest head does');
 SELECT * FROM finish();
 ROLLBACK;
