@@ -36,6 +36,8 @@ FROM (VALUES ('m', '7', '3'), ('w', '''u7''', '''i3'''), ('l', '7', '3')) v (m, 
              (true, 'SELECT 0 * version FROM fm_train(''%m'')'),
              (true, 'SELECT 0 * active_version FROM fm_health WHERE model = ''%m''')) t (heavy, q)
 UNION ALL
+SELECT 'm', false, 'SELECT count(*) FROM fm_top_x(7, 5, ''m'', novelty => -0.5) WHERE NOT score BETWEEN -3.5e38 AND 3.5e38'
+UNION ALL
 SELECT 'm', false, 'SELECT count(*) FROM fm_top_x(7, 5, ''m'', context => ''{"device": 1}'') WHERE NOT score BETWEEN -3.5e38 AND 3.5e38'
 UNION ALL
 SELECT 'l', false, 'SELECT count(*) FROM fm_top_x_for(''{1,2}''::bigint[], x => 5, model => ''l'') WHERE NOT score BETWEEN -3.5e38 AND 3.5e38'
@@ -88,6 +90,7 @@ FROM (VALUES ('integer', '{NULL,-1,2147483647,-2147483648,2000000000}'::text[]),
              ('bigint', '{NULL,-1,0,9223372036854775807,-9223372036854775808}'),
              ('real', '{NULL,''NaN'',''Infinity'',3.4e38,-3.4e38,1e-45}'),
              ('double precision', '{NULL,''NaN'',''-Infinity'',1e308,-1e308,5e-324}'),
+             ('boolean', '{NULL,true,false}'),
              ('text', '{NULL,'''',''user'',''context'',''ranking'',''regression''}'),
              ('real[]', ARRAY['NULL', '''{}''', '''{{1,2,3}}''', '''[5:7]={1,2,3}''', '''{1,2,NULL}''', '''{1,2,NaN}''',
                               '''{3e38,3e38,3e38}''', 'array_fill(1::real, ARRAY[100000])', '%1$s || %1$s',
