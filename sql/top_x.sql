@@ -8,8 +8,8 @@ RESET client_min_messages;
 -- A model made by hand, of numbers whose sums are the same on every CPU.
 CREATE TABLE ratings (user_id int, item_id int, rating real);
 INSERT INTO ratings VALUES (1, 10, 5), (1, 20, 3), (2, 10, 1), (2, 30, 4), (1, 40, 2), (2, 50, 3), (3, 40, 4), (3, 60, 2);
-SELECT version FROM fm_train('hand', ratings => 'ratings', num_factors => 2, iterations => 1);
-UPDATE fm_hand_version SET b = 3, noise_variance = 1, user_mean = '{0,0,0}', user_root = '{1,0,1,0,0,1}';
+SELECT version FROM fm_train('hand', ratings => 'ratings', num_factors => 2, iterations => 1, rank_by => 'rating');
+UPDATE fm_hand_version SET has_popularity = false, b = 3, noise_variance = 1, user_mean = '{0,0,0}', user_root = '{1,0,1,0,0,1}';
 UPDATE fm_hand_user SET w = 0.5, v = CASE user_id WHEN 1 THEN '{1,0}' WHEN 2 THEN '{0,1}' ELSE '{0,0}' END::real[];
 UPDATE fm_hand_item SET w = CASE item_id WHEN 50 THEN 0.25 ELSE 0 END,
     v = CASE item_id WHEN 10 THEN '{2,0}' WHEN 20 THEN '{1,1}' WHEN 30 THEN '{0,2}' WHEN 40 THEN '{-1,1}'

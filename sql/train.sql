@@ -91,7 +91,7 @@ SELECT rank, item_id % 2 AS odd FROM fm_top_x(1, 3, 'one_user', exclude_seen => 
 SELECT users, items, ratings FROM fm_train('one_item', ratings => 'one_item', iterations => 5);
 SELECT rank, item_id FROM fm_top_x(2, 3, 'one_item', exclude_seen => false);
 SELECT users, items, ratings FROM fm_train('one_pair', ratings => 'one_pair', iterations => 5);
-SELECT rank, item_id, score BETWEEN 1 AND 5 AS within FROM fm_top_x(7, 3, 'one_pair', exclude_seen => false);
+SELECT rank, item_id, rating BETWEEN 1 AND 5 AS within FROM fm_top_x(7, 3, 'one_pair', exclude_seen => false);
 SELECT rank, item_id FROM fm_top_x(7, 3, 'one_pair');
 SELECT users, items, ratings FROM fm_train('one_pair', ratings => 'one_pair', solver => 'als', iterations => 5);
 

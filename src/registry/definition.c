@@ -66,7 +66,7 @@ fm_find_rank_by(const char *name, FmRankBy *rank_by)
 bool
 fm_has_interest(const FmDefinition *definition)
 {
-	return !fm_is_ranking(definition->task) && definition->rank_by == FM_RANK_BY_INTEREST;
+	return !fm_is_ranking(definition->task) && definition->rank_by != FM_RANK_BY_RATING;
 }
 
 const char *

@@ -310,10 +310,8 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 		result->version.rating_mean = data->ratings->center; /* see fm_version_center */
 	fm_describe_sides(definition, fit->ratings, &fit->parameters, &run->train, host, result);
 	if (fm_has_interest(definition))
-	{
 		fit_interest(definition, &solver_host, fit, result);
-		fm_describe_popularity(fit->ratings, host, result);
-	}
+	fm_describe_popularity(fit->ratings, host, result);
 	scored.ratings = fit->ratings;
 	fm_score_lists(&scored, result, host, run);
 	fm_release_ratings(fit->shared);

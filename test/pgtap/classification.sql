@@ -22,12 +22,12 @@ CREATE VIEW numbers AS SELECT user_id, item_id, yes::int AS yes FROM learnt;
 CREATE VIEW stars AS SELECT user_id, item_id, CASE WHEN yes THEN 4.5 ELSE -2 END AS yes FROM learnt ORDER BY item_id;
 
 SELECT is(count(*), 6::bigint, 'train on booleans, 0 and 1, other numbers, and with any number of workers') FROM (
-    SELECT fm_train('likes', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 6) UNION ALL
-    SELECT fm_train('alone', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 6, workers => 0, iterations => 20) UNION ALL
-    SELECT fm_train('pair', 'numbers', rating_column => 'yes', task => 'classification', num_factors => 6, workers => 1, iterations => 20) UNION ALL
-    SELECT fm_train('three', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 6, workers => 2, iterations => 20) UNION ALL
-    SELECT fm_train('stars', 'stars', rating_column => 'yes', task => 'classification', num_factors => 6, iterations => 20) UNION ALL
-    SELECT fm_train('other', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 6, iterations => 20, seed => 5)) t;
+    SELECT fm_train('likes', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 6, rank_by => 'rating') UNION ALL
+    SELECT fm_train('alone', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 6, workers => 0, iterations => 20, rank_by => 'rating') UNION ALL
+    SELECT fm_train('pair', 'numbers', rating_column => 'yes', task => 'classification', num_factors => 6, workers => 1, iterations => 20, rank_by => 'rating') UNION ALL
+    SELECT fm_train('three', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 6, workers => 2, iterations => 20, rank_by => 'rating') UNION ALL
+    SELECT fm_train('stars', 'stars', rating_column => 'yes', task => 'classification', num_factors => 6, iterations => 20, rank_by => 'rating') UNION ALL
+    SELECT fm_train('other', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 6, iterations => 20, seed => 5, rank_by => 'rating')) t;
 CREATE FUNCTION bits(model text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE result text;
 BEGIN
@@ -77,7 +77,7 @@ SELECT set_eq($$SELECT key, round(value::numeric, 5) FROM fm_runs, jsonb_each_te
 SELECT is((SELECT array_agg(metric) FROM fm_evaluate('unseen', 'likes')),
           '{log_loss,accuracy,f1,auc,precision_at_x,recall_at_x,ndcg_at_x,map_at_x,mrr,coverage}', 'the names of the metrics');
 SELECT is(test_metrics ? 'auc' AND (test_metrics ->> 'ratings')::int + ratings = (SELECT count(*) FROM learnt), true, 'held-out ratings have the same metrics')
-FROM fm_train('held', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 4, iterations => 10, test_size => 0.3);
+FROM fm_train('held', 'learnt', rating_column => 'yes', task => 'classification', num_factors => 4, iterations => 10, test_size => 0.3, rank_by => 'rating');
 CREATE VIEW all_yes AS SELECT * FROM unseen WHERE yes;
 SELECT is((SELECT value FROM fm_evaluate('all_yes', 'likes') WHERE metric = 'auc'), NULL, 'without a no, the area under the curve is NULL');
 
@@ -102,7 +102,7 @@ CREATE TABLE plain AS
 SELECT u AS user_id, i AS item_id, CASE WHEN u = 1 THEN true WHEN i = 1 THEN false ELSE i % 2 = u % 2 END AS yes
 FROM generate_series(1, 40) u, generate_series(1, 30) i;
 SELECT cmp_ok((train_metrics ->> 'accuracy')::float8, '>', 0.97::float8, 'separable data is learnt')
-FROM fm_train('plain', 'plain', rating_column => 'yes', task => 'classification', num_factors => 4, iterations => 500);
+FROM fm_train('plain', 'plain', rating_column => 'yes', task => 'classification', num_factors => 4, iterations => 500, rank_by => 'rating');
 SELECT is((SELECT count(*) FROM fm_plain_user, unnest(v || w) x WHERE NOT abs(x) < 1e3), 0::bigint, 'separable data does not make parameters explode');
 SELECT cmp_ok((SELECT min(fm_predict(1, i, 'plain')) FROM generate_series(2, 30) i), '>', 0.7::float8, 'a user who says yes to everything is predicted to');
 SELECT cmp_ok((SELECT max(fm_predict(u, 1, 'plain')) FROM generate_series(2, 40) u), '<', 0.3::float8, 'an item that nobody likes is predicted so');
@@ -111,19 +111,19 @@ SELECT cmp_ok((SELECT max(fm_predict(u, 1, 'plain')) FROM generate_series(2, 40)
 CREATE TABLE counted AS SELECT *, CASE WHEN yes THEN 3 ELSE 1 END AS weight FROM learnt;
 CREATE VIEW repeated AS SELECT user_id, item_id, yes, weight FROM counted, generate_series(1, 3);
 SELECT is(count(*), 2::bigint, 'train by weight, of rows and of their copies') FROM (
-    SELECT fm_train('by_weight', 'counted', rating_column => 'yes', weight_column => 'weight', task => 'classification', num_factors => 1) UNION ALL
-    SELECT fm_train('by_repetition', 'repeated', rating_column => 'yes', weight_column => 'weight', task => 'classification', num_factors => 1)) t;
+    SELECT fm_train('by_weight', 'counted', rating_column => 'yes', weight_column => 'weight', task => 'classification', num_factors => 1, rank_by => 'rating') UNION ALL
+    SELECT fm_train('by_repetition', 'repeated', rating_column => 'yes', weight_column => 'weight', task => 'classification', num_factors => 1, rank_by => 'rating')) t;
 SELECT is(max(abs(fm_predict(user_id, item_id, 'by_weight') - fm_predict(user_id, item_id, 'by_repetition'))), 0::float8,
           'copies change nothing') FROM unseen;
 SELECT cmp_ok(avg(fm_predict(user_id, item_id, 'by_weight') - fm_predict(user_id, item_id, 'likes')), '>', 0.1::float8,
               'and makes a difference') FROM unseen;
 
 -- Retraining with another task and back, and from the stored definition.
-SELECT is(task || version, 'classification2', 'the task is kept') FROM fm_train('stars', iterations => 5);
+SELECT is(task || version, 'classification2', 'the task is kept') FROM fm_train('stars', iterations => 5, rank_by => 'rating');
 CREATE VIEW five AS SELECT user_id, item_id, (1 + (user_id * item_id) % 5)::int AS yes FROM learnt;
-SELECT is(task || (train_metrics ? 'rmse'), 'regressiontrue', 'until the model is defined anew') FROM fm_train('stars', 'five', rating_column => 'yes', solver => 'als');
+SELECT is(task || (train_metrics ? 'rmse'), 'regressiontrue', 'until the model is defined anew') FROM fm_train('stars', 'five', rating_column => 'yes', solver => 'als', rank_by => 'rating');
 SELECT cmp_ok((SELECT max(score) FROM fm_top_x(1, 1, 'stars')), '>', 1::real, 'retrained as a regression, it predicts ratings');
-SELECT is(task || solver, 'classificationmcmc', 'a change of task chooses its solver') FROM fm_train('stars', 'stars', rating_column => 'yes', task => 'classification', iterations => 5);
+SELECT is(task || solver, 'classificationmcmc', 'a change of task chooses its solver') FROM fm_train('stars', 'stars', rating_column => 'yes', task => 'classification', iterations => 5, rank_by => 'rating');
 SELECT cmp_ok((SELECT max(score) FROM fm_top_x(1, 1, 'stars')), '<', 1::real, 'retrained as a classification, it predicts probabilities again');
 CALL fm_refresh('stars');
 SELECT is((SELECT task FROM fm_runs WHERE model = 'stars' ORDER BY version DESC LIMIT 1), 'classification', 'fm_refresh keeps the task');

@@ -15,10 +15,10 @@ FROM (SELECT u, i, (ARRAY['phone', 'desk', 'tv'])[1 + abs(hashint8extended(u * 1
       FROM generate_series(1, 80) u, generate_series(1, 40) i WHERE hashint8extended(u * 100 + i, 1) % 2 = 0) t;
 
 SELECT is(features, (80 + 40 + 3 + 8)::bigint, 'context levels, including NULL, are counted as features')
-FROM fm_train('ctx', 'ratings', context_columns => '{device,day}', num_factors => 8, test_size => 0.2);
+FROM fm_train('ctx', 'ratings', context_columns => '{device,day}', num_factors => 8, test_size => 0.2, rank_by => 'rating');
 SELECT cmp_ok((SELECT (test_metrics ->> 'rmse')::float8 FROM fm_runs WHERE model = 'ctx'), '<', 0.5 * (test_metrics ->> 'rmse')::float8,
               'contexts explain most of the error that remains without them')
-FROM fm_train('none', 'ratings', num_factors => 8, test_size => 0.2);
+FROM fm_train('none', 'ratings', num_factors => 8, test_size => 0.2, rank_by => 'rating');
 SELECT is(ARRAY(SELECT name FROM fm_ctx_level ORDER BY idx),
           '{"context.device = desk","context.device = phone","context.device = tv","context.day = 1","context.day = 2","context.day = 3",
             "context.day = 4","context.day = 5","context.day = 6","context.day = 7",context.day}'::text[], 'levels are stored with their names');
@@ -79,21 +79,21 @@ CREATE TABLE shuffled AS SELECT day::text, rating, device, item_id, user_id FROM
 INSERT INTO ratings SELECT user_id, item_id, 'phone', day, rating FROM ratings WHERE user_id = 1; -- rated twice, in two contexts
 INSERT INTO shuffled SELECT day::text, rating, 'phone', item_id, user_id FROM shuffled WHERE user_id = 1;
 SELECT is(count(*), 4::bigint, 'train') FROM (
-    SELECT fm_train('one', 'ratings', context_columns => '{device,day}', num_factors => 4, iterations => 20, history => true) UNION ALL
-    SELECT fm_train('two', 'shuffled', context_columns => '{device,day}', num_factors => 4, iterations => 20, history => true, workers => 2) UNION ALL
-    SELECT fm_train('als', 'ratings', context_columns => '{device,day}', num_factors => 4, solver => 'als', workers => 0) UNION ALL
-    SELECT fm_train('als2', 'shuffled', context_columns => '{device,day}', num_factors => 4, solver => 'als', workers => 2)) t;
+    SELECT fm_train('one', 'ratings', context_columns => '{device,day}', num_factors => 4, iterations => 20, history => true, rank_by => 'rating') UNION ALL
+    SELECT fm_train('two', 'shuffled', context_columns => '{device,day}', num_factors => 4, iterations => 20, history => true, workers => 2, rank_by => 'rating') UNION ALL
+    SELECT fm_train('als', 'ratings', context_columns => '{device,day}', num_factors => 4, solver => 'als', workers => 0, rank_by => 'rating') UNION ALL
+    SELECT fm_train('als2', 'shuffled', context_columns => '{device,day}', num_factors => 4, solver => 'als', workers => 2, rank_by => 'rating')) t;
 SELECT is(bits('two'), bits('one'), 'the order of rows and workers do not change a bit');
 SELECT is(bits('als2'), bits('als'), 'als: the order of rows and workers do not change a bit');
 SELECT is(features, (SELECT features FROM fm_runs WHERE model = 'one'), 'a retrain has the same contexts') FROM fm_train('one');
-SELECT is(features, 120::bigint, 'unless it is defined anew') FROM fm_train('one', 'ratings', iterations => 5);
+SELECT is(features, 120::bigint, 'unless it is defined anew') FROM fm_train('one', 'ratings', iterations => 5, rank_by => 'rating');
 SELECT throws_ok($$SELECT * FROM fm_top_x(1, 3, 'one', context => '{"device": "phone"}')$$, '42703', NULL, 'a definition without context columns has no levels');
 
 -- A classification with contexts and weights.
 CREATE VIEW likes AS SELECT user_id, item_id, rating > 3 AS rating, device, 1 + user_id % 2 AS weight FROM ratings;
 SELECT is(status, 'succeeded', 'a classification') FROM fm_train('yes', 'likes', context_columns => '{device}', weight_column => 'weight', num_factors => 4,
-                                                                task => 'classification', iterations => 100, test_size => 0.2);
-SELECT fm_train('yes_none', 'likes', weight_column => 'weight', num_factors => 4, task => 'classification', iterations => 100, test_size => 0.2) \g /dev/null
+                                                                task => 'classification', iterations => 100, test_size => 0.2, rank_by => 'rating');
+SELECT fm_train('yes_none', 'likes', weight_column => 'weight', num_factors => 4, task => 'classification', iterations => 100, test_size => 0.2, rank_by => 'rating') \g /dev/null
 SELECT cmp_ok((SELECT (test_metrics ->> 'log_loss')::float8 FROM fm_runs WHERE model = 'yes'), '<',
               (SELECT (test_metrics ->> 'log_loss')::float8 - 0.05 FROM fm_runs WHERE model = 'yes_none'), 'a classification has a smaller log loss with contexts');
 

@@ -35,10 +35,10 @@ CREATE VIEW deep_ratings AS SELECT * FROM ratings WHERE model = 'deep';
 CREATE VIEW ties_ratings AS SELECT * FROM ratings WHERE model = 'ties';
 SELECT is(status, 'succeeded', 'train ' || shapes.model)
 FROM shapes, fm_train(shapes.model, ratings => (shapes.model || '_ratings')::regclass, num_factors => factors,
-                      iterations => 8, seed => users);
+                      iterations => 8, seed => users, rank_by => 'rating');
 
 -- Vectors of small integers, so that scores are exact and most of them tie.
-UPDATE fm_ties_version SET b = 6;
+UPDATE fm_ties_version SET has_popularity = false, b = 6;
 UPDATE fm_ties_user SET w = 0, v = ARRAY[user_id % 3 - 1, user_id % 2, user_id % 5 - 2]::real[];
 UPDATE fm_ties_item SET w = item_id % 2, v = ARRAY[item_id % 2, (item_id / 3) % 3 - 1, 0]::real[];
 UPDATE fm_ties_matrix SET matrix = (SELECT fm_matrix_agg(idx, v, w) FROM fm_ties_item);

@@ -25,7 +25,7 @@ INSERT INTO people SELECT u, 'country ' || u % 4, 20 + u % 30, ARRAY[u % 3, u % 
 
 -- The stored rows.
 SELECT is(status || ' ' || users || ' ' || items, 'succeeded 66 55', 'users with features only or ratings only are in the model')
-FROM fm_train('films', 'ratings', user_features => 'people', item_features => 'films', num_factors => 6, iterations => 60);
+FROM fm_train('films', 'ratings', user_features => 'people', item_features => 'films', num_factors => 6, iterations => 60, rank_by => 'rating');
 SELECT is(features, 66 + 55 + (SELECT count(*) FROM fm_films_level WHERE feature IS NOT NULL), 'features are counted')
 FROM fm_runs WHERE model = 'films';
 SELECT is(ARRAY(SELECT name FROM fm_films_level WHERE side = 'item' ORDER BY idx),
@@ -110,10 +110,10 @@ END $$;
 CREATE TABLE shuffled AS SELECT length, kind, item_id::int, tags, cost, is_new, of_size, rated, year FROM films ORDER BY md5(item_id::text);
 CREATE VIEW same_films AS SELECT item_id, kind, year, length, cost, tags, is_new, of_size, rated FROM shuffled;
 SELECT is(count(*), 4::bigint, 'train with both') FROM (
-    SELECT fm_train('one', 'ratings', user_features => 'people', item_features => 'films', history => true, num_factors => 6, iterations => 20) UNION ALL
-    SELECT fm_train('two', 'ratings', user_features => 'people', item_features => 'same_films', history => true, num_factors => 6, iterations => 20, workers => 2) UNION ALL
-    SELECT fm_train('als', 'ratings', user_features => 'people', item_features => 'films', history => true, num_factors => 6, solver => 'als', workers => 0) UNION ALL
-    SELECT fm_train('als2', 'ratings', user_features => 'people', item_features => 'same_films', history => true, num_factors => 6, solver => 'als', workers => 2)) t;
+    SELECT fm_train('one', 'ratings', user_features => 'people', item_features => 'films', history => true, num_factors => 6, iterations => 20, rank_by => 'rating') UNION ALL
+    SELECT fm_train('two', 'ratings', user_features => 'people', item_features => 'same_films', history => true, num_factors => 6, iterations => 20, workers => 2, rank_by => 'rating') UNION ALL
+    SELECT fm_train('als', 'ratings', user_features => 'people', item_features => 'films', history => true, num_factors => 6, solver => 'als', workers => 0, rank_by => 'rating') UNION ALL
+    SELECT fm_train('als2', 'ratings', user_features => 'people', item_features => 'same_films', history => true, num_factors => 6, solver => 'als', workers => 2, rank_by => 'rating')) t;
 SELECT is(bits('two'), bits('one'), 'the order of rows and workers do not change a bit');
 SELECT is(bits('als2'), bits('als'), 'als: the order of rows and workers do not change a bit');
 SELECT isnt(bits('als'), bits('one'), 'als gives other bits than mcmc');
@@ -124,33 +124,33 @@ SELECT is((SELECT features FROM fm_runs WHERE model = 'one'), 2 * (66 + 55) + (S
 SELECT is(features, (SELECT features FROM fm_runs WHERE model = 'one'), 'a retrain has the same features') FROM fm_train('one');
 SELECT is(ARRAY(SELECT DISTINCT version FROM fm_one_level ORDER BY 1), '{1,2}'::int[], 'two versions are kept');
 SELECT fm_set('one', keep_versions => 1) \g /dev/null
-SELECT fm_train('one', 'ratings', user_features => 'people', item_features => 'films', num_factors => 6, iterations => 5) \g /dev/null
+SELECT fm_train('one', 'ratings', user_features => 'people', item_features => 'films', num_factors => 6, iterations => 5, rank_by => 'rating') \g /dev/null
 SELECT is((SELECT features FROM fm_runs WHERE model = 'one' AND version = 3), 66 + 55 + (SELECT count(*) FROM fm_one_level WHERE feature IS NOT NULL),
           'a new definition without history has none');
 SELECT is(ARRAY(SELECT DISTINCT version FROM fm_one_level ORDER BY 1), '{3}'::int[], 'levels are deleted with their version');
-SELECT is((users, items, features)::text, '(60,45,105)', 'a new definition has no features unless it names them') FROM fm_train('one', 'ratings', iterations => 5);
+SELECT is((users, items, features)::text, '(60,45,105)', 'a new definition has no features unless it names them') FROM fm_train('one', 'ratings', iterations => 5, rank_by => 'rating');
 SELECT is((SELECT count(*) FROM fm_one_level), 0::bigint, 'a version can be trained without levels');
 CREATE ROLE reader_of_features;
 SELECT fm_grant('one', 'reader_of_features') \g /dev/null
 SELECT ok(has_table_privilege('reader_of_features', 'fm_one_level', 'SELECT'), 'fm_grant includes the table of levels');
 SELECT fm_drop('one') \g /dev/null
 SELECT is(to_regclass('fm_one_level'), NULL, 'fm_drop drops the table of levels');
-SELECT is(status, 'succeeded', 'a model may do without features at first') FROM fm_train('two_b', 'ratings', iterations => 3, test_size => 0.3);
+SELECT is(status, 'succeeded', 'a model may do without features at first') FROM fm_train('two_b', 'ratings', iterations => 3, test_size => 0.3, rank_by => 'rating');
 SELECT is(to_regclass('fm_two_b_level'), NULL, 'a new model without features has no table of levels');
 SELECT fm_set('two_b', max_worse => 0) \g /dev/null
 SELECT is(status, 'refused', 'a training with features that is refused')
-FROM fm_train('two_b', 'ratings', item_features => 'films', iterations => 1, test_size => 0.3);
+FROM fm_train('two_b', 'ratings', item_features => 'films', iterations => 1, test_size => 0.3, rank_by => 'rating');
 SELECT is(to_regclass('fm_two_b_level'), NULL, 'a refused training does not create the table of levels');
 SELECT fm_set('two_b', max_worse => 100) \g /dev/null
-SELECT is(status, 'succeeded', 'a training with features that is published') FROM fm_train('two_b', 'ratings', item_features => 'films', iterations => 3, test_size => 0.3);
+SELECT is(status, 'succeeded', 'a training with features that is published') FROM fm_train('two_b', 'ratings', item_features => 'films', iterations => 3, test_size => 0.3, rank_by => 'rating');
 SELECT is(level_table, to_regclass('fm_two_b_level'), 'a published training creates the table of levels') FROM fm_models WHERE model = 'two_b';
 
 -- Columns without information.
 CREATE VIEW idle AS SELECT item_id, 'title ' || item_id AS title, 7.5 AS constant, ARRAY['x' || item_id, 'y' || item_id] AS more FROM ratings GROUP BY item_id;
 SELECT is(features, 105::bigint, 'a value that occurs once, or in all rows, is not a level')
-FROM fm_train('idle', 'ratings', item_features => 'idle', iterations => 3);
+FROM fm_train('idle', 'ratings', item_features => 'idle', iterations => 3, rank_by => 'rating');
 CREATE VIEW empty AS SELECT item_id, kind FROM films WHERE false;
-SELECT is(features, 105::bigint, 'a relation without rows has no levels') FROM fm_train('idle', 'ratings', item_features => 'empty', iterations => 3);
+SELECT is(features, 105::bigint, 'a relation without rows has no levels') FROM fm_train('idle', 'ratings', item_features => 'empty', iterations => 3, rank_by => 'rating');
 
 -- 500 random models: every list against fm_predict for all items.
 CREATE TABLE r (user_id int, item_id int, rating real, device text);
@@ -185,7 +185,7 @@ BEGIN
                          user_features => CASE WHEN seed % 4 <> 0 THEN 'uf'::regclass END,
                          item_features => CASE WHEN seed % 7 <> 0 THEN 'itf'::regclass END,
                          context_columns => CASE WHEN seed % 3 = 1 THEN '{device}'::name[] END,
-                         history => seed % 2 = 0);
+                         history => seed % 2 = 0, rank_by => 'rating');
         SELECT min(rating), max(rating) INTO lo, hi FROM r;
         INSERT INTO wrong
         SELECT seed, u, 'length' FROM context, generate_series(0, 15) u

@@ -13,7 +13,7 @@ SELECT u AS user_id, i AS item_id, round((3 + sin(u) + cos(i * 2) + 1.5 * sin(u 
 FROM generate_series(1, 80) u, generate_series(1, 50) i WHERE hashint8extended(u * 1000 + i, 1) & 1 = 0;
 CREATE TABLE genres AS SELECT i AS item_id, i % 3 AS genre FROM generate_series(1, 55) i;
 SELECT is(status, 'succeeded', m || ': trained') FROM (VALUES ('alone'), ('both')) n (m),
-    fm_train(m, 'ratings', num_factors => 4, iterations => 20, item_features => 'genres');
+    fm_train(m, 'ratings', num_factors => 4, iterations => 20, item_features => 'genres', rank_by => 'rating');
 SELECT is(status, 'succeeded', 'ranking: trained')
 FROM fm_train('interest', 'ratings', task => 'ranking', num_factors => 6, item_features => 'genres');
 

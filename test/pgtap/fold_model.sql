@@ -15,13 +15,13 @@ CREATE VIEW before AS SELECT user_id, item_id FROM ratings WHERE user_id <= 80 A
 CREATE TABLE genres AS SELECT i AS item_id, i % 3 AS genre FROM generate_series(1, 55) i;
 CREATE TABLE groups AS SELECT u AS user_id, 'group ' || u % 4 AS of FROM generate_series(1, 90) u;
 SELECT is(status, 'succeeded', m || ': trained') FROM (VALUES ('ratings'), ('words')) n (m),
-    fm_train(m, m::regclass, num_factors => 4, iterations => 20);
+    fm_train(m, m::regclass, num_factors => 4, iterations => 20, rank_by => 'rating');
 SELECT is(status, 'succeeded', 'weights: trained')
-FROM fm_train('weighted', 'ratings', weight_column => 'weight', num_factors => 3, iterations => 20);
+FROM fm_train('weighted', 'ratings', weight_column => 'weight', num_factors => 3, iterations => 20, rank_by => 'rating');
 SELECT is(status, 'succeeded', 'labels: trained')
-FROM fm_train('labels', 'labels', rating_column => 'yes', task => 'classification', num_factors => 3, iterations => 40);
+FROM fm_train('labels', 'labels', rating_column => 'yes', task => 'classification', num_factors => 3, iterations => 40, rank_by => 'rating');
 SELECT is(status, 'succeeded', 'features: trained')
-FROM fm_train('featured', 'ratings', user_features => 'groups', item_features => 'genres', num_factors => 3, iterations => 20);
+FROM fm_train('featured', 'ratings', user_features => 'groups', item_features => 'genres', num_factors => 3, iterations => 20, rank_by => 'rating');
 
 -- Nothing new: no version, and the run of the version being served. The order and place of rows do not
 -- matter.
@@ -108,12 +108,12 @@ SELECT cmp_ok((SELECT max(abs(l.score - t.score)) FROM live l JOIN fm_top_x(85, 
               'features: users without ratings before are solved as fm_top_x does');
 
 -- The quality gate compares with the training that was folded into.
-SELECT fm_train('gated', 'ratings', num_factors => 4, test_size => 0.2) \g /dev/null
+SELECT fm_train('gated', 'ratings', num_factors => 4, test_size => 0.2, rank_by => 'rating') \g /dev/null
 INSERT INTO ratings VALUES (1000, 3, 5, 1);
 SELECT is((SELECT version FROM fm_fold_in('gated')), 2, 'folded in');
 SELECT fm_set('gated', max_worse => 0) \g /dev/null
 SET LOCAL client_min_messages = error;
-SELECT is((SELECT status FROM fm_train('gated', num_factors => 1, iterations => 1)), 'refused', 'after folding in, the gate still compares with the training');
+SELECT is((SELECT status FROM fm_train('gated', num_factors => 1, iterations => 1, rank_by => 'rating')), 'refused', 'after folding in, the gate still compares with the training');
 SELECT matches((SELECT message FROM fm_runs WHERE model = 'gated' AND version = 3), 'of version 1 by more than', 'a worse training is refused');
 SELECT * FROM finish();
 ROLLBACK;

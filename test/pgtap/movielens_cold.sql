@@ -28,8 +28,8 @@ $$ SELECT sqrt(avg((rating - greatest(1, least(5, predicted))) ^ 2)) FROM rest(m
 CREATE FUNCTION rest_log_loss(model text) RETURNS float8 LANGUAGE sql AS
 $$ SELECT avg(-ln(CASE WHEN rating >= 4 THEN predicted ELSE 1 - predicted END)) FROM rest(model) $$;
 
-SELECT fm_train('mcmc', 'shown'), fm_train('als', 'shown', solver => 'als'),
-       fm_train('yes', 'yes', task => 'classification', iterations => 200) \g /dev/null
+SELECT fm_train('mcmc', 'shown', rank_by => 'rating'), fm_train('als', 'shown', solver => 'als', rank_by => 'rating'),
+       fm_train('yes', 'yes', task => 'classification', iterations => 200, rank_by => 'rating') \g /dev/null
 CREATE TEMP TABLE results (revealed integer, folded float8, folded_als float8, folded_yes float8,
                            trained float8, trained_als float8, trained_yes float8) ON COMMIT DROP;
 CREATE PROCEDURE reveal(r integer) LANGUAGE plpgsql AS $$
@@ -41,8 +41,8 @@ CALL reveal(0);
 CALL reveal(5);
 CALL reveal(10);
 CALL reveal(20);
-SELECT fm_train('retrained', 'shown'), fm_train('retrained_als', 'shown', solver => 'als'),
-       fm_train('retrained_yes', 'yes', task => 'classification', iterations => 200) \g /dev/null
+SELECT fm_train('retrained', 'shown', rank_by => 'rating'), fm_train('retrained_als', 'shown', solver => 'als', rank_by => 'rating'),
+       fm_train('retrained_yes', 'yes', task => 'classification', iterations => 200, rank_by => 'rating') \g /dev/null
 UPDATE results SET trained = rest_rmse('retrained'), trained_als = rest_rmse('retrained_als'),
        trained_yes = rest_log_loss('retrained_yes') WHERE revealed = 20;
 

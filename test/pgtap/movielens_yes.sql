@@ -15,7 +15,7 @@ COPY test FROM :'test_file';
 CREATE VIEW base_yes AS SELECT user_id, item_id, stars >= 4 AS rating FROM base;
 CREATE VIEW test_yes AS SELECT user_id, item_id, stars >= 4 AS rating FROM test;
 
-SELECT is(ratings, 90570::bigint, 'train on ua.base') FROM fm_train('likes', 'base_yes', task => 'classification');
+SELECT is(ratings, 90570::bigint, 'train on ua.base') FROM fm_train('likes', 'base_yes', task => 'classification', rank_by => 'rating');
 CREATE TABLE metrics AS SELECT * FROM fm_evaluate('test_yes', 'likes');
 SELECT cmp_ok((SELECT value FROM metrics WHERE metric = 'log_loss'), '<=', 0.553::float8, 'log loss on ua.test');
 SELECT cmp_ok((SELECT value FROM metrics WHERE metric = 'accuracy'), '>=', 0.712::float8, 'accuracy');

@@ -15,14 +15,16 @@ $$;
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_train')), ARRAY[
     'model text, ratings regclass DEFAULT NULL::regclass, user_column name DEFAULT ''user_id''::name, '
     'item_column name DEFAULT ''item_id''::name, rating_column name DEFAULT ''rating''::name, '
-    'weight_column name DEFAULT NULL::name, context_columns name[] DEFAULT NULL::name[], '
+    'weight_column name DEFAULT NULL::name, time_column name DEFAULT NULL::name, '
+    'context_columns name[] DEFAULT NULL::name[], '
     'user_features regclass DEFAULT NULL::regclass, item_features regclass DEFAULT NULL::regclass, '
     'task text DEFAULT ''regression''::text, solver text DEFAULT ''auto''::text, '
     'num_factors integer DEFAULT NULL::integer, iterations integer DEFAULT NULL::integer, '
-    'l2_reg_w real DEFAULT NULL::real, l2_reg_v real DEFAULT NULL::real, '
-    'unobserved_weight real DEFAULT NULL::real, init_stdev real DEFAULT NULL::real, '
-    'history boolean DEFAULT false, test_size real DEFAULT 0, seed bigint DEFAULT 42, '
-    'workers integer DEFAULT NULL::integer -> fm_runs'], 'fm_train');
+    'l2_reg_w double precision DEFAULT NULL::double precision, l2_reg_v double precision DEFAULT NULL::double precision, '
+    'unobserved_weight double precision DEFAULT NULL::double precision, '
+    'init_stdev double precision DEFAULT NULL::double precision, '
+    'history boolean DEFAULT false, test_size double precision DEFAULT 0, seed bigint DEFAULT 42, '
+    'workers integer DEFAULT NULL::integer, rank_by text DEFAULT ''auto''::text -> fm_runs'], 'fm_train');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_refresh')), ARRAY[
     'model text, on_conflict text DEFAULT ''skip''::text'], 'fm_refresh');

@@ -30,13 +30,13 @@ END $$;
 CREATE VIEW shuffled AS SELECT * FROM ratings ORDER BY hashint8extended(user_id * 7 + item_id, 99);
 CREATE TABLE reversed AS SELECT rating, item_id, user_id FROM ratings ORDER BY user_id DESC, item_id DESC, rating DESC;
 SELECT is(count(*), 7::bigint, 'train each solver, and mcmc in every way that must not matter') FROM (
-    SELECT fm_train('mcmc', 'ratings', num_factors => 5, iterations => 12) UNION ALL
-    SELECT fm_train('again', 'ratings', num_factors => 5, iterations => 12) UNION ALL
-    SELECT fm_train('shuffled', 'shuffled', num_factors => 5, iterations => 12) UNION ALL
-    SELECT fm_train('alone', 'reversed', num_factors => 5, iterations => 12, workers => 0) UNION ALL
-    SELECT fm_train('crowd', 'reversed', num_factors => 5, iterations => 12, workers => 3) UNION ALL
-    SELECT fm_train('als', 'ratings', solver => 'als', num_factors => 5, iterations => 12) UNION ALL
-    SELECT fm_train('als_reversed', 'reversed', solver => 'als', num_factors => 5, iterations => 12, workers => 2)) t;
+    SELECT fm_train('mcmc', 'ratings', num_factors => 5, iterations => 12, rank_by => 'rating') UNION ALL
+    SELECT fm_train('again', 'ratings', num_factors => 5, iterations => 12, rank_by => 'rating') UNION ALL
+    SELECT fm_train('shuffled', 'shuffled', num_factors => 5, iterations => 12, rank_by => 'rating') UNION ALL
+    SELECT fm_train('alone', 'reversed', num_factors => 5, iterations => 12, workers => 0, rank_by => 'rating') UNION ALL
+    SELECT fm_train('crowd', 'reversed', num_factors => 5, iterations => 12, workers => 3, rank_by => 'rating') UNION ALL
+    SELECT fm_train('als', 'ratings', solver => 'als', num_factors => 5, iterations => 12, rank_by => 'rating') UNION ALL
+    SELECT fm_train('als_reversed', 'reversed', solver => 'als', num_factors => 5, iterations => 12, workers => 2, rank_by => 'rating')) t;
 SELECT isnt(bits('mcmc'), NULL, 'a version has a hash');
 SELECT is(bits('again'), bits('mcmc'), 'the same seed gives the same bits');
 SELECT is(bits('shuffled'), bits('mcmc'), 'the order of the ratings does not change a bit');
@@ -46,7 +46,7 @@ SELECT is(bits('als_reversed'), bits('als'), 'als: the same bits');
 SELECT isnt(bits('als'), bits('mcmc'), 'als gives other bits than mcmc');
 SELECT is(version, 2, 'train again') FROM fm_train('again');
 SELECT is(bits('again', 2), bits('mcmc'), 'a retrain on the same ratings gives the same bits');
-SELECT is(version, 3, 'train with another seed') FROM fm_train('again', seed => 43);
+SELECT is(version, 3, 'train with another seed') FROM fm_train('again', seed => 43, rank_by => 'rating');
 SELECT isnt(bits('again', 3), bits('mcmc'), 'another seed gives other bits');
 SELECT is(version, 4, 'a seed of its own is kept') FROM fm_train('again');
 SELECT is(bits('again', 4), bits('again', 3), 'a retrain with that seed gives the same bits');
@@ -62,8 +62,8 @@ DECLARE name text;
 BEGIN
     FOR name IN SELECT kernel FROM fm_simd() LOOP
         PERFORM set_config('fmtopx.simd', name, true);
-        PERFORM fm_train('forced_mcmc', 'ratings', num_factors => 5), fm_train('forced_als', 'ratings', solver => 'als', num_factors => 5),
-                fm_train('forced_yes', 'above_mean', task => 'classification', num_factors => 5);
+        PERFORM fm_train('forced_mcmc', 'ratings', num_factors => 5, rank_by => 'rating'), fm_train('forced_als', 'ratings', solver => 'als', num_factors => 5, rank_by => 'rating'),
+                fm_train('forced_yes', 'above_mean', task => 'classification', num_factors => 5, rank_by => 'rating');
         INSERT INTO forced SELECT name, model, n.* FROM unnest('{forced_mcmc,forced_als,forced_yes}'::text[]) model, numbers(model) n;
     END LOOP;
     PERFORM set_config('fmtopx.simd', 'auto', true);
@@ -75,9 +75,9 @@ SELECT is((SELECT string_agg(DISTINCT format('%s: %s', f.kernel, model), ', ') F
 
 -- Held-out rows: their number, their choice by seed, and the metrics of both parts against SQL.
 SELECT is(count(*), 3::bigint, 'hold out') FROM (
-    SELECT fm_train('held', 'ratings', num_factors => 3, iterations => 5, test_size => 0.25) UNION ALL
-    SELECT fm_train('held_reversed', 'reversed', num_factors => 3, iterations => 5, test_size => 0.25) UNION ALL
-    SELECT fm_train('held_other', 'ratings', num_factors => 3, iterations => 5, test_size => 0.25, seed => 43)) t;
+    SELECT fm_train('held', 'ratings', num_factors => 3, iterations => 5, test_size => 0.25, rank_by => 'rating') UNION ALL
+    SELECT fm_train('held_reversed', 'reversed', num_factors => 3, iterations => 5, test_size => 0.25, rank_by => 'rating') UNION ALL
+    SELECT fm_train('held_other', 'ratings', num_factors => 3, iterations => 5, test_size => 0.25, seed => 43, rank_by => 'rating')) t;
 CREATE VIEW runs AS SELECT model, version, ratings, (test_metrics ->> 'ratings')::int AS held_out, train_metrics, test_metrics FROM fm_runs;
 SELECT is(ratings + held_out, (SELECT count(DISTINCT (user_id, item_id)) FROM ratings), 'every pair is trained on or held out')
 FROM runs WHERE model = 'held';
@@ -151,7 +151,7 @@ CREATE FUNCTION lists() RETURNS text LANGUAGE sql AS $$
 $$;
 CREATE TABLE first AS SELECT lists();
 SAVEPOINT trained;
-SELECT is(version, 2, 'train within a savepoint') FROM fm_train('als', seed => 7);
+SELECT is(version, 2, 'train within a savepoint') FROM fm_train('als', seed => 7, rank_by => 'rating');
 CREATE TABLE second AS SELECT lists();
 SELECT isnt((TABLE second), (TABLE first), 'the new version serves');
 SELECT is((SELECT active_version FROM fm_models WHERE model = 'als'), 2, 'the new version is the active one');
@@ -159,10 +159,10 @@ ROLLBACK TO trained;
 SELECT is(lists(), (TABLE first), 'after a rollback the first version is served');
 SELECT is((SELECT count(*) FROM fm_als_user WHERE version <> 1), 0::bigint, 'a version that was rolled back has no row');
 SELECT is((SELECT count(*) FROM fm_runs WHERE model = 'als'), 1::bigint, 'a training that was rolled back has no run');
-SELECT is(version, 2, 'train again, the same version by number but not by content') FROM fm_train('als', seed => 8);
+SELECT is(version, 2, 'train again, the same version by number but not by content') FROM fm_train('als', seed => 8, rank_by => 'rating');
 CREATE TABLE other AS SELECT lists();
 SELECT isnt((TABLE other), (TABLE first), 'the version of another training is served');
-SELECT is(version, 3, 'train once more') FROM fm_train('als', seed => 9);
+SELECT is(version, 3, 'train once more') FROM fm_train('als', seed => 9, rank_by => 'rating');
 SELECT set_eq('SELECT DISTINCT version FROM fm_als_user', '{2,3}'::int[], 'two versions are kept in the user table');
 SELECT set_eq('SELECT DISTINCT version FROM fm_als_item', '{2,3}'::int[], 'two versions are kept in the item table');
 SELECT set_eq('SELECT version FROM fm_als_matrix', '{2,3}'::int[], 'two versions are kept in the matrix table');
@@ -171,8 +171,8 @@ SELECT set_eq($$SELECT version FROM fm_runs WHERE model = 'als'$$, '{1,2,3}'::in
 
 -- A training that fails leaves nothing.
 SAVEPOINT failing;
-SELECT throws_ok($$SELECT fm_train('als', rating_column => 'nosuch')$$, '42703');
-SELECT throws_ok($$SELECT fm_train('new', (SELECT 'ratings'::regclass), user_column => 'nosuch')$$, '42703');
+SELECT throws_ok($$SELECT fm_train('als', rating_column => 'nosuch', rank_by => 'rating')$$, '42703');
+SELECT throws_ok($$SELECT fm_train('new', (SELECT 'ratings'::regclass), user_column => 'nosuch', rank_by => 'rating')$$, '42703');
 SELECT hasnt_table('training'::name, 'fm_new_version'::name, 'no tables of a model that failed');
 SELECT is((SELECT max(version) FROM fm_als_user), 3, 'no version of a training that failed');
 
@@ -182,11 +182,11 @@ SELECT is((SELECT count(*) FROM pg_class WHERE relname ~ '^fm_als_(version|user|
 SELECT is((SELECT count(*) FROM fm_model WHERE model = 'als'), 0::bigint, 'dropped: no row of the registry');
 SELECT is((SELECT count(*) FROM fm_run WHERE model = 'als'), 0::bigint, 'dropped: no runs');
 SELECT throws_ok('SELECT lists()', '42704', NULL, 'dropped: no lists');
-SELECT is(version, 1, 'trained again, it starts at version 1') FROM fm_train('als', 'reversed', solver => 'als', num_factors => 5, iterations => 12);
+SELECT is(version, 1, 'trained again, it starts at version 1') FROM fm_train('als', 'reversed', solver => 'als', num_factors => 5, iterations => 12, rank_by => 'rating');
 SELECT is(lists(), (TABLE first), 'trained again, it serves the same lists');
 DROP TABLE fm_als_version, fm_als_user, fm_als_item, fm_als_matrix;
 SELECT is((SELECT count(*) FROM fm_models WHERE model = 'als'), 0::bigint, 'a model whose tables were dropped by hand is gone');
-SELECT is(version, 1, 'a model of the same name can be trained again') FROM fm_train('als', 'reversed', solver => 'als', num_factors => 5, iterations => 12);
+SELECT is(version, 1, 'a model of the same name can be trained again') FROM fm_train('als', 'reversed', solver => 'als', num_factors => 5, iterations => 12, rank_by => 'rating');
 SELECT is(lists(), (TABLE first), 'after that, it serves the same lists');
 
 SELECT * FROM finish();

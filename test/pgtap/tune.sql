@@ -31,7 +31,7 @@ SELECT is((SELECT count(*) FROM fm_trials WHERE model = 'als' AND metrics ->> 'r
 SELECT cmp_ok((SELECT avg((metrics ->> 'ratings')::int) / 1600 FROM fm_trials WHERE model = 'als'), '<', 0.13, 'a tenth of the ratings is held out');
 
 -- A trial has the metrics that fm_train has.
-SELECT fm_train('same', 'ratings', solver => 'als', num_factors => 4, test_size => 0.1) \g /dev/null
+SELECT fm_train('same', 'ratings', solver => 'als', num_factors => 4, test_size => 0.1, rank_by => 'rating') \g /dev/null
 SELECT is((SELECT test_metrics FROM fm_runs WHERE model = 'same'), (SELECT metrics FROM fm_trials WHERE model = 'als' AND trial = 1),
           'a trial has the metrics of a training with its options');
 

@@ -17,10 +17,19 @@ FROM generate_series(1, 41) i;
 CREATE TABLE people AS SELECT u AS user_id, u % 4 AS region FROM generate_series(1, 62) u;
 
 SELECT fm_train(model, model_ratings::regclass, task => task, num_factors => 4, iterations => 15, solver => solver,
-                context_columns => contexts, item_features => 'films', user_features => 'people')
+                context_columns => contexts, item_features => 'films', user_features => 'people',
+                rank_by => CASE task WHEN 'ranking' THEN 'auto' ELSE 'rating' END)
 FROM (VALUES ('rates', 'ratings', 'regression', 'mcmc', '{device}'::name[]), ('rates2', 'ratings', 'regression', 'mcmc', '{device}'),
              ('says', 'yes', 'classification', 'mcmc', '{device}'), ('says2', 'yes', 'classification', 'mcmc', '{device}'),
              ('picks', 'ratings', 'ranking', 'ials', NULL)) m (model, model_ratings, task, solver, contexts) \g /dev/null
+
+-- All have one head alone: not even popularity orders their lists.
+DO $$ DECLARE model text; BEGIN
+    FOREACH model IN ARRAY '{rates,rates2,says,says2,picks}'::text[] LOOP
+        EXECUTE format('UPDATE fm_%1$s_version SET has_popularity = false, novelty = 0;
+            UPDATE fm_%1$s_matrix SET matrix = (SELECT fm_matrix_agg(idx, v, w) FROM fm_%1$s_item)', model);
+    END LOOP;
+END $$;
 
 -- Put the ranking into rates2 and says2 as their interest head. All three have the same users, items and levels.
 CREATE FUNCTION add_interest(model text, share float8) RETURNS void LANGUAGE plpgsql AS $$
