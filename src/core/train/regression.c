@@ -4,9 +4,11 @@
  * With features and history, an entity's vector is the sum of its own part and the effects of its
  * levels:
  *
- *   θ_e ~ N(μ + β g_e + Σ_j x_ej B_j, 1/λ),   B_jf ~ N(0, 1/(λ_f ρ_gf)),   ρ ~ Gamma(1/2, 1/2)
+ *   θ_e ~ N(μ + β g_e + Σ_j x_ej B_j, 1/λ),   B_jf ~ N(0, 1/(λ_f m κ ρ_g)),   ρ, κ ~ Gamma(1/2, 1/2)
  *
- * for the levels j of group g, with one ρ for v and one for w in each group. That is the
+ * for the levels j of group g, with one ρ for v and one for w in each group, one κ for v and one
+ * w in all groups, and m in proportion to the mean of Σ_j x_ej², so that what is supposed of an
+ * entity before the data speak does not grow with the number of columns. That is the
  * factorization machine with the entity's features in its row, reparametrised (compare Macau: Simm
  * et al. 2017; the regression-based latent factor models of Agarwal and Chen 2009), except for the
  * products of features of the same side, which do not depend on the item and which w_e learns
@@ -39,6 +41,18 @@
 #define RATIO_RATE 1.0
 
 /*
+ * m in units of the mean of Σ x², where effects are drawn. Without m and κ, 384 numbers of 150 items
+ * of planted data, 30 of them without ratings, gave scores from -8.8 to 14.7 for ratings of 1 to 5,
+ * an RMSE of the 30 of 4.17, and only them on top of lists. With both, and 1, 2 and 4 of these
+ * units, the RMSE was 1.023, 1.027 and 1.026, without features 1.091; and with 384 numbers that tell
+ * nothing 1.072, 1.069 and 1.068, without 1.059. With κ alone it was 1.043 and 1.183, with m alone
+ * 1.026 and 1.110. MovieLens 100k with features (five folds): 0.8792 before, 0.8791 with any.
+ * Least squares have no κ, and m makes 1.091 and 1.058 without features 1.086 and 1.057, with 0.907
+ * in place of 0.992 for items with ratings; on MovieLens 0.8974 becomes 0.8965.
+ */
+#define DRAWN_NORM 2.0
+
+/*
  * c of history: so that what the first few ratings say does not count in full. With 0, 3, 10 and
  * 30 mcmc gave an RMSE of 0.8724, 0.8722, 0.8722 and 0.8724 on MovieLens 100k (five folds), of
  * 0.8329, 0.8294, 0.8279 and 0.8275 and of 0.8075, 0.8048, 0.8038 and 0.8037 on two sets of planted
@@ -58,7 +72,7 @@
 
 typedef float Lanes __attribute__((vector_size(WIDTH * sizeof(float))));
 
-/* Sums of λ B² over a group, of v and of w. */
+/* Sums of λ m B² over a group, of v and of w. */
 typedef struct GroupSums
 {
 	double square[2];
@@ -76,8 +90,9 @@ typedef struct Design
 	const int32_t *group; /* by level; NULL: one group for all */
 	float *scale;		  /* by entity, or NULL */
 	float *square;		  /* by level: Σ weight x² */
-	float *strength;	  /* by level: ρ is multiplied by this */
+	float *strength;	  /* by level: m, or whatever multiplies κ ρ */
 	double *ratio[2];	  /* ρ by group, of v and of w */
+	double common[2];	  /* κ, of v and of w */
 	float *effect;		  /* num_levels × stride, shared */
 	GroupSums *sums;	  /* num_chunks × num_groups, shared */
 } Design;
@@ -155,6 +170,7 @@ add_design(FmRegression *r, Design design)
 	design.strength = host->alloc(host->ctx, design.num_levels, sizeof(float));
 	for (int i = 0; i < 2; i++)
 	{
+		design.common[i] = 1;
 		design.ratio[i] = host->alloc(host->ctx, design.num_groups, sizeof(double));
 		for (int32_t g = 0; g < design.num_groups; g++)
 			design.ratio[i][g] = 1;
@@ -197,12 +213,37 @@ features_design(const FmFeatures *features)
 					.group = features->group};
 }
 
+/* Return the mean of Σ x² over the entities that have levels, or 1 if it is less. */
+static double
+mean_norm(const FmRegression *r, const Design *design)
+{
+	const FmHost *host = r->problem->host;
+	int32_t count = r->problem->side[r->side].count, known = 0;
+	bool *is_known = host->alloc(host->ctx, count, sizeof(bool));
+	double sum = 0;
+
+	for (int32_t level = 0; level < design->num_levels; level++)
+	{
+		fm_problem_check(r->problem, level);
+		for (int64_t at = design->start[level]; at < design->start[level + 1]; at++)
+		{
+			double x = level_value(design, at);
+
+			sum += x * x;
+			known += !is_known[design->entity[at]];
+			is_known[design->entity[at]] = true;
+		}
+	}
+	host->release(host->ctx, is_known);
+	return known > 0 ? fmax(1, sum / known) : 1;
+}
+
 /*
  * Compute how much each level counts, given its entities' weights, and how strongly it is drawn to
  * 0.
  */
 static void
-init_level(const FmRegression *r, Design *design, int32_t level, double strength)
+init_level(const FmRegression *r, Design *design, int32_t level, double strength, double norm)
 {
 	const FmSide *ratings = &r->problem->side[r->side];
 	double square = 0, count = 0;
@@ -216,7 +257,7 @@ init_level(const FmRegression *r, Design *design, int32_t level, double strength
 		count += x * x * fm_side_weight(ratings, e);
 	}
 	design->square[level] = (float) square;
-	design->strength[level] = r->draws ? 1 : (float) (strength * sqrt(1 + count));
+	design->strength[level] = (float) (norm * (r->draws ? DRAWN_NORM : strength * sqrt(1 + count)));
 }
 
 static void
@@ -231,11 +272,15 @@ init_weights(FmRegression *r, double strength)
 			r->weight[e] = r->draws ? 1 : (float) sqrt(fm_side_weight(ratings, e));
 	}
 	for (int d = 0; d < r->num_designs; d++)
+	{
+		double norm = mean_norm(r, &r->design[d]);
+
 		for (int32_t level = 0; level < r->design[d].num_levels; level++)
 		{
 			fm_problem_check(r->problem, level);
-			init_level(r, &r->design[d], level, strength);
+			init_level(r, &r->design[d], level, strength, norm);
 		}
+	}
 }
 
 FmRegression *
@@ -365,7 +410,8 @@ draw_effects(const FmRegression *r, Sweep *sweep, int32_t level, const double *s
 	{
 		bool is_w = sweep->first + f == r->rank;
 		double lambda = step->precision[sweep->first + f];
-		double precision = square + design->ratio[is_w][group] * design->strength[level];
+		double pull = design->common[is_w] * design->strength[level];
+		double precision = square + design->ratio[is_w][group] * pull;
 		double value = (sum[f] + square * effect[f]) / precision;
 
 		if (r->draws)
@@ -373,7 +419,7 @@ draw_effects(const FmRegression *r, Sweep *sweep, int32_t level, const double *s
 					 sqrt(precision * lambda);
 		(*change)[f] = (float) value - effect[f];
 		effect[f] = (float) value;
-		sweep->sums[group].square[is_w] += lambda * value * value;
+		sweep->sums[group].square[is_w] += lambda * design->strength[level] * value * value;
 	}
 }
 
@@ -477,11 +523,26 @@ update_chunks(void *state, int32_t begin, int32_t end)
 	}
 }
 
-/* Draw the ρ of a matrix, given its effects. Every member does this. */
+/*
+ * Draw κ, given Σ λ m ρ B² over all effects of v (0) or w (1), and their number. With one group, ρ
+ * says as much.
+ */
+static void
+draw_common(Design *design, FmRandomKey key, int which, double count, double sum)
+{
+	FmRandomSequence random = {key, (uint32_t) (design->num_groups + which), 0};
+
+	if (design->num_groups > 1)
+		design->common[which] = fm_random_gamma(&random, (RATIO_SHAPE + count) / 2) * 2 /
+								(RATIO_RATE + sum);
+}
+
+/* Draw the ρ and κ of a matrix, given its effects. Every member does this. */
 static void
 draw_ratios(const FmRegression *r, Design *design, int iteration)
 {
 	FmRandomKey key = {r->problem->seed, design->stream + 1, (uint32_t) iteration};
+	double all[2] = {0};
 	int32_t level = 0;
 
 	for (int32_t g = 0; g < design->num_groups; g++)
@@ -500,9 +561,12 @@ draw_ratios(const FmRegression *r, Design *design, int iteration)
 			for (int chunk = 0; chunk < r->num_chunks; chunk++)
 				sum += design->sums[(size_t) chunk * design->num_groups + g].square[i];
 			design->ratio[i][g] = fm_random_gamma(&random, (RATIO_SHAPE + count) / 2) * 2 /
-								  (RATIO_RATE + sum);
+								  (RATIO_RATE + design->common[i] * sum);
+			all[i] += design->ratio[i][g] * sum;
 		}
 	}
+	for (int i = 0; i < 2; i++)
+		draw_common(design, key, i, (double) level * (i == 0 ? r->rank : 1), all[i]);
 }
 
 void
