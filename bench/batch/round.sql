@@ -22,7 +22,8 @@ SELECT equal_to_function('lists', :x) \g /dev/null
 CALL timed('a rewrite of nothing', :run, format('SELECT fm_write_top_x(''lists'', %s, ''m'')', :x));
 DROP TABLE before;
 CALL timed('all lists as rows', :run, format('SELECT count(*) FROM fm_top_x_all(%s, ''m'')', :x));
-CALL timed('metrics of all users', :run, format('SELECT count(*) FROM fm_evaluate(''asked'', ''m'', %s)', :x));
+CALL timed('metrics of all users', :run,
+    format('SELECT count(*) FROM fm_evaluate(''asked'', ''m'', %s)', :x));
 -- The same lists without reading the ratings: what that takes is the difference.
 DROP TABLE IF EXISTS unfiltered;
 SELECT fm_write_top_x('unfiltered', :x, 'm', exclude_seen => false) \g /dev/null

@@ -2,9 +2,9 @@
  * An evaluation of a model: the scores and lists of all users of the rows being evaluated.
  *
  * The users of the model get their lists from the batch (batch.c). That leaves out all that they
- * have rated, so the items being evaluated are put in afterwards, where their scores say. What needs
- * to know what a user has rated comes after the batch: the baseline and, in a ranking, the area
- * under the curve. Users whom the model does not know follow, one by one.
+ * have rated, so the items being evaluated are put in afterwards, where their scores say. What
+ * needs to know what a user has rated comes after the batch: the baseline and, in a ranking, the
+ * area under the curve. Users whom the model does not know follow, one by one.
  *
  * Memory: what the evaluated rows need, and the vectors of about CURVE_USERS users, in the context
  * of the call.
@@ -296,7 +296,7 @@ put_evaluated_into_list(FmEvaluation *evaluation, int32 user, const float *query
 
 /* ---- The area under the curve ---- */
 
-/* Return whether the area under the curve is computed of a user, which depends on their id alone. */
+/* Return whether the area under the curve is computed of a user. It depends on their id alone. */
 static bool
 has_curve(const FmEvaluation *evaluation, int32 user)
 {

@@ -18,7 +18,7 @@ $subscriber->append_conf('postgresql.conf', "fsync = off\n");
 $subscriber->start;
 
 # Ids of three kinds: integers, text, and transaction ids, which have no order and so no primary key. And
-# a model with features.
+# a model with features. All but the first have an interest head.
 $origin->safe_psql(
 	'postgres', q{
 CREATE EXTENSION fmtopx;
@@ -30,11 +30,11 @@ CREATE INDEX ON shop.ratings (user_id);
 CREATE VIEW shop.words AS SELECT 'user ' || user_id AS user_id, 'item ' || item_id AS item_id, rating FROM shop.ratings;
 CREATE VIEW shop.xids AS SELECT user_id::text::xid AS user_id, item_id::text::xid AS item_id, rating FROM shop.ratings;
 SET search_path = shop, public;
-SELECT fm_train('ints', 'ratings', num_factors => 4, iterations => 10);
-SELECT fm_train('words', 'words', num_factors => 4, iterations => 10);
-SELECT fm_train('xids', 'xids', num_factors => 4, iterations => 10);
+SELECT fm_train('ints', 'ratings', num_factors => 4, iterations => 10, rank_by => 'rating');
+SELECT fm_train('words', 'words', num_factors => 4, iterations => 10, rank_by => 'interest');
+SELECT fm_train('xids', 'xids', num_factors => 4, iterations => 10, rank_by => 'interest');
 CREATE TABLE films AS SELECT item_id, item_id % 3 = 0 AS funny FROM generate_series(1, 60) item_id;
-SELECT fm_train('features', 'ratings', num_factors => 4, iterations => 10, item_features => 'films', history => true);
+SELECT fm_train('features', 'ratings', num_factors => 4, iterations => 10, item_features => 'films', history => true, rank_by => 'interest');
 SELECT fm_train('ranked', 'ratings', num_factors => 4, iterations => 5, task => 'ranking');
 });
 my @models = qw(ints words xids features ranked);

@@ -25,7 +25,7 @@ CREATE TABLE ratings AS
 SELECT u AS user_id, 'item ' || i AS item_id, (3 + sin(u) + cos(i) + sin(u * 0.7) * cos(i * 1.3))::real AS rating
 FROM generate_series(1, 100) u, generate_series(1, 60) i WHERE hashint8extended(u * 1000 + i, 1) % 3 = 0;
 DROP TABLE gone;
-SELECT fm_train('m', 'ratings', num_factors => 4, iterations => 10);
+SELECT fm_train('m', 'ratings', num_factors => 4, iterations => 10, rank_by => 'interest');
 SELECT fm_write_top_x('lists', 5, 'm');
 CREATE TABLE matrices AS SELECT fm_matrix_agg(i, ARRAY[sin(i), cos(i)]::real[], 1) AS matrix FROM generate_series(1, 100) i;
 });

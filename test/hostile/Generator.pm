@@ -28,7 +28,7 @@ sub chance { my ($self, $percent) = @_; return $self->below(100) < $percent }
 #--------------------------------------------------------------------------------------------------------------------
 
 my %model_ids = (words => 'text', uuids => 'text', rank => 'big', xid => 'text');
-my @models = qw(als als mcmc yes rank words uuids features features history parted view attached xid);
+my @models = qw(als als mcmc yes rank words uuids features features history parted view attached xid heads heads);
 my @kinds = qw(version user item matrix level);
 my @integers = (0, 1, 2, 3, 7, 100, -1, 'NULL', 2147483647, -2147483648, 1000000, 65536, 16777217);
 my @bigs = (@integers, '9223372036854775807', '(-9223372036854775808)', 4294967296, '10000000000');
@@ -55,7 +55,7 @@ my @relations = qw(ratings crowd yes big_ids words uuids ratings_view ratings_ma
 my @features = qw(people films wide_features other_features ratings ratings_nothing ratings_view people films);
 my @odd_relations = ('NULL', '0', '4294967295', "'pg_class'", "'pg_catalog.pg_stats'", "'ratings_user_id_idx'", "'fm_als_user'", "'fm_model'",
 	"'fm_models'", "'pair'", "'lists_als'", "'fm_als_matrix'", "'fm_als_version_pkey'", "'pg_toast.pg_toast_1255'", "'a_sequence'", 16384);
-my @targets = qw(lists_als lists_mcmc lists_yes lists_rank lists_words lists_features lists_history lists_parted lists_bare lists_more lists_less lists_least lists_rated
+my @targets = qw(lists_als lists_mcmc lists_yes lists_rank lists_words lists_features lists_history lists_heads lists_bare lists_more lists_less lists_least lists_rated
 	lists_parted lists_rule lists_trigger lists_cancel lists_fk lists_check lists_generated lists_twice stranger_lists temp_lists
 	lists_new1 lists_new2 ratings ratings_view ratings_foreign fm_als_user fm_model matrices pg_class a_sequence "lists""odd" nowhere.lists);
 
@@ -167,6 +167,7 @@ my @questions = (
 	sub { my $g = shift; 'SELECT fm_matrix_agg(' . $g->one('g', 'g % 3', 'NULL', '-g') . ', ' . $g->value('query') . ', ' . $g->value('real') . ') IS NULL FROM generate_series(1, ' . $g->one(0, 1, 5, 100) . ') g' },
 	sub { my $g = shift; 'SELECT ' . $g->one('fm_matrix_agg_combinefn(NULL, NULL)', 'fm_matrix_agg_finalfn(NULL)', 'fm_matrix_agg_transfn(NULL, 1, NULL, NULL)', "fm_matrix_agg_deserialfn('\\x00', NULL)",
 		'fm_matrix_in(' . $g->value('text') . ')', 'fm_matrix_recv(NULL)', 'fm_top_x_support(NULL)') },
+	sub { my $g = shift; 'SELECT fm_list_vector(' . join(', ', map { $g->value($_) } qw(query real query real double double)) . ')' },
 	sub { my $g = shift; 'SELECT u, t.* FROM generate_series(1, 20) u, LATERAL fm_top_x(u' . ($g->chance(50) ? '::text' : '') . ', 3, ' . $g->value('model') . ') t LIMIT ' . $g->below(30) },
 	sub { my $g = shift; "SELECT r.user_id, fm_predict(r.user_id::text, r.item_id::text, '$g->{model}') FROM ratings r LIMIT 50" },
 );
@@ -225,7 +226,7 @@ sub training
 	my $call = 'SELECT status FROM fm_train(' . ($self->chance(60) ? "'$self->{model}'" : $self->one("'new1'", "'new2'", "'new1'", $self->value('text')));
 	$call .= ', ' . $self->value('relation') if $self->chance(75);
 	my %options = (user_column => 'column', item_column => 'column', rating_column => 'column', weight_column => 'column', user_features => 'features', item_features => 'features',
-		l2_reg_w => 'real', l2_reg_v => 'real', unobserved_weight => 'real', init_stdev => 'real', history => 'bool', test_size => 'share', seed => 'integer');
+		l2_reg_w => 'real', l2_reg_v => 'real', unobserved_weight => 'real', init_stdev => 'real', history => 'bool', test_size => 'share', seed => 'integer', time_column => 'column');
 	for my $name (sort keys %options)
 	{
 		$call .= ", $name => " . $self->value($options{$name}) if $self->chance(4);
@@ -233,6 +234,7 @@ sub training
 	$call .= ', context_columns => ' . $self->one("'{}'", "'{device}'", "'{device,mood}'", "'{NULL}'", "'{{a,b},{c,d}}'", "'{rating}'", "'{nosuch}'", "'{device,device}'") if $self->chance(6);
 	$call .= ', task => ' . $self->one("'regression'", "'classification'", "'ranking'", $self->value('text')) if $self->chance(15);
 	$call .= ', solver => ' . $self->one("'als'", "'mcmc'", "'ials'", $self->value('text')) if $self->chance(15);
+	$call .= ', rank_by => ' . $self->one("'interest'", "'interest'", "'rating'", "'auto'", $self->value('text')) if $self->chance(30);
 	$call .= ', num_factors => ' . ($self->chance(90) ? 1 + $self->below(9) : $self->one(@integers, 1024, 64));
 	$call .= ', iterations => ' . ($self->chance(95) ? 1 + $self->below(4) : $self->one(@integers));
 	$call .= ', workers => ' . ($self->chance(80) ? $self->below(3) : $self->one(@integers)) if $self->chance(30);
@@ -244,7 +246,8 @@ my %columns = (
 	version => { version => 'integer', task => 'task', num_factors => 'integer', b => 'double', rating_min => 'real', rating_max => 'real', rating_mean => 'double', score_variance => 'double',
 		users => 'integer', items => 'integer', stamp => 'big', activation => 'big', noise_variance => 'double', user_mean => 'reals', user_root => 'reals', item_mean => 'reals', item_root => 'reals',
 		unobserved_weight => 'double', item_gram => 'reals', interest_factors => 'integer', interest_b => 'double', interest_noise_variance => 'double', rating_share => 'double',
-		novelty_unit => 'double', novelty => 'double', interest_user_mean => 'reals', interest_user_root => 'reals', interest_item_mean => 'reals', interest_item_root => 'reals' },
+		mean_item_count => 'double', has_popularity => 'bool', strength_kind => 'integer', strength_center => 'double', strength_deviation => 'double', strength_unit => 'double',
+		strength_scale => 'double', novelty_unit => 'double', novelty => 'double', interest_user_mean => 'reals', interest_user_root => 'reals', interest_item_mean => 'reals', interest_item_root => 'reals' },
 	user => { version => 'integer', idx => 'integer', user_id => 'id', w => 'real', v => 'reals', digest => 'big', interest_w => 'real', interest_v => 'reals' },
 	item => { version => 'integer', idx => 'integer', item_id => 'id', w => 'real', v => 'reals', digest => 'big', interest_w => 'real', interest_v => 'reals', popularity => 'real' },
 	matrix => { version => 'integer', block => 'integer', matrix => 'matrix' },
@@ -254,6 +257,7 @@ my @types = ('numeric', 'bigint', 'smallint', 'text', 'double precision', 'id', 
 sub hostile_column_value
 {
 	my ($self, $type, $column) = @_;
+	return $self->one(@booleans, "NOT $column") if $type eq 'bool';
 	return $self->one(@integers, "$column + 1", "$column * 1000", "-$column", "$column % 3") if $type eq 'integer';
 	return $self->one(@bigs, "$column + 1") if $type eq 'big';
 	return $self->one(@reals) if $type eq 'real';
@@ -322,7 +326,8 @@ sub victim
 	my @statements = ("SELECT fm_drop('$name')", 'DROP TABLE IF EXISTS ' . join(', ', map { "fm_${name}_$_" } @kinds) . ' CASCADE',
 		'SET min_parallel_table_scan_size = ' . $self->one('0', "'8MB'"),
 		"SELECT status FROM fm_train('$name', '$from', num_factors => " . (1 + $self->below(5)) . ", iterations => 2, solver => '" . $self->one('als', 'mcmc')
-		  . "', history => " . $self->one('true', 'false', 'false') . ($self->chance(20) ? ", item_features => 'films'" : '') . ')', $write);
+		  . "', history => " . $self->one('true', 'false', 'false')
+		  . ($self->chance(20) ? ", item_features => 'films'" : '') . ($self->chance(50) ? ", rank_by => 'interest'" : '') . ')', $write);
 	push @statements, "SELECT status FROM fm_train('$name')" if $self->chance(70);
 	push @statements, $write, 'SELECT txid_current()' if $self->chance(50);
 	push @statements, map { $self->tampering } 1 .. 1 + $self->below(3);

@@ -127,6 +127,8 @@ SELECT FROM fm_train('history', 'ratings', num_factors => 4, iterations => 3, hi
 SELECT FROM fm_train('parted', 'ratings_parted', num_factors => 4, iterations => 3);
 SELECT FROM fm_train('view', 'ratings_view', num_factors => 4, iterations => 3, weight_column =>
     'weight');
+SELECT FROM fm_train('heads', 'ratings', num_factors => 4, iterations => 3, rank_by => 'interest',
+    history => true, item_features => 'films', context_columns => '{mood}', time_column => 'rated_at');
 SELECT FROM fm_train('xid', 'ratings_xid', num_factors => 2, iterations => 2);
 -- each with another version to go to
 SELECT FROM (SELECT model FROM fm_models WHERE owner = 'owner' ORDER BY model) m, LATERAL fm_train(model);
@@ -140,7 +142,7 @@ ALTER TABLE fm_attached_item ADD PRIMARY KEY (item_id, version);
 ALTER TABLE fm_attached_matrix ADD PRIMARY KEY (version, block);
 SELECT fm_attach('attached', 'ratings');
 SELECT fm_write_top_x('lists_' || model, 5, model) FROM (VALUES ('als'), ('mcmc'), ('yes'), ('rank'),
-    ('words'), ('features'), ('history'), ('parted')) m (model);
+    ('words'), ('features'), ('history'), ('parted'), ('heads')) m (model);
 CREATE TABLE matrices AS SELECT n, fm_matrix_agg(i * n, v, i) AS m
 FROM generate_series(1, 5) n, generate_series(1, 20) i, LATERAL (SELECT array_agg((i * f % 7)::real) AS
     v FROM generate_series(1, n) f) f GROUP BY n;

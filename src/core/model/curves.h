@@ -16,8 +16,8 @@ extern FmCurves *fm_curves_create(const float *rows, int32_t num_items, int dim,
 								  const float *standing, const FmHost *host);
 
 /*
- * Add a user: the vector that scores items, the set of items that are not eligible, and the relevant
- * ones, which are distinct and eligible. Nothing of it needs to stay.
+ * Add a user: the vector that scores items, the set of items that are not eligible, and the
+ * relevant ones, which are distinct and eligible. Nothing of it needs to stay.
  */
 extern void fm_curves_add(FmCurves *curves, const float *query, const uint64_t *excluded,
 						  const int32_t *relevant, int32_t num_relevant);

@@ -176,8 +176,10 @@ fm_add_difference(FmDifference *difference, double excess)
 bool
 fm_is_worse(const FmDifference *difference)
 {
-	double n = (double) difference->count;
-	double spread = difference->squares - difference->sum * difference->sum / n;
+	double spread;
 
-	return difference->count >= LEAST_VALUES && difference->sum > 2 * sqrt(fmax(spread, 0));
+	if (difference->count < LEAST_VALUES)
+		return false;
+	spread = difference->squares - difference->sum * difference->sum / (double) difference->count;
+	return difference->sum > 2 * sqrt(fmax(spread, 0));
 }

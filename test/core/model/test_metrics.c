@@ -79,10 +79,30 @@ test_labels(void)
 	host.release(host.ctx, none);
 }
 
+/* A difference is known to be worse from 30 values on, if its mean is two standard errors away. */
+static void
+test_differences(void)
+{
+	FmDifference steady = {0}, unsteady = {0};
+
+	ok(!fm_is_worse(&steady), "nothing is not worse");
+	for (int i = 0; i < 29; i++)
+	{
+		fm_add_difference(&steady, 1 + i % 2);
+		fm_add_difference(&unsteady, i % 2 == 0 ? 20 : -18);
+	}
+	ok(!fm_is_worse(&steady), "29 values are too few");
+	fm_add_difference(&steady, 2);
+	fm_add_difference(&unsteady, -18);
+	ok(fm_is_worse(&steady), "30 are not");
+	ok(!fm_is_worse(&unsteady), "a mean that may be chance is not worse");
+}
+
 int
 main(void)
 {
 	test_errors();
+	test_differences();
 	test_ranking_metrics();
 	test_probability();
 	test_labels();
