@@ -9,8 +9,8 @@
  * testing).
  *
  * A rating may have a weight, above 0 and finite: it counts as if it occurred that many times. If
- * the array of weights is NULL, every weight is 1. Ratings of a pair with equal values and weights are in the order
- * of their contexts.
+ * the array of weights is NULL, every weight is 1. Ratings of a pair with equal values and weights
+ * are in the order of their contexts.
  *
  * The order of the indices is canonical (fm_canonical_order): it depends neither on the physical
  * order of the table nor on the type or labels of the ids. So solvers may sum in index order and
