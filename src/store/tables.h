@@ -5,8 +5,7 @@
  *   fm_<model>_user     w and v of each user, and those of the interest head
  *   fm_<model>_item     w and v of each item, those of the interest head, popularity
  *   fm_<model>_level    the same of each level of a feature or context; created on first need
- *   fm_<model>_matrix   what orders lists, by item (core/model/list_vector.h), in blocks of items, as
- *                       fm_matrix
+ *   fm_<model>_matrix   what orders lists, in blocks of items, as fm_matrix
  *
  * In each version, `idx` numbers the users and the items from 0 in the order of their ids
  * (pg/id_map.h). The ids inside an fm_matrix are the idx of the items.
@@ -57,8 +56,8 @@ extern void fm_store_change_id_types(const FmModel *model, const FmIdType *user_
 									 const FmIdType *item_type);
 
 /*
- * Add the columns that tables of an earlier layout lack, as the current user. Readers wait until the
- * end of the transaction, once.
+ * Add the columns that tables of an earlier layout lack, as the current user. Readers wait until
+ * the end of the transaction, once.
  */
 extern void fm_store_add_columns(const FmModel *model);
 

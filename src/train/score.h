@@ -18,8 +18,8 @@ typedef struct FmScored
 } FmScored;
 
 /*
- * Score the predictions of all ratings into the run, in memory of the host. Returns the mean of those trained on, as a
- * rating.
+ * Score the predictions of all ratings into the run, in memory of the host. Returns the mean of
+ * those trained on, as a rating.
  */
 extern double fm_score_run(const FmDefinition *definition, const FmRatingReading *reading,
 						   FmScored *scored, const FmHost *host, FmRun *run);

@@ -78,8 +78,8 @@ allocate_entries(const FmTriples *triples, int32_t num_users, const FmHost *host
 }
 
 /*
- * Write an entry for each rating whose factor tells how its time compares with those of all; by_user
- * gets the times, in the same order.
+ * Write an entry for each rating whose factor tells how its time compares with those of all;
+ * by_user gets the times, in the same order.
  */
 static void
 compare_with_all(const FmTriples *triples, const double *time, double *sorted, double *by_user,

@@ -8,8 +8,8 @@
 
 /*
  * Replace the lower triangle of a symmetric positive semidefinite matrix (dim × dim, row-major) by
- * its Cholesky factor. A direction without variance becomes a column of zeros. The upper triangle is
- * used for the transpose of the factor, without its diagonal.
+ * its Cholesky factor. A direction without variance becomes a column of zeros. The upper triangle
+ * is used for the transpose of the factor, without its diagonal.
  */
 extern void fm_cholesky(double *matrix, int dim, const FmHost *host);
 

@@ -40,8 +40,8 @@ typedef void (*FmQueryMaker)(const void *state, int32_t user, float *query);
 
 /*
  * What fm_rank_held_out evaluates: lists of length x, ordered by the product of the user's vector
- * and the item's, of `dim` numbers each. A user's ratings that were trained on are not eligible, unless they are held out as
- * well. Held-out ratings from least_relevant on are relevant.
+ * and the item's, of `dim` numbers each. A user's ratings that were trained on are not eligible,
+ * unless they are held out as well. Held-out ratings from least_relevant on are relevant.
  */
 typedef struct FmListTest
 {

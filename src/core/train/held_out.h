@@ -27,7 +27,9 @@ extern int64_t fm_held_out_pairs(const FmHeldOut *held);
  */
 extern double fm_held_out_score(FmHeldOut *held, float *const rows[2], bool has_biases);
 
-/* Return the bytes that a team shares at most, alignment included, and what a member has besides. */
+/*
+ * Return the bytes that a team shares at most, alignment included, and what a member has besides.
+ */
 extern double fm_held_out_shared_size(int64_t num_ratings, int32_t num_users, int32_t num_items);
 extern double fm_held_out_size(int32_t num_items, int rank);
 

@@ -27,8 +27,8 @@ typedef struct FmIalsChoice
 extern FmIalsChoice fm_ials(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx);
 
 /*
- * Return the mean weight of a pair without a rating: the one given, or if that is negative, the default
- * for this number of pairs.
+ * Return the mean weight of a pair without a rating: the one given, or if that is negative, the
+ * default for this number of pairs.
  */
 extern double fm_ials_unobserved_weight(double given, double total_weight, double num_pairs);
 

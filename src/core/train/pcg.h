@@ -25,8 +25,9 @@ extern FmPcgWork *fm_pcg_work(const FmHost *host, const FmBlockKernel *kernel, i
 extern void fm_pcg_work_release(const FmHost *host, FmPcgWork *work);
 
 /*
- * Do as fm_block_half_step does, for a step with a noise precision of 1, mean_rows and error, and without noise, terms or probit. Its base is symmetric, of fm_pcg_columns. The
- * half-step starts from mean_rows, and never raises what it minimises.
+ * Do as fm_block_half_step does, for a step with a noise precision of 1, mean_rows and error, and
+ * without noise, terms or probit. Its base is symmetric, of fm_pcg_columns. The half-step starts
+ * from mean_rows, and never raises what it minimises.
  */
 extern void fm_pcg_half_step(const FmHalfStep *step, const FmPreconditioner *preconditioner,
 							 FmPcgWork *work, int32_t begin, int32_t end);

@@ -3,10 +3,10 @@
  *
  * The matrix of entity e is  f(n_e) base + Σ_r c_r z_r z_rᵀ + g(n_e) Λ  with n_e = Σ_r c_r and
  * factors that depend on n_e alone (block.h). Each entity has other ratings, but on average z zᵀ is
- * R, its mean over all ratings. So  f(n) base + n R + g(n) Λ  is near the matrix of all entities with an n_e about n, and its inverse, made once,
- * serves them all. n is a power of two times the mean over the side. Entities beyond the last power
- * use the last. The matrix of an entity differs from that in few directions, which conjugate
- * gradients find.
+ * R, its mean over all ratings. So  f(n) base + n R + g(n) Λ  is near the matrix of all entities
+ * with an n_e about n, and its inverse, made once, serves them all. n is a power of two times the
+ * mean over the side. Entities beyond the last power use the last. The matrix of an entity differs
+ * from that in few directions, which conjugate gradients find.
  *
  * What this is worth is in pcg.c. The inverse of the diagonal was no better than no preconditioner,
  * on MovieLens 100k and on made-up events.
