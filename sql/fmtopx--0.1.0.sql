@@ -571,9 +571,9 @@ COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name, name[
 'history, the items that a user has rated and the users who have rated an item are features as '
 'well. context_columns are columns of the ratings relation with categories, such as the device, '
 'that describe the context of each rating. rank_by says what orders lists: interest, which a second '
-'model of who rates what says, together with the rating; or the rating alone; auto is interest. Of '
-'rows with newer values in time_column, more is made in lists. test_size is the share of the ratings that is held out '
-'for test_metrics. Returns the row of fm_runs. Raises an error if a relation, a column or an '
+'model of who rates what says, together with the rating; or the rating alone; auto is interest. '
+'Rows with newer values in time_column count more in lists. test_size is the share of the pairs of '
+'users and items that is held out for test_metrics. Returns the row of fm_runs. Raises an error if a relation, a column or an '
 'option is missing or unusable, if a rating is not finite, if all ratings are equal, or if those '
 'of a classification have more than two values. The version being served stays unchanged on error.';
 
