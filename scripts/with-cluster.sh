@@ -56,6 +56,9 @@ if [ "$(id -u)" = 0 ]; then
     tar -cf - --exclude=./.git --exclude=./results --exclude=./build/lint --exclude=./build/log \
         --exclude=./build/sanitized . | tar -xf - -C "$work/tree"
     if [ -n "${MOVIELENS:-}" ]; then
+        for other in ml-1m-positives lastfm; do # tests look for them beside it
+            [ ! -d "$MOVIELENS/../$other" ] || cp -R "$MOVIELENS/../$other" "$work/$other"
+        done
         cp -R "$MOVIELENS" "$work/movielens"
         export MOVIELENS="$work/movielens"
     fi

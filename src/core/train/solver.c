@@ -49,15 +49,17 @@
 #define ALS_L2_REG_W 1.5f
 #define ALS_L2_REG_V 1.2f
 #define INIT_STDEV 0.1f
-/*
- * See ials.c for measurements; 8, 12, 16 and 24 iterations gave an NDCG@10 of 0.316, 0.317, 0.317
- * and 0.317.
- */
 #define IALS_L2_REG_W FM_IALS_NO_BIASES
 #define IALS_L2_REG_V (-1.0f) /* found by a search */
 
-/* The number of factors of a ranking, by the number of items. */
-#define FACTORS_PER_ROOT 1.33
+/*
+ * The number of factors of a ranking, by the number of items. With 64, 96, 128, 192 and 256 factors
+ * recall@20 is 0.2758, 0.2786, 0.2797, 0.2805 and 0.2810 on positives of MovieLens 1M (3,500 items,
+ * 128 by this rule). On Last.fm (18,000 items, 256) NDCG@20 is 0.2942 with 192, and at one l2_reg_v
+ * for both 1 % higher with 256 than with 128. On MovieLens 100k (1,400 items, 96) and on made-up
+ * data of 12,000 items (224) it is within 0.5 % from 64 factors on.
+ */
+#define FACTORS_PER_ROOT 2.0
 #define FACTOR_STEP 32
 #define LEAST_FACTORS 64
 #define MOST_FACTORS 256
