@@ -1,5 +1,5 @@
--- Lists by default on MovieLens 100k: how well they find films held out that the user rated 4 or more, beside a
--- ranking of the same rows; and how well ratings held out are predicted.
+-- Lists by default on MovieLens 100k: how well they find films held out that the user rated 4 or more, beside
+-- a ranking of the same rows; and how well ratings held out are predicted.
 \ir ../movielens.sql
 \if :absent
 \quit
@@ -7,11 +7,11 @@
 \ir ../../scripts/movielens.sql
 SELECT no_plan();
 
--- Splits: 0 to 4 hold out a fifth each, by the MD5 of user/item modulo 5 (the sum of its words will do, because a
--- power of 2^32 is 1 modulo 5); 5 holds out each user's last fifth.
+-- Splits: 0 to 4 hold out a fifth each, by the MD5 of user/item modulo 5 (the sum of its words will do, because
+-- powers of 2^32 are 1 modulo 5); 5 holds out each user's last fifth.
 CREATE TABLE splits AS
-SELECT user_id, item_id, rating, sum % 5 AS fifth, 5 * row_number() OVER (PARTITION BY user_id ORDER BY rated_at DESC, item_id DESC)
-       <= count(*) OVER (PARTITION BY user_id) AS last
+SELECT user_id, item_id, rating, sum % 5 AS fifth,
+       5 * row_number() OVER (PARTITION BY user_id ORDER BY rated_at DESC, item_id DESC) <= count(*) OVER (PARTITION BY user_id) AS last
 FROM ratings, LATERAL (SELECT sum(('x' || substr(md5(user_id || '/' || item_id), place, 8))::bit(32)::bigint)::bigint AS sum
                        FROM generate_series(1, 25, 8) place) s;
 CREATE TABLE shown (user_id integer, item_id integer, rating real);
