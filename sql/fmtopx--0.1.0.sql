@@ -269,7 +269,8 @@ COMMENT ON COLUMN fm_runs.started_at IS 'When the training started.';
 COMMENT ON COLUMN fm_runs.finished_at IS 'When the training ended. NULL while it runs.';
 COMMENT ON COLUMN fm_runs.task IS 'regression, classification or ranking.';
 COMMENT ON COLUMN fm_runs.solver IS 'mcmc, als or ials; fold-in for a version made by fm_fold_in.';
-COMMENT ON COLUMN fm_runs.num_factors IS 'The length of the factor vectors.';
+COMMENT ON COLUMN fm_runs.num_factors IS
+'The length of the factor vectors. Those of an interest head have a length of their own.';
 COMMENT ON COLUMN fm_runs.iterations IS 'Number of iterations. NULL for fm_fold_in.';
 COMMENT ON COLUMN fm_runs.users IS 'Number of users in the version.';
 COMMENT ON COLUMN fm_runs.items IS 'Number of items in the version.';
@@ -570,12 +571,16 @@ COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name, name[
 'types are categories. Users and items that occur only there become part of the model, too. With '
 'history, the items that a user has rated and the users who have rated an item are features as '
 'well. context_columns are columns of the ratings relation with categories, such as the device, '
-'that describe the context of each rating. rank_by says what orders lists: interest, which a second '
-'model of who rates what says, together with the rating; or the rating alone; auto is interest. '
+'that describe the context of each rating. rank_by says what orders lists: interest (auto is the '
+'same), which a second model of who rates what predicts, together with the predicted rating; or '
+'rating, the predicted rating alone, without a second model. A ranking, and that second model, '
+'choose their number of factors and regularisation from the data unless these are given. Rows of '
+'the same pair are one rating, or in a ranking add up; weights count in proportion to each other. '
 'Rows with newer values in time_column count more in lists. test_size is the share of the pairs of '
-'users and items that is held out for test_metrics. Returns the row of fm_runs. Raises an error if a relation, a column or an '
-'option is missing or unusable, if a rating is not finite, if all ratings are equal, or if those '
-'of a classification have more than two values. The version being served stays unchanged on error.';
+'users and items that is held out for test_metrics, which have the same metrics without a model as '
+'baseline. Returns the row of fm_runs. Raises an error if a relation, a column or an option is '
+'missing or unusable, if a rating is not finite, if all ratings are equal, or if those of a '
+'classification have more than two values. The version being served stays unchanged on error.';
 
 CREATE PROCEDURE fm_refresh(model text, on_conflict text DEFAULT 'skip')
 LANGUAGE C
@@ -600,15 +605,16 @@ AS 'MODULE_PATHNAME', 'fm_tune';
 
 COMMENT ON PROCEDURE fm_tune(text, real, name, integer, boolean) IS
 'Searches for options that make a model more accurate: num_factors and, if the solver has them, '
-'l2_reg_v, l2_reg_w and unobserved_weight. Each trial trains the model as defined, except for '
-'these options, without a share validation_size (above 0, below 1) of the ratings: the latest by '
-'time_column or, if that is NULL, a random sample. Trials are compared by rmse, log_loss or '
-'ndcg_at_10 on these ratings. One option at a time is increased or decreased as long as that helps '
-'(Hooke and Jeeves 1961), for at most trials (1 to 1000) trials. Commits after each trial, unless '
-'called in a transaction block, so that fm_trials shows it and the next call continues a search '
-'that was cancelled. With fresh, earlier trials are deleted first. Stores no version and does not '
-'change what is served; the final notice shows the call of fm_train with the best options. '
-'Requires the model''s owner.';
+'l2_reg_v, l2_reg_w and unobserved_weight; of a ranking l2_reg_v only if it is given, since each '
+'training finds its own. Each trial trains the model as defined, except for these options and '
+'without an interest head, without a share validation_size (above 0, below 1) of the ratings: the '
+'latest by time_column or, if that is NULL, a random sample. Trials are compared by rmse, log_loss '
+'or ndcg_at_10 on these ratings. One option at a time is increased or decreased as long as that '
+'helps (Hooke and Jeeves 1961), for at most trials (1 to 1000) trials. Commits after each trial, '
+'unless called in a transaction block, so that fm_trials shows it and the next call continues a '
+'search that was cancelled. With fresh, earlier trials are deleted first. Stores no version and '
+'does not change what is served; the final notice shows the call of fm_train with the best '
+'options. Requires the model''s owner.';
 
 CREATE FUNCTION fm_fold_in(model text) RETURNS fm_runs
 LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -617,11 +623,12 @@ AS 'MODULE_PATHNAME', 'fm_fold_in';
 COMMENT ON FUNCTION fm_fold_in(text) IS
 'Adds ratings that have arrived since the training to a model, without a training, and publishes '
 'the result as a new version. Solved from their ratings are the vectors of users whose ratings '
-'have changed, and of users and items of which the training had no ratings. All other vectors stay '
-'the same, even if their ratings have been deleted. Returns the row of fm_runs, with solver '
-'fold-in and a message that counts what was solved. If nothing has changed, raises a notice, makes '
-'no version, and returns the run of the version being served. Does not rewrite tables of lists. '
-'Waits while the model is being trained. Requires the model''s owner.';
+'have changed, and of users and items of which the training had no ratings, in both heads of the '
+'version if it has two. All other vectors stay the same, even if their ratings have been deleted. '
+'Returns the row of fm_runs, with solver fold-in and a message that counts what was solved. If '
+'nothing has changed, raises a notice, makes no version, and returns the run of the version being '
+'served. Does not rewrite tables of lists. Waits while the model is being trained. Requires the '
+'model''s owner.';
 
 CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL)
 RETURNS void
@@ -729,7 +736,9 @@ COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[],
     double precision) IS
 'Returns the x best items for a user, best first, ties by item id; fewer if fewer are eligible. '
 'The result is exact: it is always that of a full scan in double precision. score is what the '
-'list is ordered by. rating is what fm_predict returns for the pair, a rating or the probability '
+'list is ordered by: the interest, plus a share of the predicted rating, minus novelty times '
+'popularity; or with rank_by => ''rating'' the predicted rating before clipping, or a probability. '
+'rating is what fm_predict returns for the pair, a rating or the probability '
 'of yes; NULL in a ranking. exclude_seen excludes items that the ratings relation now holds for '
 'the user. candidates limits the list to these items; exclude excludes items. context gives '
 'levels of context columns, as {"column": "level"}. novelty prefers less popular items, the more '
@@ -737,7 +746,7 @@ COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[],
 'NULL means what the version has. model NULL means the setting fmtopx.model or else the only '
 'model that you may read. A user without ratings in the training is folded in: their vector is '
 'solved from their current ratings and from the features that the model knows, with the items '
-'unchanged. Without either, items are in the order of their biases. Raises an error if the '
+'unchanged. Without either, the list is that of an average user. Raises an error if the '
 'model''s ids are not integers; use the text overload then.';
 COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb,
     double precision) IS
@@ -778,7 +787,7 @@ COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigin
 'element per item. It may be NULL in a classification, where it means yes to all items, and must '
 'be NULL in a ranking. exclude_seen excludes the given items; candidates, exclude, context and '
 'novelty are as in fm_top_x. Items that the model does not know are ignored. With no known items, '
-'the list is in the order of the items'' biases. Raises an error if an array contains NULL, if '
+'the list is that of an average user. Raises an error if an array contains NULL, if '
 'the numbers of items and ratings differ, and if a rating is not finite or, in a classification, '
 'is not one of the two values.';
 COMMENT ON FUNCTION fm_top_x_for(text[], real[], integer, text, boolean, text[], text[], jsonb,
@@ -892,10 +901,10 @@ COMMENT ON FUNCTION fm_explain(bigint, bigint, text) IS
 'fm_top_x shows without arguments for novelty and context. Term bias is the global bias; user and '
 'item are their biases; "user x item" is the inner product of their factors. With features, the '
 'contribution of each feature column is a term of its own, such as item.genre or "user x '
-'item.genre". With an interest head, these are its terms, and those of the rating, in the scale '
-'in which it counts, have "rating: " before their names. Term popularity is what novelty takes '
-'off. An unknown user or item contributes 0. For a classification without an interest head the '
-'sum is a probit: the probability is the standard normal distribution function of it.';
+'item.genre". With an interest head, these are its terms, and those of the rating, in the scale in '
+'which it counts, have "rating: " before their names. Term popularity is what novelty takes off. '
+'An unknown user or item contributes 0. For a classification without an interest head the sum is a '
+'probit: the probability is the standard normal distribution function of it.';
 COMMENT ON FUNCTION fm_explain(text, text, text) IS
 'Like fm_explain(bigint, ...), for ids of any type, given in their text form.';
 
