@@ -22,17 +22,17 @@ SELECT version, solver, num_factors, iterations, users, items, ratings,
        round(extract(epoch FROM finished_at - started_at)::numeric, 1) AS seconds
 FROM run;
 
-\echo '   On the held-out ratings: the model beside what there is without one, damped means of users and films, and'
-\echo '   lists of the most popular films. rmse is the error of predicted ratings. The others say how many of the'
-\echo '   films that were held out and liked are in lists of ten, and how far up.'
+\echo '   On the held-out ratings: the model beside what there is without one, damped means of users and'
+\echo '   films, and lists of the most popular films. rmse is the error of predicted ratings. The others say'
+\echo '   how many of the films that were held out and liked are in lists of ten, and how far up.'
 \echo
 
 SELECT metric, round((test_metrics ->> metric)::numeric, 3) AS model,
        round((test_metrics #>> ARRAY['baseline', metric])::numeric, 3) AS without_model
 FROM run CROSS JOIN unnest(ARRAY['rmse', 'ndcg_at_10', 'recall_at_10']) AS metric;
 
-\echo '3. Recommend: for three users, the best-known films among those that they rated highest, and the films that'
-\echo '   they have not rated and will most likely choose and like, with the rating expected.'
+\echo '3. Recommend: for three users, the best-known films among those that they rated highest, and the'
+\echo '   films that they have not rated and will most likely choose and like, with the rating expected.'
 \echo
 \echo '   SELECT * FROM fm_top_x(42, 8) JOIN films USING (item_id);'
 \echo

@@ -3,8 +3,8 @@
 \echo
 \echo '1. Make up ratings of 2,000 users for 500 items.'
 \echo '   Each user likes each item by a planted amount: two biases and the inner product of four hidden'
-\echo '   factors. What is popular and what they would like they choose the more often, and then rate it, with'
-\echo '   noise on top.'
+\echo '   factors. The more popular an item is, and the more they will like it, the likelier they choose and'
+\echo '   rate it, with noise on top.'
 \echo
 
 CREATE EXTENSION fmtopx;
@@ -35,7 +35,8 @@ FROM generate_series(1, 500) i;
 CREATE TABLE planted.preference AS
 SELECT user_id, item_id, liking, least(0.9, popularity * exp(liking - 3.5)) AS chance
 FROM planted.users u CROSS JOIN planted.items i CROSS JOIN LATERAL (
-    SELECT 3.5 + u.bias + i.bias + 0.35 * (u.f1 * i.f1 + u.f2 * i.f2 + u.f3 * i.f3 + u.f4 * i.f4) AS liking) l;
+    SELECT 3.5 + u.bias + i.bias
+           + 0.35 * (u.f1 * i.f1 + u.f2 * i.f2 + u.f3 * i.f3 + u.f4 * i.f4) AS liking) l;
 
 CREATE TABLE ratings AS
 SELECT user_id, item_id, (liking + 0.6 * planted.normal(user_id, item_id, 3))::real AS rating
@@ -61,9 +62,9 @@ SELECT version, solver, num_factors, iterations, users, items, ratings,
        round(extract(epoch FROM finished_at - started_at)::numeric, 1) AS seconds
 FROM run;
 
-\echo '   On the held-out ratings: the model beside what there is without one, damped means of users and items, and'
-\echo '   lists of the most popular items. rmse is the error of predicted ratings. The others say how many of the'
-\echo '   good items that were held out are in lists of ten, and how far up.'
+\echo '   On the held-out ratings: the model beside what there is without one, damped means of users and'
+\echo '   items, and lists of the most popular items. rmse is the error of predicted ratings. The others say'
+\echo '   how many of the good items that were held out are in lists of ten, and how far up.'
 \echo
 
 SELECT metric, round((test_metrics ->> metric)::numeric, 3) AS model,
@@ -76,9 +77,9 @@ FROM run CROSS JOIN unnest(ARRAY['rmse', 'ndcg_at_10', 'recall_at_10']) AS metri
 SELECT round(sqrt(avg((rating - liking) ^ 2))::numeric, 3) AS rmse_of_the_planted_likings
 FROM ratings JOIN planted.preference USING (user_id, item_id);
 
-\echo '3. Recommend: the five items that a user has not rated and will most likely choose and like, with the rating'
-\echo '   expected. Beside it the planted liking, and the place of the item among all unseen ones by the planted'
-\echo '   chance that the user chooses it.'
+\echo '3. Recommend: the five items that a user has not rated and will most likely choose and like, with the'
+\echo '   rating expected. Beside it the planted liking, and the place of the item among all unseen ones by'
+\echo '   the planted chance that the user chooses it.'
 \echo
 \echo '   SELECT * FROM fm_top_x(42, 5);'
 \echo
