@@ -29,11 +29,11 @@
 #define SCORE_SPREAD 1.5
 
 /*
- * The novelty of lists, unless a call or the model says otherwise. At 0, 0.015 and 0.03 NDCG@10
- * is 0.3927, 0.3919 and 0.3912 on random splits of MovieLens 100k, 0.1813, 0.1824 and 0.1825 on one
- * by time, 0.2674, 0.2677 and 0.2668 on Last.fm; NDCG@20 on positives of MovieLens 1M 0.2685, 0.2681
- * and 0.2675. The share of items that occur in a top ten is 0.210, 0.213 and 0.217; 0.236, 0.238 and
- * 0.242; 0.094, 0.099 and 0.105.
+ * The novelty of lists, unless a call or the model says otherwise. At 0, 0.015 and 0.03 NDCG@10 is
+ * 0.3927, 0.3919 and 0.3912 on random splits of MovieLens 100k, 0.1813, 0.1824 and 0.1825 on one by
+ * time, 0.2674, 0.2677 and 0.2668 on Last.fm; NDCG@20 on positives of MovieLens 1M 0.2685, 0.2681
+ * and 0.2675. The share of items that occur in a top ten is 0.210, 0.213 and 0.217; 0.236, 0.238
+ * and 0.242; 0.094, 0.099 and 0.105.
  */
 #define DEFAULT_NOVELTY 0.015
 

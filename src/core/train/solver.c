@@ -56,10 +56,10 @@
  * The number of factors of a ranking: so many for each 3/4th power of the number of items. With 64,
  * 96, 128, 192 and 256 factors recall@20 is 0.2758, 0.2786, 0.2797, 0.2805 and 0.2810 on positives
  * of MovieLens 1M (3,000 items, 128 by this rule). On Last.fm (18,000 items, 256) NDCG@20 is 0.2942
- * with 192, and at one l2_reg_v for both 1 % higher with 256 than with 128. On MovieLens 100k (1,400
- * items, 64) and on made-up data of 12,000 items (256) it is within 0.5 % from 64 factors on, and on
- * made-up choices (2,500 and 2,800 items, 96) NDCG@20 with 64 and 128 is within 0.6 % of it. A
- * training with 96 factors takes 1.8 times as long as with 64.
+ * with 192, and at one l2_reg_v for both 1 % higher with 256 than with 128. On MovieLens 100k
+ * (1,400 items, 64) and on made-up data of 12,000 items (256) it is within 0.5 % from 64 factors
+ * on, and on made-up choices (2,500 and 2,800 items, 96) NDCG@20 with 64 and 128 is within 0.6 % of
+ * it. A training with 96 factors takes 1.8 times as long as with 64.
  */
 #define FACTORS_PER_ITEM 0.24
 #define FACTOR_STEP 32
