@@ -1,8 +1,8 @@
 #!/bin/sh
 # Rank by fmtopx, EASE^R, implicit (ALS, BPR), LightFM (WARP) and popularity on the same splits in one run.
 #
-#   bench/ranking/run.sh [DATA ...]     100k (MovieLens), lastfm, ml-1m, or millions of made-up events: 1M, 10M;
-#                                       without any: 100k lastfm ml-1m 1M
+#   bench/ranking/run.sh [DATA ...]     100k (MovieLens), lastfm, ml-1m, or made-up events: 1M, 10M; without
+#                                       any: 100k lastfm ml-1m 1M
 #
 # MOVIELENS names the folder of MovieLens 100k, LISTS the one of the folders lastfm and ml-1m-positives (the
 # parent of MOVIELENS). What is absent is skipped.
