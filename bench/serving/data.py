@@ -82,7 +82,8 @@ def train(num_factors):
     """Make the model bench; give the seconds that took."""
     return float(psql(f"""
 SELECT extract(epoch FROM finished_at - started_at)
-FROM fm_train('bench', 'ratings', solver => 'als', num_factors => {num_factors}, iterations => {ITERATIONS})
+FROM fm_train('bench', 'ratings', solver => 'als', num_factors => {num_factors}, iterations => {ITERATIONS},
+              rank_by => 'rating')
 """, "-c fmtopx.training_memory=16GB"))
 
 
@@ -99,6 +100,7 @@ def replace_by_normal(num_items, num_factors):
         psql(f"UPDATE fm_bench_{side} SET v = n.v[:{num_factors}], w = n.v[{num_factors + 1}] "
              f"FROM normal n WHERE n.id = {side}_id")
     psql("""
+UPDATE fm_bench_version SET has_popularity = false;
 UPDATE fm_bench_matrix m SET matrix = n.matrix
 FROM (SELECT idx / (SELECT max(fm_matrix_items(matrix)) FROM fm_bench_matrix) AS block,
              fm_matrix_agg(idx, v, w) AS matrix

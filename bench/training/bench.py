@@ -207,7 +207,8 @@ def run_fmtopx(solver, workers, task="regression", known=""):
     options += ", history => true" if "history" in known else ""
     sql = f"""
 CREATE TEMP TABLE run AS
-SELECT * FROM fm_train('bench', 'train', solver => '{solver}', workers => {workers}, task => '{task}'{options});
+SELECT * FROM fm_train('bench', 'train', solver => '{solver}', workers => {workers}, task => '{task}',
+              rank_by => 'rating'{options});
 SELECT pg_backend_pid() AS pid \\gset
 \\setenv PID :pid
 \\! grep VmHWM /proc/$PID/status
