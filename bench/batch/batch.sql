@@ -14,7 +14,8 @@ INSERT INTO ratings SELECT u, 1 + u % :items, 3 FROM generate_series(1, :users) 
 CREATE INDEX ON ratings (user_id);
 VACUUM ANALYZE ratings;
 \echo 'training'
-SELECT status FROM fm_train('m', 'ratings', solver => 'als', num_factors => 64, iterations => 2, rank_by => 'rating');
+SELECT status
+FROM fm_train('m', 'ratings', solver => 'als', num_factors => 64, iterations => 2, rank_by => 'rating');
 
 -- Two rows of each user to evaluate, of whatever items.
 CREATE TABLE asked AS SELECT u AS user_id, 1 + (n * 7919 + u) % :items AS item_id, 5::real AS rating

@@ -103,8 +103,10 @@ report_repeats(const FmModel *model, const FmRun *run, const FmVersion *version)
 	if (run->repeats == 0 || fm_is_ranking(version->task))
 		return;
 	ereport(NOTICE,
-			(errmsg("%lld rows of relation \"%s\" repeat the %s of another",
-					(long long) run->repeats, get_rel_name(model->definition.ratings), pair),
+			(errmsg_plural("%lld row of relation \"%s\" repeats the %s of another",
+						   "%lld rows of relation \"%s\" repeat the %s of another",
+						   (unsigned long) run->repeats, (long long) run->repeats,
+						   get_rel_name(model->definition.ratings), pair),
 			 version->repeat_correlation == 1
 				 ? errdetail("Such rows count as one rating, their mean.")
 				 : errdetail("Such rows count as one rating, their mean, and n of them weigh as "

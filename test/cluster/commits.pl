@@ -210,11 +210,13 @@ like(refresh_around('ALTER TABLE fm_m_user ALTER user_id TYPE bigint'),
 	qr/^NOTICE:  the tables of model "m" are made anew: the type of user_id changes from bigint to integer$/m,
 	'an integer type is no obstacle');
 is(value($last_run), 'succeeded: ', 'and the version is published');
-is(refresh_around('ALTER VIEW source RENAME TO origin; ALTER TABLE fm_m_user RENAME TO users_of_m; ALTER TABLE lists RENAME TO top'),
-	'', 'relations are renamed meanwhile');
+# A row that the tests above have added repeats another.
+my $repeats = qr/\A(NOTICE:  1 row of relation "\w+" repeats the user and item of another\nDETAIL:  .*\n)?\z/;
+like(refresh_around('ALTER VIEW source RENAME TO origin; ALTER TABLE fm_m_user RENAME TO users_of_m; ALTER TABLE lists RENAME TO top'),
+	$repeats, 'relations are renamed meanwhile');
 value('ALTER VIEW origin RENAME TO source; ALTER TABLE users_of_m RENAME TO fm_m_user; ALTER TABLE top RENAME TO lists');
 is(value($last_run), 'succeeded: ', 'renamed tables do not matter');
-is(refresh_around(q{SELECT fm_set('m', keep_versions => 1)}), '', 'the options change meanwhile');
+like(refresh_around(q{SELECT fm_set('m', keep_versions => 1)}), $repeats, 'the options change meanwhile');
 is(value('SELECT array_agg(DISTINCT version) = array_agg(DISTINCT active_version) FROM fm_m_user, fm_models'), 't', 'changed options take effect');
 $before = value($state);
 like(refresh_around('DROP VIEW source'), qr/ratings relation .* does not exist/, 'the ratings are dropped meanwhile');
