@@ -13,7 +13,8 @@ use constant SECTION => 'Messages of fmtopx';
 # A message with fewer letters of its own could be anything.
 use constant LETTERS => 10;
 
-# The first string of each errmsg(), as a pattern, with something in the place of each parameter.
+# The string of each errmsg(), and both of each errmsg_plural(), as patterns, with something in the place of each
+# parameter.
 sub patterns
 {
 	my @patterns;
@@ -21,9 +22,12 @@ sub patterns
 	{
 		open(my $file, '<', $path) or die "$path: $!";
 		my $source = do { local $/; <$file> };
-		while ($source =~ /\berrmsg\w*\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
+		my $string = qr/(?:"(?:[^"\\]|\\.)*"\s*)+/;
+		my @texts = $source =~ /\berrmsg\w*\(\s*($string)/g;
+		push @texts, $source =~ /\berrmsg_plural\(\s*$string,\s*($string)/g;
+		for my $quoted (@texts)
 		{
-			my $text = join '', $1 =~ /"((?:[^"\\]|\\.)*)"/g;
+			my $text = join '', $quoted =~ /"((?:[^"\\]|\\.)*)"/g;
 			$text =~ s/\\(.)/$1/g;
 			my @literals = split /%(?!%)[-+ #0-9.*]*(?:ll|z|l)?[a-zA-Z]/, $text, -1;
 			next if join('', @literals) =~ tr/a-z// < LETTERS;
