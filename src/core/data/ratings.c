@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/data/heap_sort.h"
+
 #define INTERRUPT_EVERY (1 << 20)
 
 /* When the unit of weights and what it bounds have converged; the rounds that they may take. */
@@ -163,8 +165,10 @@ compare_values(const void *a, const void *b)
 }
 
 static bool
-comes_before(const Order *order, int64_t a, int64_t b)
+comes_before(const void *rows, int64_t a, int64_t b)
 {
+	const Order *order = rows;
+
 	if (order->value[a] != order->value[b])
 		return order->value[a] < order->value[b];
 	if (order->weight && order->weight[a] != order->weight[b])
@@ -173,8 +177,9 @@ comes_before(const Order *order, int64_t a, int64_t b)
 }
 
 static void
-swap(const Order *order, int64_t a, int64_t b)
+swap(const void *rows, int64_t a, int64_t b)
 {
+	const Order *order = rows;
 	float value = order->value[a];
 
 	order->value[a] = order->value[b];
@@ -195,36 +200,6 @@ swap(const Order *order, int64_t a, int64_t b)
 	}
 }
 
-/* Let the root of a heap at `first`, ordered with the last on top, sink to its place. */
-static void
-sift_down(const Order *order, int64_t first, int64_t root, int64_t count)
-{
-	for (int64_t child; (child = 2 * root + 1) < count; root = child)
-	{
-		if (child + 1 < count && comes_before(order, first + child, first + child + 1))
-			child++;
-		if (!comes_before(order, first + root, first + child))
-			return;
-		swap(order, first + root, first + child);
-	}
-}
-
-/*
- * Sort by value, weight and context. A heap sort works in place, and the host's memory may be an
- * arena that never takes memory back.
- */
-static void
-sort_rows(const Order *order, int64_t first, int64_t count)
-{
-	for (int64_t root = count / 2; root-- > 0;)
-		sift_down(order, first, root, count);
-	for (int64_t last = count - 1; last > 0; last--)
-	{
-		swap(order, first, first + last);
-		sift_down(order, first, 0, last);
-	}
-}
-
 /*
  * Order ratings of equal neighbours (a pair rated more than once) by value, then by weight and
  * context.
@@ -238,7 +213,7 @@ sort_duplicates(const Order *order, const FmHost *host)
 			for (end = r + 1; end < order->start[e + 1] && order->other[end] == order->other[r];)
 				end++;
 			if (end - r > 1 && (order->weight || order->context))
-				sort_rows(order, r, end - r);
+				fm_heap_sort(&(FmHeapSort){host, order, comes_before, swap}, r, end - r);
 			else if (end - r > 1)
 				qsort(order->value + r, end - r, sizeof(float), compare_values);
 			interrupt_now_and_then(host, end);

@@ -14,6 +14,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/data/heap_sort.h"
+
 #define INTERRUPT_EVERY (1 << 20)
 
 /*
@@ -116,8 +118,9 @@ swap_numbers(float *array, int64_t a, int64_t b)
 }
 
 static void
-swap_rows(const Merging *merging, int64_t a, int64_t b)
+swap_rows(const void *rows, int64_t a, int64_t b)
 {
+	const Merging *merging = rows;
 	FmTriples *triples = merging->triples;
 
 	swap_indices(triples->user, a, b);
@@ -217,8 +220,10 @@ group_by_user(Merging *merging)
 
 /* Sort by item, context, value and weight: everything but whether a row is late. */
 static bool
-comes_before(const FmTriples *triples, int64_t a, int64_t b)
+comes_before(const void *rows, int64_t a, int64_t b)
 {
+	const FmTriples *triples = ((const Merging *) rows)->triples;
+
 	if (triples->item[a] != triples->item[b])
 		return triples->item[a] < triples->item[b];
 	if (triples->context != NULL && triples->context[a] != triples->context[b])
@@ -226,36 +231,6 @@ comes_before(const FmTriples *triples, int64_t a, int64_t b)
 	if (triples->value[a] != triples->value[b])
 		return triples->value[a] < triples->value[b];
 	return triples->weight != NULL && triples->weight[a] < triples->weight[b];
-}
-
-/* Let the root of a heap at `first`, with the last row on top, sink to its place. */
-static void
-sift_down(const Merging *merging, int64_t first, int64_t root, int64_t count)
-{
-	const FmTriples *triples = merging->triples;
-
-	for (int64_t child; (child = 2 * root + 1) < count; root = child)
-	{
-		if (child + 1 < count && comes_before(triples, first + child, first + child + 1))
-			child++;
-		if (!comes_before(triples, first + root, first + child))
-			return;
-		swap_rows(merging, first + root, first + child);
-	}
-}
-
-/* Sort the rows of one user. A heap sort works in place. */
-static void
-sort_rows(const Merging *merging, int64_t first, int64_t count)
-{
-	for (int64_t root = count / 2; root-- > 0;)
-		sift_down(merging, first, root, count);
-	for (int64_t last = count - 1; last > 0; last--)
-	{
-		interrupt_now_and_then(merging, last);
-		swap_rows(merging, first, first + last);
-		sift_down(merging, first, 0, last);
-	}
 }
 
 /* Sort the rows of all users who have an item more than once; return whether there are any. */
@@ -281,7 +256,7 @@ sort_repeats(const Merging *merging)
 			*last = user + 1;
 		}
 		if (repeats)
-			sort_rows(merging, begin, end - begin);
+			fm_heap_sort(&(FmHeapSort){host, merging, comes_before, swap_rows}, begin, end - begin);
 		any |= repeats;
 	}
 	host->release(host->ctx, seen);
