@@ -82,20 +82,41 @@ COMMENT ON COLUMN fm_run.rows_read IS
 CREATE TABLE fm_target (
     model        text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
     target       regclass NOT NULL,
+    kind         text NOT NULL DEFAULT 'top_x' CHECK (kind IN ('top_x', 'similar_items')),
     x            integer NOT NULL CHECK (x >= 0),
     exclude_seen boolean NOT NULL,
     novelty      double precision,
+    users        regclass,
+    items        regclass,
+    context      jsonb,
+    version      integer,
+    written_at   timestamptz,
+    duration     interval,
+    rows         bigint,
     PRIMARY KEY (model, target)
 );
 COMMENT ON TABLE fm_target IS
-'The tables of lists that fm_write_top_x has written and fm_refresh rewrites: one row per table.';
+'The tables of lists that fm_write_top_x or fm_write_similar_items has written and fm_refresh '
+'rewrites: one row per table, with its last writing.';
 COMMENT ON COLUMN fm_target.model IS 'The model whose lists the table holds.';
 COMMENT ON COLUMN fm_target.target IS 'The table of lists.';
+COMMENT ON COLUMN fm_target.kind IS
+'What the table holds: top_x (lists of users, by fm_write_top_x) or similar_items (lists of items, '
+'by fm_write_similar_items).';
 COMMENT ON COLUMN fm_target.x IS 'The length of the lists.';
 COMMENT ON COLUMN fm_target.exclude_seen IS
 'Whether the lists exclude items that the user has already rated.';
 COMMENT ON COLUMN fm_target.novelty IS
 'How much the lists prefer less popular items; NULL: as each version of the model has it.';
+COMMENT ON COLUMN fm_target.users IS
+'The relation of the users who have lists, read at each writing; NULL: the users of the model.';
+COMMENT ON COLUMN fm_target.items IS
+'The relation of the items that may be in lists, read at each writing; NULL: the items of the model.';
+COMMENT ON COLUMN fm_target.context IS 'The context that the lists are for, or NULL.';
+COMMENT ON COLUMN fm_target.version IS 'The version of the model that the lists were last made from.';
+COMMENT ON COLUMN fm_target.written_at IS 'When the table was last written.';
+COMMENT ON COLUMN fm_target.duration IS 'How long that took.';
+COMMENT ON COLUMN fm_target.rows IS 'The number of rows that the table then had.';
 
 -- Not dumped, because transaction IDs mean nothing in another database.
 CREATE TABLE fm_target_proof (
@@ -448,6 +469,11 @@ CREATE FUNCTION fm_matrix_agg_transfn(internal, bigint, real[], real) RETURNS in
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fm_matrix_agg_transfn';
 
+CREATE FUNCTION fm_matrix_agg_transfn(internal, bigint, double precision[], double precision)
+RETURNS internal
+LANGUAGE C IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'fm_matrix_agg_double_transfn';
+
 CREATE FUNCTION fm_matrix_agg_combinefn(internal, internal) RETURNS internal
 LANGUAGE C IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'fm_matrix_agg_combinefn';
@@ -466,6 +492,8 @@ AS 'MODULE_PATHNAME', 'fm_matrix_agg_finalfn';
 
 COMMENT ON FUNCTION fm_matrix_agg_transfn(internal, bigint, real[], real) IS
 'Transition function of fm_matrix_agg.';
+COMMENT ON FUNCTION fm_matrix_agg_transfn(internal, bigint, double precision[], double precision) IS
+'Transition function of fm_matrix_agg for double precision.';
 COMMENT ON FUNCTION fm_matrix_agg_combinefn(internal, internal) IS 'Combine function of fm_matrix_agg.';
 COMMENT ON FUNCTION fm_matrix_agg_serialfn(internal) IS 'Serialization function of fm_matrix_agg.';
 COMMENT ON FUNCTION fm_matrix_agg_deserialfn(bytea, internal) IS 'Deserialization function of fm_matrix_agg.';
@@ -482,12 +510,25 @@ CREATE AGGREGATE fm_matrix_agg(item_id bigint, v real[], w real) (
     PARALLEL = SAFE
 );
 
+CREATE AGGREGATE fm_matrix_agg(item_id bigint, v double precision[], w double precision) (
+    SFUNC = fm_matrix_agg_transfn,
+    STYPE = internal,
+    FINALFUNC = fm_matrix_agg_finalfn,
+    FINALFUNC_MODIFY = READ_ONLY,
+    COMBINEFUNC = fm_matrix_agg_combinefn,
+    SERIALFUNC = fm_matrix_agg_serialfn,
+    DESERIALFUNC = fm_matrix_agg_deserialfn,
+    PARALLEL = SAFE
+);
+
 COMMENT ON AGGREGATE fm_matrix_agg(bigint, real[], real) IS
 'Builds a matrix from one row per item: its id, its vector v (1 to 2050 elements, the same number '
 'for every item) and its bias w. The result does not depend on the order of the rows. Rows with a '
 'NULL argument are ignored; NULL if there are no rows. Raises an error if an id occurs twice, if a '
 'vector has another length, more than one dimension or a NULL element, if a number is not finite, '
 'or if the result exceeds 1 GB.';
+COMMENT ON AGGREGATE fm_matrix_agg(bigint, double precision[], double precision) IS
+'Like fm_matrix_agg(bigint, real[], real). Numbers are stored in single precision.';
 
 CREATE FUNCTION fm_list_vector(v real[], w real, interest_v real[], popularity real,
                                rating_share double precision, novelty_unit double precision)
@@ -510,12 +551,12 @@ COMMENT ON FUNCTION fm_top_x_support(internal) IS
 'Planner support function: estimates the number of rows that a function with an argument x '
 'returns.';
 
-CREATE FUNCTION fm_matrix_top_x(m fm_matrix, query real[], x integer)
+CREATE FUNCTION fm_matrix_top_x(m fm_matrix, query double precision[], x bigint)
 RETURNS TABLE (rank integer, item_id bigint, score real)
 LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_matrix_top_x';
 
-COMMENT ON FUNCTION fm_matrix_top_x(fm_matrix, real[], integer) IS
+COMMENT ON FUNCTION fm_matrix_top_x(fm_matrix, double precision[], bigint) IS
 'Returns the x items with the highest scores, best first, ties by item id; all items if there are '
 'fewer than x. The score is the inner product of query and v, plus w. A query may have one element '
 'more than the matrix has factors; this element is then multiplied by w. The result is exact: it '
@@ -598,12 +639,13 @@ COMMENT ON PROCEDURE fm_refresh(text, text) IS
 'place. For a table of lists that another role than the model''s owner owns, a failure raises only '
 'a warning. Requires the model''s owner.';
 
-CREATE PROCEDURE fm_tune(model text, validation_size real DEFAULT 0.1, time_column name DEFAULT NULL,
-                         trials integer DEFAULT 20, fresh boolean DEFAULT false)
+CREATE PROCEDURE fm_tune(model text, validation_size double precision DEFAULT 0.1,
+                         time_column name DEFAULT NULL, trials integer DEFAULT 20,
+                         fresh boolean DEFAULT false)
 LANGUAGE C
 AS 'MODULE_PATHNAME', 'fm_tune';
 
-COMMENT ON PROCEDURE fm_tune(text, real, name, integer, boolean) IS
+COMMENT ON PROCEDURE fm_tune(text, double precision, name, integer, boolean) IS
 'Searches for options that make a model more accurate: num_factors and, if the solver has them, '
 'l2_reg_v, l2_reg_w and unobserved_weight; of a ranking l2_reg_v only if it is given, since each '
 'training finds its own. Each trial trains the model as defined, except for these options and '
@@ -630,12 +672,13 @@ COMMENT ON FUNCTION fm_fold_in(text) IS
 'served. Does not rewrite tables of lists. Waits while the model is being trained. Requires the '
 'model''s owner.';
 
-CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL, max_worse real DEFAULT NULL)
+CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL,
+                       max_worse double precision DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_set';
 
-COMMENT ON FUNCTION fm_set(text, integer, real) IS
+COMMENT ON FUNCTION fm_set(text, integer, double precision) IS
 'Sets options of a model; NULL leaves an option unchanged. keep_versions (1 to 1000, initially 2) '
 'is the number of versions that a training keeps: the new one, the one served before, then the '
 'latest others. max_worse (0 or more, initially Infinity) is a quality gate: a training is '
@@ -708,7 +751,7 @@ COMMENT ON FUNCTION fm_drop(text) IS
 
 CREATE FUNCTION fm_top_x(
     user_id      bigint,
-    x            integer  DEFAULT 10,
+    x            bigint   DEFAULT 10,
     model        text     DEFAULT NULL,
     exclude_seen boolean  DEFAULT true,
     candidates   bigint[] DEFAULT NULL,
@@ -721,7 +764,7 @@ AS 'MODULE_PATHNAME', 'fm_top_x_bigint';
 
 CREATE FUNCTION fm_top_x(
     user_id      text,
-    x            integer  DEFAULT 10,
+    x            bigint   DEFAULT 10,
     model        text     DEFAULT NULL,
     exclude_seen boolean  DEFAULT true,
     candidates   text[]   DEFAULT NULL,
@@ -732,7 +775,7 @@ CREATE FUNCTION fm_top_x(
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_text';
 
-COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[], jsonb,
+COMMENT ON FUNCTION fm_top_x(bigint, bigint, text, boolean, bigint[], bigint[], jsonb,
     double precision) IS
 'Returns the x best items for a user, best first, ties by item id; fewer if fewer are eligible. '
 'The result is exact: it is always that of a full scan in double precision. score is what the '
@@ -748,14 +791,14 @@ COMMENT ON FUNCTION fm_top_x(bigint, integer, text, boolean, bigint[], bigint[],
 'solved from their current ratings and from the features that the model knows, with the items '
 'unchanged. Without either, the list is that of an average user. Raises an error if the '
 'model''s ids are not integers; use the text overload then.';
-COMMENT ON FUNCTION fm_top_x(text, integer, text, boolean, text[], text[], jsonb,
+COMMENT ON FUNCTION fm_top_x(text, bigint, text, boolean, text[], text[], jsonb,
     double precision) IS
 'Like fm_top_x(bigint, ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_top_x_for(
     items        bigint[],
-    ratings      real[]   DEFAULT NULL,
-    x            integer  DEFAULT 10,
+    ratings      double precision[] DEFAULT NULL,
+    x            bigint   DEFAULT 10,
     model        text     DEFAULT NULL,
     exclude_seen boolean  DEFAULT true,
     candidates   bigint[] DEFAULT NULL,
@@ -768,8 +811,8 @@ AS 'MODULE_PATHNAME', 'fm_top_x_for_bigint';
 
 CREATE FUNCTION fm_top_x_for(
     items        text[],
-    ratings      real[]   DEFAULT NULL,
-    x            integer  DEFAULT 10,
+    ratings      double precision[] DEFAULT NULL,
+    x            bigint   DEFAULT 10,
     model        text     DEFAULT NULL,
     exclude_seen boolean  DEFAULT true,
     candidates   text[]   DEFAULT NULL,
@@ -780,7 +823,7 @@ CREATE FUNCTION fm_top_x_for(
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_x_for_text';
 
-COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigint[], bigint[],
+COMMENT ON FUNCTION fm_top_x_for(bigint[], double precision[], bigint, text, boolean, bigint[], bigint[],
     jsonb, double precision) IS
 'Returns the x best items for a user who is in no table but has given these ratings to these '
 'items: the list that fm_top_x returns for a new user with the same ratings. ratings has one '
@@ -790,12 +833,35 @@ COMMENT ON FUNCTION fm_top_x_for(bigint[], real[], integer, text, boolean, bigin
 'the list is that of an average user. Raises an error if an array contains NULL, if '
 'the numbers of items and ratings differ, and if a rating is not finite or, in a classification, '
 'is not one of the two values.';
-COMMENT ON FUNCTION fm_top_x_for(text[], real[], integer, text, boolean, text[], text[], jsonb,
+COMMENT ON FUNCTION fm_top_x_for(text[], double precision[], bigint, text, boolean, text[], text[], jsonb,
     double precision) IS
 'Like fm_top_x_for(bigint[], ...), for ids of any type, given and returned in their text form.';
 
+-- An untyped basket is text. Without this overload a call with one would be ambiguous.
+CREATE FUNCTION fm_top_x_for(
+    items        text,
+    ratings      double precision[] DEFAULT NULL,
+    x            bigint   DEFAULT 10,
+    model        text     DEFAULT NULL,
+    exclude_seen boolean  DEFAULT true,
+    candidates   text[]   DEFAULT NULL,
+    exclude      text[]   DEFAULT NULL,
+    context      jsonb    DEFAULT NULL,
+    novelty      double precision DEFAULT NULL
+) RETURNS TABLE (rank integer, item_id text, score real, rating real)
+LANGUAGE SQL STABLE PARALLEL RESTRICTED COST 10000 ROWS 10
+AS $$
+    SELECT t.rank, t.item_id, t.score, t.rating
+    FROM @extschema@.fm_top_x_for(items::pg_catalog.text[], ratings, x, model, exclude_seen, candidates,
+                                  exclude, context, novelty) t
+$$;
+
+COMMENT ON FUNCTION fm_top_x_for(text, double precision[], bigint, text, boolean, text[], text[], jsonb,
+    double precision) IS
+'Like fm_top_x_for(text[], ...), for items given as the text of an array, such as ''{42,7}''.';
+
 CREATE FUNCTION fm_top_x_all(
-    x            integer DEFAULT 10,
+    x            bigint  DEFAULT 10,
     model        text    DEFAULT NULL,
     exclude_seen boolean DEFAULT true,
     novelty      double precision DEFAULT NULL
@@ -803,13 +869,13 @@ CREATE FUNCTION fm_top_x_all(
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000
 AS 'MODULE_PATHNAME', 'fm_top_x_all';
 
-COMMENT ON FUNCTION fm_top_x_all(integer, text, boolean, double precision) IS
+COMMENT ON FUNCTION fm_top_x_all(bigint, text, boolean, double precision) IS
 'Returns the list of fm_top_x for every user of the model, in the order of user ids, with ids as '
 'text. Made for COPY (SELECT ...) TO.';
 
 CREATE FUNCTION fm_write_top_x(
     target       text,
-    x            integer DEFAULT 10,
+    x            bigint  DEFAULT 10,
     model        text    DEFAULT NULL,
     exclude_seen boolean DEFAULT true,
     novelty      double precision DEFAULT NULL
@@ -817,7 +883,7 @@ CREATE FUNCTION fm_write_top_x(
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_write_top_x';
 
-COMMENT ON FUNCTION fm_write_top_x(text, integer, text, boolean, double precision) IS
+COMMENT ON FUNCTION fm_write_top_x(text, bigint, text, boolean, double precision) IS
 'Writes the list of fm_top_x for every user of the model into the table target and registers the '
 'table with the model, so that fm_refresh rewrites it. Creates the table if it does not exist, '
 'with columns user_id, rank, item_id, score and rating, primary key (user_id, rank), and id types '
@@ -851,39 +917,39 @@ COMMENT ON FUNCTION fm_predict(bigint, bigint, text, jsonb) IS
 COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
 'Like fm_predict(bigint, ...), for ids of any type, given in their text form.';
 
-CREATE FUNCTION fm_similar_items(item_id bigint, x integer DEFAULT 10, model text DEFAULT NULL)
+CREATE FUNCTION fm_similar_items(item_id bigint, x bigint DEFAULT 10, model text DEFAULT NULL)
 RETURNS TABLE (rank integer, item_id bigint, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_similar_items_bigint';
 
-CREATE FUNCTION fm_similar_items(item_id text, x integer DEFAULT 10, model text DEFAULT NULL)
+CREATE FUNCTION fm_similar_items(item_id text, x bigint DEFAULT 10, model text DEFAULT NULL)
 RETURNS TABLE (rank integer, item_id text, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_similar_items_text';
 
-COMMENT ON FUNCTION fm_similar_items(bigint, integer, text) IS
+COMMENT ON FUNCTION fm_similar_items(bigint, bigint, text) IS
 'Returns the x items most similar to an item, most similar first, ties by item id, without the '
 'item itself. score is the cosine of the two factor vectors (without the biases), those of the '
 'interest head if the version has one, from -1 to 1; it is 0 if a vector is zero. The result is '
 'exact. No rows for an item that the model does not know.';
-COMMENT ON FUNCTION fm_similar_items(text, integer, text) IS
+COMMENT ON FUNCTION fm_similar_items(text, bigint, text) IS
 'Like fm_similar_items(bigint, ...), for ids of any type, given and returned in their text form.';
 
-CREATE FUNCTION fm_top_users(item_id bigint, x integer DEFAULT 10, model text DEFAULT NULL)
+CREATE FUNCTION fm_top_users(item_id bigint, x bigint DEFAULT 10, model text DEFAULT NULL)
 RETURNS TABLE (rank integer, user_id bigint, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_users_bigint';
 
-CREATE FUNCTION fm_top_users(item_id text, x integer DEFAULT 10, model text DEFAULT NULL)
+CREATE FUNCTION fm_top_users(item_id text, x bigint DEFAULT 10, model text DEFAULT NULL)
 RETURNS TABLE (rank integer, user_id text, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_users_text';
 
-COMMENT ON FUNCTION fm_top_users(bigint, integer, text) IS
+COMMENT ON FUNCTION fm_top_users(bigint, bigint, text) IS
 'Returns the x users of the model with the highest scores for an item, best first, ties by user '
 'id, whether or not they have rated it. score is that of fm_top_x. The result is exact. Reads the '
 'whole user table. No rows for an item that the model does not know.';
-COMMENT ON FUNCTION fm_top_users(text, integer, text) IS
+COMMENT ON FUNCTION fm_top_users(text, bigint, text) IS
 'Like fm_top_users(bigint, ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_explain(user_id bigint, item_id bigint, model text DEFAULT NULL)
@@ -911,12 +977,12 @@ COMMENT ON FUNCTION fm_explain(text, text, text) IS
 CREATE FUNCTION fm_evaluate(
     ratings    regclass,
     model      text    DEFAULT NULL,
-    x          integer DEFAULT 10
+    x          bigint  DEFAULT 10
 ) RETURNS TABLE (metric text, value double precision, baseline double precision)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 8
 AS 'MODULE_PATHNAME', 'fm_evaluate';
 
-COMMENT ON FUNCTION fm_evaluate(regclass, text, integer) IS
+COMMENT ON FUNCTION fm_evaluate(regclass, text, bigint) IS
 'Returns the metrics of a model on a relation of ratings that has the columns that the model was '
 'trained with. Metrics of single predictions, before clipping, are rmse and mae, or log_loss, '
 'accuracy, f1 and auc for a classification. Metrics of lists of length x are precision_at_x, '

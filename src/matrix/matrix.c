@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
 #include "core/model/list_vector.h"
 #include "utils/memutils.h"
 
@@ -112,10 +113,28 @@ mention_item(const int64 *item_id)
 	return item_id != NULL ? errdetail("The item id is %lld.", (long long) *item_id) : 0;
 }
 
+/* Return copies of elements of type double precision as real; one that is too large is an error. */
+static const float *
+narrow_elements(const double *elements, int length, const char *name, const int64 *item_id)
+{
+	float *narrow = palloc(((Size) length + 1) * sizeof(float));
+
+	for (int i = 0; i < length; i++)
+	{
+		narrow[i] = (float) elements[i];
+		if (isinf(narrow[i]) && !isinf(elements[i]))
+			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+							errmsg("%s must fit type real, but element %d is %g", name, i + 1,
+								   elements[i]),
+							mention_item(item_id)));
+	}
+	return narrow;
+}
+
 const float *
 fm_vector_elements(ArrayType *array, const char *name, const int64 *item_id, int *length)
 {
-	const float *elements = (const float *) ARR_DATA_PTR(array);
+	const float *elements;
 
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
@@ -125,6 +144,9 @@ fm_vector_elements(ArrayType *array, const char *name, const int64 *item_id, int
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("%s must not contain NULLs", name), mention_item(item_id)));
 	*length = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	elements = ARR_ELEMTYPE(array) == FLOAT8OID
+				   ? narrow_elements((const double *) ARR_DATA_PTR(array), *length, name, item_id)
+				   : (const float *) ARR_DATA_PTR(array);
 	for (int i = 0; i < *length; i++)
 		if (!isfinite(elements[i]))
 			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),

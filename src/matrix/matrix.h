@@ -50,9 +50,9 @@ extern const FmMatrix *fm_matrix_from_datum(Datum datum);
 #define PG_GETARG_FM_MATRIX(n) fm_matrix_from_datum(PG_GETARG_DATUM(n))
 
 /*
- * Return the elements of the real[] argument called `name`. It is an error if the array has more
- * than one dimension, a NULL, or an element that is not finite. The error mentions the item if
- * item_id is not NULL.
+ * Return the elements of the argument called `name`, of type real[] or double precision[]. It is an
+ * error if the array has more than one dimension, a NULL, or an element that is not finite as real.
+ * The error mentions the item if item_id is not NULL.
  */
 extern const float *fm_vector_elements(ArrayType *array, const char *name, const int64 *item_id,
 									   int *length);

@@ -1,5 +1,6 @@
 /*
- * The aggregate fm_matrix_agg(item_id bigint, v real[], w real).
+ * The aggregate fm_matrix_agg(item_id bigint, v real[], w real), and its overload with double
+ * precision, which is stored as real.
  *
  * The transition state is an FmMatrixBuilder in the aggregate's context. It keeps the items in the
  * order of the rows. Only the final function sorts, and it makes a new value. So it can be called
@@ -17,6 +18,7 @@
 #include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(fm_matrix_agg_transfn);
+PG_FUNCTION_INFO_V1(fm_matrix_agg_double_transfn);
 PG_FUNCTION_INFO_V1(fm_matrix_agg_combinefn);
 PG_FUNCTION_INFO_V1(fm_matrix_agg_serialfn);
 PG_FUNCTION_INFO_V1(fm_matrix_agg_deserialfn);
@@ -68,8 +70,9 @@ check_num_factors(const FmMatrixBuilder *state, int64 item_id, int num_factors)
 						   (long long) item_id, state->num_factors, (long long) state->ids[0])));
 }
 
-Datum
-fm_matrix_agg_transfn(PG_FUNCTION_ARGS)
+/* Add a row to the state; w_of reads the bias, which is of type real or double precision. */
+static Datum
+add_row(FunctionCallInfo fcinfo, float (*w_of)(Datum))
 {
 	MemoryContext context = aggregate_context(fcinfo);
 	FmMatrixBuilder *state = state_argument(fcinfo, 0);
@@ -88,7 +91,7 @@ fm_matrix_agg_transfn(PG_FUNCTION_ARGS)
 	v = fm_vector_elements(PG_GETARG_ARRAYTYPE_P(2), "v", &item_id, &num_factors);
 	check_num_factors(state, item_id, num_factors);
 	memcpy(row, v, num_factors * sizeof(float));
-	row[num_factors] = PG_GETARG_FLOAT4(3);
+	row[num_factors] = w_of(PG_GETARG_DATUM(3));
 	if (!isfinite(row[num_factors]))
 		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 						errmsg("w must be finite, but is %s", fm_not_finite_text(row[num_factors])),
@@ -97,6 +100,30 @@ fm_matrix_agg_transfn(PG_FUNCTION_ARGS)
 		state = fm_matrix_builder_create(context, num_factors);
 	fm_matrix_builder_add(state, 1, &item_id, row);
 	PG_RETURN_POINTER(state);
+}
+
+static float
+real_bias(Datum w)
+{
+	return DatumGetFloat4(w);
+}
+
+static float
+double_bias(Datum w)
+{
+	return (float) DatumGetFloat8(w);
+}
+
+Datum
+fm_matrix_agg_transfn(PG_FUNCTION_ARGS)
+{
+	return add_row(fcinfo, real_bias);
+}
+
+Datum
+fm_matrix_agg_double_transfn(PG_FUNCTION_ARGS)
+{
+	return add_row(fcinfo, double_bias);
 }
 
 Datum

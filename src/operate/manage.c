@@ -56,7 +56,7 @@ fm_set(PG_FUNCTION_ARGS)
 	Oid schema = fm_extension_schema(fcinfo);
 	char *name = fm_model_name_argument(fcinfo, 0);
 	int keep_versions = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
-	float max_worse = PG_ARGISNULL(2) ? NAN : PG_GETARG_FLOAT4(2);
+	double max_worse = PG_ARGISNULL(2) ? NAN : PG_GETARG_FLOAT8(2);
 	FmModel model;
 
 	PreventCommandIfReadOnly("fm_set()");
@@ -70,7 +70,7 @@ fm_set(PG_FUNCTION_ARGS)
 						errhint("It is a share: 0.02 allows an error that is 2 %% larger.")));
 	fm_spi_connect();
 	own_model_locked(schema, name, &model);
-	fm_registry_set_options(schema, name, keep_versions, max_worse);
+	fm_registry_set_options(schema, name, keep_versions, (float) max_worse);
 	fm_spi_finish();
 	PG_RETURN_VOID();
 }

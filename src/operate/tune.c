@@ -271,7 +271,7 @@ read_arguments(FunctionCallInfo fcinfo, Tuning *tuning)
 		if (argument != 2 && PG_ARGISNULL(argument))
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 							errmsg("validation_size, trials and fresh must not be NULL")));
-	validation_size = PG_GETARG_FLOAT4(1);
+	validation_size = (float) PG_GETARG_FLOAT8(1);
 	if (!(validation_size > 0 && validation_size < 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

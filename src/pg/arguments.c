@@ -16,14 +16,14 @@ fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 int32
 fm_x_argument(FunctionCallInfo fcinfo, int argument)
 {
-	int32 x;
+	int64 x;
 
 	fm_require_argument(fcinfo, argument, "x");
-	x = PG_GETARG_INT32(argument);
+	x = PG_GETARG_INT64(argument);
 	if (x < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("x must not be negative, but is %d", x)));
-	return x;
+						errmsg("x must not be negative, but is %lld", (long long) x)));
+	return (int32) Min(x, PG_INT32_MAX);
 }
 
 char *

@@ -11,7 +11,10 @@
 /* Raise an error if the argument is NULL. The message calls it `name`. */
 extern void fm_require_argument(FunctionCallInfo fcinfo, int argument, const char *name);
 
-/* Return the number of rows wanted; an error if it is NULL or negative. */
+/*
+ * Return the number of rows wanted, a bigint; an error if it is NULL or negative. More than a model
+ * can have of users or items means all of them.
+ */
 extern int32 fm_x_argument(FunctionCallInfo fcinfo, int argument);
 
 /* Return the name of a model to alter or create, which has no default. */

@@ -9,6 +9,9 @@
 #include "pg/sql.h"
 #include "utils/array.h"
 
+static const char *const kinds[] = {
+	[FM_TARGET_TOP_X] = "top_x", [FM_TARGET_SIMILAR_ITEMS] = "similar_items"};
+
 void
 fm_registry_save_target(Oid schema, const char *model, const FmTarget *target)
 {
@@ -16,16 +19,23 @@ fm_registry_save_target(Oid schema, const char *model, const FmTarget *target)
 
 	fm_add_text(&parameters, model);
 	fm_add_relation(&parameters, target->table);
+	fm_add_text(&parameters, kinds[target->kind]);
 	fm_add_integer(&parameters, target->x);
 	fm_add_boolean(&parameters, target->exclude_seen);
 	fm_add_parameter(&parameters, FLOAT8OID, Float8GetDatum(target->novelty), !target->has_novelty);
+	fm_add_relation(&parameters, target->users);
+	fm_add_relation(&parameters, target->items);
+	fm_add_parameter(&parameters, JSONBOID, JsonbPGetDatum(target->context),
+					 target->context == NULL);
 	/* the lists of another model have been overwritten */
 	fm_registry_execute(schema, "fm_target", "DELETE FROM %s WHERE target = $2 AND model <> $1",
 						&parameters);
 	fm_registry_execute(schema, "fm_target",
-						"INSERT INTO %s VALUES ($1, $2, $3, $4, $5) ON CONFLICT (model, target) "
-						"DO UPDATE SET x = excluded.x, exclude_seen = excluded.exclude_seen, "
-						"novelty = excluded.novelty",
+						"INSERT INTO %s VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+						"ON CONFLICT (model, target) DO UPDATE SET kind = excluded.kind, "
+						"x = excluded.x, exclude_seen = excluded.exclude_seen, "
+						"novelty = excluded.novelty, users = excluded.users, "
+						"items = excluded.items, context = excluded.context",
 						&parameters);
 }
 
@@ -50,20 +60,47 @@ fm_registry_target_model(Oid schema, Oid target)
 	return fm_sql_text();
 }
 
+static FmTargetKind
+read_kind(const char *name)
+{
+	return strcmp(name, kinds[FM_TARGET_SIMILAR_ITEMS]) == 0 ? FM_TARGET_SIMILAR_ITEMS
+															 : FM_TARGET_TOP_X;
+}
+
+/* Return a copy of a context in a memory context, or NULL. */
+static Jsonb *
+read_context(const FmRow *row, int column, MemoryContext context)
+{
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	Jsonb *copy = fm_row_is_null(row, column) ? NULL
+											  : DatumGetJsonbPCopy(fm_row_value(row, column));
+
+	MemoryContextSwitchTo(previous);
+	return copy;
+}
+
 FmTarget *
 fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *num_targets)
 {
 	enum
 	{
 		TARGET,
+		KIND,
 		X,
 		EXCLUDE_SEEN,
-		NOVELTY
+		NOVELTY,
+		USERS,
+		ITEMS,
+		CONTEXT
 	};
 	static const FmColumn columns[] = {[TARGET] = {"target", REGCLASSOID},
+									   [KIND] = {"kind", TEXTOID},
 									   [X] = {"x", INT4OID},
 									   [EXCLUDE_SEEN] = {"exclude_seen", BOOLOID},
-									   [NOVELTY] = {"novelty", FLOAT8OID}};
+									   [NOVELTY] = {"novelty", FLOAT8OID},
+									   [USERS] = {"users", REGCLASSOID},
+									   [ITEMS] = {"items", REGCLASSOID},
+									   [CONTEXT] = {"context", JSONBOID}};
 	FmSqlParameters parameters = {0};
 	FmTarget *targets;
 	FmRows rows;
@@ -77,10 +114,14 @@ fm_registry_targets(Oid schema, const char *model, MemoryContext context, int *n
 	targets = MemoryContextAllocZero(context, (rows.count + 1) * sizeof(FmTarget));
 	for (*num_targets = 0; fm_rows_next(&rows); (*num_targets)++)
 		targets[*num_targets] = (FmTarget){.table = fm_row_relation(&rows.row, TARGET),
+										   .kind = read_kind(fm_row_text(&rows.row, KIND)),
 										   .x = fm_row_integer(&rows.row, X),
 										   .exclude_seen = fm_row_boolean(&rows.row, EXCLUDE_SEEN),
 										   .has_novelty = !fm_row_is_null(&rows.row, NOVELTY),
-										   .novelty = fm_row_double_or(&rows.row, NOVELTY, 0)};
+										   .novelty = fm_row_double_or(&rows.row, NOVELTY, 0),
+										   .users = fm_row_relation_or_invalid(&rows.row, USERS),
+										   .items = fm_row_relation_or_invalid(&rows.row, ITEMS),
+										   .context = read_context(&rows.row, CONTEXT, context)};
 	fm_rows_end(&rows);
 	return targets;
 }

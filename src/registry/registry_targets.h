@@ -7,13 +7,26 @@
 
 #include "pg/compat.h"
 
+#include "utils/jsonb.h"
+
+typedef enum FmTargetKind
+{
+	FM_TARGET_TOP_X,
+	FM_TARGET_SIMILAR_ITEMS
+} FmTargetKind;
+
+/* Which lists a table holds. A relation may have been dropped since. */
 typedef struct FmTarget
 {
-	Oid table; /* may have been dropped since */
+	Oid table;
+	FmTargetKind kind;
 	int32 x;
 	bool exclude_seen;
 	bool has_novelty; /* else the version's own is used */
 	double novelty;
+	Oid users;		/* InvalidOid: all users of the model */
+	Oid items;		/* InvalidOid: all items of the model */
+	Jsonb *context; /* or NULL */
 } FmTarget;
 
 /* Register or unregister a table of a model's lists. It can belong to one model only. */

@@ -195,11 +195,12 @@ elements(FunctionCallInfo fcinfo, int argument, const char *name, int *count)
 static float
 basket_rating(const FmLoaded *loaded, Datum given)
 {
-	float rating = DatumGetFloat4(given);
+	double value = DatumGetFloat8(given);
+	float rating = (float) value;
 
 	if (!isfinite(rating))
 		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						errmsg("ratings must be finite, but one is %g", rating)));
+						errmsg("ratings must be finite, but one is %g", value)));
 	if (fm_is_classification(loaded->version.task) && rating != loaded->version.rating_min &&
 		rating != loaded->version.rating_max)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -311,6 +312,7 @@ fm_top_x_support(PG_FUNCTION_ARGS)
 {
 	Node *request = (Node *) PG_GETARG_POINTER(0);
 	SupportRequestRows *rows;
+	Node *x = NULL;
 	ListCell *cell;
 
 	if (!IsA(request, SupportRequestRows) || !is_funcclause(((SupportRequestRows *) request)->node))
@@ -320,12 +322,12 @@ fm_top_x_support(PG_FUNCTION_ARGS)
 	{
 		Node *argument = estimate_expression_value(rows->root, lfirst(cell));
 
-		/* x is the only integer among the arguments */
-		if (!IsA(argument, Const) || ((Const *) argument)->consttype != INT4OID ||
-			((Const *) argument)->constisnull)
-			continue;
-		rows->rows = Max(DatumGetInt32(((Const *) argument)->constvalue), 0);
-		PG_RETURN_POINTER(request);
+		/* x is the last bigint among the arguments: a user or an item comes before it */
+		if (exprType(argument) == INT8OID)
+			x = argument;
 	}
-	PG_RETURN_POINTER(NULL);
+	if (x == NULL || !IsA(x, Const) || ((Const *) x)->constisnull)
+		PG_RETURN_POINTER(NULL);
+	rows->rows = Max(DatumGetInt64(((Const *) x)->constvalue), 0);
+	PG_RETURN_POINTER(request);
 }

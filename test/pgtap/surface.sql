@@ -30,31 +30,32 @@ SELECT is(ARRAY(SELECT pg_temp.signature('fm_refresh')), ARRAY[
     'model text, on_conflict text DEFAULT ''skip''::text'], 'fm_refresh');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x')), ARRAY[
-    'user_id text, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'user_id text, x bigint DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
     'candidates text[] DEFAULT NULL::text[], exclude text[] DEFAULT NULL::text[], '
     'context jsonb DEFAULT NULL::jsonb, novelty double precision DEFAULT NULL::double precision '
     '-> TABLE(rank integer, item_id text, score real, rating real)',
-    'user_id bigint, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'user_id bigint, x bigint DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
     'candidates bigint[] DEFAULT NULL::bigint[], exclude bigint[] DEFAULT NULL::bigint[], '
     'context jsonb DEFAULT NULL::jsonb, novelty double precision DEFAULT NULL::double precision '
     '-> TABLE(rank integer, item_id bigint, score real, rating real)'], 'fm_top_x');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_write_top_x')), ARRAY[
-    'target text, x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'target text, x bigint DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
     'novelty double precision DEFAULT NULL::double precision -> bigint'], 'fm_write_top_x');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x_all')), ARRAY[
-    'x integer DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'x bigint DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
     'novelty double precision DEFAULT NULL::double precision '
     '-> TABLE(user_id text, rank integer, item_id text, score real, rating real)'], 'fm_top_x_all');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_matrix_top_x')), ARRAY[
-    'm fm_matrix, query real[], x integer -> TABLE(rank integer, item_id bigint, score real)'],
+    'm fm_matrix, query double precision[], x bigint -> TABLE(rank integer, item_id bigint, score real)'],
     'fm_matrix_top_x');
 
 SELECT has_function('fm_predict'::name);
-SELECT is((SELECT pg_get_function_arguments(oid) FROM pg_proc WHERE proname = 'fm_matrix_agg' AND prokind = 'a'),
-          'item_id bigint, v real[], w real', 'fm_matrix_agg');
+SELECT bag_eq($$SELECT pg_get_function_arguments(oid) FROM pg_proc WHERE proname = 'fm_matrix_agg' AND prokind = 'a'$$,
+              $$VALUES ('item_id bigint, v real[], w real'), ('item_id bigint, v double precision[], w double precision')$$,
+              'fm_matrix_agg');
 
 SELECT is(pg_temp.columns('fm_runs'),
     'model version status started_at finished_at task solver num_factors iterations users items features '
