@@ -87,10 +87,18 @@ SELECT what, count(*) FROM audit GROUP BY 1;
 -- Which tables are registered, and with which arguments.
 SELECT target, x, exclude_seen, novelty FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
 
--- A table that was dropped is forgotten by the next refresh.
+-- How each was last written.
+CREATE VIEW accounts AS
+    SELECT target, version, written_at > now() - interval '1 hour' AND written_at <= clock_timestamp() AS recent,
+           duration > interval '0' AND duration < interval '1 hour' AS brief, rows
+    FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
+TABLE accounts;
+
+-- A table that was dropped is forgotten by the next refresh, which writes the others.
 DROP TABLE parts;
 CALL fm_refresh('likes');
 SELECT target, x, exclude_seen, novelty FROM fm_target WHERE model = 'likes' ORDER BY target::text COLLATE "C";
+TABLE accounts;
 
 -- A refresh writes each with its own novelty.
 SELECT count(*) AS differing FROM
@@ -101,8 +109,10 @@ SELECT count(*) AS differing FROM
 BEGIN;
 SELECT fm_write_top_x('lists', 2, 'likes');
 SELECT fm_write_top_x('brief', 2, 'likes');
+SELECT rows FROM accounts WHERE target = 'lists'::regclass;
 ROLLBACK;
 SELECT count(*) FROM lists;
+SELECT rows FROM accounts WHERE target = 'lists'::regclass;
 SELECT to_regclass('brief') IS NULL AS gone, count(*) FROM fm_target WHERE target = to_regclass('brief');
 
 SELECT fm_drop('likes');

@@ -8,6 +8,7 @@
 #include "registry/registry_sql.h"
 #include "pg/sql.h"
 #include "utils/array.h"
+#include "utils/timestamp.h"
 
 static const char *const kinds[] = {
 	[FM_TARGET_TOP_X] = "top_x", [FM_TARGET_SIMILAR_ITEMS] = "similar_items"};
@@ -47,6 +48,24 @@ fm_registry_delete_target(Oid schema, const char *model, Oid target)
 	fm_add_text(&parameters, model);
 	fm_add_relation(&parameters, target);
 	fm_registry_execute(schema, "fm_target", "DELETE FROM %s WHERE model = $1 AND target = $2",
+						&parameters);
+}
+
+void
+fm_registry_note_writing(Oid schema, const char *model, Oid target, const FmTargetWriting *writing)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	FmSqlParameters parameters = {0};
+
+	fm_add_text(&parameters, model);
+	fm_add_relation(&parameters, target);
+	fm_add_integer(&parameters, writing->version);
+	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(now), false);
+	fm_add_parameter(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(writing->started_at), false);
+	fm_add_bigint(&parameters, writing->num_rows);
+	fm_registry_execute(schema, "fm_target",
+						"UPDATE %s SET version = $3, written_at = $4, duration = $4 - $5, "
+						"rows = $6 WHERE model = $1 AND target = $2",
 						&parameters);
 }
 

@@ -7,6 +7,7 @@
 
 #include "pg/compat.h"
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
 typedef enum FmTargetKind
@@ -32,6 +33,18 @@ typedef struct FmTarget
 /* Register or unregister a table of a model's lists. It can belong to one model only. */
 extern void fm_registry_save_target(Oid schema, const char *model, const FmTarget *target);
 extern void fm_registry_delete_target(Oid schema, const char *model, Oid target);
+
+/* How a table of lists has just been written. */
+typedef struct FmTargetWriting
+{
+	TimestampTz started_at;
+	int32 version;	/* that the lists are from */
+	int64 num_rows; /* that the table now holds */
+} FmTargetWriting;
+
+/* Record that a registered table has been written, up to now; unless it has been forgotten. */
+extern void fm_registry_note_writing(Oid schema, const char *model, Oid target,
+									 const FmTargetWriting *writing);
 
 /* Return the name of the model of a table, in the current context, or NULL. */
 extern char *fm_registry_target_model(Oid schema, Oid target);

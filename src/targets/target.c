@@ -28,6 +28,7 @@
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 #include "utils/varlena.h"
 
@@ -175,7 +176,7 @@ typedef struct Writing
 	FmTarget target; /* its table is not read */
 	FmListRules rules;
 	Oid owner;
-	int64 num_rows; /* that the table then holds */
+	FmTargetWriting account;
 	FmProof proof;
 } Writing;
 
@@ -188,6 +189,7 @@ open_proof(Writing *writing, Oid schema, Oid target)
 {
 	const FmTarget *wanted = &writing->target;
 
+	writing->account.version = writing->serving.loaded->version.number;
 	writing->rules.x = wanted->x;
 	writing->rules.exclude_seen = wanted->exclude_seen;
 	writing->rules.novelty = fm_serve_novelty(&writing->serving,
@@ -229,7 +231,7 @@ update_target(Writing *writing, Oid schema, Oid target)
 		FmListReceiver receiver = fm_diff_receiver(rows.diff);
 
 		if (fm_batch_top_x(&writing->serving, &writing->rules, &receiver))
-			writing->num_rows = fm_diff_num_rows(rows.diff);
+			writing->account.num_rows = fm_diff_num_rows(rows.diff);
 		else
 		{
 			fm_diff_free(rows.diff);
@@ -240,7 +242,7 @@ update_target(Writing *writing, Oid schema, Oid target)
 	{
 		rows.lists = fm_lists_compute(&writing->serving, &writing->rules,
 									  fm_proof_check(&writing->proof));
-		writing->num_rows = rows.lists->num_rows;
+		writing->account.num_rows = rows.lists->num_rows;
 	}
 	previous = fm_act_as(writing->owner);
 	fm_proof_write(&writing->proof, write_rows, &rows);
@@ -281,7 +283,7 @@ new_target(Writing *writing, Oid schema, const char *name)
 	fm_restore_role(&previous);
 	fm_proof_describe(&writing->proof, &writing->serving, get_relname_relid(name, schema),
 					  &writing->rules);
-	writing->num_rows = lists->num_rows;
+	writing->account.num_rows = lists->num_rows;
 	fm_lists_free(lists);
 }
 
@@ -292,10 +294,12 @@ name_target(void *relation)
 	errcontext("writing the lists of table %s", (char *) relation);
 }
 
+/* Record how a registered table has been written. */
 static void
-save_proof(const Writing *writing, Oid schema, const char *model, Oid target)
+save_account(const Writing *writing, Oid schema, const char *model, Oid target)
 {
 	fm_spi_connect();
+	fm_registry_note_writing(schema, model, target, &writing->account);
 	fm_proof_save(&writing->proof, schema, model, target);
 	fm_spi_finish();
 }
@@ -315,15 +319,16 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, const FmTarget *wa
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the table of lists with OID %u has been dropped", target),
 						errhint("fm_write_top_x makes a new one.")));
+	writing.account.started_at = GetCurrentTimestamp();
 	previous = fm_act_as(writing.owner);
 	fm_serve_begin(&writing.serving, fcinfo, cstring_to_text(model), FM_IDS_TEXT,
 				   CurrentMemoryContext);
 	update_target(&writing, fm_extension_schema(fcinfo), target);
 	fm_serve_end(&writing.serving);
 	fm_restore_role(&previous);
-	save_proof(&writing, fm_extension_schema(fcinfo), model, target);
+	save_account(&writing, fm_extension_schema(fcinfo), model, target);
 	error_context_stack = context.previous;
-	return writing.num_rows;
+	return writing.account.num_rows;
 }
 
 /* Register the table with its model. */
@@ -370,6 +375,7 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	if (!OidIsValid(target))
 		schema = creation_schema(name);
 	writing.owner = OidIsValid(target) ? fm_relation_owner(target) : GetUserId();
+	writing.account.started_at = GetCurrentTimestamp();
 
 	fm_serve_begin(&writing.serving, fcinfo,
 				   PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL), FM_IDS_TEXT,
@@ -387,7 +393,7 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	{
 		wanted->table = target;
 		register_target(fcinfo, model, wanted);
-		save_proof(&writing, fm_extension_schema(fcinfo), model, target);
+		save_account(&writing, fm_extension_schema(fcinfo), model, target);
 	}
-	PG_RETURN_INT64(writing.num_rows);
+	PG_RETURN_INT64(writing.account.num_rows);
 }
