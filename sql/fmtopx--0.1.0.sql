@@ -917,39 +917,48 @@ COMMENT ON FUNCTION fm_predict(bigint, bigint, text, jsonb) IS
 COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
 'Like fm_predict(bigint, ...), for ids of any type, given in their text form.';
 
-CREATE FUNCTION fm_similar_items(item_id bigint, x bigint DEFAULT 10, model text DEFAULT NULL)
+CREATE FUNCTION fm_similar_items(item_id bigint, x bigint DEFAULT 10, model text DEFAULT NULL,
+                                 candidates bigint[] DEFAULT NULL, exclude bigint[] DEFAULT NULL)
 RETURNS TABLE (rank integer, item_id bigint, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_similar_items_bigint';
 
-CREATE FUNCTION fm_similar_items(item_id text, x bigint DEFAULT 10, model text DEFAULT NULL)
+CREATE FUNCTION fm_similar_items(item_id text, x bigint DEFAULT 10, model text DEFAULT NULL,
+                                 candidates text[] DEFAULT NULL, exclude text[] DEFAULT NULL)
 RETURNS TABLE (rank integer, item_id text, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_similar_items_text';
 
-COMMENT ON FUNCTION fm_similar_items(bigint, bigint, text) IS
+COMMENT ON FUNCTION fm_similar_items(bigint, bigint, text, bigint[], bigint[]) IS
 'Returns the x items most similar to an item, most similar first, ties by item id, without the '
 'item itself. score is the cosine of the two factor vectors (without the biases), those of the '
-'interest head if the version has one, from -1 to 1; it is 0 if a vector is zero. The result is '
+'interest head if the version has one, from -1 to 1; it is 0 if a vector is zero. candidates, if '
+'given, are the only items that may be in the list; exclude are items that may not. The result is '
 'exact. No rows for an item that the model does not know.';
-COMMENT ON FUNCTION fm_similar_items(text, bigint, text) IS
+COMMENT ON FUNCTION fm_similar_items(text, bigint, text, text[], text[]) IS
 'Like fm_similar_items(bigint, ...), for ids of any type, given and returned in their text form.';
 
-CREATE FUNCTION fm_top_users(item_id bigint, x bigint DEFAULT 10, model text DEFAULT NULL)
+CREATE FUNCTION fm_top_users(item_id bigint, x bigint DEFAULT 10, model text DEFAULT NULL,
+                             candidates bigint[] DEFAULT NULL, exclude bigint[] DEFAULT NULL,
+                             exclude_seen boolean DEFAULT false)
 RETURNS TABLE (rank integer, user_id bigint, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_users_bigint';
 
-CREATE FUNCTION fm_top_users(item_id text, x bigint DEFAULT 10, model text DEFAULT NULL)
+CREATE FUNCTION fm_top_users(item_id text, x bigint DEFAULT 10, model text DEFAULT NULL,
+                             candidates text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
+                             exclude_seen boolean DEFAULT false)
 RETURNS TABLE (rank integer, user_id text, score real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10 SUPPORT fm_top_x_support
 AS 'MODULE_PATHNAME', 'fm_top_users_text';
 
-COMMENT ON FUNCTION fm_top_users(bigint, bigint, text) IS
+COMMENT ON FUNCTION fm_top_users(bigint, bigint, text, bigint[], bigint[], boolean) IS
 'Returns the x users of the model with the highest scores for an item, best first, ties by user '
-'id, whether or not they have rated it. score is that of fm_top_x. The result is exact. Reads the '
-'whole user table. No rows for an item that the model does not know.';
-COMMENT ON FUNCTION fm_top_users(text, bigint, text) IS
+'id. score is that of fm_top_x. candidates, if given, are the only users who may be in the list; '
+'exclude are users who may not; exclude_seen leaves out those who have rated the item, as the '
+'ratings relation is now. The result is exact. Reads the whole user table, or with candidates '
+'their rows. No rows for an item that the model does not know.';
+COMMENT ON FUNCTION fm_top_users(text, bigint, text, text[], text[], boolean) IS
 'Like fm_top_users(bigint, ...), for ids of any type, given and returned in their text form.';
 
 CREATE FUNCTION fm_explain(user_id bigint, item_id bigint, model text DEFAULT NULL)

@@ -41,9 +41,18 @@ fetch_users(FmUserWalk *walk)
 FmUserWalk *
 fm_users_open(const FmServing *serving, bool xmins)
 {
+	FmSqlParameters parameters = {0};
+
+	fm_add_integer(&parameters, serving->loaded->version.number);
+	return fm_users_open_where(serving, xmins, "", &parameters);
+}
+
+FmUserWalk *
+fm_users_open_where(const FmServing *serving, bool xmins, const char *condition,
+					const FmSqlParameters *parameters)
+{
 	const FmLoaded *loaded = serving->loaded;
 	FmUserWalk *walk = palloc0(sizeof(FmUserWalk));
-	FmSqlParameters parameters = {0};
 	int guc_nest_level = fm_sort_like_maintenance();
 
 	walk->serving = serving;
@@ -59,11 +68,10 @@ fm_users_open(const FmServing *serving, bool xmins)
 		walk->columns[walk->xmin_column] = (FmColumn){"xmin", XIDOID};
 	}
 	walk->user.vector = fm_empty_user(loaded);
-	fm_add_integer(&parameters, loaded->version.number);
-	walk->cursor = fm_sql_open(psprintf("SELECT %s FROM %s WHERE version = $1 ORDER BY idx",
+	walk->cursor = fm_sql_open(psprintf("SELECT %s FROM %s u WHERE version = $1 %s ORDER BY idx",
 										fm_select_list(walk->columns, walk->num_columns),
-										fm_relation_sql(serving->model.user_table)),
-							   &parameters, serving->read_only);
+										fm_relation_sql(serving->model.user_table), condition),
+							   parameters, serving->read_only);
 	fetch_users(walk); /* the first fetch sorts */
 	AtEOXact_GUC(false, guc_nest_level);
 	return walk;

@@ -26,6 +26,14 @@ typedef struct FmBatchUser
 typedef struct FmUserWalk FmUserWalk;
 
 extern FmUserWalk *fm_users_open(const FmServing *serving, bool xmins);
+
+/*
+ * Open a walk over some users: those for whom a condition in SQL holds, which begins with AND and
+ * calls a user u. $1 is the version; the others are the condition's own.
+ */
+extern FmUserWalk *fm_users_open_where(const FmServing *serving, bool xmins, const char *condition,
+									   const FmSqlParameters *parameters);
+
 extern const FmBatchUser *fm_users_next(FmUserWalk *walk); /* NULL at the end */
 extern void fm_users_close(FmUserWalk *walk);
 

@@ -15,7 +15,9 @@ enum
 {
 	ARG_ITEM_ID,
 	ARG_X,
-	ARG_MODEL
+	ARG_MODEL,
+	ARG_CANDIDATES,
+	ARG_EXCLUDE
 };
 
 /*
@@ -30,6 +32,26 @@ compared_factors(const FmLoaded *loaded)
 	if (version->interest_factors > 0)
 		return (FmFactorRange){version->num_factors + 1, version->interest_factors};
 	return (FmFactorRange){0, version->num_factors};
+}
+
+/* Return the items that may be in the list. */
+static FmEligible
+eligible_items(FunctionCallInfo fcinfo, const FmServing *serving)
+{
+	uint64 *excluded = fm_new_item_set(serving->loaded);
+	FmEligible eligible = {.excluded = excluded};
+
+	if (!PG_ARGISNULL(ARG_EXCLUDE))
+		(void) fm_add_given_items(serving, PG_GETARG_ARRAYTYPE_P(ARG_EXCLUDE), excluded,
+								  &eligible.count);
+	if (!PG_ARGISNULL(ARG_CANDIDATES))
+	{
+		/* those that are new to the set are none of the excluded ones */
+		eligible.items = fm_add_given_items(serving, PG_GETARG_ARRAYTYPE_P(ARG_CANDIDATES),
+											excluded, &eligible.count);
+		eligible.excluded = NULL;
+	}
+	return eligible;
 }
 
 static void
@@ -62,7 +84,8 @@ similar_items(FunctionCallInfo fcinfo, FmIdForm form)
 		hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) x + 1) * sizeof(FmHit));
 		put_rows(&serving, hits,
 				 fm_similar(serving.loaded->matrix, compared_factors(serving.loaded), item, x,
-							fm_pg_host(CurrentMemoryContext), hits),
+							eligible_items(fcinfo, &serving), fm_pg_host(CurrentMemoryContext),
+							hits),
 				 (ReturnSetInfo *) fcinfo->resultinfo);
 	}
 	fm_serve_end(&serving);

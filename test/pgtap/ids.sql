@@ -3,7 +3,7 @@ BEGIN;
 CREATE SCHEMA ids;
 SELECT set_config('search_path', 'ids, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(51);
+SELECT plan(52);
 
 -- Ids of one length, so that their order as text is that of the numbers, and ties have the same order.
 CREATE TABLE ratings AS
@@ -43,6 +43,14 @@ SELECT user_id, rank, item_id, score, rating FROM generate_series(101, 130) user
 CREATE TABLE expected_of AS
 SELECT item_id, rank, score, rating FROM fm_top_x(105, 30, 'int', false, candidates => '{201,203,205,207,209}', exclude => '{203}');
 
+CREATE TABLE expected_alike AS
+SELECT row_number() OVER (ORDER BY rank)::int AS rank, item_id, score
+FROM fm_similar_items(207, 30, 'int') WHERE item_id IN (201, 205);
+CREATE TABLE expected_users AS
+SELECT row_number() OVER (ORDER BY rank)::int AS rank, user_id, score FROM fm_top_users(207, 30, 'int')
+WHERE user_id <= 125 AND user_id <> 103 AND user_id NOT IN (SELECT user_id FROM ratings WHERE item_id = 207);
+SELECT cmp_ok(count(*), '>', 1::bigint, 'some of the candidates have not rated the item') FROM expected_users;
+
 -- The lists of one type against the expected ones, by the text form of each id.
 CREATE FUNCTION differing(kind text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE n bigint;
@@ -57,7 +65,17 @@ BEGIN
         (SELECT ''105'', rank, id_%1$s(item_id::int), score, rating FROM expected_of
          EXCEPT ALL SELECT ''105'', t.* FROM fm_top_x(id_%1$s(105), 30, %1$L, false,
              candidates => ARRAY[id_%1$s(201), id_%1$s(203), id_%1$s(205), id_%1$s(207), id_%1$s(209), id_%1$s(120), NULL],
-             exclude => ARRAY[id_%1$s(203), NULL]) t)) d', kind) INTO n;
+             exclude => ARRAY[id_%1$s(203), NULL]) t)
+        UNION ALL
+        (SELECT ''alike'', rank, id_%1$s(item_id::int), score, NULL::real FROM expected_alike
+         EXCEPT ALL SELECT ''alike'', rank, item_id, score, NULL::real FROM fm_similar_items(id_%1$s(207), 30, %1$L,
+             candidates => ARRAY[id_%1$s(201), NULL, id_%1$s(203), id_%1$s(205), id_%1$s(207), id_%1$s(120)],
+             exclude => ARRAY[NULL, id_%1$s(203)]))
+        UNION ALL
+        (SELECT ''users'', rank, id_%1$s(user_id::int), score, NULL::real FROM expected_users
+         EXCEPT ALL SELECT ''users'', rank, user_id, score, NULL::real FROM fm_top_users(id_%1$s(207), 30, %1$L,
+             candidates => ARRAY(SELECT id_%1$s(n) FROM generate_series(101, 125) n) || NULL,
+             exclude => ARRAY[NULL, id_%1$s(103)], exclude_seen => true))) d', kind) INTO n;
     RETURN n;
 END $$;
 

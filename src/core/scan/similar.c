@@ -9,24 +9,25 @@
 
 #include <math.h>
 
+#include "core/bitset.h"
 #include "core/scan/best.h"
 
 /* Items side by side, because one sum would wait for the latency of every addition. */
 #define ITEMS_AT_ONCE 8
 
-#define ITEMS_PER_CHECK 8192
+#define COMPARISONS_PER_CHECK 1024
 
-/* Compute the cosines of one vector with `count` items from `first` on. */
+/* Compute the cosines of one vector with ITEMS_AT_ONCE items. */
 static void
 cosines(const FmScanMatrix *matrix, FmFactorRange range, const float *vector, double norm,
-		int32_t first, int count, double *cosine)
+		const int32_t *items, double *cosine)
 {
 	const float *rows[ITEMS_AT_ONCE];
 	double inner[ITEMS_AT_ONCE] = {0};
 	double square[ITEMS_AT_ONCE] = {0};
 
 	for (int i = 0; i < ITEMS_AT_ONCE; i++)
-		rows[i] = fm_scan_vector(matrix, first + (i < count ? i : 0)) + range.first;
+		rows[i] = fm_scan_vector(matrix, items[i]) + range.first;
 	for (int f = 0; f < range.count; f++)
 		for (int i = 0; i < ITEMS_AT_ONCE; i++)
 		{
@@ -35,7 +36,7 @@ cosines(const FmScanMatrix *matrix, FmFactorRange range, const float *vector, do
 			inner[i] += vector[f] * value;
 			square[i] += value * value;
 		}
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < ITEMS_AT_ONCE; i++)
 	{
 		double product = norm * sqrt(square[i]);
 
@@ -53,29 +54,46 @@ norm_of(const float *vector, int num_factors)
 	return sqrt(square);
 }
 
+/* Collect the next items to be compared, from number *next on; return how many there are. */
+static int
+next_items(FmEligible eligible, int32_t item, int32_t total, int32_t *next, int32_t *items)
+{
+	int count = 0;
+
+	while (*next < total && count < ITEMS_AT_ONCE)
+	{
+		int32_t other = eligible.items != NULL ? eligible.items[*next] : *next;
+
+		(*next)++;
+		if (other != item &&
+			(eligible.excluded == NULL || !fm_bitset_has(eligible.excluded, other)))
+			items[count++] = other;
+	}
+	return count;
+}
+
 int32_t
 fm_similar(const FmScanMatrix *matrix, FmFactorRange range, int32_t item, int32_t x,
-		   const FmHost *host, FmHit *hits)
+		   FmEligible eligible, const FmHost *host, FmHit *hits)
 {
 	const float *vector = fm_scan_vector(matrix, item) + range.first;
 	double norm = norm_of(vector, range.count);
-	int32_t num_items = fm_scan_matrix_items(matrix);
+	int32_t total = eligible.items != NULL ? eligible.count : fm_scan_matrix_items(matrix);
 	FmBest best = {hits, 0, x};
+	int32_t items[ITEMS_AT_ONCE] = {0};
 	double cosine[ITEMS_AT_ONCE];
+	int64_t compared = 0;
+	int count;
 
 	if (x < 1)
 		return 0;
-	for (int32_t first = 0; first < num_items;)
+	for (int32_t next = 0; (count = next_items(eligible, item, total, &next, items)) > 0;)
 	{
-		int count = num_items - first < ITEMS_AT_ONCE ? num_items - first : ITEMS_AT_ONCE;
-
-		if (first % ITEMS_PER_CHECK == 0)
+		if (compared++ % COMPARISONS_PER_CHECK == 0)
 			host->check_interrupts(host->ctx);
-		cosines(matrix, range, vector, norm, first, count, cosine);
+		cosines(matrix, range, vector, norm, items, cosine);
 		for (int i = 0; i < count; i++)
-			if (first + i != item)
-				fm_best_offer(&best, first + i, cosine[i]);
-		first += count;
+			fm_best_offer(&best, items[i], cosine[i]);
 	}
 	return fm_best_finish(&best);
 }
