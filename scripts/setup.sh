@@ -79,6 +79,7 @@ list_missing()
     require libtap-parser-sourcehandler-pgtap-perl perl -MTAP::Parser::SourceHandler::pgTAP -e 1
     require "postgresql-$version-pgtap" test -f "$extensions/pgtap.control"
     require "postgresql-$version-cron" test -f "$extensions/pg_cron.control"
+    require python3-venv "${PYTHON:-python3}" -c 'import venv, ensurepip'
     [ "$purpose" = test ] && return
 
     require clang command -v clang

@@ -13,7 +13,8 @@ fi
 
 if [ $# -eq 0 ]; then
     # shellcheck disable=SC2086 # a list of words
-    set -- test/regress.pl test/pages/*.pl ${CORE_TESTS:-} test/pgtap/*.sql test/cluster/*.pl test/hostile/*.pl
+    set -- test/regress.pl test/pages/*.pl ${CORE_TESTS:-} test/pgtap/*.sql test/drivers/*.pl test/cluster/*.pl \
+        test/hostile/*.pl
 fi
 
 # Where PostgreSQL keeps its own Perl modules for tests, and what they need to find. TESTDIR is for those
