@@ -1040,21 +1040,26 @@ COMMENT ON FUNCTION fm_progress_rows() IS 'Underlies the view fm_progress.';
 CREATE VIEW fm_progress AS SELECT * FROM fm_progress_rows();
 
 COMMENT ON VIEW fm_progress IS
-'Trainings that are running or waiting in this database: your own, or all of them for members of '
-'pg_read_all_stats.';
-COMMENT ON COLUMN fm_progress.pid IS 'The process that trains.';
-COMMENT ON COLUMN fm_progress.model IS 'The model being trained.';
+'Trainings that are running or waiting in this database, and lists of all users being computed or '
+'written: your own, or all of them for members of pg_read_all_stats.';
+COMMENT ON COLUMN fm_progress.pid IS 'The process that trains or computes lists.';
+COMMENT ON COLUMN fm_progress.model IS 'The model being trained, or whose lists are being computed.';
 COMMENT ON COLUMN fm_progress.phase IS
-'loading ratings, training, writing version, or waiting for the process that has locked the model.';
-COMMENT ON COLUMN fm_progress.iteration IS 'Number of iterations done.';
-COMMENT ON COLUMN fm_progress.iterations IS 'Number of iterations in total.';
+'Of a training: loading ratings, training, writing version, or waiting for the process that has '
+'locked the model. Of lists: loading ratings, computing lists, writing lists.';
+COMMENT ON COLUMN fm_progress.iteration IS
+'Number of iterations done; while lists are computed, number of users whose list is done.';
+COMMENT ON COLUMN fm_progress.iterations IS
+'Number of iterations in total; while lists are computed, number of users.';
 COMMENT ON COLUMN fm_progress.metric IS
 'The error on the training ratings after the last iteration: rmse, for a classification log_loss, '
-'for a ranking the root of the weighted squared error of all pairs per observed pair.';
-COMMENT ON COLUMN fm_progress.started_at IS 'When the training, or its wait, started.';
+'for a ranking the root of the weighted squared error of all pairs per observed pair. NULL for '
+'lists.';
+COMMENT ON COLUMN fm_progress.started_at IS
+'When the training, its wait, or the computing of the lists started.';
 COMMENT ON COLUMN fm_progress.elapsed IS 'The time since then.';
 COMMENT ON COLUMN fm_progress.time_left IS
-'How long the remaining iterations will take at the pace so far.';
+'How long the remaining iterations, or lists, will take at the pace so far.';
 
 GRANT SELECT ON fm_progress TO PUBLIC;
 

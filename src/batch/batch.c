@@ -12,6 +12,7 @@
 #include "batch/batch_team.h"
 #include "batch/batch_users.h"
 #include "batch/seen_all.h"
+#include "registry/progress.h"
 #include "serve/seen.h"
 #include "utils/memutils.h"
 
@@ -35,6 +36,7 @@ batch_alone(const FmServing *serving, const FmListRules *rules, const FmListRece
 	seen = rules->exclude_seen ? fm_seen_open(serving) : NULL;
 	scanner = fm_scanner_create(&shape, loaded->matrix, seen, context);
 	walk = fm_users_open(serving, fm_receiver_needs_xmin(receiver));
+	fm_progress_phase(serving->model.name, FM_PHASE_LISTS);
 	while (fm_block_fill(&block, &shape, users, walk, receiver))
 	{
 		fm_scanner_run(scanner, &block);

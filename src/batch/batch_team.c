@@ -28,6 +28,7 @@
 #include "optimizer/paths.h"
 #include "pg/parallel.h"
 #include "pgstat.h"
+#include "registry/progress.h"
 #include "serve/list_score.h"
 #include "storage/barrier.h"
 #include "storage/bufmgr.h"
@@ -162,6 +163,7 @@ take_part(Member *leader, const BatchPlan *plan, const FmListReceiver *receiver)
 		fm_seen_scan_answer(seen_scan(leader), receiver->check);
 	if (complete)
 	{
+		fm_progress_phase(plan->serving->model.name, FM_PHASE_LISTS);
 		create_scanner(leader);
 		fm_ring_lead(&leader->state->ring, leader->segment, leader->scanner, plan->serving, walk,
 					 receiver);

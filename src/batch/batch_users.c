@@ -7,6 +7,7 @@
  */
 #include "batch/batch_users.h"
 
+#include "registry/progress.h"
 #include "serve/list_score.h"
 #include "utils/memutils.h"
 
@@ -79,4 +80,6 @@ fm_block_hand_over(const FmBlock *block, const FmBlockShape *shape, const FmBloc
 		MemoryContextReset(per_user);
 	}
 	MemoryContextSwitchTo(previous);
+	/* users ascend; this counts those whose lists were known to be right, too */
+	fm_progress_lists(users->users[*block->count - 1].idx + 1, users->loaded->version.num_users);
 }

@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "core/bitset.h"
 #include "pg/host_pg.h"
+#include "registry/progress.h"
 #include "serve/items.h"
 #include "source/ratings_columns.h"
 #include "utils/builtins.h"
@@ -183,6 +184,7 @@ fm_evaluate(PG_FUNCTION_ARGS)
 {
 	FmEvaluation evaluation = {0};
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	FmOuterProgress outer;
 
 	fm_require_argument(fcinfo, 0, "ratings");
 	evaluation.x = fm_x_argument(fcinfo, 2);
@@ -193,8 +195,10 @@ fm_evaluate(PG_FUNCTION_ARGS)
 	fm_serve_begin(&evaluation.serving, fcinfo, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
 				   FM_IDS_TEXT, CurrentMemoryContext);
 	evaluation.host = fm_pg_host(CurrentMemoryContext);
+	fm_progress_begin_lists(evaluation.serving.model.name, &outer);
 	read_rows(&evaluation, PG_GETARG_OID(0));
 	fm_evaluation_run(&evaluation);
+	fm_progress_end_lists(&outer);
 	put_predictions(&evaluation, result);
 	put_lists(&evaluation, result);
 	fm_serve_end(&evaluation.serving);

@@ -7,6 +7,7 @@
 
 #include "core/scan/best.h"
 #include "pg/ranked.h"
+#include "registry/progress.h"
 #include "serve/items.h"
 #include "serve/list_score.h"
 #include "utils/builtins.h"
@@ -57,6 +58,7 @@ fm_top_x_all(PG_FUNCTION_ARGS)
 	AllRows rows = {&serving, NULL, (ReturnSetInfo *) fcinfo->resultinfo};
 	MemoryContext context = CurrentMemoryContext;
 	FmListRules rules = {.x = fm_x_argument(fcinfo, ARG_X)};
+	FmOuterProgress outer;
 	double novelty;
 	bool asked = fm_novelty_argument(fcinfo, ARG_NOVELTY, &novelty);
 	int32 num_items;
@@ -71,8 +73,10 @@ fm_top_x_all(PG_FUNCTION_ARGS)
 	rows.item_texts = MemoryContextAllocHuge(CurrentMemoryContext, num_items * sizeof(Datum));
 	for (int32 item = 0; item < num_items; item++)
 		rows.item_texts[item] = fm_serve_item_out(&serving, item);
+	fm_progress_begin_lists(serving.model.name, &outer);
 	(void) fm_batch_top_x(&serving, &rules,
 						  &(FmListReceiver){.state = &rows, .put = put_text_rows});
+	fm_progress_end_lists(&outer);
 	fm_serve_end(&serving);
 	return (Datum) 0;
 }

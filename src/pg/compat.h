@@ -51,6 +51,13 @@
 #define fm_local_backend_entry(i) pgstat_get_local_beentry_by_index(i)
 #endif
 
+/* This backend's entry of the activity array, or NULL: 13 keeps it to itself. */
+#if PG_VERSION_NUM < 140000
+#define fm_own_backend_entry() ((const PgBackendStatus *) NULL)
+#else
+#define fm_own_backend_entry() ((const PgBackendStatus *) MyBEEntry)
+#endif
+
 /* Release a cached plan that no resource owner knows of. 14 replaced the flag by the owner. */
 #if PG_VERSION_NUM < 140000
 #define fm_release_unowned_plan(plan) ReleaseCachedPlan(plan, false)

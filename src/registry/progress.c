@@ -1,10 +1,10 @@
 /*
- * The progress of a training, for other sessions to see in the view fm_progress.
+ * The progress of a training, or of lists, for other sessions to see in the view fm_progress.
  *
  * The figures are in the backend's own entry of PostgreSQL's activity array, in the parameters that
  * VACUUM and CREATE INDEX use for their progress, under a command number that the server does not
  * use. So they need no shared memory of their own and no preloading, are read without a lock, and
- * disappear when the training ends, however it ends. Commands that report their own progress
+ * disappear when the command ends, however it ends. Commands that report their own progress
  * (CREATE INDEX, COPY) overwrite the parameters; each phase takes them back.
  */
 #include "registry/progress.h"
@@ -37,10 +37,9 @@ enum
 };
 
 static const char *const phase_names[] = {
-	[FM_PHASE_WAITING] = "waiting",
-	[FM_PHASE_LOADING] = "loading ratings",
-	[FM_PHASE_TRAINING] = "training",
-	[FM_PHASE_WRITING] = "writing version",
+	[FM_PHASE_WAITING] = "waiting",		  [FM_PHASE_LOADING] = "loading ratings",
+	[FM_PHASE_TRAINING] = "training",	  [FM_PHASE_WRITING] = "writing version",
+	[FM_PHASE_LISTS] = "computing lists", [FM_PHASE_WRITING_LISTS] = "writing lists",
 };
 
 static TimestampTz started_at = 0;
@@ -81,6 +80,44 @@ fm_progress_iteration(void *ctx, const char *solver, int iteration, int iteratio
 	int64 values[] = {iteration, iterations, 0};
 
 	memcpy(&values[2], &metric, sizeof(metric));
+	pgstat_progress_update_multi_param(lengthof(slots), slots, values);
+}
+
+void
+fm_progress_begin_lists(const char *model, FmOuterProgress *outer)
+{
+	const PgBackendStatus *own = fm_own_backend_entry();
+
+	memset(outer, 0, sizeof(FmOuterProgress));
+	outer->started_at = started_at;
+	if (own != NULL && own->st_progress_command != PROGRESS_COMMAND_INVALID)
+	{
+		outer->command = own->st_progress_command;
+		outer->target = own->st_progress_command_target;
+		for (int i = 0; i < PGSTAT_NUM_PROGRESS_PARAM; i++)
+			outer->parameters[i] = own->st_progress_param[i];
+	}
+	fm_progress_phase(model, FM_PHASE_LOADING);
+}
+
+void
+fm_progress_end_lists(const FmOuterProgress *outer)
+{
+	started_at = outer->started_at;
+	fm_progress_end();
+	if (outer->command == PROGRESS_COMMAND_INVALID)
+		return;
+	pgstat_progress_start_command(outer->command, outer->target);
+	for (int i = 0; i < PGSTAT_NUM_PROGRESS_PARAM; i++)
+		pgstat_progress_update_param(i, outer->parameters[i]);
+}
+
+void
+fm_progress_lists(int32 done, int32 total)
+{
+	const int slots[] = {SLOT_ITERATION, SLOT_ITERATIONS};
+	const int64 values[] = {done, total};
+
 	pgstat_progress_update_multi_param(lengthof(slots), slots, values);
 }
 
@@ -150,7 +187,8 @@ put_row(ReturnSetInfo *result, const PgBackendStatus *entry)
 	values[COL_STARTED_AT] = TimestampTzGetDatum(slots[SLOT_STARTED_AT]);
 	values[COL_ELAPSED] = interval_of(slots[SLOT_STARTED_AT], now);
 	values[COL_TIME_LEFT] = interval_of(now, expected);
-	nulls[COL_ITERATION] = nulls[COL_ITERATIONS] = nulls[COL_METRIC] = !iterating;
+	nulls[COL_ITERATION] = nulls[COL_ITERATIONS] = !iterating;
+	nulls[COL_METRIC] = !iterating || slots[SLOT_PHASE] != FM_PHASE_TRAINING;
 	nulls[COL_TIME_LEFT] = !iterating;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }

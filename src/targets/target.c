@@ -17,6 +17,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
+#include "registry/progress.h"
 #include "registry/registry_targets.h"
 #include "serve/list_score.h"
 #include "storage/lmgr.h"
@@ -221,9 +222,12 @@ open_diff(Writing *writing, Oid target)
 static void
 update_target(Writing *writing, Oid schema, Oid target)
 {
+	const char *model = writing->serving.model.name;
 	Rows rows = {.target = target};
+	FmOuterProgress outer;
 	FmRoleSwitch previous;
 
+	fm_progress_begin_lists(model, &outer);
 	open_proof(writing, schema, target);
 	rows.diff = open_diff(writing, target);
 	if (rows.diff != NULL)
@@ -244,9 +248,11 @@ update_target(Writing *writing, Oid schema, Oid target)
 									  fm_proof_check(&writing->proof));
 		writing->account.num_rows = rows.lists->num_rows;
 	}
+	fm_progress_phase(model, FM_PHASE_WRITING_LISTS);
 	previous = fm_act_as(writing->owner);
 	fm_proof_write(&writing->proof, write_rows, &rows);
 	fm_restore_role(&previous);
+	fm_progress_end_lists(&outer);
 	if (rows.lists != NULL)
 		fm_lists_free(rows.lists);
 }
@@ -272,15 +278,20 @@ check_key(const FmServing *serving)
 static void
 new_target(Writing *writing, Oid schema, const char *name)
 {
+	const char *model = writing->serving.model.name;
+	FmOuterProgress outer;
 	FmRoleSwitch previous;
 	FmLists *lists;
 
 	check_key(&writing->serving);
+	fm_progress_begin_lists(model, &outer);
 	open_proof(writing, InvalidOid, InvalidOid);
 	lists = fm_lists_compute(&writing->serving, &writing->rules, fm_proof_check(&writing->proof));
+	fm_progress_phase(model, FM_PHASE_WRITING_LISTS);
 	previous = fm_act_as(writing->owner);
 	create_target(lists, schema, name, &writing->proof);
 	fm_restore_role(&previous);
+	fm_progress_end_lists(&outer);
 	fm_proof_describe(&writing->proof, &writing->serving, get_relname_relid(name, schema),
 					  &writing->rules);
 	writing->account.num_rows = lists->num_rows;
