@@ -21,7 +21,7 @@ REGRESS_OPTS = --inputdir=.
 PG_CPPFLAGS = -I$(srcdir)/src -DFM_OPENBLAS='"$(or $(BLAS_NAME),libopenblas.so.0)"'
 PG_CFLAGS = -MMD -MP -std=gnu11 -O3 -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-declaration-after-statement
-SHLIB_LINK = -lm -ldl $(BLAS_RPATH)
+SHLIB_LINK = -lm -ldl -lz $(BLAS_RPATH)
 
 # One thread per backend: the single-threaded build of OpenBLAS where the system has it. The extension loads it
 # when it trains (src/pg/openblas.c), by the name that its header gives.
@@ -91,7 +91,7 @@ build/core/support/%.o: test/core/support/%.c
 
 $(CORE_TESTS): build/core/%: test/core/%.c $(CORE_OBJS) $(CORE_SUPPORT_OBJS)
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) $(CORE_SUPPORT_OBJS) -lm -lpthread $(BLAS_LIBS)
+	$(CC) $(CORE_CFLAGS) -o $@ $< $(CORE_OBJS) $(CORE_SUPPORT_OBJS) -lm -lpthread -lz $(BLAS_LIBS)
 
 # Which headers each object was made from, as the compiler wrote it down.
 -include $(OBJS:.o=.d) $(CORE_OBJS:.o=.d) $(CORE_SUPPORT_OBJS:.o=.d) $(CORE_TESTS:=.d)

@@ -139,7 +139,7 @@ search_reports()
 build_extension()
 {
     local flags="-std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-wrapv -Wno-declaration-after-statement"
-    local link="-lm -ldl" undefined="undefined,float-cast-overflow,float-divide-by-zero,bounds-strict"
+    local link="-lm -ldl -lz" undefined="undefined,float-cast-overflow,float-divide-by-zero,bounds-strict"
     mkdir -p "$root/tree"
     find "$root/tree" -type f ! -name '*.o' ! -name '*.d' ! -path "$root/tree/build/*" -delete
     tar -cf - --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' --exclude='*.d' . |

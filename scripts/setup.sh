@@ -68,6 +68,7 @@ list_missing()
     require $compiler command -v "${CC:-cc}"
     require pkg-config command -v pkg-config
     require libopenblas-serial-dev pkg-config --exists openblas
+    require zlib1g-dev pkg-config --exists zlib
     require "postgresql-$version" test -x "$bindir/initdb" -a -x "$bindir/postgres"
     # PGXS's makefile alone comes with the client: the headers are the test.
     require "postgresql-server-dev-$version" test -f "$headers/postgres.h"
