@@ -2,9 +2,9 @@
 #
 # What a page says to the tests:
 #   <!-- run after: PAGE -->        its SQL runs in a copy of the database that PAGE (from the root) leaves behind
-#   <!-- not run: reason -->        the ```sql block that follows is skipped
+#   <!-- not run: reason -->        the ```sql or ```python block that follows is skipped
 #   <!-- not compared: reason -->   the output that follows is not compared
-# A ```text block that follows a ```sql block is the output of that block.
+# A ```text block that follows a ```sql or ```python block is the output of that block.
 package Pages;
 use strict;
 use warnings;
@@ -52,7 +52,7 @@ sub read_page
 {
 	my ($path) = @_;
 	my %page = (path => $path, headings => [], links => [], blocks => [], cells => [], after => undef);
-	my ($fence, $skip, $uncompared, $last_sql, %anchors);
+	my ($fence, $skip, $uncompared, $last_run, %anchors);
 	open(my $file, '<:encoding(UTF-8)', $path) or die "$path: $!";
 	while (my $line = <$file>)
 	{
@@ -61,27 +61,27 @@ sub read_page
 		{
 			if ($line =~ /^\s*```\s*$/)
 			{
-				$last_sql = $fence->{kind} eq 'sql' ? $fence : undef;
+				$last_run = $fence->{kind} =~ /^(?:sql|python)$/ ? $fence : undef;
 				$fence = undef;
 				next;
 			}
 			$fence->{text} .= $line;
 			$page{headings}[-1]{body} .= $line if @{ $page{headings} };
-			$last_sql->{output} .= $line if $fence->{kind} eq 'text' && $last_sql;
+			$last_run->{output} .= $line if $fence->{kind} eq 'text' && $last_run;
 			next;
 		}
 		if ($line =~ /^\s*```(\w*)\s*$/)
 		{
 			$fence = { kind => $1, line => $., text => '', skip => $skip };
-			push @{ $page{blocks} }, $fence if $1 eq 'sql';
+			push @{ $page{blocks} }, $fence if $1 eq 'sql' || $1 eq 'python';
 			if ($1 ne 'text')
 			{
-				$last_sql = undef;
+				$last_run = undef;
 			}
-			elsif ($last_sql)
+			elsif ($last_run)
 			{
-				$last_sql->{output} = '';
-				$last_sql->{uncompared} = $uncompared;
+				$last_run->{output} = '';
+				$last_run->{uncompared} = $uncompared;
 			}
 			($skip, $uncompared) = ();
 			next;
@@ -94,7 +94,7 @@ sub read_page
 			$uncompared = $2 if $1 eq 'compared';
 			next;
 		}
-		($skip, $last_sql) = ();
+		($skip, $last_run) = ();
 		if ($line =~ /^(#+) (.*?)\s*$/)
 		{
 			my $anchor = anchor($2);
