@@ -79,6 +79,22 @@ COMMENT ON TABLE fm_run IS
 COMMENT ON COLUMN fm_run.rows_read IS
 'How many rows the ratings relation had. Several of one user and item are one rating.';
 
+-- Arrays by iteration. NULL in test, or for it: no held-out rating was predicted.
+CREATE TABLE fm_run_curve (
+    model        text NOT NULL,
+    version      integer NOT NULL,
+    head         text NOT NULL CHECK (head IN ('rating', 'interest', 'ranking')),
+    train_metric text NOT NULL,
+    test_metric  text NOT NULL,
+    seconds      real[] NOT NULL,
+    train        real[] NOT NULL,
+    test         real[],
+    PRIMARY KEY (model, version, head),
+    FOREIGN KEY (model, version) REFERENCES fm_run ON DELETE CASCADE
+);
+COMMENT ON TABLE fm_run_curve IS
+'fmtopx registry: what each iteration of each run reached. Read the view fm_curve instead.';
+
 CREATE TABLE fm_target (
     model        text NOT NULL REFERENCES fm_model ON DELETE CASCADE,
     target       regclass NOT NULL,
@@ -165,23 +181,27 @@ COMMENT ON COLUMN fm_trial.key IS
 
 SELECT pg_catalog.pg_extension_config_dump('fm_model', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_run', '');
+SELECT pg_catalog.pg_extension_config_dump('fm_run_curve', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_target', '');
 SELECT pg_catalog.pg_extension_config_dump('fm_trial', '');
 
 -- A role that may read a model's version table may read its rows in the registry.
 ALTER TABLE fm_model ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_run ENABLE ROW LEVEL SECURITY;
+ALTER TABLE fm_run_curve ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_target ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_trial ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON fm_model FOR SELECT
     USING (has_table_privilege(version_table::oid, 'SELECT'));
 CREATE POLICY readable ON fm_run FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_run.model));
+CREATE POLICY readable ON fm_run_curve FOR SELECT
+    USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_run_curve.model));
 CREATE POLICY readable ON fm_target FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_target.model));
 CREATE POLICY readable ON fm_trial FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_trial.model));
-GRANT SELECT ON fm_model, fm_run, fm_target, fm_trial TO PUBLIC;
+GRANT SELECT ON fm_model, fm_run, fm_run_curve, fm_target, fm_trial TO PUBLIC;
 
 -- What the views show of tables. These functions use subtransactions, so none is safe in a parallel
 -- query.
@@ -313,6 +333,60 @@ COMMENT ON COLUMN fm_runs.message IS
 'The error of a failed training, the figures of a refused one or of one that is worse than its '
 'baseline, what fm_fold_in has changed, or which tables of lists were not written.';
 
+CREATE VIEW fm_curve WITH (security_barrier) AS
+    SELECT c.model, c.version, c.head, p.iteration::integer AS iteration,
+           pg_catalog.make_interval(secs => p.seconds) AS elapsed,
+           c.train_metric, p.train AS train_value,
+           CASE WHEN c.test IS NOT NULL THEN c.test_metric END AS test_metric, p.test AS test_value
+    FROM fm_run_curve c
+    JOIN fm_model m ON m.model = c.model
+    CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(c.seconds), pg_catalog.unnest(c.train),
+                                  pg_catalog.unnest(c.test))
+        WITH ORDINALITY AS p (seconds, train, test, iteration)
+    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+COMMENT ON VIEW fm_curve IS
+'Learning curves: what each iteration of each run in fm_runs reached, on the ratings trained on and '
+'on some of those held out (test_size).';
+COMMENT ON COLUMN fm_curve.model IS 'The model that was trained.';
+COMMENT ON COLUMN fm_curve.version IS 'The version that the training made, or would have made.';
+COMMENT ON COLUMN fm_curve.head IS
+'What was solved: rating or interest, the heads of a model of ratings, or ranking.';
+COMMENT ON COLUMN fm_curve.iteration IS 'The number of the iteration, from 1 for each head.';
+COMMENT ON COLUMN fm_curve.elapsed IS 'The time from the start of the training to its end.';
+COMMENT ON COLUMN fm_curve.train_metric IS
+'What train_value is: rmse or log_loss; error for a ranking and an interest head, the root of the '
+'weighted squared error of all pairs per observed pair.';
+COMMENT ON COLUMN fm_curve.train_value IS
+'The error on the ratings trained on. Of mcmc it is that of one sample, not of their mean.';
+COMMENT ON COLUMN fm_curve.test_metric IS
+'What test_value is: as train_metric; auc for a ranking and an interest head, the share of held-out '
+'pairs with a higher score than a random item that the user does not have. NULL without held-out ones.';
+COMMENT ON COLUMN fm_curve.test_value IS
+'The metric on at most 20,000 held-out ratings, or one for twenty trained on, whose user '
+'and item have others. Of mcmc it is that of the mean of all samples from the tenth of the '
+'iterations on. Metrics of all held-out ratings by the whole version are in fm_metrics.';
+
+CREATE VIEW fm_metrics WITH (security_barrier) AS
+    SELECT r.model, r.version, s.set, e.metric, e.value::double precision AS value,
+           (s.metrics -> 'baseline' ->> e.metric)::double precision AS baseline, r.finished_at
+    FROM fm_run r
+    JOIN fm_model m ON m.model = r.model
+    CROSS JOIN LATERAL (VALUES ('train', r.train_metrics), ('test', r.test_metrics)) AS s (set, metrics)
+    CROSS JOIN LATERAL pg_catalog.jsonb_each_text(s.metrics) AS e (metric, value)
+    WHERE has_table_privilege(m.version_table::oid, 'SELECT')
+      AND e.metric NOT IN ('ratings', 'users', 'baseline');
+COMMENT ON VIEW fm_metrics IS
+'The metrics of each run in fm_runs as numbers, one in a row, with what they are without a model.';
+COMMENT ON COLUMN fm_metrics.model IS 'The model that was trained.';
+COMMENT ON COLUMN fm_metrics.version IS 'The version that the training made, or would have made.';
+COMMENT ON COLUMN fm_metrics.set IS
+'Which ratings were scored: train, those trained on, or test, those held out (test_size).';
+COMMENT ON COLUMN fm_metrics.metric IS 'The name of the metric; see fm_runs.';
+COMMENT ON COLUMN fm_metrics.value IS 'Its value. NULL if it is not defined for these ratings.';
+COMMENT ON COLUMN fm_metrics.baseline IS
+'What the same ratings get without a model; see fm_evaluate. NULL for the ratings trained on.';
+COMMENT ON COLUMN fm_metrics.finished_at IS 'When the training ended.';
+
 CREATE VIEW fm_trials WITH (security_barrier) AS
     SELECT t.model, t.trial, t.started_at, t.finished_at - t.started_at AS duration, t.task, t.solver,
            t.num_factors, t.l2_reg_w, t.l2_reg_v, t.unobserved_weight, t.validation_size, t.time_column,
@@ -397,7 +471,7 @@ COMMENT ON COLUMN fm_health.targets IS 'Number of tables of lists that fm_refres
 COMMENT ON COLUMN fm_health.size IS 'Size of the model''s tables on disk, with indexes, in bytes. NULL '
 'while one of them is locked.';
 
-GRANT SELECT ON fm_models, fm_runs, fm_trials, fm_health TO PUBLIC;
+GRANT SELECT ON fm_models, fm_runs, fm_curve, fm_metrics, fm_trials, fm_health TO PUBLIC;
 
 ---------------------------------------------------------------------------------------------------
 -- The type fm_matrix: item vectors in one value

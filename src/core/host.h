@@ -35,8 +35,13 @@ typedef struct FmHost
 	/* Called at least every few milliseconds of work. May not return. */
 	void (*check_interrupts)(void *ctx);
 
-	/* Called after each iteration; metric is the training RMSE so far. May be NULL. */
-	void (*progress)(void *ctx, const char *phase, int iteration, int iterations, double metric);
+	/*
+	 * Called after each iteration with the error on the ratings trained on, and what FmWatch says
+	 * of held-out ratings (core/model/watch.h), or NaN. May be NULL.
+	 */
+	void (*progress)(void *ctx, const char *solver, int iteration, int iterations, double error,
+					 double test);
+	void *progress_ctx; /* its first argument */
 
 	/* The team that this process is a member of (core/team.h); NULL: it works alone. */
 	struct FmTeam *team;

@@ -74,7 +74,7 @@ fm_progress_end(void)
 }
 
 void
-fm_progress_iteration(void *ctx, const char *solver, int iteration, int iterations, double metric)
+fm_progress_iteration(int iteration, int iterations, double metric)
 {
 	const int slots[] = {SLOT_ITERATION, SLOT_ITERATIONS, SLOT_METRIC};
 	int64 values[] = {iteration, iterations, 0};

@@ -27,9 +27,8 @@ extern void fm_progress_waiting(const char *model, int pid);
 /* Stop reporting. A failed transaction does so, too. */
 extern void fm_progress_end(void);
 
-/* FmHost.progress (core/host.h) */
-extern void fm_progress_iteration(void *ctx, const char *solver, int iteration, int iterations,
-								  double metric);
+/* Report that an iteration of the training is done, with the error that it reached. */
+extern void fm_progress_iteration(int iteration, int iterations, double metric);
 
 /*
  * Lists are also computed within other commands that report their progress, such as COPY, which get

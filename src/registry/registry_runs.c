@@ -266,6 +266,9 @@ fm_registry_finish_run(Oid schema, const FmRun *run)
 		"num_factors = $15, "
 		"train_metrics = $9::jsonb, test_metrics = $10::jsonb WHERE model = $1 AND version = $2",
 		&parameters);
+	fm_registry_save_curve(schema, run->model, run->version,
+						   run->curve.task == FM_TASK_RANKING ? "ranking" : "rating", &run->curve);
+	fm_registry_save_curve(schema, run->model, run->version, "interest", &run->interest_curve);
 	delete_old_runs(schema, run);
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/model/ranking.h"
 #include "pg/sql_parameters.h"
+#include "registry/curve.h"
 #include "registry/model.h"
 #include "utils/timestamp.h"
 
@@ -37,6 +38,8 @@ typedef struct FmRun
 	FmDifference worse; /* by how much the losses of test exceed those of the baseline */
 	bool refused;		/* is not published; message says why */
 	char message[200];	/* may be empty */
+	FmCurve curve;		/* of the rating head, or of a ranking */
+	FmCurve interest_curve;
 } FmRun;
 
 /*

@@ -14,7 +14,6 @@
 #include "core/train/solver.h"
 #include "pg/host_pg.h"
 #include "registry/definition.h"
-#include "registry/progress.h"
 #include "source/budget.h"
 #include "train/describe.h"
 #include "train/interest.h"
@@ -192,8 +191,26 @@ weights_size(const FmDefinition *definition, const FmTriples *triples)
 	return 2.0 * (double) triples->count * sizeof(float);
 }
 
+/*
+ * Solve, and record in a curve what each iteration reaches. The elapsed time is that of the run.
+ */
 static void
-fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *host, Fit *fit)
+solve(FmSolverOptions *options, int workers, const FmHost *host, Fit *fit, const FmRun *run,
+	  FmCurve *curve, FmParameters *parameters)
+{
+	FmHost recording = *host;
+
+	if (fit->held_out.count > 0)
+		options->watch = fm_watch_create(options->task, fit->ratings, &fit->held_out, options->seed,
+										 host);
+	fm_curve_record(curve, options->task, run->started_at, &recording);
+	fm_solve_in_parallel(fit->shared, options, workers, &recording, parameters);
+	fm_watch_release(options->watch, host);
+}
+
+static void
+fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *host, FmRun *run,
+		  Fit *fit)
 {
 	FmSolverOptions options = fm_solver_options(definition);
 	FmTriples *triples = &data->ratings->triples;
@@ -227,7 +244,7 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	fit->ratings = fm_shared_ratings(fit->shared);
 	hold_out(definition, host, fit);
 	weigh(definition, host, fit);
-	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->parameters);
+	solve(&options, workers, host, fit, run, &run->curve, &fit->parameters);
 }
 
 static void
@@ -253,7 +270,8 @@ fill_run(FmRun *run, const FmDefinition *definition, const FmTrainingData *data,
  * Fit the interest head on the pairs of the ratings, in place of which they are kept from here on.
  */
 static void
-fit_interest(const FmDefinition *definition, const FmHost *host, Fit *fit, FmResult *result)
+fit_interest(const FmDefinition *definition, const FmHost *host, Fit *fit, FmRun *run,
+			 FmResult *result)
 {
 	FmSolverOptions options = fm_interest_options(definition);
 	int32 num_users = fit->ratings->num_users, num_items = fit->ratings->num_items;
@@ -267,7 +285,7 @@ fit_interest(const FmDefinition *definition, const FmHost *host, Fit *fit, FmRes
 	fit->shared = fm_share_ratings(&pairs, num_users, num_items, fit->features, &none, workers,
 								   host);
 	fit->ratings = fm_shared_ratings(fit->shared);
-	fm_solve_in_parallel(fit->shared, &options, workers, host, &fit->interest);
+	solve(&options, workers, host, fit, run, &run->interest_curve, &fit->interest);
 	result->interest = &fit->interest;
 	fm_describe_interest(fit->ratings, &fit->interest, host, result);
 }
@@ -276,12 +294,10 @@ void
 fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResult *result)
 {
 	const FmHost *host = fm_pg_host(CurrentMemoryContext);
-	FmHost solver_host = *host;
 	Fit *fit = palloc0(sizeof(Fit));
 	FmScored scored;
 
-	solver_host.progress = fm_progress_iteration;
-	fit_model(definition, data, &solver_host, fit);
+	fit_model(definition, data, host, run, fit);
 	fill_run(run, definition, data, fit);
 	scored = (FmScored){fit->ratings, &fit->held_out, &fit->parameters, NULL};
 	result->data = data;
@@ -310,7 +326,7 @@ fm_fit(const FmDefinition *definition, FmTrainingData *data, FmRun *run, FmResul
 		result->version.rating_mean = data->ratings->center; /* see fm_version_center */
 	fm_describe_sides(definition, fit->ratings, &fit->parameters, &run->train, host, result);
 	if (fm_has_interest(definition))
-		fit_interest(definition, &solver_host, fit, result);
+		fit_interest(definition, host, fit, run, result);
 	fm_describe_popularity(fit->ratings, host, result);
 	scored.ratings = fit->ratings;
 	fm_score_lists(&scored, result, host, run);

@@ -306,6 +306,7 @@ init_state(TeamState *state, FmSharedRatings *shared, const Arena *solver,
 		state->offsets[i] = *arrays[i] == NULL ? NO_ARRAY
 											   : (Size) ((char *) *arrays[i] - shared->arena.base);
 	state->options = *options;
+	state->options.watch = NULL; /* the leader's alone */
 	for (int i = 0; i < FM_TEAM_COUNTERS; i++)
 		pg_atomic_init_u64(&state->counters[i], 0);
 }

@@ -77,7 +77,7 @@ is(as('reader', q{SELECT count(*) FROM mail.mine m WHERE EXISTS (SELECT FROM ext
 refused('stranger', q{SELECT ext.fm_train('s', 'shop.ratings')}, 'train on ratings it may not read');
 is(as('trainer', q{GRANT SELECT ON shop.ratings TO stranger}), '', 'granted');
 refused('stranger', q{SELECT ext.fm_train('s', 'shop.ratings')}, 'create tables where it may not');
-for my $table (qw(fm_model fm_run fm_target))
+for my $table (qw(fm_model fm_run fm_run_curve fm_target))
 {
 	refused('trainer', "DELETE FROM ext.$table", "delete from $table");
 	refused('trainer', "UPDATE ext.$table SET model = 'x'", "update $table");

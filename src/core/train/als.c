@@ -164,6 +164,22 @@ als_release(Als *als)
 	}
 }
 
+static void
+report(const Als *als, int number)
+{
+	const FmProblem *problem = als->problem;
+	double squares = fm_problem_sum_error(problem, FM_ITEMS, als->error[FM_ITEMS]);
+	FmIteration iteration = {.solver = "als",
+							 .number = number,
+							 .count = problem->iterations,
+							 .error = problem->deviation * sqrt(squares / problem->total_weight),
+							 .rank = als->rank,
+							 .rows = {als->rows[FM_USERS], als->rows[FM_ITEMS]},
+							 .levels = als->context == NULL ? NULL : fm_context_rows(als->context)};
+
+	fm_problem_report(problem, &iteration);
+}
+
 void
 fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 {
@@ -176,11 +192,8 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 		for (int side = 0; side < 2; side++)
 			update_side(&als, side, iteration);
 		update_contexts(&als, iteration);
-		if (host->progress)
-			host->progress(host->ctx, "als", iteration + 1, problem->iterations,
-						   problem->deviation *
-							   sqrt(fm_problem_sum_error(problem, FM_ITEMS, als.error[FM_ITEMS]) /
-									problem->total_weight));
+		report(&als, iteration + 1);
+		fm_team_barrier(host); /* before rows are written, see fm_problem_report */
 	}
 	if (sink != NULL)
 		hand_on(&als, sink, sink_ctx);

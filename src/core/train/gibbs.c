@@ -500,10 +500,29 @@ hand_on(const Sampler *sampler, int mean_side, FmSampleSink sink, void *sink_ctx
 	sink(sink_ctx, &sample);
 }
 
+/*
+ * Tell the host of an iteration. Before a half-step writes, every member has passed the end of the
+ * loop in draw_prior.
+ */
+static void
+report(const Sampler *sampler, double error, bool keep)
+{
+	const FmContextEffects *context = sampler->context;
+	FmIteration iteration = {.solver = "mcmc",
+							 .number = sampler->iteration + 1,
+							 .count = sampler->problem->iterations,
+							 .error = error,
+							 .rank = sampler->rank,
+							 .rows = {sampler->draw_rows[FM_USERS], sampler->draw_rows[FM_ITEMS]},
+							 .levels = context == NULL ? NULL : fm_context_rows(context),
+							 .averages = keep};
+
+	fm_problem_report(sampler->problem, &iteration);
+}
+
 void
 fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx, FmSpread *spread)
 {
-	const FmHost *host = problem->host;
 	int burn_in = 1 + problem->iterations / BURN_IN;
 	bool dense = problem->task == FM_TASK_CLASSIFICATION; /* see the top of the file */
 	Sampler sampler = {0};
@@ -526,9 +545,7 @@ fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx, 
 		if (keep && spread != NULL && (iteration - burn_in) % SPREAD_EVERY == 0)
 			fm_spread_add(spread, sampler.draw_rows[FM_USERS], sampler.draw_rows[FM_ITEMS]);
 		error = draw_noise_precision(&sampler);
-		if (host->progress)
-			host->progress(host->ctx, "mcmc", iteration + 1, problem->iterations,
-						   error * problem->deviation);
+		report(&sampler, error * problem->deviation, keep);
 	}
 	sampler_release(&sampler);
 }

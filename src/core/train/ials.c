@@ -346,12 +346,26 @@ update_side(Ials *ials, int side, int iteration)
 	fm_team_for(problem->host, step.side->count, FM_BLOCK_CHUNK, update_range, &loop);
 }
 
+/* Tell the host of an iteration. All members meet in sum_other_side before rows are written. */
+static void
+report(const Ials *ials, int total)
+{
+	const FmProblem *problem = ials->problem;
+	double squares = fm_problem_sum_error(problem, FM_ITEMS, ials->error[FM_ITEMS]);
+	FmIteration iteration = {.solver = "ials",
+							 .number = ials->iterations,
+							 .count = total,
+							 .error = sqrt(squares / problem->total_weight),
+							 .rank = ials->rank,
+							 .rows = {ials->rows[FM_USERS], ials->rows[FM_ITEMS]}};
+
+	fm_problem_report(problem, &iteration);
+}
+
 /* Make `count` iterations, of about `expected` that are left, these included. */
 static void
 iterate(Ials *ials, int count, int expected)
 {
-	const FmProblem *problem = ials->problem;
-	const FmHost *host = problem->host;
 	int total = ials->iterations + (expected > count ? expected : count);
 
 	for (int iteration = 0; iteration < count; iteration++)
@@ -359,10 +373,7 @@ iterate(Ials *ials, int count, int expected)
 		for (int side = 0; side < 2; side++)
 			update_side(ials, side, iteration);
 		ials->iterations++;
-		if (host->progress)
-			host->progress(host->ctx, "ials", ials->iterations, total,
-						   sqrt(fm_problem_sum_error(problem, FM_ITEMS, ials->error[FM_ITEMS]) /
-								problem->total_weight));
+		report(ials, total);
 	}
 }
 

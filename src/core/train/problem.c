@@ -4,6 +4,7 @@
  */
 #include "core/train/problem.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/team.h"
@@ -70,6 +71,26 @@ fm_problem_half_step(const FmProblem *problem, int side, int rank, const float *
 	step.noise_precision = 1;
 	step.error = error;
 	return step;
+}
+
+void
+fm_problem_report(const FmProblem *problem, const FmIteration *iteration)
+{
+	const FmHost *host = problem->host;
+	FmWatchRows rows = {{iteration->rows[FM_USERS], iteration->rows[FM_ITEMS]},
+						iteration->levels,
+						iteration->rank,
+						fm_block_stride(problem->kernel, iteration->rank),
+						problem->mean,
+						problem->deviation};
+
+	if (host->progress == NULL)
+		return;
+	host->progress(host->progress_ctx, iteration->solver, iteration->number, iteration->count,
+				   iteration->error,
+				   problem->watch == NULL
+					   ? NAN
+					   : fm_watch_score(problem->watch, &rows, iteration->averages));
 }
 
 double

@@ -49,6 +49,7 @@ typedef struct FmProblem
 	float l2_reg_v;			 /* ials: negative: found by a search */
 	float unobserved_weight; /* negative: the default */
 	uint64_t seed;
+	FmWatch *watch; /* or NULL */
 } FmProblem;
 
 /*
@@ -74,6 +75,25 @@ extern float *fm_problem_init_rows(const FmProblem *problem, int side, int rank)
 /* Return a half-step of one side, ready except for its prior and its outputs. */
 extern FmHalfStep fm_problem_half_step(const FmProblem *problem, int side, int rank,
 									   const float *other_rows, double *error);
+
+/* What a solver has done after an iteration. */
+typedef struct FmIteration
+{
+	const char *solver;
+	int number; /* from 1 */
+	int count;	/* about how many there will be */
+	double error;
+	int rank;
+	const float *rows[2];
+	const float *levels; /* rows of contexts, or NULL */
+	bool averages;		 /* predictions are means over the samples so far */
+} FmIteration;
+
+/*
+ * Tell the host of an iteration. What the rows are must stay as it is until all members of the team
+ * have met again: the leader may still be reading them.
+ */
+extern void fm_problem_report(const FmProblem *problem, const FmIteration *iteration);
 
 /* Return the sum over the rated entities of a side, in index order. */
 extern double fm_problem_sum_error(const FmProblem *problem, int side, const double *error);

@@ -183,6 +183,7 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 		.init_stdev = or_default(options->init_stdev, INIT_STDEV),
 		.unobserved_weight = options->unobserved_weight,
 		.seed = options->seed,
+		.watch = options->watch,
 	};
 
 	/* that of ials depends on whether it searches */

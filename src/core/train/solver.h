@@ -7,6 +7,7 @@
 #include "core/data/ratings.h"
 #include "core/host.h"
 #include "core/model/parameters.h"
+#include "core/model/watch.h"
 
 typedef enum FmSolverKind
 {
@@ -27,7 +28,8 @@ typedef struct FmSolverOptions
 	/* of the first V, for standardised ratings; negative: the default */
 	float init_stdev;
 	uint64_t seed;
-	bool history; /* whether history is known of entities (regression.h) */
+	bool history;	/* whether history is known of entities (regression.h) */
+	FmWatch *watch; /* of the leader of a team, for FmHost.progress; or NULL */
 } FmSolverOptions;
 
 /* Return the default number of factors for this many users and items. */
