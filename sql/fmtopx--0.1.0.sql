@@ -713,6 +713,25 @@ COMMENT ON PROCEDURE fm_refresh(text, text) IS
 'place. For a table of lists that another role than the model''s owner owns, a failure raises only '
 'a warning. Requires the model''s owner.';
 
+CREATE FUNCTION fm_schedule(model text, schedule text DEFAULT '0 4 * * *',
+                            on_conflict text DEFAULT 'skip') RETURNS bigint
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fm_schedule';
+
+COMMENT ON FUNCTION fm_schedule(text, text, text) IS
+'Lets pg_cron call fm_refresh for a model at the times of a cron expression, as the current user, '
+'and returns the number of the job. Replaces the model''s earlier schedule. Needs pg_cron, with its '
+'jobs in this database; the error says what is missing. A warning says which setting keeps jobs '
+'from running. fm_drop ends the schedule. Requires the model''s owner.';
+
+CREATE FUNCTION fm_unschedule(model text) RETURNS boolean
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'fm_unschedule';
+
+COMMENT ON FUNCTION fm_unschedule(text) IS
+'Ends what fm_schedule began. Returns whether there was a schedule. Requires the model''s owner, or '
+'your own job if the model is gone.';
+
 CREATE PROCEDURE fm_tune(model text, validation_size double precision DEFAULT 0.1,
                          time_column name DEFAULT NULL, trials integer DEFAULT 20,
                          fresh boolean DEFAULT false)
@@ -1136,6 +1155,50 @@ COMMENT ON COLUMN fm_progress.time_left IS
 'How long the remaining iterations, or lists, will take at the pace so far.';
 
 GRANT SELECT ON fm_progress TO PUBLIC;
+
+CREATE FUNCTION fm_schedule_rows()
+RETURNS TABLE (model text, job_id bigint, schedule text, active boolean, role name,
+    started_at timestamptz, finished_at timestamptz, status text, message text)
+LANGUAGE C STABLE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'fm_schedule_rows';
+
+COMMENT ON FUNCTION fm_schedule_rows() IS 'Underlies the view fm_schedules.';
+
+-- pg_cron notes the start of a job when its process is there, which may already be at work by then.
+CREATE VIEW fm_schedules WITH (security_barrier) AS
+    SELECT s.model, s.job_id, s.schedule, s.active, s.role, s.started_at, s.finished_at, s.status,
+           s.message, made.version, last.version AS last_version, last.status AS last_status,
+           last.finished_at AS last_finished_at, last.message AS last_message
+    FROM fm_schedule_rows() s
+    LEFT JOIN LATERAL (SELECT r.version FROM fm_run r
+                       WHERE r.model = s.model AND r.started_at >= s.started_at - interval '1 second'
+                         AND (s.finished_at IS NULL OR r.started_at <= s.finished_at)
+                       ORDER BY pg_catalog.abs(extract(epoch FROM r.started_at - s.started_at))
+                       LIMIT 1) made ON true
+    LEFT JOIN LATERAL (SELECT * FROM fm_run r WHERE r.model = s.model
+                       ORDER BY r.version DESC LIMIT 1) last ON true;
+
+COMMENT ON VIEW fm_schedules IS
+'One row per job that fm_schedule has made for a model that you may read: its schedule, how pg_cron '
+'last ran it, and the model''s last training. Empty where pg_cron keeps no jobs in this database.';
+COMMENT ON COLUMN fm_schedules.model IS 'The model that the job refreshes.';
+COMMENT ON COLUMN fm_schedules.job_id IS 'The number of the job in cron.job.';
+COMMENT ON COLUMN fm_schedules.schedule IS 'The cron expression.';
+COMMENT ON COLUMN fm_schedules.active IS 'Whether the job is run.';
+COMMENT ON COLUMN fm_schedules.role IS 'The role that the job runs as.';
+COMMENT ON COLUMN fm_schedules.started_at IS 'When pg_cron last started the job.';
+COMMENT ON COLUMN fm_schedules.finished_at IS 'When that ended.';
+COMMENT ON COLUMN fm_schedules.status IS 'The outcome, as pg_cron has it: succeeded, failed, running.';
+COMMENT ON COLUMN fm_schedules.message IS 'The error, or what the statement returned.';
+COMMENT ON COLUMN fm_schedules.version IS
+'The version of the training that the job then made; see fm_runs. NULL if it made none.';
+COMMENT ON COLUMN fm_schedules.last_version IS
+'The version of the model''s last training, whoever made it and whatever its outcome.';
+COMMENT ON COLUMN fm_schedules.last_status IS 'The status of that training; see fm_runs.';
+COMMENT ON COLUMN fm_schedules.last_finished_at IS 'When that training ended.';
+COMMENT ON COLUMN fm_schedules.last_message IS 'The message of that training; see fm_runs.';
+
+GRANT SELECT ON fm_schedules TO PUBLIC;
 
 CREATE FUNCTION fm_simd()
 RETURNS TABLE (kernel text, in_use boolean)

@@ -187,6 +187,22 @@ SELECT fm_drop('copy');
 SELECT count(*) > 0 AS tables_stay FROM fm_copy_user;
 SELECT fm_attach('copy', NULL);
 SELECT count(*) FROM fm_top_x(1, 100, 'copy');
+
+-- Schedules need pg_cron (test/cluster/schedule.pl has it).
+SELECT fm_schedule('m');
+SELECT fm_unschedule('m');
+SELECT fm_schedule(NULL);
+SELECT fm_schedule('m', NULL);
+SELECT fm_schedule('m', on_conflict => NULL);
+SELECT fm_schedule('m', '0 4 * * *', 'perhaps');
+SELECT fm_schedule('copy');
+SELECT fm_schedule('nosuch');
+SET ROLE fm_operate_reader;
+SELECT fm_schedule('m');
+SELECT fm_unschedule('m');
+RESET ROLE;
+SELECT * FROM fm_schedules;
+
 SELECT fm_drop('m'), fm_drop('copy');
 SET client_min_messages = warning;
 DROP SCHEMA operate CASCADE;

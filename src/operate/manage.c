@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "registry/registry_models.h"
 #include "registry/registry_targets.h"
+#include "operate/schedule.h"
 #include "registry/training_lock.h"
 #include "pg/arguments.h"
 #include "cache/shared_cache.h"
@@ -184,6 +185,7 @@ fm_drop(PG_FUNCTION_ARGS)
 		fm_store_drop_tables(&model);
 		fm_restore_role(&previous);
 	}
+	(void) fm_unschedule_jobs(name, model.owner);
 	fm_registry_delete_model(schema, name);
 	fm_shared_forget(model.matrix_table); /* if this rolls back, the model is loaded again */
 	fm_spi_finish();

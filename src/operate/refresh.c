@@ -15,13 +15,14 @@
  * procedure commits, it is a session lock, which outlives the commits; an error releases it.
  * Memory: what must outlive the commits is in a context below PortalContext.
  */
-#include "pg/compat.h"
+#include "operate/refresh.h"
 
 #include "catalog/pg_inherits.h"
 #include "registry/registry_runs.h"
 #include "registry/registry_targets.h"
 #include "registry/registry_sql.h"
 #include "registry/training_lock.h"
+#include "pg/arguments.h"
 #include "pg/sql.h"
 #include "pg/steps.h"
 #include "store/prune.h"
@@ -275,45 +276,36 @@ rewrite_targets(Refresh *refresh)
 	return first_error;
 }
 
-typedef enum OnConflict
-{
-	CONFLICT_SKIP,
-	CONFLICT_WAIT,
-	CONFLICT_ERROR
-} OnConflict;
-
-static OnConflict
-conflict_argument(FunctionCallInfo fcinfo)
+FmOnConflict
+fm_conflict_argument(FunctionCallInfo fcinfo, int argument)
 {
 	char *given;
 
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("on_conflict must not be NULL")));
-	given = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	fm_require_argument(fcinfo, argument, "on_conflict");
+	given = text_to_cstring(PG_GETARG_TEXT_PP(argument));
 	if (strcmp(given, "skip") == 0)
-		return CONFLICT_SKIP;
+		return FM_CONFLICT_SKIP;
 	if (strcmp(given, "wait") == 0)
-		return CONFLICT_WAIT;
+		return FM_CONFLICT_WAIT;
 	if (strcmp(given, "error") == 0)
-		return CONFLICT_ERROR;
+		return FM_CONFLICT_ERROR;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("on_conflict must be skip, wait or error, not \"%s\"", given)));
 }
 
 /* Take the training lock; false if another backend holds it and on_conflict is skip. */
 static bool
-lock_model(Refresh *refresh, OnConflict on_conflict)
+lock_model(Refresh *refresh, FmOnConflict on_conflict)
 {
 	char *detail;
 
 	refresh->locked = refresh->model.version_table;
-	if (on_conflict == CONFLICT_WAIT)
+	if (on_conflict == FM_CONFLICT_WAIT)
 		fm_training_lock(&refresh->model, refresh->commits);
 	else if (!fm_training_lock_at_once(&refresh->model, refresh->commits))
 	{
 		detail = fm_training_lock_holder(&refresh->model);
-		ereport(on_conflict == CONFLICT_ERROR ? ERROR : NOTICE,
+		ereport(on_conflict == FM_CONFLICT_ERROR ? ERROR : NOTICE,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("model \"%s\" is being trained already", refresh->model.name),
 				 detail != NULL ? errdetail_internal("%s", detail) : 0,
@@ -386,7 +378,7 @@ Datum
 fm_refresh(PG_FUNCTION_ARGS)
 {
 	Refresh refresh = {.fcinfo = fcinfo, .schema = fm_extension_schema(fcinfo)};
-	OnConflict on_conflict = conflict_argument(fcinfo);
+	FmOnConflict on_conflict = fm_conflict_argument(fcinfo, 1);
 
 	PreventCommandIfReadOnly("fm_refresh()");
 	refresh.run.started_at = GetCurrentTimestamp();
