@@ -13,6 +13,7 @@
 #include "core/train/block_kernels.h"
 #include "core/scan/scan_kernels.h"
 #include "registry/model.h"
+#include "registry/progress.h"
 #include "cache/shared_cache.h"
 #include "operate/vacuum.h"
 
@@ -100,6 +101,10 @@ _PG_init(void)
 		"fmtopx.vacuum", "Lets fm_refresh vacuum tables before it writes to them.",
 		"Without it, the space of deleted rows is reused only after an autovacuum.",
 		&fm_vacuum_enabled, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("fmtopx.progress", "Sends notices of how far a training is.",
+							 "One for each phase, and one every few seconds with the iteration, "
+							 "its errors and the time left.",
+							 &fm_progress_notices, false, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("fmtopx");
 	RESUME_INTERRUPTS();
 }

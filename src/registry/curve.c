@@ -16,6 +16,9 @@
 
 #define FIRST_SIZE 256
 
+/* How long after a notice the next one is sent, in microseconds. */
+#define NOTICE_INTERVAL (3 * USECS_PER_SEC)
+
 static void
 grow(FmCurve *curve)
 {
@@ -27,6 +30,40 @@ grow(FmCurve *curve)
 	for (int i = 0; i < lengthof(arrays); i++)
 		*arrays[i] = *arrays[i] == NULL ? MemoryContextAlloc(curve->context, size)
 										: repalloc(*arrays[i], size);
+}
+
+/* What the errors of a head are. */
+static const char *
+error_name(FmTask task)
+{
+	return task == FM_TASK_RANKING ? "error" : task == FM_TASK_CLASSIFICATION ? "log_loss" : "rmse";
+}
+
+static const char *
+test_name(FmTask task)
+{
+	return task == FM_TASK_RANKING ? "auc" : error_name(task);
+}
+
+/* Tell the user of the latest iteration, unless they have just been told of another. */
+static void
+send_notice(FmCurve *curve, int iteration, int iterations)
+{
+	int last = curve->count - 1;
+	TimestampTz now = GetCurrentTimestamp();
+	const char *test = "";
+	double left;
+
+	if (iteration < iterations && now - Max(curve->noticed, curve->since) < NOTICE_INTERVAL)
+		return;
+	curve->noticed = now;
+	left = last > 0 ? (curve->seconds[last] - curve->seconds[0]) / last * (iterations - iteration)
+					: 0;
+	if (!isnan(curve->test[last]))
+		test = psprintf(", test %s %.4g", test_name(curve->task), curve->test[last]);
+	ereport(NOTICE, (errmsg("model \"%s\": iteration %d of %d, %s %.4g%s, about %.0f s left",
+							curve->model, iteration, iterations, error_name(curve->task),
+							curve->error[last], test, left)));
 }
 
 /* FmHost.progress */
@@ -43,11 +80,14 @@ record(void *ctx, const char *solver, int iteration, int iterations, double erro
 	curve->error[curve->count] = (float) error;
 	curve->test[curve->count] = (float) test;
 	curve->count++;
+	if (fm_progress_notices)
+		send_notice(curve, iteration, iterations);
 }
 
 void
-fm_curve_record(FmCurve *curve, FmTask task, TimestampTz since, FmHost *host)
+fm_curve_record(FmCurve *curve, FmTask task, const char *model, TimestampTz since, FmHost *host)
 {
+	curve->model = model;
 	curve->context = CurrentMemoryContext;
 	curve->task = task;
 	curve->since = since;
@@ -75,13 +115,6 @@ add_reals(FmSqlParameters *parameters, const float *values, int count)
 	fm_add_parameter(parameters, FLOAT4ARRAYOID, PointerGetDatum(array), known == 0);
 }
 
-/* What the errors of a head are. */
-static const char *
-error_name(FmTask task)
-{
-	return task == FM_TASK_RANKING ? "error" : task == FM_TASK_CLASSIFICATION ? "log_loss" : "rmse";
-}
-
 void
 fm_registry_save_curve(Oid schema, const char *model, int version, const char *head,
 					   const FmCurve *curve)
@@ -94,7 +127,7 @@ fm_registry_save_curve(Oid schema, const char *model, int version, const char *h
 	fm_add_integer(&parameters, version);
 	fm_add_text(&parameters, head);
 	fm_add_text(&parameters, error_name(curve->task));
-	fm_add_text(&parameters, curve->task == FM_TASK_RANKING ? "auc" : error_name(curve->task));
+	fm_add_text(&parameters, test_name(curve->task));
 	add_reals(&parameters, curve->seconds, curve->count);
 	add_reals(&parameters, curve->error, curve->count);
 	add_reals(&parameters, curve->test, curve->count);

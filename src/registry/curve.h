@@ -16,6 +16,8 @@ typedef struct FmCurve
 	MemoryContext context; /* that the arrays are in */
 	TimestampTz since;	   /* what seconds are counted from */
 	FmTask task;		   /* of the head: that of an interest head is a ranking */
+	const char *model;	   /* its name */
+	TimestampTz noticed;   /* when the last notice was sent, or 0 */
 	int count;
 	int size; /* that the arrays have room for */
 	float *seconds;
@@ -25,9 +27,10 @@ typedef struct FmCurve
 
 /*
  * Let a host record the iterations of a head, in the current context. They are shown in fm_progress
- * as well.
+ * as well, and with fmtopx.progress in notices.
  */
-extern void fm_curve_record(FmCurve *curve, FmTask task, TimestampTz since, FmHost *host);
+extern void fm_curve_record(FmCurve *curve, FmTask task, const char *model, TimestampTz since,
+							FmHost *host);
 
 /* Save a curve of a run, unless it has no iterations. SPI must be connected. */
 extern void fm_registry_save_curve(Oid schema, const char *model, int version, const char *head,

@@ -42,6 +42,8 @@ static const char *const phase_names[] = {
 	[FM_PHASE_LISTS] = "computing lists", [FM_PHASE_WRITING_LISTS] = "writing lists",
 };
 
+bool fm_progress_notices = false;
+
 static TimestampTz started_at = 0;
 
 void
@@ -58,6 +60,8 @@ fm_progress_phase(const char *model, FmPhase phase)
 	pgstat_progress_update_param(SLOT_STARTED_AT, started_at);
 	pgstat_progress_update_param(SLOT_ITERATING_SINCE, GetCurrentTimestamp());
 	pgstat_progress_update_param(SLOT_PHASE, phase);
+	if (fm_progress_notices && phase != FM_PHASE_WAITING)
+		ereport(NOTICE, (errmsg("model \"%s\": %s", model, phase_names[phase])));
 }
 
 void

@@ -18,6 +18,9 @@ typedef enum FmPhase
 	FM_PHASE_WRITING_LISTS
 } FmPhase;
 
+/* The setting fmtopx.progress: notices tell the session that trains of phases and iterations. */
+extern bool fm_progress_notices;
+
 /* Begin to report, with the phase of loading, or enter another phase. */
 extern void fm_progress_phase(const char *model, FmPhase phase);
 

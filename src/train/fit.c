@@ -203,7 +203,7 @@ solve(FmSolverOptions *options, int workers, const FmHost *host, Fit *fit, const
 	if (fit->held_out.count > 0)
 		options->watch = fm_watch_create(options->task, fit->ratings, &fit->held_out, options->seed,
 										 host);
-	fm_curve_record(curve, options->task, run->started_at, &recording);
+	fm_curve_record(curve, options->task, run->model, run->started_at, &recording);
 	fm_solve_in_parallel(fit->shared, options, workers, &recording, parameters);
 	fm_watch_release(options->watch, host);
 }

@@ -79,4 +79,22 @@ pass('a cancelled call is not shown any more');
 is(value(q{COPY (SELECT (SELECT command FROM pg_stat_progress_copy WHERE pid = pg_backend_pid())
 	FROM fm_top_x_all(1, 'm') LIMIT 1) TO STDOUT}), 'COPY TO', 'COPY shows its own progress after that');
 
+# Notices to the session itself.
+sub notices
+{
+	my ($sql) = @_;
+	my ($out, $err);
+	$node->psql('postgres', $sql, stdout => \$out, stderr => \$err);
+	$err =~ s/^psql:.*?: //mg;
+	$err =~ s/(rmse|error|auc) \S+(?=,)/$1 #/g;
+	return $err;
+}
+$node->safe_psql('postgres', 'CREATE VIEW plain AS SELECT * FROM rows');
+my $train = q{SELECT fm_train('n', 'plain', num_factors => 2, iterations => 5, test_size => 0.2, rank_by => 'rating')};
+my $heard = notices("SET fmtopx.progress = on; $train");
+like($heard, qr/^NOTICE:  model "n": loading ratings\nNOTICE:  model "n": training\n/m, 'notices of phases');
+like($heard, qr/^NOTICE:  model "n": iteration 5 of 5, rmse #, test rmse #, about 0 s left$/m, 'and of the last iteration');
+unlike($heard, qr/iteration [1-4] of 5/, 'others would come too soon after it');
+unlike(notices($train), qr/model "n": /, 'none unless asked for');
+
 done_testing();
