@@ -58,7 +58,7 @@ SELECT try($$SELECT fm_train('nosuch')$$);
 SELECT try($$SELECT fm_fold_in('nosuch')$$);
 SELECT try($$SELECT fm_fold_in(NULL)$$);
 SELECT try($$SELECT fm_train('')$$);
-SELECT try($$SELECT fm_train(repeat('m', 53), ratings => 'ratings')$$);
+SELECT try($$SELECT fm_train(repeat('m', 51), ratings => 'ratings')$$);
 SELECT try($$SELECT * FROM fm_top_x_for('{1}'::bigint[], '{5}', 3, 'nosuch')$$);
 SELECT try($$SELECT * FROM fm_similar_items(1, 3, 'nosuch')$$);
 SELECT try($$SELECT * FROM fm_top_users('1'::text, 3, 'nosuch')$$);
@@ -66,6 +66,12 @@ SELECT try($$SELECT * FROM fm_explain(1, 1, 'nosuch')$$);
 SET fmtopx.model = 'nosuch';
 SELECT try($$SELECT * FROM fm_top_x(1, 3)$$);
 RESET fmtopx.model;
+
+-- A function in the way of the model's own, and names that are those of fmtopx.
+CREATE FUNCTION fm_bad_top_x_all(bigint, boolean, double precision) RETURNS int LANGUAGE sql AS 'SELECT 1';
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings')$$);
+DROP FUNCTION fm_bad_top_x_all;
+SELECT try($$SELECT fm_train('matrix', ratings => 'ratings')$$);
 
 -- Unknown relations, and relations that ratings cannot be read from.
 SELECT try($$SELECT fm_train('bad', ratings => 'nosuch')$$);

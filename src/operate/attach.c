@@ -17,6 +17,7 @@
 #include "registry/registry_models.h"
 #include "pg/arguments.h"
 #include "pg/sql.h"
+#include "store/model_functions.h"
 #include "store/tables.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
@@ -206,6 +207,7 @@ fm_attach(PG_FUNCTION_ARGS)
 {
 	Oid schema = fm_extension_schema(fcinfo);
 	FmModel model = {.extension_schema = schema};
+	FmRoleSwitch previous;
 
 	PreventCommandIfReadOnly("fm_attach()");
 	fm_require_argument(fcinfo, ARG_MODEL, NULL);
@@ -224,6 +226,9 @@ fm_attach(PG_FUNCTION_ARGS)
 	check_ratings(&model);
 	fm_spi_connect();
 	reserve(schema, &model);
+	previous = fm_act_as(model.owner);
+	fm_store_make_functions(&model, WARNING);
+	fm_restore_role(&previous);
 	fm_registry_attach_model(schema, &model);
 	fm_spi_finish();
 	PG_RETURN_VOID();

@@ -18,6 +18,7 @@
 #include "pg/arguments.h"
 #include "cache/shared_cache.h"
 #include "pg/sql.h"
+#include "store/model_functions.h"
 #include "store/tables.h"
 #include "store/version.h"
 #include "tcop/utility.h"
@@ -179,12 +180,11 @@ fm_drop(PG_FUNCTION_ARGS)
 	fm_spi_connect();
 	if (!fm_model_lock(schema, name, CurrentMemoryContext, &model))
 		fm_model_missing(name);
+	previous = fm_act_as(model.owner);
+	fm_store_drop_functions(&model);
 	if (!model.attached)
-	{
-		previous = fm_act_as(model.owner);
 		fm_store_drop_tables(&model);
-		fm_restore_role(&previous);
-	}
+	fm_restore_role(&previous);
 	(void) fm_unschedule_jobs(name, model.owner);
 	fm_registry_delete_model(schema, name);
 	fm_shared_forget(model.matrix_table); /* if this rolls back, the model is loaded again */

@@ -6,26 +6,27 @@
 #include "store/tables.h"
 
 #include "pg/sql.h"
+#include "store/model_functions.h"
 #include "store/version.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
-#define LONGEST_TABLE_NAME "fm__version"
-
 void
 fm_check_model_name(const char *name)
 {
-	const int longest = NAMEDATALEN - 1 - (int) strlen(LONGEST_TABLE_NAME);
+	const int longest = NAMEDATALEN - 1 - (int) strlen(FM_LONGEST_SUFFIX);
 
 	if (name[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_NAME), errmsg("the name of a model must not be empty")));
 	if (strlen(name) > longest)
-		ereport(ERROR,
-				(errcode(ERRCODE_NAME_TOO_LONG), errmsg("the model name \"%s\" is too long", name),
-				 errdetail("Its tables are named after it, so it can have at most %d bytes.",
-						   longest)));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_NAME_TOO_LONG), errmsg("the model name \"%s\" is too long", name),
+			 errdetail(
+				 "Its tables and functions are named after it, so it can have at most %d bytes.",
+				 longest)));
 }
 
 static Oid

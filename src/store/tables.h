@@ -18,7 +18,7 @@
 #include "pg/id_map.h"
 #include "registry/model.h"
 
-/* Raise an error unless tables can be named after a model of this name. */
+/* Raise an error unless tables and functions can be named after a model of this name. */
 extern void fm_check_model_name(const char *name);
 
 /* Create the tables in a schema, as the current user, and set their OIDs in *model. */

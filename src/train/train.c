@@ -61,11 +61,11 @@ fm_train(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("fm_train()");
 	name = fm_model_name_argument(fcinfo, 0);
-	fm_check_model_name(name);
 	fm_spi_connect();
 	exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
 	if (!exists)
 	{
+		fm_check_model_name(name);
 		fm_registry_lock_name(schema, name);
 		exists = fm_model_lock(schema, name, CurrentMemoryContext, &model);
 	}

@@ -17,6 +17,7 @@
 #include "source/feature_columns.h"
 #include "source/ratings_columns.h"
 #include "source/training_data.h"
+#include "store/model_functions.h"
 #include "store/tables.h"
 #include "store/version_rows.h"
 #include "train/fit.h"
@@ -58,11 +59,16 @@ prepare_tables(const FmTraining *training)
 		fm_check_features_relation(model->definition.features[FM_ITEMS], "item_features",
 								   model->definition.item_column, "item_column", &item_type);
 	if (OidIsValid(training->tables_schema))
+	{
 		fm_store_create_tables(model, training->tables_schema, &user_type, &item_type);
-	else if (training->any_ids)
+		fm_store_make_functions(model, ERROR);
+		return;
+	}
+	if (training->any_ids)
 		fm_store_check_new_id_types(model, &user_type, &item_type);
 	else
 		fm_store_check_id_types(model, &user_type, &item_type);
+	fm_store_check_dependants(model, &user_type, &item_type);
 }
 
 /*
@@ -82,7 +88,7 @@ check_id_types(const FmTraining *training)
 							fm_idmap_type(training->data.ratings->items));
 }
 
-/* Give the tables the types of the ids that were read. */
+/* Give the tables, and the model's functions, the types of the ids that were read. */
 static void
 adapt_tables(const FmTraining *training)
 {
@@ -91,6 +97,7 @@ adapt_tables(const FmTraining *training)
 
 	if (!fm_store_has_id_types(training->model, user_type, item_type))
 		fm_store_change_id_types(training->model, user_type, item_type);
+	fm_store_make_functions(training->model, WARNING);
 }
 
 /* Say how many rows a training of ratings has merged; the events of a ranking add up. */

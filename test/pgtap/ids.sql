@@ -3,7 +3,7 @@ BEGIN;
 CREATE SCHEMA ids;
 SELECT set_config('search_path', 'ids, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(52);
+SELECT plan(96);
 
 -- Ids of one length, so that their order as text is that of the numbers, and ties have the same order.
 CREATE TABLE ratings AS
@@ -80,6 +80,33 @@ BEGIN
 END $$;
 
 SELECT is(differing(kind), 0::bigint, kind || ': the same lists') FROM kinds;
+
+-- The functions of each model's own, with the types of its ids.
+CREATE FUNCTION differing_own(kind text, id text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE n bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM (
+        (SELECT id_%1$s(user_id), rank, id_%1$s(item_id::int), score, rating FROM expected
+         EXCEPT ALL SELECT format(''%%s'', user_id), rank, format(''%%s'', item_id), score, rating FROM fm_%1$s_top_x_all(8))
+        UNION ALL
+        (SELECT user_id::text, rank, id_%1$s(item_id::int), score, rating FROM expected e
+         EXCEPT ALL SELECT n::text, t.rank, format(''%%s'', t.item_id), t.score, t.rating
+         FROM generate_series(101, 130) n, fm_%1$s_top_x(%2$s, 8) t)
+        UNION ALL
+        (SELECT ''105'', rank, id_%1$s(item_id::int), score, rating FROM expected_of
+         EXCEPT ALL SELECT ''105'', t.rank, format(''%%s'', t.item_id), t.score, t.rating
+         FROM (SELECT array_agg(%3$s) AS candidates FROM unnest(''{201,203,205,207,209,120}''::int[]) n) c,
+              (SELECT array_agg(%3$s) AS exclude FROM unnest(''{203}''::int[]) n) e,
+              (SELECT %2$s AS id FROM (SELECT 105 AS n) s) u,
+              fm_%1$s_top_x(u.id, 30, false, candidates => candidates || NULL, exclude => exclude) t)) d',
+        kind, id, CASE WHEN kind = 'array' THEN format('(%s)::text', id) ELSE id END) INTO n;
+    RETURN n;
+END $$;
+SELECT is(differing_own(kind, id), 0::bigint, kind || ': the same lists by the functions of the model') FROM kinds;
+SELECT is(a.types, b.type::text, kind || ': items are of the type that they have in the ratings')
+FROM kinds, LATERAL (SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END::regtype FROM pg_attribute, pg_type t
+                     WHERE attrelid = to_regclass('r_' || kind) AND attname = 'item_id' AND t.oid = atttypid) b (type),
+     LATERAL (SELECT proallargtypes[9]::regtype::text FROM pg_proc WHERE proname = format('fm_%s_top_x', kind)) a (types);
 
 -- The bigint overload serves integers, and its error says so for other types.
 SELECT is((SELECT count(*) FROM fm_top_x(105::bigint, 8, kind, false)), 8::bigint, kind || ': the overload for bigint')
