@@ -143,6 +143,7 @@ CREATE TABLE fm_target_proof (
     written_by bigint NOT NULL,
     seen_rows  bigint NOT NULL,
     recent     integer[] NOT NULL,
+    items      bytea,
     PRIMARY KEY (model, target),
     FOREIGN KEY (model, target) REFERENCES fm_target ON DELETE CASCADE
 );
@@ -954,36 +955,46 @@ COMMENT ON FUNCTION fm_top_x_for(text, double precision[], bigint, text, boolean
 'Like fm_top_x_for(text[], ...), for items given as the text of an array, such as ''{42,7}''.';
 
 CREATE FUNCTION fm_top_x_all(
-    x            bigint  DEFAULT 10,
-    model        text    DEFAULT NULL,
-    exclude_seen boolean DEFAULT true,
+    x            bigint   DEFAULT 10,
+    model        text     DEFAULT NULL,
+    exclude_seen boolean  DEFAULT true,
+    users        regclass DEFAULT NULL,
+    items        regclass DEFAULT NULL,
+    context      jsonb    DEFAULT NULL,
     novelty      double precision DEFAULT NULL
 ) RETURNS TABLE (user_id text, rank integer, item_id text, score real, rating real)
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000
 AS 'MODULE_PATHNAME', 'fm_top_x_all';
 
-COMMENT ON FUNCTION fm_top_x_all(bigint, text, boolean, double precision) IS
+COMMENT ON FUNCTION fm_top_x_all(bigint, text, boolean, regclass, regclass, jsonb, double precision) IS
 'Returns the list of fm_top_x for every user of the model, in the order of user ids, with ids as '
-'text. Made for COPY (SELECT ...) TO.';
+'text. Made for COPY (SELECT ...) TO. With users, a relation that has the model''s user column, the '
+'lists are for its users instead; those new to the model are folded in from their ratings and come '
+'last. With items, a relation that has the model''s item column, lists hold only its items. Both are '
+'read as the caller. context is as in fm_top_x.';
 
 CREATE FUNCTION fm_write_top_x(
     target       text,
-    x            bigint  DEFAULT 10,
-    model        text    DEFAULT NULL,
-    exclude_seen boolean DEFAULT true,
+    x            bigint   DEFAULT 10,
+    model        text     DEFAULT NULL,
+    exclude_seen boolean  DEFAULT true,
+    users        regclass DEFAULT NULL,
+    items        regclass DEFAULT NULL,
+    context      jsonb    DEFAULT NULL,
     novelty      double precision DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_write_top_x';
 
-COMMENT ON FUNCTION fm_write_top_x(text, bigint, text, boolean, double precision) IS
-'Writes the list of fm_top_x for every user of the model into the table target and registers the '
+COMMENT ON FUNCTION fm_write_top_x(text, bigint, text, boolean, regclass, regclass, jsonb,
+                                   double precision) IS
+'Writes the lists of fm_top_x_all, with the same arguments, into the table target and registers the '
 'table with the model, so that fm_refresh rewrites it. Creates the table if it does not exist, '
 'with columns user_id, rank, item_id, score and rating, primary key (user_id, rank), and id types '
 'as in the ratings relation; an existing table needs only the first three. Later rewrites use the '
-'same novelty. Does not touch rows that have not changed. Readers are never blocked; they see '
-'either all old lists or all new ones. Returns the number of rows in the table. Requires the '
-'owner of an existing table.';
+'same arguments, and read users and items anew, as the owner of the table. Does not touch rows that '
+'have not changed. Readers are never blocked; they see either all old lists or all new ones. Returns '
+'the number of rows in the table. Requires the owner of an existing table.';
 
 ---------------------------------------------------------------------------------------------------
 -- Ask

@@ -10,6 +10,12 @@
 #include "serve/serving.h"
 
 /*
+ * Read a filter: relations (InvalidOid: none) and a context (NULL: none). In the current context.
+ */
+extern FmListFilter fm_list_filter_read(const FmServing *serving, Oid users, Oid items,
+										Jsonb *context);
+
+/*
  * Compute the list of every user, in ascending order of idx, and hand each to the receiver. Return
  * false if the receiver refused.
  */

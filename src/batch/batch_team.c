@@ -12,8 +12,9 @@
  * Workers may join at any time, and the leader does everything if none comes.
  *
  * Locking: a barrier stands between the two parts; the ring has locks of its own. Memory: workers
- * map the model's shared image, and one segment with the blocks of the ring, the pairs and what the
- * scan of the ratings needs. The pairs take at most maintenance_work_mem.
+ * map the model's shared image, and one segment with the blocks of the ring, the pairs, what the scan
+ * of the ratings needs, the items that may be in lists and the context. What the users have rated who
+ * are folded in, the leader has sorted before there are workers. The pairs take at most maintenance_work_mem.
  */
 #include "batch/batch_team.h"
 
@@ -51,6 +52,9 @@ typedef struct TeamState
 {
 	Size pairs; /* where the pairs are in the segment; 0: nothing is excluded */
 	Size scan;	/* where the scan of the ratings is; 0: the pairs are complete */
+	Size part;	/* where the items that may be in lists are; 0: all items may be */
+	Size levels;
+	int32 num_levels; /* of the context */
 	Barrier read;
 	FmRing ring;
 } TeamState;
@@ -62,23 +66,26 @@ typedef struct Member
 	TeamState *state;
 	char *segment; /* begins with the blocks of the ring */
 	const FmImage *image;
+	FmLoaded loaded; /* of the image */
 	FmPairs *pairs;
+	FmScanSource source;
 	FmBlockScanner *scanner;
 } Member;
 
 /* What the leader prepares before there are workers. */
 typedef struct BatchPlan
 {
+	const FmBatch *batch;
 	const FmServing *serving;
 	int members; /* at most */
 	FmBlockShape shape;
-	bool exclude_seen;
-	const FmSeenCheck *check; /* the receiver's, or NULL */
-	const int64 *ids;		  /* of users, for the scan; NULL: SQL reads the ratings */
+	FmManyRatings *ratings;
+	const int64 *ids; /* of users, for the scan; NULL: SQL reads the ratings */
 	int32 num_users;
 	Size scan_size;
 	Size pairs_size;
 	Size ring_size;
+	Size context_size;
 	dsm_segment *segment;
 	FmPairs *pairs;
 } BatchPlan;
@@ -103,11 +110,17 @@ seen_scan(const Member *member)
 static void
 create_scanner(Member *member)
 {
-	FmSeenStream *seen = member->pairs == NULL ? NULL : fm_seen_of_pairs(member->pairs);
+	const TeamState *state = member->state;
+	FmScanSource *source = &member->source;
 
-	member->scanner = fm_scanner_create(&member->state->ring.shape,
-										fm_image_at(member->image, member->image->matrix), seen,
-										CurrentMemoryContext);
+	fm_loaded_of_image(member->image, &member->loaded);
+	source->loaded = &member->loaded;
+	source->seen = member->pairs == NULL ? NULL : fm_seen_of_pairs(member->pairs);
+	if (state->part != 0)
+		source->part = (const FmScanPart *) (member->segment + state->part);
+	source->context.count = state->num_levels;
+	source->context.levels = (float *) (member->segment + state->levels);
+	member->scanner = fm_scanner_create(&state->ring.shape, source, CurrentMemoryContext);
 }
 
 /*
@@ -134,11 +147,22 @@ open_ratings(const BatchPlan *plan)
 	return fm_open_relation(plan->serving->model.definition.ratings);
 }
 
+/* Set the state, and write to the segment what the leader alone knows. */
 static void
-init_state(TeamState *state, const BatchPlan *plan)
+init_state(Member *leader, const BatchPlan *plan)
 {
-	state->pairs = plan->exclude_seen ? plan->ring_size : 0;
+	TeamState *state = leader->state;
+	const FmListFilter *filter = plan->batch->rules.filter;
+	Size part = plan->ring_size + plan->pairs_size + plan->scan_size;
+
+	state->pairs = plan->shape.exclude_seen ? plan->ring_size : 0;
 	state->scan = plan->ids != NULL ? plan->ring_size + plan->pairs_size : 0;
+	state->part = plan->batch->part_size > 0 ? part : 0;
+	state->levels = part + fm_align(plan->batch->part_size);
+	state->num_levels = filter == NULL ? 0 : filter->context.count;
+	(void) fm_batch_part(plan->batch, leader->segment + part);
+	if (state->num_levels > 0)
+		memcpy(leader->segment + state->levels, filter->context.levels, plan->context_size);
 	BarrierInit(&state->read, 0);
 	fm_ring_init(&state->ring, &plan->shape, plan->members);
 }
@@ -148,14 +172,15 @@ init_state(TeamState *state, const BatchPlan *plan)
  * memory; then the receiver has got no list.
  */
 static bool
-take_part(Member *leader, const BatchPlan *plan, const FmListReceiver *receiver)
+take_part(Member *leader, const BatchPlan *plan)
 {
+	const FmListReceiver *receiver = plan->batch->receiver;
 	FmUserWalk *walk;
 	bool complete;
 
 	if (!fm_receiver_begin(receiver))
 		return false;
-	walk = fm_users_open(plan->serving, fm_receiver_needs_xmin(receiver));
+	walk = fm_batch_walk(plan->batch, plan->ratings);
 	if (plan->ids != NULL)
 		read_ratings(leader);
 	complete = leader->pairs == NULL || !fm_pairs_too_many(leader->pairs);
@@ -165,7 +190,9 @@ take_part(Member *leader, const BatchPlan *plan, const FmListReceiver *receiver)
 	{
 		fm_progress_phase(plan->serving->model.name, FM_PHASE_LISTS);
 		create_scanner(leader);
-		fm_ring_lead(&leader->state->ring, leader->segment, leader->scanner, plan->serving, walk,
+		leader->source.loaded = plan->serving->loaded; /* which has the types of ids, too */
+		leader->source.num_users = plan->batch->num_users;
+		fm_ring_lead(&leader->state->ring, leader->segment, leader->scanner, &leader->source, walk,
 					 receiver);
 	}
 	fm_users_close(walk);
@@ -174,7 +201,7 @@ take_part(Member *leader, const BatchPlan *plan, const FmListReceiver *receiver)
 
 /* Lead a team. Return false if the receiver has got no list. */
 static bool
-lead(const BatchPlan *plan, const FmListReceiver *receiver)
+lead(const BatchPlan *plan)
 {
 	Member leader = {.pairs = plan->pairs};
 	FmParallelWork work = {.worker = "fm_batch_worker",
@@ -190,9 +217,9 @@ lead(const BatchPlan *plan, const FmListReceiver *receiver)
 	if (work.scanned != NULL)
 		relation_close(work.scanned, NoLock);
 	init_member(&leader);
-	init_state(leader.state, plan);
+	init_state(&leader, plan);
 	(void) fm_parallel_launch(&leader.parallel);
-	complete = take_part(&leader, plan, receiver);
+	complete = take_part(&leader, plan);
 	fm_ring_close(&leader.state->ring);
 	fm_parallel_end(&leader.parallel);
 	return complete;
@@ -234,17 +261,30 @@ relation_bytes(Oid relation)
 	return bytes;
 }
 
-int
-fm_batch_workers(const FmServing *serving, bool exclude_seen)
+/* Return the number of scores that the lists take, about. */
+static double
+count_scores(const FmBatch *batch, Size user_table)
 {
-	const FmLoaded *loaded = serving->loaded;
+	const FmLoaded *loaded = batch->serving->loaded;
 	Size user_bytes = fm_query_length(loaded) * sizeof(float);
-	Size read = relation_bytes(serving->model.user_table);
-	double scores = (double) read / user_bytes * loaded->version.num_items;
+	double users = (double) user_table / user_bytes;
 
-	if (exclude_seen)
+	if (batch->choice != NULL && batch->choice->wanted != NULL)
+		users = fm_idmap_count(batch->choice->wanted);
+	return users * batch->num_items;
+}
+
+int
+fm_batch_workers(const FmBatch *batch)
+{
+	const FmServing *serving = batch->serving;
+	const FmLoaded *loaded = serving->loaded;
+	Size read = relation_bytes(serving->model.user_table);
+	double scores = count_scores(batch, read);
+
+	if (batch->rules.exclude_seen)
 		read += relation_bytes(serving->model.definition.ratings);
-	if (loaded->shared.segment == NULL || loaded->version.num_items == 0 || !serving->read_only ||
+	if (loaded->shared.segment == NULL || batch->num_items == 0 || !serving->read_only ||
 		IsInParallelMode() || max_parallel_maintenance_workers == 0)
 		return 0;
 	if (scores < SCORES_PER_WORKER && read / BLCKSZ < (Size) min_parallel_table_scan_size)
@@ -253,13 +293,15 @@ fm_batch_workers(const FmServing *serving, bool exclude_seen)
 }
 
 /*
- * Create the segment for ring, pairs and scan. Return false, with a notice, if there is no memory
+ * Create the segment for ring, pairs, scan, items and context. Return false, with a notice, if there is no memory
  * for it.
  */
 static bool
 create_segment(BatchPlan *plan)
 {
 	Size size = add_size(add_size(plan->ring_size, plan->pairs_size), plan->scan_size);
+
+	size = add_size(size, add_size(fm_align(plan->batch->part_size), plan->context_size));
 
 	plan->segment = fm_parallel_segment(size, "computing lists",
 										"set max_parallel_maintenance_workers to 0");
@@ -306,31 +348,37 @@ prepare_pairs(BatchPlan *plan)
 	plan->ids = fm_seen_scan_users(serving, context, &plan->num_users);
 	if (plan->ids == NULL)
 		return false;
-	plan->scan_size = fm_seen_scan_size(plan->ids, plan->num_users);
+	plan->scan_size = fm_align(fm_seen_scan_size(plan->ids, plan->num_users));
 	plan->pairs = make_shared_pairs(plan, plan->num_users, context);
 	if (plan->pairs == NULL)
 		return false;
 	fm_seen_scan_init((FmSeenScan *) (fm_parallel_address(plan->segment) + plan->ring_size +
 									  plan->pairs_size),
-					  serving, plan->ids, plan->num_users, plan->check);
+					  serving, plan->ids, plan->num_users, plan->batch->receiver->check);
 	return true;
 }
 
 bool
-fm_batch_in_parallel(const FmServing *serving, int workers, const FmListRules *rules,
-					 const FmListReceiver *receiver)
+fm_batch_in_parallel(const FmBatch *batch, int workers)
 {
-	BatchPlan plan = {.serving = serving,
+	const FmListFilter *filter = batch->rules.filter;
+	BatchPlan plan = {.batch = batch,
+					  .serving = batch->serving,
 					  .members = workers + 1,
-					  .exclude_seen = rules->exclude_seen,
-					  .check = receiver->check};
+					  .shape = fm_batch_shape(batch)};
 	bool done;
 
-	plan.shape = fm_block_shape(serving->loaded, rules);
 	plan.ring_size = fm_ring_size(&plan.shape, plan.members);
-	done = rules->exclude_seen ? prepare_pairs(&plan) : create_segment(&plan);
+	if (filter != NULL)
+		plan.context_size = filter->context.count * (plan.shape.num_factors + 1) * sizeof(float);
+	done = plan.shape.exclude_seen ? prepare_pairs(&plan) : create_segment(&plan);
 	if (done)
-		done = lead(&plan, receiver);
+	{
+		plan.ratings = fm_batch_ratings(batch);
+		done = lead(&plan);
+		if (plan.ratings != NULL)
+			fm_many_ratings_close(plan.ratings);
+	}
 	if (plan.segment != NULL)
 		dsm_detach(plan.segment);
 	return done;

@@ -13,12 +13,16 @@
 typedef struct FmBlockUsers
 {
 	const FmLoaded *loaded;
+	const FmScanPart *part; /* or NULL */
+	FmContext context;
+	int32 num_users;	/* of the batch */
+	int32 num_met;		/* of them, when the block had been filled */
 	MemoryContext ids;	/* holds ids that are passed by reference */
 	FmBatchUser *users; /* without interest_v */
 	float *v;			/* theirs, one after the other */
 } FmBlockUsers;
 
-extern FmBlockUsers *fm_block_users_create(const FmServing *serving, const FmBlockShape *shape,
+extern FmBlockUsers *fm_block_users_create(const FmScanSource *source, const FmBlockShape *shape,
 										   MemoryContext context);
 
 /*
@@ -31,8 +35,7 @@ extern bool fm_block_fill(const FmBlock *block, const FmBlockShape *shape, FmBlo
 /*
  * Give the receiver the lists of a block that has been scanned. Resets `per_user` after each list.
  */
-extern void fm_block_hand_over(const FmBlock *block, const FmBlockShape *shape,
-							   const FmBlockUsers *users, const FmListReceiver *receiver,
-							   MemoryContext per_user);
+extern void fm_block_hand_over(const FmBlock *block, const FmBlockShape *shape, FmBlockUsers *users,
+							   const FmListReceiver *receiver, MemoryContext per_user);
 
 #endif

@@ -4,7 +4,8 @@
  * A batch calls them all in the process that started it, in this order:
  *
  *   begin     once, before anything else; it may refuse the batch
- *   current   for each user in ascending order of idx, to skip lists that are right already
+ *   current   for each user who is not folded in, in ascending order of idx, to skip lists that are
+ *             right already
  *   seeds     for each user that `current` did not skip
  *   put       for each of these users, in the same order, with the list
  *
@@ -19,13 +20,26 @@
 #include "core/scan/best.h"
 
 #include "batch/users.h"
+#include "serve/filter.h"
 
-/* What lists are wanted. */
+/* Whom lists are for, and what may be in them. */
+typedef struct FmListFilter
+{
+	FmIdMap *users;			   /* NULL: all users of the model */
+	const FmItemFilter *items; /* NULL: all items */
+	FmContext context;
+} FmListFilter;
+
+/*
+ * What lists are wanted. With a filter, users whose ratings the model was not trained on are folded
+ * in, as fm_top_x does; without one (NULL), they have the lists that their features say.
+ */
 typedef struct FmListRules
 {
 	int32 x;
 	bool exclude_seen;
 	double novelty;
+	const FmListFilter *filter;
 } FmListRules;
 
 /*
@@ -46,8 +60,8 @@ typedef void (*FmListCallback)(void *state, const FmBatchUser *user, const FmHit
 typedef bool (*FmBeginCallback)(void *state);
 
 /*
- * Return whether the receiver knows that the list it already has of this user is right. The batch
- * then computes none and does not call `seeds` and `put` for the user. user->xmin is set, so the
+ * Return whether the receiver knows that the list it already has of this user, who is not folded
+ * in, is right. The batch then computes none and does not call `seeds` and `put` for the user. user->xmin is set, so the
  * user table must be a heap, unless the receiver is without_xmin.
  */
 typedef bool (*FmCurrentCallback)(void *state, const FmBatchUser *user);

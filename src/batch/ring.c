@@ -110,7 +110,7 @@ wait_for_change(FmRing *ring)
 }
 
 void
-fm_ring_lead(FmRing *ring, char *blocks, FmBlockScanner *scanner, const FmServing *serving,
+fm_ring_lead(FmRing *ring, char *blocks, FmBlockScanner *scanner, const FmScanSource *source,
 			 FmUserWalk *walk, const FmListReceiver *receiver)
 {
 	MemoryContext per_user = AllocSetContextCreate(CurrentMemoryContext, "fmtopx list of one user",
@@ -121,7 +121,7 @@ fm_ring_lead(FmRing *ring, char *blocks, FmBlockScanner *scanner, const FmServin
 	uint64 handed = 0;
 
 	for (int i = 0; i < ring->num_blocks; i++)
-		users[i] = fm_block_users_create(serving, &ring->shape, CurrentMemoryContext);
+		users[i] = fm_block_users_create(source, &ring->shape, CurrentMemoryContext);
 	ConditionVariablePrepareToSleep(&ring->changed);
 	while (more || handed < filled)
 	{

@@ -39,7 +39,7 @@ extern void fm_ring_init(FmRing *ring, const FmBlockShape *shape, int members);
  * the same order. The leader scans blocks too while it has nothing else to do.
  */
 extern void fm_ring_lead(FmRing *ring, char *blocks, FmBlockScanner *scanner,
-						 const FmServing *serving, FmUserWalk *walk,
+						 const FmScanSource *source, FmUserWalk *walk,
 						 const FmListReceiver *receiver);
 
 /* Do a worker's part: scan blocks until the ring is closed. */

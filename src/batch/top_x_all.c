@@ -20,6 +20,9 @@ enum
 	ARG_X,
 	ARG_MODEL,
 	ARG_EXCLUDE_SEEN,
+	ARG_USERS,
+	ARG_ITEMS,
+	ARG_CONTEXT,
 	ARG_NOVELTY
 };
 
@@ -61,14 +64,21 @@ fm_top_x_all(PG_FUNCTION_ARGS)
 	FmOuterProgress outer;
 	double novelty;
 	bool asked = fm_novelty_argument(fcinfo, ARG_NOVELTY, &novelty);
+	FmListFilter filter;
 	int32 num_items;
 
 	fm_require_argument(fcinfo, ARG_EXCLUDE_SEEN, "exclude_seen");
+	fm_check_context(fcinfo, ARG_CONTEXT);
 	rules.exclude_seen = PG_GETARG_BOOL(ARG_EXCLUDE_SEEN);
 	fm_init_materialized_srf(fcinfo);
 	fm_serve_begin(&serving, fcinfo, PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL),
 				   FM_IDS_TEXT, context);
 	rules.novelty = fm_serve_novelty(&serving, asked ? &novelty : NULL);
+	filter = fm_list_filter_read(&serving,
+								 PG_ARGISNULL(ARG_USERS) ? InvalidOid : PG_GETARG_OID(ARG_USERS),
+								 PG_ARGISNULL(ARG_ITEMS) ? InvalidOid : PG_GETARG_OID(ARG_ITEMS),
+								 PG_ARGISNULL(ARG_CONTEXT) ? NULL : PG_GETARG_JSONB_P(ARG_CONTEXT));
+	rules.filter = &filter;
 	num_items = serving.loaded->version.num_items;
 	rows.item_texts = MemoryContextAllocHuge(CurrentMemoryContext, num_items * sizeof(Datum));
 	for (int32 item = 0; item < num_items; item++)

@@ -249,6 +249,14 @@ point_into_image(FmLoaded *loaded)
 	loaded->matrix = fm_image_at(image, image->matrix);
 }
 
+void
+fm_loaded_of_image(const FmImage *image, FmLoaded *loaded)
+{
+	memset(loaded, 0, sizeof(FmLoaded));
+	loaded->image = image;
+	point_into_image(loaded);
+}
+
 static FmLoaded *
 obtain(const FmModel *model, bool read_only)
 {

@@ -51,6 +51,12 @@ typedef struct FmLoaded
  */
 extern FmLoaded *fm_loaded_get(const FmModel *model, bool read_only, MemoryContext user);
 
+/*
+ * Set *loaded to what an image alone says: no types of ids, and no plans. For parallel workers,
+ * which map the image of their leader.
+ */
+extern void fm_loaded_of_image(const FmImage *image, FmLoaded *loaded);
+
 /* Return an idx that was read from a table; raise an error unless the version has it. */
 extern int32 fm_loaded_check_idx(const FmLoaded *loaded, int32 idx);
 

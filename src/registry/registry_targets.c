@@ -157,14 +157,16 @@ fm_registry_save_proof(Oid schema, const char *model, Oid target, const FmListsP
 	fm_add_bigint(&parameters, proof->written_by);
 	fm_add_bigint(&parameters, proof->seen_rows);
 	fm_add_integers(&parameters, proof->recent, proof->num_recent);
+	fm_add_parameter(&parameters, BYTEAOID, PointerGetDatum(proof->items), proof->items == NULL);
 	/* nothing is inserted if the target has been forgotten meanwhile */
 	fm_registry_execute(
 		schema, "fm_target_proof",
-		psprintf("INSERT INTO %%s SELECT model, target, $3, $4, $5, $6, $7 FROM %s "
+		psprintf("INSERT INTO %%s SELECT model, target, $3, $4, $5, $6, $7, $8 FROM %s "
 				 "WHERE model = $1 AND target = $2 FOR KEY SHARE "
 				 "ON CONFLICT (model, target) DO UPDATE SET made_from = excluded.made_from, "
 				 "before = excluded.before, written_by = excluded.written_by, "
-				 "seen_rows = excluded.seen_rows, recent = excluded.recent",
+				 "seen_rows = excluded.seen_rows, recent = excluded.recent, "
+				 "items = excluded.items",
 				 fm_qualified_sql(schema, "fm_target")),
 		&parameters);
 }
@@ -186,6 +188,18 @@ copy_integers(Datum datum, MemoryContext context, int32 *count)
 	return values;
 }
 
+/* Return a copy of a bytea in a context, or NULL. */
+static bytea *
+copy_bytes(const FmRow *row, int column, MemoryContext context)
+{
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	bytea *copy = fm_row_is_null(row, column) ? NULL
+											  : DatumGetByteaPCopy(fm_row_value(row, column));
+
+	MemoryContextSwitchTo(previous);
+	return copy;
+}
+
 bool
 fm_registry_find_proof(Oid schema, const char *model, Oid target, MemoryContext context,
 					   FmListsProof *proof)
@@ -196,13 +210,13 @@ fm_registry_find_proof(Oid schema, const char *model, Oid target, MemoryContext 
 		BEFORE,
 		WRITTEN_BY,
 		SEEN_ROWS,
-		RECENT
+		RECENT,
+		PROVED_ITEMS
 	};
-	static const FmColumn columns[] = {[MADE_FROM] = {"made_from", TEXTOID},
-									   [BEFORE] = {"before", INT8OID},
-									   [WRITTEN_BY] = {"written_by", INT8OID},
-									   [SEEN_ROWS] = {"seen_rows", INT8OID},
-									   [RECENT] = {"recent", INT4ARRAYOID}};
+	static const FmColumn columns[] = {
+		[MADE_FROM] = {"made_from", TEXTOID},	[BEFORE] = {"before", INT8OID},
+		[WRITTEN_BY] = {"written_by", INT8OID}, [SEEN_ROWS] = {"seen_rows", INT8OID},
+		[RECENT] = {"recent", INT4ARRAYOID},	[PROVED_ITEMS] = {"items", BYTEAOID}};
 	FmSqlParameters parameters = {0};
 	FmRows rows;
 	bool found;
@@ -223,6 +237,7 @@ fm_registry_find_proof(Oid schema, const char *model, Oid target, MemoryContext 
 		proof->written_by = fm_row_bigint(&rows.row, WRITTEN_BY);
 		proof->seen_rows = fm_row_bigint(&rows.row, SEEN_ROWS);
 		proof->recent = copy_integers(fm_row_value(&rows.row, RECENT), context, &proof->num_recent);
+		proof->items = copy_bytes(&rows.row, PROVED_ITEMS, context);
 	}
 	fm_rows_end(&rows);
 	return found;

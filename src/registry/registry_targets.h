@@ -62,12 +62,13 @@ typedef struct FmListsProof
 	int64 seen_rows; /* how many rows of the ratings are older than `before` */
 	int32 *recent;	 /* idx of the users with newer rows, in ascending order */
 	int32 num_recent;
+	bytea *items; /* the set (core/bitset.h) of those that might be in lists; NULL: all */
 } FmListsProof;
 
 extern void fm_registry_save_proof(Oid schema, const char *model, Oid target,
 								   const FmListsProof *proof);
 
-/* Return false if there is no proof. `recent` is in the given context. */
+/* Return false if there is no proof. `recent` and `items` are in the given context. */
 extern bool fm_registry_find_proof(Oid schema, const char *model, Oid target, MemoryContext context,
 								   FmListsProof *proof);
 

@@ -10,7 +10,6 @@
 #include "pg/real_array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 
 void
 fm_check_context(FunctionCallInfo fcinfo, int argument)
@@ -23,9 +22,12 @@ fm_check_context(FunctionCallInfo fcinfo, int argument)
 				 errhint("Give it the form {\"column\": \"value\"}.")));
 }
 
-bool
-fm_add_context_level(const FmServing *serving, const char *column, const char *level,
-					 FmUserVector *user)
+/*
+ * Add a level to those of a context, unless the model does not know it. False if it does not know
+ * the column.
+ */
+static bool
+read_level(const FmServing *serving, const char *column, const char *level, FmContext *context)
 {
 	enum
 	{
@@ -60,18 +62,48 @@ fm_add_context_level(const FmServing *serving, const char *column, const char *l
 	known = fm_rows_next(&rows);
 	if (known && fm_row_boolean(&rows.row, IS_ASKED_FOR))
 	{
-		float *v = palloc(loaded->version.num_factors * sizeof(float));
+		Size length = loaded->version.num_factors + 1;
+		float *term;
 
+		context->levels = context->count == 0
+							  ? palloc(length * sizeof(float))
+							  : repalloc(context->levels,
+										 (context->count + 1) * length * sizeof(float));
+		term = context->levels + context->count++ * length;
+		term[0] = fm_row_real(&rows.row, W);
 		fm_read_real_array(fm_row_value(&rows.row, V), loaded->version.num_factors, "a context's v",
-						   v);
-		user->base += fm_row_real(&rows.row, W);
-		for (int f = 0; f < loaded->version.num_factors; f++)
+						   term + 1);
+	}
+	fm_rows_end(&rows);
+	return known;
+}
+
+void
+fm_context_add(const FmLoaded *loaded, const FmContext *context, FmUserVector *user)
+{
+	int k = loaded->version.num_factors;
+
+	for (int32 level = 0; level < context->count; level++)
+	{
+		const float *term = context->levels + (Size) level * (k + 1);
+
+		user->base += term[0];
+		for (int f = 0; f < k; f++)
 		{
-			user->v[f] += v[f];
+			user->v[f] += term[1 + f];
 			fm_check_score(user->v[f]);
 		}
 	}
-	fm_rows_end(&rows);
+}
+
+bool
+fm_add_context_level(const FmServing *serving, const char *column, const char *level,
+					 FmUserVector *user)
+{
+	FmContext context = {0};
+	bool known = read_level(serving, column, level, &context);
+
+	fm_context_add(serving->loaded, &context, user);
 	return known;
 }
 
@@ -120,17 +152,18 @@ unknown_column(const FmServing *serving, const char *column)
 			 errdetail("Its context columns are %s.", known.data)));
 }
 
-void
-fm_add_context(const FmServing *serving, FunctionCallInfo fcinfo, int argument, FmUserVector *user)
+FmContext
+fm_read_context(const FmServing *serving, Jsonb *given)
 {
+	FmContext context = {0};
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue key;
 	JsonbValue value;
 
-	if (PG_ARGISNULL(argument))
-		return;
-	iterator = JsonbIteratorInit(&PG_GETARG_JSONB_P(argument)->root);
+	if (given == NULL)
+		return context;
+	iterator = JsonbIteratorInit(&given->root);
 	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
 	{
 		char *column;
@@ -139,7 +172,19 @@ fm_add_context(const FmServing *serving, FunctionCallInfo fcinfo, int argument, 
 			continue;
 		column = pnstrdup(key.val.string.val, key.val.string.len);
 		(void) JsonbIteratorNext(&iterator, &value, true);
-		if (!fm_add_context_level(serving, column, level_text(column, &value), user))
+		if (!read_level(serving, column, level_text(column, &value), &context))
 			unknown_column(serving, column);
 	}
+	return context;
+}
+
+void
+fm_add_context(const FmServing *serving, FunctionCallInfo fcinfo, int argument, FmUserVector *user)
+{
+	FmContext context;
+
+	if (PG_ARGISNULL(argument))
+		return;
+	context = fm_read_context(serving, PG_GETARG_JSONB_P(argument));
+	fm_context_add(serving->loaded, &context, user);
 }

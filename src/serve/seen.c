@@ -156,6 +156,14 @@ fm_add_seen_items(const FmServing *serving, Datum user_id, uint64 *set)
 	fm_rows_end(&rows);
 }
 
+float
+fm_own_rating_value(const FmDefinition *definition, const FmVersion *version, double rating)
+{
+	if (fm_is_classification(version->task))
+		return fm_label(definition, version->rating_min, version->rating_max, (float) rating);
+	return (float) (rating - fm_version_center(version));
+}
+
 FmOwnRating *
 fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 {
@@ -165,7 +173,6 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 	int num_columns;
 	FmRows rows;
 	FmOwnRating *ratings;
-	double center = fm_version_center(&loaded->version);
 
 	*count = 0;
 	/* the task of the version, not that of a later definition */
@@ -185,7 +192,9 @@ fm_own_ratings(const FmServing *serving, Datum user_id, int64 *count)
 		if (fm_take_values(&definition, rows.values + OWN_RATING, rows.nulls + OWN_RATING, &rating,
 						   &weight) &&
 			item >= 0)
-			ratings[(*count)++] = (FmOwnRating){item, (float) (rating - center), (float) weight};
+			ratings[(*count)++] =
+				(FmOwnRating){item, fm_own_rating_value(&definition, &loaded->version, rating),
+							  (float) weight};
 	}
 	fm_rows_end(&rows);
 	return ratings;

@@ -12,9 +12,13 @@
 typedef struct FmOwnRating
 {
 	int32 item;
-	float rating; /* less fm_version_center */
+	float rating; /* less fm_version_center; in a classification 1 (yes) or 0 (no) */
 	float weight; /* 0: unknown, as of all in a basket */
 } FmOwnRating;
+
+/* Return a rating as an FmOwnRating has it. The definition is that of the ratings. */
+extern float fm_own_rating_value(const FmDefinition *definition, const FmVersion *version,
+								 double rating);
 
 /* Whether the model has a ratings relation: an attached model may have none. */
 static inline bool

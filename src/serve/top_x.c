@@ -246,7 +246,6 @@ read_basket(Call *call, FmOwnRating **basket)
 	int num_ratings;
 	Datum *items = elements(fcinfo, ARG_FOR_ITEMS, "items", &num_items);
 	Datum *ratings = elements(fcinfo, ARG_FOR_RATINGS, "ratings", &num_ratings);
-	double center = fm_version_center(&loaded->version);
 	int64 count = 0;
 
 	check_basket(call, num_items, num_ratings);
@@ -254,12 +253,15 @@ read_basket(Call *call, FmOwnRating **basket)
 									 ((Size) num_items + 1) * sizeof(FmOwnRating));
 	for (int i = 0; i < num_items; i++)
 	{
-		float rating = ratings == NULL ? loaded->version.rating_max
-									   : basket_rating(loaded, ratings[i]);
+		double rating = ratings == NULL ? loaded->version.rating_max
+										: basket_rating(loaded, ratings[i]);
 		int32 item = fm_serve_item(&call->serving, items[i]);
 
 		if (item >= 0)
-			(*basket)[count++] = (FmOwnRating){item, (float) (rating - center), 0};
+			(*basket)[count++] = (FmOwnRating){item,
+											   fm_own_rating_value(&call->serving.model.definition,
+																   &loaded->version, rating),
+											   0};
 	}
 	return count;
 }
@@ -274,7 +276,7 @@ top_x_for(FunctionCallInfo fcinfo, FmIdForm form)
 	fm_init_materialized_srf(fcinfo);
 	begin(&call, fcinfo, ARG_FOR_X, form);
 	count = read_basket(&call, &basket);
-	call.user = fm_serve_fold(&call.serving, NULL, basket, count);
+	call.user = fm_serve_fold(call.serving.loaded, NULL, basket, count);
 	if (PG_GETARG_BOOL(ARG_FOR_X + REST_EXCLUDE_SEEN))
 		for (int64 i = 0; i < count; i++)
 			fm_bitset_add(call.excluded, basket[i].item);

@@ -60,23 +60,11 @@ typedef struct Pairs
 	bool is_weighted; /* false: the weights are unknown */
 } Pairs;
 
-/* Return a rating as the solvers know it: a label of a classification is 1 or 0. */
-static float
-value_of(const FmServing *serving, const FmOwnRating *rating)
-{
-	const FmVersion *version = &serving->loaded->version;
-
-	if (!fm_is_classification(version->task))
-		return rating->rating;
-	return fm_label(&serving->model.definition, version->rating_min, version->rating_max,
-					rating->rating);
-}
-
 /* Merge the ratings of each item, which are adjacent, as the training has merged its rows. */
 static Pairs
-merge(const FmServing *serving, const FmOwnRating *ratings, int64 count)
+merge(const FmLoaded *loaded, const FmOwnRating *ratings, int64 count)
 {
-	const FmVersion *version = &serving->loaded->version;
+	const FmVersion *version = &loaded->version;
 	MemoryContext context = CurrentMemoryContext;
 	Pairs pairs = {.items = MemoryContextAllocHuge(context, count * sizeof(int32)),
 				   .values = MemoryContextAllocHuge(context, count * sizeof(float)),
@@ -89,7 +77,7 @@ merge(const FmServing *serving, const FmOwnRating *ratings, int64 count)
 
 		pairs.items[pairs.count] = ratings[r].item;
 		for (; r < count && ratings[r].item == pairs.items[pairs.count]; r++)
-			fm_pair_add(&sums, value_of(serving, &ratings[r]),
+			fm_pair_add(&sums, ratings[r].rating,
 						pairs.is_weighted ? ratings[r].weight : version->weight_unit);
 		pairs.values[pairs.count] = (float) fm_pair_mean(&sums);
 		pairs.weights[pairs.count] = (float) Min(fm_pair_weight(&sums, version->repeat_correlation),
@@ -125,9 +113,9 @@ item_rating(const FmLoaded *loaded, int32 item, float *w)
  * is a row for each, which share its weight.
  */
 static FmFoldRow *
-rating_rows(const FmServing *serving, const Pairs *pairs, int64 *count)
+rating_rows(const FmLoaded *loaded, const Pairs *pairs, int64 *count)
 {
-	const FmVersion *version = &serving->loaded->version;
+	const FmVersion *version = &loaded->version;
 	bool labels = fm_is_classification(version->task);
 	double b = version->b - fm_version_center(version);
 	FmFoldRow *rows = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -137,7 +125,7 @@ rating_rows(const FmServing *serving, const Pairs *pairs, int64 *count)
 	for (int64 p = 0; p < pairs->count; p++)
 	{
 		float w;
-		const float *v = item_rating(serving->loaded, pairs->items[p], &w);
+		const float *v = item_rating(loaded, pairs->items[p], &w);
 		double value = pairs->values[p], weight = pairs->weights[p];
 
 		if (labels && value > 0 && value < 1)
@@ -153,9 +141,8 @@ rating_rows(const FmServing *serving, const Pairs *pairs, int64 *count)
 
 /* Do the same for a head that says who chooses what: to have rated an item is to choose it. */
 static FmFoldRow *
-choice_rows(const FmServing *serving, double b, const Pairs *pairs)
+choice_rows(const FmLoaded *loaded, double b, const Pairs *pairs)
 {
-	const FmLoaded *loaded = serving->loaded;
 	bool is_second = loaded->version.interest_factors > 0;
 	MemoryContext context = CurrentMemoryContext;
 	FmFoldRow *rows = MemoryContextAllocHuge(context, pairs->count * sizeof(FmFoldRow));
@@ -208,10 +195,9 @@ fold_head(const Head *head, const float *expected_v, double expected_w, const Fm
 
 /* Fold into the rating head, or into that of a ranking. */
 static void
-fold_first(const FmServing *serving, const FmUserVector *expected, const Pairs *pairs,
+fold_first(const FmLoaded *loaded, const FmUserVector *expected, const Pairs *pairs,
 		   FmUserVector *user)
 {
-	const FmLoaded *loaded = serving->loaded;
 	const FmVersion *version = &loaded->version;
 	bool is_ranking = fm_is_ranking(version->task);
 	/* where a ranking has not learnt strengths, weights are its strengths */
@@ -219,8 +205,8 @@ fold_first(const FmServing *serving, const FmUserVector *expected, const Pairs *
 	Head head = {version->num_factors, version->task, version->noise_variance, &loaded->user_prior,
 				 is_ranking ? &loaded->item_pairs : NULL};
 	int64 count = pairs->count;
-	FmFoldRow *rows = has_strengths ? choice_rows(serving, version->b, pairs)
-									: rating_rows(serving, pairs, &count);
+	FmFoldRow *rows = has_strengths ? choice_rows(loaded, version->b, pairs)
+									: rating_rows(loaded, pairs, &count);
 
 	fold_head(&head, expected == NULL ? NULL : expected->v,
 			  expected == NULL ? 0 : expected->base - version->b, rows, count, user->v,
@@ -228,22 +214,21 @@ fold_first(const FmServing *serving, const FmUserVector *expected, const Pairs *
 }
 
 static void
-fold_interest(const FmServing *serving, const FmUserVector *expected, const Pairs *pairs,
+fold_interest(const FmLoaded *loaded, const FmUserVector *expected, const Pairs *pairs,
 			  FmUserVector *user)
 {
-	const FmLoaded *loaded = serving->loaded;
 	const FmVersion *version = &loaded->version;
 	Head head = {version->interest_factors, FM_TASK_RANKING, version->interest_noise_variance,
 				 &loaded->interest_prior, &loaded->item_pairs};
 
 	fold_head(&head, expected == NULL ? NULL : expected->interest_v,
 			  expected == NULL ? 0 : expected->interest_base - version->interest_b,
-			  choice_rows(serving, version->interest_b, pairs), pairs->count, user->interest_v,
+			  choice_rows(loaded, version->interest_b, pairs), pairs->count, user->interest_v,
 			  &user->interest_base);
 }
 
 FmUserVector
-fm_serve_fold(const FmServing *serving, const FmUserVector *expected, FmOwnRating *ratings,
+fm_serve_fold(const FmLoaded *loaded, const FmUserVector *expected, FmOwnRating *ratings,
 			  int64 count)
 {
 	FmUserVector user;
@@ -251,14 +236,14 @@ fm_serve_fold(const FmServing *serving, const FmUserVector *expected, FmOwnRatin
 
 	if (count == 0 && expected != NULL)
 		return *expected;
-	user = fm_empty_user(serving->loaded);
+	user = fm_empty_user(loaded);
 	if (count == 0)
 		return user;
 	qsort(ratings, count, sizeof(FmOwnRating), compare_ratings);
-	pairs = merge(serving, ratings, count);
-	fold_first(serving, expected, &pairs, &user);
-	if (serving->loaded->version.interest_factors > 0)
-		fold_interest(serving, expected, &pairs, &user);
+	pairs = merge(loaded, ratings, count);
+	fold_first(loaded, expected, &pairs, &user);
+	if (loaded->version.interest_factors > 0)
+		fold_interest(loaded, expected, &pairs, &user);
 	return user;
 }
 
@@ -273,7 +258,7 @@ fm_serve_new_user(const FmServing *serving, const FmUserVector *expected, Datum 
 	for (int64 r = 0; r < count; r++)
 		if (ignored == NULL || !fm_bitset_has(ignored, ratings[r].item))
 			ratings[num_used++] = ratings[r];
-	return fm_serve_fold(serving, expected, ratings, num_used);
+	return fm_serve_fold(serving->loaded, expected, ratings, num_used);
 }
 
 int

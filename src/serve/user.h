@@ -55,11 +55,9 @@ extern FmUserVector fm_serve_new_user(const FmServing *serving, const FmUserVect
 									  Datum user_id, const uint64 *ignored);
 
 /*
- * Fold in a user with these ratings, in the units that the model was trained on, less
- * fm_version_center. Sorts the ratings;
- * their order does not affect the result.
+ * Fold in a user with these ratings. Sorts the ratings; their order does not affect the result.
  */
-extern FmUserVector fm_serve_fold(const FmServing *serving, const FmUserVector *expected,
+extern FmUserVector fm_serve_fold(const FmLoaded *loaded, const FmUserVector *expected,
 								  FmOwnRating *ratings, int64 count);
 
 #endif

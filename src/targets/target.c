@@ -20,6 +20,7 @@
 #include "registry/progress.h"
 #include "registry/registry_targets.h"
 #include "serve/list_score.h"
+#include "serve/question_context.h"
 #include "storage/lmgr.h"
 #include "targets/target_diff.h"
 #include "targets/target_fill.h"
@@ -41,6 +42,9 @@ enum
 	ARG_X,
 	ARG_MODEL,
 	ARG_EXCLUDE_SEEN,
+	ARG_USERS,
+	ARG_ITEMS,
+	ARG_CONTEXT,
 	ARG_NOVELTY
 };
 
@@ -176,13 +180,14 @@ typedef struct Writing
 	FmServing serving;
 	FmTarget target; /* its table is not read */
 	FmListRules rules;
+	FmListFilter filter;
 	Oid owner;
 	FmTargetWriting account;
 	FmProof proof;
 } Writing;
 
 /*
- * Say which lists are wanted, and open the proof. What cannot be read or done is an error before
+ * Say which lists are wanted, read the filters, and open the proof. What cannot be read or done is an error before
  * anything is computed.
  */
 static void
@@ -197,6 +202,9 @@ open_proof(Writing *writing, Oid schema, Oid target)
 											  wanted->has_novelty ? &wanted->novelty : NULL);
 	if (wanted->exclude_seen && fm_knows_seen(&writing->serving))
 		fm_check_ratings(&writing->serving);
+	writing->filter = fm_list_filter_read(&writing->serving, wanted->users, wanted->items,
+										  wanted->context);
+	writing->rules.filter = &writing->filter;
 	fm_proof_open(&writing->proof, schema, &writing->serving, target, &writing->rules);
 }
 
@@ -376,7 +384,11 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 
 	fm_require_argument(fcinfo, ARG_TARGET, "target");
 	fm_require_argument(fcinfo, ARG_EXCLUDE_SEEN, "exclude_seen");
+	fm_check_context(fcinfo, ARG_CONTEXT);
 	wanted->exclude_seen = PG_GETARG_BOOL(ARG_EXCLUDE_SEEN);
+	wanted->users = PG_ARGISNULL(ARG_USERS) ? InvalidOid : PG_GETARG_OID(ARG_USERS);
+	wanted->items = PG_ARGISNULL(ARG_ITEMS) ? InvalidOid : PG_GETARG_OID(ARG_ITEMS);
+	wanted->context = PG_ARGISNULL(ARG_CONTEXT) ? NULL : PG_GETARG_JSONB_P(ARG_CONTEXT);
 	wanted->has_novelty = fm_novelty_argument(fcinfo, ARG_NOVELTY, &wanted->novelty);
 	PreventCommandIfReadOnly("fm_write_top_x()");
 	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(ARG_TARGET)));

@@ -408,7 +408,7 @@ old_list(void *state, const FmBatchUser *user, int32 *count)
 
 /*
  * FmCurrentCallback: the list is complete, its rows are as they were written, and nothing that it
- * depends on has changed since.
+ * depends on has changed since so that it would be another.
  */
 static bool
 is_current(void *state, const FmBatchUser *user)
@@ -419,7 +419,9 @@ is_current(void *state, const FmBatchUser *user)
 	if (!fm_proof_user_stands(diff->proof, user))
 		return false;
 	index = fm_idmap_find(diff->users, convert_user(diff, user));
-	if (index < 0 || diff->unproved[index] != 0 || diff->met[index])
+	if (index < 0 || diff->unproved[index] != 0 || diff->met[index] ||
+		!fm_proof_items_stand(diff->proof, user, diff->rows + (Size) index * diff->length,
+							  diff->length))
 		return false;
 	diff->met[index] = true;
 	diff->num_current++;

@@ -12,15 +12,19 @@
  *   written_by  the xid of the subtransaction in which W wrote rows of the table, and nothing else
  *   seen_rows   the number of old rows of the ratings that S_W saw
  *   recent      the users of all other rows of the ratings that S_W saw
- *   made_from   the version, the rules of the lists and the relations, as a text
+ *   items       the items that might be in lists, those of the relation `items` or all
+ *   made_from   the version, the rules of the lists, what a context adds to users, and the
+ *               relations, as a text
  *
- * Claim. Let S be newer than the end of W, and made_from be the same now. A user's list is right
- * and complete if
+ * Claim. Let S be newer than the end of W, and made_from be the same now. The list of a user who is
+ * not folded in is right and complete if
  *
  *   (a) the table has a row for each rank, each of them old or inserted by `written_by`;
  *   (b) the user's row of the user table is old;
  *   (c) if seen items are excluded: S sees seen_rows old rows of the ratings, sees no row of this
- *       user that is not old, and the user is not in `recent`.
+ *       user that is not old, and the user is not in `recent`;
+ *   (d) the items of the rows may be in lists now, and each item that may be now and might not at W
+ *       ranks behind the last row.
  *
  * Proof.
  *
@@ -29,10 +33,15 @@
  *   2. By 1, the old rows of the ratings that S sees are among those that S_W saw. By (c) they are
  *      as many, so they are the same. Neither snapshot sees another row of this user. So the user
  *      has rated the same items.
- *   3. By (b) and 1, the user's vector is the same. With 2 and made_from, computing the list now
- *      gives the list of W.
+ *   3. By (b) and 1, the user's vector is the same, and so with made_from is the query. With 2,
+ *      computing the list now, from the items of W, gives the list of W.
  *   4. W changed all rows that differed from its list. A row in (a) was written by W or, by 1,
  *      found and left by W. So it is a row of that list, and by (a) none is missing.
+ *   5. Taking away items that are not in a list does not change it, nor does adding items that rank
+ *      behind its last row while it is complete. By (d), the list of the items of now is the same.
+ *
+ * A user who is folded in has always a new list: it depends on the values of ratings, too. Who has
+ * lists does not matter: a list does not depend on other users.
  *
  * Limits. Nothing is known
  *
@@ -54,6 +63,10 @@
 #include "access/xlog.h"
 #include "batch/seen_scan.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "core/bitset.h"
+#include "core/scan/scan.h"
+#include "serve/list_score.h"
 #include "targets/target_statements.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -155,6 +168,18 @@ describe_users(StringInfo text, const FmServing *serving)
 	return possible;
 }
 
+/* Append what stands for a context: 128 bits of what it adds to users. */
+static void
+describe_context(StringInfo text, const FmContext *context, int num_factors)
+{
+	Size length = (Size) context->count * (num_factors + 1) * sizeof(float);
+	const unsigned char *bytes = (const unsigned char *) context->levels;
+
+	for (uint64 seed = 0; context->count > 0 && seed < 2; seed++)
+		appendStringInfo(text, " %llx",
+						 (unsigned long long) hash_bytes_extended(bytes, (int) length, seed));
+}
+
 void
 fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, const FmListRules *rules)
 {
@@ -165,6 +190,7 @@ fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, const Fm
 	appendStringInfo(&text, "%llu %u %lld %d %d %.17g", (unsigned long long) GetSystemIdentifier(),
 					 MyDatabaseId, (long long) serving->model.stamp, rules->x, proof->exclude_seen,
 					 rules->novelty);
+	describe_context(&text, &rules->filter->context, serving->loaded->version.num_factors);
 	possible = describe_users(&text, serving) && describe_target(&text, target) &&
 			   describe_ratings(&text, serving, proof->exclude_seen) &&
 			   text.len < (int) sizeof(proof->now.made_from);
@@ -193,6 +219,49 @@ is_valid(const FmListsProof *old, const FmListsProof *now, Snapshot snapshot)
 		   !XidInMVCCSnapshot((TransactionId) old->written_by, snapshot);
 }
 
+/* Set what may be in lists now, and what the next writing has to know of it. */
+static void
+set_items(FmProof *proof, const FmItemFilter *filter, MemoryContext context)
+{
+	int32 num_items = proof->loaded->version.num_items;
+	Size bytes = fm_bitset_words(num_items) * sizeof(uint64);
+
+	if (filter == NULL)
+		return;
+	proof->items = MemoryContextAllocZero(context, bytes);
+	fm_bitset_add_all(proof->items, filter->items, filter->count);
+	proof->now.items = MemoryContextAlloc(context, VARHDRSZ + bytes);
+	SET_VARSIZE(proof->now.items, VARHDRSZ + bytes);
+	memcpy(VARDATA(proof->now.items), proof->items, bytes);
+}
+
+/*
+ * Find the items that have come since W. Return false if they are not known, or are so many that
+ * lists are computed faster than compared with them.
+ */
+static bool
+find_new_items(FmProof *proof, MemoryContext context)
+{
+	int32 num_items = proof->loaded->version.num_items;
+	Size bytes = fm_bitset_words(num_items) * sizeof(uint64);
+	uint64 *then;
+
+	if (proof->old.items == NULL)
+		return true;
+	if (VARSIZE(proof->old.items) != VARHDRSZ + bytes)
+		return false;
+	then = MemoryContextAlloc(context, bytes);
+	memcpy(then, VARDATA(proof->old.items), bytes);
+	proof->new_items = MemoryContextAllocHuge(context, ((Size) num_items + 1) * sizeof(int32));
+	for (int32 item = 0; item < num_items; item++)
+		if (!fm_bitset_has(then, item) &&
+			(proof->items == NULL || fm_bitset_has(proof->items, item)))
+			proof->new_items[proof->num_new_items++] = item;
+	proof->query = MemoryContextAlloc(context, fm_query_length(proof->loaded) * sizeof(float));
+	return proof->num_new_items == 0 ||
+		   fm_scan_list_pays(proof->loaded->matrix, proof->num_new_items);
+}
+
 void
 fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target,
 			  const FmListRules *rules)
@@ -203,13 +272,17 @@ fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target,
 	proof->seen.recent = MemoryContextAlloc(serving->context, FM_SEEN_MAX_RECENT * sizeof(int32));
 	proof->now.before = full_xid(proof->seen.new_before);
 	proof->checks = can_check(proof, serving);
+	proof->loaded = serving->loaded;
+	proof->novelty = rules->novelty;
+	set_items(proof, rules->filter->items, serving->context);
 	if (!OidIsValid(target))
 		return;
 	fm_proof_describe(proof, serving, target, rules);
 	proof->known = proof->now.made_from[0] != '\0' &&
 				   fm_registry_find_proof(schema, serving->model.name, target, serving->context,
 										  &proof->old) &&
-				   is_valid(&proof->old, &proof->now, GetActiveSnapshot());
+				   is_valid(&proof->old, &proof->now, GetActiveSnapshot()) &&
+				   find_new_items(proof, serving->context);
 	if (proof->known)
 		proof->seen.old_before = (TransactionId) proof->old.before;
 }
@@ -239,6 +312,33 @@ fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user)
 {
 	return proof->known && fm_xmin_is_before(user->xmin, (TransactionId) proof->old.before) &&
 		   (!proof->exclude_seen || seen_stands(proof, user->idx));
+}
+
+bool
+fm_proof_items_stand(const FmProof *proof, const FmBatchUser *user, const FmListItem *list,
+					 int32 length)
+{
+	FmHit last;
+
+	for (int32 r = 0; proof->items != NULL && r < length; r++)
+		if (list[r].item < 0 || !fm_bitset_has(proof->items, list[r].item))
+			return false;
+	if (proof->num_new_items == 0 || length == 0)
+		return true;
+	last.item = list[length - 1].item;
+	if (last.item < 0)
+		return false;
+	fm_set_query(proof->loaded, &user->vector, proof->novelty, proof->query);
+	last.score = fm_scan_score(proof->loaded->matrix, proof->query, last.item);
+	for (int32 i = 0; i < proof->num_new_items; i++)
+	{
+		int32 item = proof->new_items[i];
+		FmHit hit = {item, fm_scan_score(proof->loaded->matrix, proof->query, item)};
+
+		if (fm_ranks_before(hit, last))
+			return false;
+	}
+	return true;
 }
 
 typedef struct Writing

@@ -7,6 +7,7 @@
 
 #include "pg/compat.h"
 
+#include "batch/lists.h"
 #include "batch/receiver.h"
 #include "pg/plain_scan.h"
 #include "registry/registry_targets.h"
@@ -20,6 +21,14 @@ typedef struct FmProof
 	FmListsProof old; /* what the last writing recorded */
 	FmListsProof now; /* for the next one; made_from is empty if nothing can be proved then */
 	FmSeenCheck seen; /* the question to the batch */
+
+	/* the items that may be in lists now */
+	const FmLoaded *loaded;
+	double novelty;
+	uint64 *items;	  /* the set; NULL: all */
+	int32 *new_items; /* those that were not allowed at the last writing */
+	int32 num_new_items;
+	float *query; /* of one user */
 } FmProof;
 
 /*
@@ -50,6 +59,13 @@ fm_proof_check(FmProof *proof)
  * the batch has read the ratings.
  */
 extern bool fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user);
+
+/*
+ * Return whether all items of a user's list of the last writing may still be in it, and none has
+ * come that belongs there. `length` is that of a complete list.
+ */
+extern bool fm_proof_items_stand(const FmProof *proof, const FmBatchUser *user,
+								 const FmListItem *list, int32 length);
 
 /* Write rows to the table, in a subtransaction, so that no other rows have their xmin. */
 extern void fm_proof_write(FmProof *proof, FmStep write, void *state);
