@@ -11,10 +11,12 @@
  *
  * Workers may join at any time, and the leader does everything if none comes.
  *
+ * What users have rated who are folded in, the leader has sorted before there are workers.
+ *
  * Locking: a barrier stands between the two parts; the ring has locks of its own. Memory: workers
- * map the model's shared image, and one segment with the blocks of the ring, the pairs, what the scan
- * of the ratings needs, the items that may be in lists and the context. What the users have rated who
- * are folded in, the leader has sorted before there are workers. The pairs take at most maintenance_work_mem.
+ * map the model's shared image, and one segment with the blocks of the ring, the pairs, what the
+ * scan of the ratings needs, the items that may be in lists and the context. The pairs take at most
+ * maintenance_work_mem.
  */
 #include "batch/batch_team.h"
 
@@ -293,8 +295,8 @@ fm_batch_workers(const FmBatch *batch)
 }
 
 /*
- * Create the segment for ring, pairs, scan, items and context. Return false, with a notice, if there is no memory
- * for it.
+ * Create the segment for ring, pairs, scan, items and context. Return false, with a notice, if
+ * there is no memory for it.
  */
 static bool
 create_segment(BatchPlan *plan)

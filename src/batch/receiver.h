@@ -61,8 +61,8 @@ typedef bool (*FmBeginCallback)(void *state);
 
 /*
  * Return whether the receiver knows that the list it already has of this user, who is not folded
- * in, is right. The batch then computes none and does not call `seeds` and `put` for the user. user->xmin is set, so the
- * user table must be a heap, unless the receiver is without_xmin.
+ * in, is right. The batch then computes none and does not call `seeds` and `put` for the user.
+ * user->xmin is set, so the user table must be a heap, unless the receiver is without_xmin.
  */
 typedef bool (*FmCurrentCallback)(void *state, const FmBatchUser *user);
 

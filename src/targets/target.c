@@ -187,8 +187,8 @@ typedef struct Writing
 } Writing;
 
 /*
- * Say which lists are wanted, read the filters, and open the proof. What cannot be read or done is an error before
- * anything is computed.
+ * Say which lists are wanted, read the filters, and open the proof. What cannot be read or done is
+ * an error before anything is computed.
  */
 static void
 open_proof(Writing *writing, Oid schema, Oid target)

@@ -41,10 +41,12 @@ SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x')), ARRAY[
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_write_top_x')), ARRAY[
     'target text, x bigint DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'users regclass DEFAULT NULL::regclass, items regclass DEFAULT NULL::regclass, context jsonb DEFAULT NULL::jsonb, '
     'novelty double precision DEFAULT NULL::double precision -> bigint'], 'fm_write_top_x');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x_all')), ARRAY[
     'x bigint DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
+    'users regclass DEFAULT NULL::regclass, items regclass DEFAULT NULL::regclass, context jsonb DEFAULT NULL::jsonb, '
     'novelty double precision DEFAULT NULL::double precision '
     '-> TABLE(user_id text, rank integer, item_id text, score real, rating real)'], 'fm_top_x_all');
 

@@ -123,7 +123,7 @@ SELECT results_eq($$SELECT rank, item_id, round(score::numeric, 5) FROM fm_simil
 
 -- All lists, and tables of lists, which keep their novelty.
 SELECT set_eq(format('SELECT u::text, t.rank, t.item_id::text, t.score, t.rating FROM generate_series(1, 62) u, fm_top_x(u, 5, ''says2'', false, novelty => %1$L) t', n),
-    format('SELECT * FROM fm_top_x_all(5, ''says2'', false, %L)', n), 'all lists, with novelty ' || coalesce(n::text, 'of the version')) FROM novelties t (n);
+    format('SELECT * FROM fm_top_x_all(5, ''says2'', false, novelty => %L)', n), 'all lists, with novelty ' || coalesce(n::text, 'of the version')) FROM novelties t (n);
 SELECT fm_write_top_x('written', 5, 'rates2', novelty => 0.6), fm_write_top_x('default_written', 5, 'rates2') \g /dev/null
 SELECT set_eq('SELECT target::text, novelty FROM fm_target WHERE model = ''rates2''', $$VALUES ('written', 0.6::float8), ('default_written', NULL)$$, 'novelty is registered');
 SELECT set_eq('SELECT user_id::text, rank, item_id::text, score, rating FROM written', $$SELECT * FROM fm_top_x_all(5, 'rates2', novelty => 0.6)$$, 'a table with another novelty');
