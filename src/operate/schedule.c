@@ -172,7 +172,7 @@ may_refresh(const char *role, Oid owner)
 	return OidIsValid(oid) && has_privs_of_role(oid, owner);
 }
 
-/* Remove the jobs of a model as schedule.h says, or those of other roles than the caller alone. */
+/* Remove the jobs of a model (schedule.h); without own_too, not those of the caller. */
 static int64
 unschedule(const char *model, Oid owner, bool own_too)
 {

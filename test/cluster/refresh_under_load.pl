@@ -59,7 +59,7 @@ WITH tables AS (
 )
 SELECT oid::regclass::text AS name, pg_relation_size(oid) / current_setting('block_size')::int AS pages
 FROM (TABLE heaps UNION ALL SELECT indexrelid FROM pg_index JOIN heaps ON indrelid = oid) relations;
-SELECT cron.schedule('refresh', '* * * * *', \$\$CALL fm_refresh('m')\$\$);
+SELECT fm_schedule('m', '* * * * *');
 });
 
 # A list is right if it has ranks 1 to 10, ten items, and descending scores. A mixture of two versions of the
