@@ -1109,6 +1109,93 @@ COMMENT ON FUNCTION fm_evaluate(regclass, text, bigint) IS
 'training for log_loss, accuracy and f1; lists of the most popular items that the user has not '
 'rated. It is NULL for an attached model without a ratings relation.';
 
+CREATE FUNCTION fm_predictions(
+    ratings    regclass DEFAULT NULL,
+    model      text     DEFAULT NULL,
+    rows       bigint   DEFAULT 10000
+) RETURNS TABLE (user_id text, item_id text, rating double precision, prediction double precision)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 10000
+AS 'MODULE_PATHNAME', 'fm_predictions';
+
+COMMENT ON FUNCTION fm_predictions(regclass, text, bigint) IS
+'Returns a sample of at most so many rows of a relation of ratings, by default the model''s own, '
+'beside what fm_predict says of them; in a classification rating is 1 (yes) or 0 and prediction the '
+'probability of yes. The sample is the same each time: the rows with the least hash of user and '
+'item, of a part of the blocks of a large table. Requires SELECT on the relation.';
+
+-- Which rows are read and what they are predicted is up to fm_predictions.
+CREATE FUNCTION fm_calibration(
+    ratings    regclass DEFAULT NULL,
+    model      text     DEFAULT NULL,
+    bins       integer  DEFAULT 10,
+    rows       bigint   DEFAULT 10000
+) RETURNS TABLE (bin integer, predicted double precision, observed double precision,
+    standard_error double precision, ratings_in_bin bigint)
+LANGUAGE SQL STABLE PARALLEL RESTRICTED COST 1000000 ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT b.bin, avg(b.prediction), avg(b.rating), stddev_samp(b.rating) / sqrt(count(*)), count(*)
+    FROM (SELECT p.prediction, p.rating,
+                 ntile(greatest(bins, 1)) OVER (ORDER BY p.prediction, p.user_id, p.item_id) AS bin
+          FROM @extschema@.fm_predictions(ratings, model, rows) p) b
+    GROUP BY b.bin
+    ORDER BY b.bin
+$$;
+
+COMMENT ON FUNCTION fm_calibration(regclass, text, integer, bigint) IS
+'Returns, for bins of equally many ratings in ascending order of their prediction, the mean of '
+'predictions and of ratings, in a classification the share of yes. They agree if predictions are '
+'calibrated. standard_error is that of observed. The ratings are those of fm_predictions.';
+
+CREATE FUNCTION fm_rating_distribution(
+    ratings    regclass DEFAULT NULL,
+    model      text     DEFAULT NULL,
+    bins       integer  DEFAULT 20,
+    rows       bigint   DEFAULT 10000
+) RETURNS TABLE (bin integer, lower_bound double precision, upper_bound double precision,
+    ratings_in_bin bigint, predictions_in_bin bigint)
+LANGUAGE SQL STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH p AS MATERIALIZED (SELECT q.rating, q.prediction
+                            FROM @extschema@.fm_predictions(ratings, model, rows) q),
+         r AS (SELECT min(p.rating) AS lowest,
+                      greatest(max(p.rating) - min(p.rating), 1e-300) AS width, greatest(bins, 1) AS bins
+               FROM p),
+         b AS (SELECT least(greatest(floor((v.value - r.lowest) / r.width * r.bins), 0), r.bins - 1) AS bin,
+                      v.is_rating
+               FROM p CROSS JOIN r
+               CROSS JOIN LATERAL (VALUES (p.rating, true), (p.prediction, false)) v (value, is_rating))
+    SELECT g.bin + 1, r.lowest + r.width * g.bin / r.bins, r.lowest + r.width * (g.bin + 1) / r.bins,
+           count(*) FILTER (WHERE b.is_rating), count(*) FILTER (WHERE NOT b.is_rating)
+    FROM r
+    CROSS JOIN LATERAL generate_series(0, r.bins - 1) g (bin)
+    LEFT JOIN b ON b.bin = g.bin
+    WHERE r.lowest IS NOT NULL
+    GROUP BY g.bin, r.lowest, r.width, r.bins
+    ORDER BY g.bin
+$$;
+
+COMMENT ON FUNCTION fm_rating_distribution(regclass, text, integer, bigint) IS
+'Returns, for bins of equal width from the lowest to the highest rating, how many ratings and how '
+'many of their predictions are in each; an upper bound is in the bin only in the last one. '
+'Predictions beyond the first and last bin count there. The ratings are those of fm_predictions.';
+
+CREATE FUNCTION fm_popularity(
+    model      text     DEFAULT NULL,
+    x          bigint   DEFAULT 10
+) RETURNS TABLE (least_ratings bigint, most_ratings bigint, items bigint, items_listed bigint,
+    entries bigint, share_of_items double precision, share_of_lists double precision)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
+AS 'MODULE_PATHNAME', 'fm_popularity';
+
+COMMENT ON FUNCTION fm_popularity(text, bigint) IS
+'Returns what the lists of x items are made of, in bins of how many ratings an item had in the '
+'training: none, 1, 2 to 3, 4 to 7 and so on. items are all in the bin, items_listed those in at '
+'least one list, entries the places in lists; then the shares of all items and of all entries. '
+'The lists are those of fm_top_x_all, of all users or of about 2000 chosen by a hash. Bounds are '
+'NULL if the version does not know how many ratings items had.';
+
 CREATE FUNCTION fm_user_vectors(model text DEFAULT NULL)
 RETURNS TABLE (id text, vector real[])
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
