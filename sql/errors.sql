@@ -67,6 +67,20 @@ SET fmtopx.model = 'nosuch';
 SELECT try($$SELECT * FROM fm_top_x(1, 3)$$);
 RESET fmtopx.model;
 
+-- A table in the way, and schemas where tables may not be created.
+CREATE TABLE fm_left_user (user_id int);
+SELECT try($$SELECT fm_train('left', ratings => 'ratings')$$);
+DROP TABLE fm_left_user;
+CREATE ROLE fm_errors_guest;
+GRANT USAGE ON SCHEMA errors TO fm_errors_guest;
+GRANT SELECT ON ALL TABLES IN SCHEMA errors TO fm_errors_guest;
+SET ROLE fm_errors_guest;
+SELECT try($$SELECT fm_train('bad', ratings => 'ratings')$$);
+SELECT try($$SELECT fm_write_top_x('errors.lists', 3, 'good')$$);
+RESET ROLE;
+DROP OWNED BY fm_errors_guest;
+DROP ROLE fm_errors_guest;
+
 -- A function in the way of the model's own, and names that are those of fmtopx.
 CREATE FUNCTION fm_bad_top_x_all(bigint, boolean, double precision) RETURNS int LANGUAGE sql AS 'SELECT 1';
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings')$$);
@@ -344,8 +358,29 @@ DELETE FROM ratings WHERE user_id = 1 AND rating = 3;
 SELECT count(*) FROM fm_top_x(99, 3, 'good');
 SELECT count(*) FROM fm_top_x(9223372036854775807, 3, 'good');
 SELECT count(*) FROM fm_top_x(1, 3, 'good', candidates => '{9223372036854775807, -9223372036854775808}');
-SELECT fm_predict(9223372036854775807, 9223372036854775807, 'good') BETWEEN 1 AND 5;
+SELECT fm_predict(9223372036854775807, 1, 'good') BETWEEN 1 AND 5;
+SELECT fm_predict(1, 99999, 'good') IS NULL, fm_predict(1, 9223372036854775807, 'good') IS NULL,
+       fm_predict('1', '99999', 'good') IS NULL;
+SELECT count(*) FROM fm_explain(1, 99999, 'good');
 SELECT try($$SELECT * FROM fm_top_x('9223372036854775807'::text, 3, 'good')$$);
+
+-- What is no id of the model's type, wherever one is given.
+SELECT try($$SELECT * FROM fm_top_x('customer-42', 5, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x('good', 5)$$);
+SELECT try($$SELECT * FROM fm_top_x('1'::text, 5, 'good', candidates => '{1,two}')$$);
+SELECT try($$SELECT fm_predict('1', 'two', 'good')$$);
+SELECT try($$SELECT * FROM fm_explain('one', '2', 'good')$$);
+SELECT try($$SELECT * FROM fm_similar_items('two', 5, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_users('two', 5, 'good')$$);
+CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
+CREATE TABLE typed AS
+SELECT md5(user_id::text)::uuid AS who, item_id::positive AS item_id, rating FROM ratings;
+SELECT status FROM fm_train('typed', 'typed', user_column => 'who', num_factors => 2, iterations => 2);
+SELECT try($$SELECT * FROM fm_top_x('customer-42', 5, 'typed')$$);
+SELECT try($$SELECT * FROM fm_top_x(md5('1'), 5, 'typed', exclude => '{-2}')$$);
+SELECT try($$SELECT * FROM fm_typed_top_x('customer-42', 5)$$);
+SELECT fm_drop('typed');
+DROP TABLE typed;
 
 -- Baskets with missing or invalid values.
 SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], NULL, 3, 'good')$$);
@@ -356,6 +391,9 @@ SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,NULL}', 3, 'good'
 SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,NaN}', 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,Infinity}', 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,3e38}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,1e30}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{9,-3}', 3, 'good')$$);
+SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{9,-3.001}', 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_for('{1,x}'::text[], '{5,1}', 3, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,1}', NULL, 'good')$$);
 SELECT try($$SELECT * FROM fm_top_x_for('{1,2}'::bigint[], '{5,1}', -1, 'good')$$);

@@ -925,8 +925,9 @@ COMMENT ON FUNCTION fm_top_x_for(bigint[], double precision[], bigint, text, boo
 'be NULL in a ranking. exclude_seen excludes the given items; candidates, exclude, context and '
 'novelty are as in fm_top_x. Items that the model does not know are ignored. With no known items, '
 'the list is that of an average user. Raises an error if an array contains NULL, if '
-'the numbers of items and ratings differ, and if a rating is not finite or, in a classification, '
-'is not one of the two values.';
+'the numbers of items and ratings differ, and if a rating is not finite, is farther outside the '
+'range of the training''s ratings than that is wide, or, in a classification, is not one of the two '
+'values.';
 COMMENT ON FUNCTION fm_top_x_for(text[], double precision[], bigint, text, boolean, text[], text[], jsonb,
     double precision) IS
 'Like fm_top_x_for(bigint[], ...), for ids of any type, given and returned in their text form.';
@@ -1016,8 +1017,8 @@ COMMENT ON FUNCTION fm_predict(bigint, bigint, text, jsonb) IS
 'Returns the expected rating of an item by a user, clipped to the range of the ratings in the '
 'training. For a classification, returns the probability of yes; for a ranking, the preference, '
 'which without novelty is the score of fm_top_x. A user without ratings in the training is folded '
-'in from their current ratings, as in fm_top_x. An unknown user or item contributes nothing. NULL '
-'if the user or item is NULL.';
+'in from their current ratings, as in fm_top_x. An unknown user contributes nothing. NULL if the '
+'user or item is NULL, and for an item that the model does not know.';
 COMMENT ON FUNCTION fm_predict(text, text, text, jsonb) IS
 'Like fm_predict(bigint, ...), for ids of any type, given in their text form.';
 
@@ -1082,8 +1083,9 @@ COMMENT ON FUNCTION fm_explain(bigint, bigint, text) IS
 'contribution of each feature column is a term of its own, such as item.genre or "user x '
 'item.genre". With an interest head, these are its terms, and those of the rating, in the scale in '
 'which it counts, have "rating: " before their names. Term popularity is what novelty takes off. '
-'An unknown user or item contributes 0. For a classification without an interest head the sum is a '
-'probit: the probability is the standard normal distribution function of it.';
+'An unknown user contributes 0. No rows for an item that the model does not know. For a '
+'classification without an interest head the sum is a probit: the probability is the standard '
+'normal distribution function of it.';
 COMMENT ON FUNCTION fm_explain(text, text, text) IS
 'Like fm_explain(bigint, ...), for ids of any type, given in their text form.';
 

@@ -31,7 +31,7 @@ SELECT * FROM fm_top_x(1, exclude_seen => false, candidates => '{}');
 SELECT * FROM fm_top_x(1, exclude => '{}', context => '{}');
 SELECT * FROM fm_top_x(1, candidates => ARRAY[[10, 60], [30, 50]]);
 
--- Unknown user 9 gets the items in the order of their biases. User 9 and item 99 are both unknown.
+-- Unknown user 9 gets the items in the order of their biases. For item 99, unknown, nothing is predicted.
 SELECT * FROM fm_top_x(9, 2);
 SELECT fm_predict(9, 50), fm_predict(1, 99), fm_predict(9, 99);
 

@@ -295,3 +295,18 @@ fm_check_select(Oid relation, Oid role)
 		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relation)),
 					   get_rel_name(relation));
 }
+
+void
+fm_check_create(Oid schema, const char *elsewhere)
+{
+	char *name = get_namespace_name(schema);
+
+	if (fm_namespace_aclcheck(schema, GetUserId(), ACL_CREATE) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for schema %s", name),
+				 errdetail("Tables are to be created there."),
+				 errhint("GRANT CREATE ON SCHEMA %s TO %s, or name another schema: %s.",
+						 quote_identifier(name),
+						 quote_identifier(GetUserNameFromId(GetUserId(), false)), elsewhere)));
+}

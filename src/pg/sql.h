@@ -97,4 +97,10 @@ extern void fm_append_equality(StringInfo sql, const char *left, Oid type, const
 /* Raise an error unless the role may SELECT from the relation. */
 extern void fm_check_select(Oid relation, Oid role);
 
+/*
+ * Raise an error unless the current user may create something in the schema. `elsewhere` says how
+ * to name another one.
+ */
+extern void fm_check_create(Oid schema, const char *elsewhere);
+
 #endif

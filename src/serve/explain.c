@@ -37,7 +37,7 @@ typedef struct Explanation
 	const FmUserVector *user;
 	bool has_user; /* there may be such a user */
 	Datum user_id;
-	int32 item; /* -1: the model does not know it, and it contributes zeros */
+	int32 item;
 } Explanation;
 
 static void
@@ -84,13 +84,12 @@ put_formula(const Explanation *explanation, const Formula *formula)
 	const FmLoaded *loaded = serving->loaded;
 	const char *prefix = formula->prefix;
 	double scale = formula->scale;
-	bool has_item = explanation->item >= 0;
-	Datum item_id = has_item ? fm_loaded_item_id(loaded, explanation->item) : (Datum) 0;
+	Datum item_id = fm_loaded_item_id(loaded, explanation->item);
 	int num_of_user, num_of_item;
 	FmPart *of_user = fm_entity_parts(serving, formula->head, FM_USERS, explanation->has_user,
 									  explanation->user_id, formula->user_w, formula->user_v,
 									  &num_of_user);
-	FmPart *of_item = fm_entity_parts(serving, formula->head, FM_ITEMS, has_item, item_id,
+	FmPart *of_item = fm_entity_parts(serving, formula->head, FM_ITEMS, true, item_id,
 									  formula->item_w, formula->item_v, &num_of_item);
 
 	put_term(explanation, psprintf("%sbias", prefix), scale * (formula->b - formula->mean));
@@ -169,8 +168,7 @@ static void
 put_terms(const Explanation *explanation)
 {
 	const FmLoaded *loaded = explanation->serving->loaded;
-	const float *item = explanation->item < 0 ? palloc0(fm_query_length(loaded) * sizeof(float))
-											  : fm_scan_vector(loaded->matrix, explanation->item);
+	const float *item = fm_scan_vector(loaded->matrix, explanation->item);
 
 	if (loaded->version.interest_factors > 0)
 		put_interest(explanation, item);
@@ -196,7 +194,8 @@ explain(FunctionCallInfo fcinfo, FmIdForm form)
 										  PG_GETARG_DATUM(ARG_USER_ID), &explanation.user_id);
 	user = fm_serve_user(&serving, explanation.has_user, explanation.user_id);
 	explanation.item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
-	put_terms(&explanation);
+	if (explanation.item >= 0)
+		put_terms(&explanation);
 	fm_serve_end(&serving);
 	return (Datum) 0;
 }

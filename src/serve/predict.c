@@ -1,8 +1,8 @@
 /*
  * fm_predict: the expected rating of an item by a user, or the probability of a yes.
  *
- * A user or item that the model does not know contributes nothing, so the prediction falls back to
- * the bias of the other, or to the global bias. Memory: the context of the call. Locking: that of
+ * A user of whom nothing is known contributes nothing, so the prediction falls back to the bias of
+ * the item. An item that the model does not know has no prediction. Memory: the context of the call. Locking: that of
  * serving.c.
  */
 #include "serve/items.h"
@@ -30,7 +30,7 @@ predict(FunctionCallInfo fcinfo, FmIdForm form)
 	Datum user_id;
 	bool possible;
 	int32 item;
-	double prediction;
+	double prediction = 0;
 
 	fm_check_context(fcinfo, ARG_CONTEXT);
 	if (PG_ARGISNULL(ARG_USER_ID) || PG_ARGISNULL(ARG_ITEM_ID))
@@ -42,8 +42,11 @@ predict(FunctionCallInfo fcinfo, FmIdForm form)
 	user = fm_serve_user(&serving, possible, user_id);
 	fm_add_context(&serving, fcinfo, ARG_CONTEXT, &user);
 	item = fm_serve_item(&serving, PG_GETARG_DATUM(ARG_ITEM_ID));
-	prediction = fm_prediction(serving.loaded, &user, item);
+	if (item >= 0)
+		prediction = fm_prediction(serving.loaded, &user, item);
 	fm_serve_end(&serving);
+	if (item < 0)
+		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(prediction);
 }
 

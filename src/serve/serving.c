@@ -75,11 +75,57 @@ is_too_large(const FmIdType *id_type, const char *digits)
 	return errno == ERANGE || !fm_id_from_int64(id_type, value, &id);
 }
 
+/* Raise the error that a text is no id, unless the error at hand is of another kind. */
+pg_noreturn static void
+no_such_id(const FmServing *serving, const FmIdType *id_type, const char *given,
+		   const ErrorData *error)
+{
+	const FmModel *model = &serving->model;
+	bool is_user = id_type == &serving->loaded->user_type;
+	int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		ReThrowError(unconstify(ErrorData *, error));
+	ereport(ERROR,
+			(errcode(error->sqlerrcode),
+			 errmsg("the %s ids of model \"%s\" are of type %s, and \"%s\" is none",
+					is_user ? "user" : "item", model->name, format_type_be(id_type->type), given),
+			 errhint("Give an id as it stands in column \"%s\" of the ratings, and the name of a "
+					 "model as model => '...'.",
+					 is_user ? model->definition.user_column : model->definition.item_column)));
+}
+
+/* Read an id in its text form. */
+static Datum
+read_id(const FmServing *serving, const FmIdType *id_type, char *given)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile Datum id = 0;
+	Oid input;
+	Oid parameter;
+
+	getTypeInputInfo(id_type->type, &input, &parameter);
+	PG_TRY();
+	{
+		/* no typmod: 'abc' does not fit varchar(2), but it is merely equal to no id */
+		id = OidInputFunctionCall(input, given, parameter, -1);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		no_such_id(serving, id_type, given, error);
+	}
+	PG_END_TRY();
+	return id;
+}
+
 bool
 fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given, Datum *id)
 {
-	Oid input;
-	Oid parameter;
 	char *string;
 
 	if (serving->form == FM_IDS_BIGINT)
@@ -87,9 +133,7 @@ fm_serve_id_in(const FmServing *serving, const FmIdType *id_type, Datum given, D
 	string = TextDatumGetCString(given);
 	if (is_too_large(id_type, string))
 		return false;
-	getTypeInputInfo(id_type->type, &input, &parameter);
-	/* no typmod: 'abc' does not fit varchar(2), but it is merely equal to no id */
-	*id = OidInputFunctionCall(input, string, parameter, -1);
+	*id = read_id(serving, id_type, string);
 	return true;
 }
 

@@ -195,6 +195,7 @@ elements(FunctionCallInfo fcinfo, int argument, const char *name, int *count)
 static float
 basket_rating(const FmLoaded *loaded, Datum given)
 {
+	const FmVersion *version = &loaded->version;
 	double value = DatumGetFloat8(given);
 	float rating = (float) value;
 
@@ -206,6 +207,12 @@ basket_rating(const FmLoaded *loaded, Datum given)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("ratings must be %g (no) or %g (yes), but one is %g",
 							   loaded->version.rating_min, loaded->version.rating_max, rating)));
+	if (!fm_is_classification(version->task) && rating != fm_plausible_rating(version, rating))
+		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						errmsg("the rating %g is far outside the range of those in the training, "
+							   "%g to %g",
+							   value, version->rating_min, version->rating_max),
+						errhint("Give ratings on the scale of the training.")));
 	return rating;
 }
 

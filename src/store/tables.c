@@ -36,6 +36,14 @@ create_table(const FmModel *model, Oid schema, const char *suffix, const char *c
 	char *name = psprintf("fm_%s_%s", model->name, suffix);
 	char *qualified = fm_qualified_sql(schema, name);
 
+	if (OidIsValid(get_relname_relid(name, schema)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE), errmsg("relation \"%s\" already exists", name),
+				 errdetail("A table of model \"%s\" is to have this name.", model->name),
+				 errhint("If it is left of a model that is gone, as after DROP EXTENSION ... "
+						 "CASCADE, use DROP TABLE, or fm_attach('%s', ...) if all of its tables "
+						 "are complete. Else train under another name.",
+						 model->name)));
 	/* VACUUM would lock readers out to truncate a table, here and on standbys */
 	fm_sql_run(psprintf("CREATE TABLE %s (%s) WITH (vacuum_truncate = false, "
 						"toast.vacuum_truncate = false)",

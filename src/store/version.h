@@ -74,6 +74,20 @@ fm_version_center(const FmVersion *version)
 							version->rating_mean);
 }
 
+/*
+ * Return a rating that somebody may have meant: what is farther outside the range of the training's
+ * ratings than that is wide becomes the farthest that is not. A ranking's are returned as they are.
+ */
+static inline double
+fm_plausible_rating(const FmVersion *version, double rating)
+{
+	double width = (double) version->rating_max - version->rating_min;
+
+	if (version->task == FM_TASK_RANKING)
+		return rating;
+	return Max(version->rating_min - width, Min(version->rating_max + width, rating));
+}
+
 /* The arrays of the row, which folding in needs. */
 typedef struct FmVersionArrays
 {

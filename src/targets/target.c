@@ -369,6 +369,7 @@ creation_schema(RangeVar *name)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						errmsg("a table of lists cannot be created as a temporary table"),
 						errhint("Use CREATE TEMP TABLE ... AS SELECT * FROM fm_top_x_all(...).")));
+	fm_check_create(schema, "target => 'schema.table'");
 	return schema;
 }
 

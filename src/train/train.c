@@ -31,19 +31,16 @@ choose_schema(Oid ratings)
 {
 	List *path = fetch_search_path(false);
 	Oid schema = path != NIL ? linitial_oid(path) : get_rel_namespace(ratings);
-	AclResult result;
 
 	if (!OidIsValid(schema))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the ratings relation (OID %u) does not exist", ratings),
 						errhint("Name another with ratings => '...'.")));
-	result = fm_namespace_aclcheck(schema, GetUserId(), ACL_CREATE);
 	if (isAnyTempNamespace(schema))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						errmsg("a model's tables cannot be temporary"),
 						errhint("Put another schema first in search_path.")));
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
+	fm_check_create(schema, "schema => '...'");
 	return schema;
 }
 
