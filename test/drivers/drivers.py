@@ -240,6 +240,8 @@ def ask(driver):
          "SELECT * FROM fm_top_x('customer-42', 3, 'sql_reviewed')"),
         ("top_x by uuid", "SELECT * FROM fm_top_x(%s::uuid::text, %s, %s)", [key("u", 42), 3, "uuids"],
          "SELECT * FROM fm_top_x(md5('u42')::uuid::text, 3, 'sql_uuids')"),
+        ("top_x by uuid, cast once", f"SELECT * FROM fm_top_x(%s::{'text' if driver.typed else 'uuid::text'}, %s, %s)",
+         [key("u", 42), 3, "uuids"], "SELECT * FROM fm_top_x(md5('u42')::uuid::text, 3, 'sql_uuids')"),
         ("top_x by the text of a uuid", "SELECT * FROM fm_top_x(%s, %s, %s)", [user, 3, "uuids"],
          "SELECT * FROM fm_top_x(md5('u42')::uuid::text, 3, 'sql_uuids')"),
         ("numpy.int64", "SELECT * FROM fm_top_x(%s::bigint, %s, %s)", [numpy.int64(42), numpy.int64(3), "movies"],
@@ -338,6 +340,34 @@ def ask_without_casts(driver):
         same(driver, name + ", no cast", sql, params, expected)
 
 
+def ask_the_models_own(driver):
+    """The functions of a model need no cast from any driver, whatever its ids are."""
+    device = driver.json({"device": "phone"})
+    some = list(range(1, 20))
+    for name, sql, params, expected in [
+        ("int", "SELECT * FROM fm_movies_top_x(%s, %s)", [42, 3], "SELECT * FROM fm_top_x(42, 3, 'sql_movies')"),
+        ("int, joined", "SELECT rank, title FROM fm_movies_top_x(%s, %s) JOIN films USING (item_id) ORDER BY rank", [42, 3],
+         "SELECT rank, title FROM fm_top_x(42, 3, 'sql_movies') JOIN films USING (item_id) ORDER BY rank"),
+        ("int, all arguments", "SELECT * FROM fm_movies_top_x(%s, %s, %s, %s, %s, %s, %s)",
+         [42, numpy.int64(9), False, some, [3], None, 0.2],
+         "SELECT * FROM fm_top_x(42, 9, 'sql_movies', false, ARRAY(SELECT generate_series(1, 19)), '{3}', NULL, 0.2)"),
+        ("int, no candidates", "SELECT count(*) FROM fm_movies_top_x(%s, candidates => %s)", [42, []], "SELECT 0"),
+        ("str", "SELECT * FROM fm_reviewed_top_x(%s, %s, exclude => %s)", ["customer-42", 3, ["film-3"]],
+         "SELECT * FROM fm_top_x('customer-42', 3, 'sql_reviewed', exclude => '{film-3}')"),
+        ("uuid", "SELECT * FROM fm_uuids_top_x(%s, %s, candidates => %s)",
+         [key("u", 42), 5, [key("i", item) for item in some]],
+         "SELECT rank, item_id::uuid, score, rating FROM fm_top_x(md5('u42')::uuid::text, 5, 'sql_uuids', candidates =>"
+         " ARRAY(SELECT md5('i' || i)::uuid::text FROM generate_series(1, 19) i))"),
+        ("uuid and int", "SELECT * FROM fm_visits_top_x(%s, %s, candidates => %s, context => %s)",
+         [key("u", 42), 5, some, device],
+         "SELECT rank, item_id::integer, score, rating FROM fm_top_x(md5('u42')::uuid::text, 5, 'sql_visits', candidates =>"
+         " ARRAY(SELECT generate_series(1, 19)::text), context => '{\"device\": \"phone\"}')"),
+        ("all", "SELECT * FROM fm_visits_top_x_all(%s, exclude_seen => %s, novelty => %s)", [3, False, 0.1],
+         "SELECT user_id::uuid, rank, item_id::integer, score, rating FROM fm_top_x_all(3, 'sql_visits', false, novelty => 0.1)"),
+    ]:
+        same(driver, "the model's own function: " + name, sql, params, expected)
+
+
 def write(driver):
     """Tables of lists, COPY, and what keeps models."""
     lists = "SELECT user_id, rank, item_id FROM"
@@ -407,6 +437,7 @@ for driver in map(lambda kind: kind(), (Psycopg, PsycopgPrepared, PsycopgClientS
     ask(driver)
     if driver.typed:
         ask_without_casts(driver)
+    ask_the_models_own(driver)
     write(driver)
     drop(driver)
     driver.close()
