@@ -27,7 +27,7 @@ CREATE TABLE fm_model (
     user_features     regclass,
     item_features     regclass,
     task              text CHECK (task IN ('regression', 'classification', 'ranking')),
-    solver            text CHECK (solver IN ('mcmc', 'als', 'ials')),
+    solver            text CHECK (solver IN ('mcmc', 'als', 'ials', 'import')),
     num_factors       integer CHECK (num_factors BETWEEN 1 AND 1024),
     iterations        integer,
     l2_reg_w          real,
@@ -43,8 +43,8 @@ CREATE TABLE fm_model (
     keep_versions     integer NOT NULL DEFAULT 2 CHECK (keep_versions BETWEEN 1 AND 1000),
     max_worse         real NOT NULL DEFAULT 'Infinity',
     attached          boolean NOT NULL DEFAULT false,
-    CHECK (attached OR num_nulls(active_version, stamp, ratings, task, solver, history, test_size,
-                                 seed) = 0)
+    CHECK (attached OR num_nulls(active_version, stamp, task, solver, history, test_size, seed) = 0),
+    CHECK (attached OR solver = 'import' OR ratings IS NOT NULL)
 );
 COMMENT ON TABLE fm_model IS
 'fmtopx registry: each model''s definition, its tables, and the version being served. Read the '
@@ -256,11 +256,13 @@ COMMENT ON COLUMN fm_models.owner IS 'The role that owns the model and its table
 COMMENT ON COLUMN fm_models.active_version IS
 'The version being served. NULL for an attached model without one, or whose version table is locked.';
 COMMENT ON COLUMN fm_models.task IS 'regression, classification or ranking, as last defined.';
-COMMENT ON COLUMN fm_models.solver IS 'mcmc, als or ials, as last defined.';
+COMMENT ON COLUMN fm_models.solver IS
+'mcmc, als or ials, as last defined; import for a model made by fm_import or fm_import_arrays.';
 COMMENT ON COLUMN fm_models.num_factors IS
 'The length of the factor vectors, as last defined. NULL: chosen by each training.';
 COMMENT ON COLUMN fm_models.ratings IS
-'The relation that ratings are read from, for training and for exclude_seen.';
+'The relation that ratings are read from, for training and for exclude_seen. NULL if the model was '
+'attached or imported without one.';
 COMMENT ON COLUMN fm_models.user_column IS
 'The column of user ids in the ratings and user_features relations.';
 COMMENT ON COLUMN fm_models.item_column IS
@@ -310,10 +312,12 @@ COMMENT ON COLUMN fm_runs.status IS 'running, succeeded, refused (see fm_set) or
 COMMENT ON COLUMN fm_runs.started_at IS 'When the training started.';
 COMMENT ON COLUMN fm_runs.finished_at IS 'When the training ended. NULL while it runs.';
 COMMENT ON COLUMN fm_runs.task IS 'regression, classification or ranking.';
-COMMENT ON COLUMN fm_runs.solver IS 'mcmc, als or ials; fold-in for a version made by fm_fold_in.';
+COMMENT ON COLUMN fm_runs.solver IS
+'mcmc, als or ials; fold-in for a version made by fm_fold_in, import for one by fm_import or '
+'fm_import_arrays.';
 COMMENT ON COLUMN fm_runs.num_factors IS
 'The length of the factor vectors. Those of an interest head have a length of their own.';
-COMMENT ON COLUMN fm_runs.iterations IS 'Number of iterations. NULL for fm_fold_in.';
+COMMENT ON COLUMN fm_runs.iterations IS 'Number of iterations. NULL for fm_fold_in and imports.';
 COMMENT ON COLUMN fm_runs.users IS 'Number of users in the version.';
 COMMENT ON COLUMN fm_runs.items IS 'Number of items in the version.';
 COMMENT ON COLUMN fm_runs.features IS
@@ -765,6 +769,64 @@ COMMENT ON FUNCTION fm_fold_in(text) IS
 'nothing has changed, raises a notice, makes no version, and returns the run of the version being '
 'served. Does not rewrite tables of lists. Waits while the model is being trained. Requires the '
 'model''s owner.';
+
+CREATE FUNCTION fm_import(
+    model         text,
+    artefact      bytea,
+    users         regclass,
+    items         regclass,
+    ratings       regclass DEFAULT NULL,
+    user_column   name     DEFAULT 'user_id',
+    item_column   name     DEFAULT 'item_id',
+    rating_column name     DEFAULT 'rating',
+    task          text     DEFAULT 'regression',
+    rating_min    double precision DEFAULT NULL,
+    rating_max    double precision DEFAULT NULL,
+    row_column    name     DEFAULT 'idx',
+    format        text     DEFAULT 'auto',
+    normalised    boolean  DEFAULT true,
+    ignore_others boolean  DEFAULT false
+) RETURNS fm_runs
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_import';
+
+COMMENT ON FUNCTION fm_import(text, bytea, regclass, regclass, regclass, name, name, name, text,
+                              double precision, double precision, name, text, boolean, boolean) IS
+'Makes a model, or a new version of it, from a file of another system: the artefact of Amazon '
+'SageMaker''s factorization machines (model.tar.gz, the ZIP in it, or a list of arrays), libFM''s '
+'text, or xLearn''s. format: auto, sagemaker, libfm or xlearn. users and items are relations that '
+'say whose the rows of the model are: user_column or item_column, and row_column, which counts from '
+'0. Rows that are neither are an error unless ignore_others. ratings is the relation that seen items '
+'and users to fold in are read from; it gives the range of the ratings, too, unless rating_min and '
+'rating_max do. task: regression or classification. normalised says that xLearn has normalised its '
+'instances, as it does by default. Returns the row of fm_runs, with the metrics on the ratings. '
+'Requires the model''s owner if the model exists.';
+
+CREATE FUNCTION fm_import_arrays(
+    model         text,
+    users         regclass,
+    items         regclass,
+    ratings       regclass DEFAULT NULL,
+    user_column   name     DEFAULT 'user_id',
+    item_column   name     DEFAULT 'item_id',
+    rating_column name     DEFAULT 'rating',
+    task          text     DEFAULT 'regression',
+    rating_min    double precision DEFAULT NULL,
+    rating_max    double precision DEFAULT NULL,
+    vector_column name     DEFAULT 'v',
+    bias_column   name     DEFAULT NULL,
+    global_bias   double precision DEFAULT 0
+) RETURNS fm_runs
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_import_arrays';
+
+COMMENT ON FUNCTION fm_import_arrays(text, regclass, regclass, regclass, name, name, name, text,
+                                     double precision, double precision, name, name,
+                                     double precision) IS
+'Makes a model, or a new version of it, from arrays: a row of users for each user, with user_column, '
+'vector_column and, if it is given and users has it, bias_column; items likewise. A rating is '
+'predicted as global_bias, both biases and the inner product of both vectors. The other arguments '
+'are those of fm_import. Requires the model''s owner if the model exists.';
 
 CREATE FUNCTION fm_set(model text, keep_versions integer DEFAULT NULL,
                        max_worse double precision DEFAULT NULL)

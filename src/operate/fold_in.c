@@ -51,6 +51,10 @@ open_model(FmFolding *folding, Oid schema, const char *name)
 		fm_model_missing(name);
 	fm_model_check_not_attached(model);
 	fm_model_check_tables(model);
+	if (!OidIsValid(model->definition.ratings))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model \"%s\" has no relation of ratings to fold in", name),
+						errhint("Import it again with ratings => 'table'.")));
 }
 
 /* Set what it takes to solve the heads of the version. */

@@ -13,6 +13,7 @@
  *
  * Locking: the model's training lock (training_lock.h) until old versions are deleted. If this
  * procedure commits, it is a session lock, which outlives the commits; an error releases it.
+ * An imported model has no training to repeat; only its tables of lists are rewritten.
  * Memory: what must outlive the commits is in a context below PortalContext.
  */
 #include "operate/refresh.h"
@@ -374,6 +375,20 @@ refresh_model(Refresh *refresh)
 		ReThrowError(error);
 }
 
+/* Rewrite the tables of lists of a model that is not trained here. */
+static void
+refresh_lists(Refresh *refresh)
+{
+	ErrorData *error;
+
+	if (refresh->commits)
+		fm_training_unlock(refresh->locked, true);
+	error = rewrite_targets(refresh);
+	fm_steps_commit(refresh->commits);
+	if (error != NULL)
+		ReThrowError(error);
+}
+
 Datum
 fm_refresh(PG_FUNCTION_ARGS)
 {
@@ -393,7 +408,10 @@ fm_refresh(PG_FUNCTION_ARGS)
 	{
 		resolve_again(&refresh);
 		refresh.run.model = refresh.model.name;
-		refresh_model(&refresh);
+		if (refresh.model.definition.solver == FM_SOLVER_NONE)
+			refresh_lists(&refresh);
+		else
+			refresh_model(&refresh);
 	}
 	MemoryContextDelete(refresh.context);
 	fm_spi_finish();

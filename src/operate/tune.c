@@ -304,6 +304,8 @@ fm_tune(PG_FUNCTION_ARGS)
 					 tuning.context, &tuning.model);
 	fm_model_check_owner(&tuning.model);
 	fm_model_check_not_attached(&tuning.model);
+	if (tuning.model.definition.solver == FM_SOLVER_NONE)
+		fm_model_imported(tuning.model.name);
 	read_arguments(fcinfo, &tuning);
 	if (PG_GETARG_BOOL(4))
 		fm_registry_delete_trials(tuning.schema, tuning.model.name);

@@ -25,6 +25,7 @@ static const struct
 	[FM_SOLVER_MCMC] = {"mcmc", {[FM_TASK_REGRESSION] = true, [FM_TASK_CLASSIFICATION] = true}},
 	[FM_SOLVER_ALS] = {"als", {[FM_TASK_REGRESSION] = true}},
 	[FM_SOLVER_IALS] = {"ials", {[FM_TASK_RANKING] = true}},
+	[FM_SOLVER_NONE] = {"import", {false}},
 };
 
 const char *

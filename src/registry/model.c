@@ -348,6 +348,16 @@ fm_model_check_not_attached(const FmModel *model)
 }
 
 void
+fm_model_imported(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("model \"%s\" was imported: there is no training to repeat", name),
+			 errhint("Import it again, or train it here with fm_train('%s', ratings => '...').",
+					 name)));
+}
+
+void
 fm_model_check_readable(const FmModel *model, Oid role)
 {
 	const Oid tables[] = {model->version_table, model->user_table, model->item_table,

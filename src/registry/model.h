@@ -68,6 +68,9 @@ extern void fm_model_check_owner(const FmModel *model);
 /* Raise an error if the model is attached. */
 extern void fm_model_check_not_attached(const FmModel *model);
 
+/* Raise the error that a model was imported, so that there is no training to repeat. */
+pg_noreturn extern void fm_model_imported(const char *name);
+
 /* Raise an error unless the role may read all rows of all tables of the model. */
 extern void fm_model_check_readable(const FmModel *model, Oid role);
 

@@ -5,6 +5,7 @@
  */
 #include "store/tables.h"
 
+#include "catalog/namespace.h"
 #include "pg/sql.h"
 #include "store/model_functions.h"
 #include "store/version.h"
@@ -27,6 +28,24 @@ fm_check_model_name(const char *name)
 			 errdetail(
 				 "Its tables and functions are named after it, so it can have at most %d bytes.",
 				 longest)));
+}
+
+Oid
+fm_store_choose_schema(Oid ratings)
+{
+	List *path = fetch_search_path(false);
+	Oid schema = path != NIL ? linitial_oid(path) : get_rel_namespace(ratings);
+
+	if (!OidIsValid(schema))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("the ratings relation (OID %u) does not exist", ratings),
+						errhint("Name another with ratings => '...'.")));
+	if (isAnyTempNamespace(schema))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+						errmsg("a model's tables cannot be temporary"),
+						errhint("Put another schema first in search_path.")));
+	fm_check_create(schema, "schema => '...'");
+	return schema;
 }
 
 static Oid

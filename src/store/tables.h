@@ -21,6 +21,12 @@
 /* Raise an error unless tables and functions can be named after a model of this name. */
 extern void fm_check_model_name(const char *name);
 
+/*
+ * Return the schema for the tables of a new model: the one where CREATE TABLE would put them, else
+ * that of a relation. An error unless the current user may create tables there.
+ */
+extern Oid fm_store_choose_schema(Oid relation);
+
 /* Create the tables in a schema, as the current user, and set their OIDs in *model. */
 extern void fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *user_type,
 								   const FmIdType *item_type);

@@ -7,7 +7,6 @@
  */
 #include "pg/compat.h"
 
-#include "catalog/namespace.h"
 #include "pg/arguments.h"
 #include "pg/sql.h"
 #include "registry/registry_models.h"
@@ -18,31 +17,8 @@
 #include "train/train_arguments.h"
 #include "train/training.h"
 #include "tcop/utility.h"
-#include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(fm_train);
-
-/*
- * Return the schema for the tables of a new model: the one where CREATE TABLE would put them, else
- * that of the ratings.
- */
-static Oid
-choose_schema(Oid ratings)
-{
-	List *path = fetch_search_path(false);
-	Oid schema = path != NIL ? linitial_oid(path) : get_rel_namespace(ratings);
-
-	if (!OidIsValid(schema))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("the ratings relation (OID %u) does not exist", ratings),
-						errhint("Name another with ratings => '...'.")));
-	if (isAnyTempNamespace(schema))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-						errmsg("a model's tables cannot be temporary"),
-						errhint("Put another schema first in search_path.")));
-	fm_check_create(schema, "schema => '...'");
-	return schema;
-}
 
 Datum
 fm_train(PG_FUNCTION_ARGS)
@@ -77,7 +53,7 @@ fm_train(PG_FUNCTION_ARGS)
 		model.name = name;
 		model.extension_schema = schema;
 		model.owner = GetUserId();
-		tables_schema = choose_schema(definition.ratings);
+		tables_schema = fm_store_choose_schema(definition.ratings);
 		fm_registry_delete_model(schema, name); /* a row whose tables are gone, if any */
 	}
 	model.definition = definition;

@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "registry/model.h"
 #include "utils/builtins.h"
 
 /* The arguments of fm_train, in the order of its declaration. */
@@ -183,7 +184,8 @@ find_names(Given *arguments)
 				 errmsg("option task must be regression, classification or ranking, not \"%s\"",
 						arguments->task)));
 	arguments->auto_solver = strcmp(arguments->solver, AUTO_SOLVER) == 0;
-	if (!arguments->auto_solver && !fm_find_solver(arguments->solver, &given->solver))
+	if (!arguments->auto_solver &&
+		(!fm_find_solver(arguments->solver, &given->solver) || given->solver == FM_SOLVER_NONE))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("option solver must be auto, mcmc, als or ials, not \"%s\"",
 							   arguments->solver)));
@@ -313,6 +315,8 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 							   text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL))),
 						errhint("To define it, say what to train it on: ratings => 'table'.")));
 	find_names(&arguments);
+	if (!OidIsValid(definition->ratings) && stored->solver == FM_SOLVER_NONE)
+		fm_model_imported(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)));
 	if (!OidIsValid(definition->ratings))
 		inherit(&arguments, stored);
 	resolve_solver(&arguments);

@@ -13,7 +13,8 @@ typedef enum FmSolverKind
 {
 	FM_SOLVER_MCMC,
 	FM_SOLVER_ALS,
-	FM_SOLVER_IALS
+	FM_SOLVER_IALS,
+	FM_SOLVER_NONE /* the parameters come from elsewhere */
 } FmSolverKind;
 
 typedef struct FmSolverOptions
