@@ -1280,6 +1280,26 @@ COMMENT ON FUNCTION fm_item_vectors(text) IS
 'and without popularity it has num_factors + 1 elements: the factors, followed by the bias. Its '
 'inner product with the vectors of fm_user_vectors orders items as fm_top_x does.';
 
+CREATE FUNCTION fm_export_libfm(model text DEFAULT NULL) RETURNS SETOF text
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10000
+AS 'MODULE_PATHNAME', 'fm_export_libfm';
+
+COMMENT ON FUNCTION fm_export_libfm(text) IS
+'Returns the lines of the model as libFM writes it: the global bias, the biases of all users and then '
+'of all items, and their factors, each in the order of idx. The numbers are as exact as those of the '
+'model. Of a model with an interest head, the text has the rating head only.';
+
+CREATE FUNCTION fm_export_jsonl(model text DEFAULT NULL, x bigint DEFAULT 10,
+                                exclude_seen boolean DEFAULT true)
+RETURNS SETOF text
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 10000
+AS 'MODULE_PATHNAME', 'fm_export_jsonl';
+
+COMMENT ON FUNCTION fm_export_jsonl(text, bigint, boolean) IS
+'Returns the lists of fm_top_x_all as JSON, a line for each user who has a list, in the form of the '
+'batch output of Amazon SageMaker''s k-NN with the user''s id besides: user_id, predicted_label (the '
+'best item), distances (scores, best first) and labels (items).';
+
 ---------------------------------------------------------------------------------------------------
 -- Watch
 ---------------------------------------------------------------------------------------------------

@@ -120,12 +120,10 @@ digest(FmImport *import, FmTrainingData *data)
 		const int32 *order = side == FM_USERS ? data->user_order : data->item_order;
 		const FmIdMap *ids = side == FM_USERS ? data->ratings->users : data->ratings->items;
 		int64 *by_rank = fm_digest_ratings(data, side);
-		int64 *by_idx = palloc0(count_side(import, side) * sizeof(int64));
 
 		for (int32 rank = 0; rank < fm_idmap_count(ids); rank++)
-			if (order[rank] < count_side(import, side))
-				by_idx[order[rank]] = by_rank[rank];
-		import->result.digest[side] = by_idx;
+			if (order[rank] < count_side(import, side) && by_rank[rank] != 0)
+				import->digest[side][order[rank]] = by_rank[rank];
 	}
 }
 
@@ -193,6 +191,25 @@ describe_prior(FmImport *import, int side, const float *w, const float *v, FmPri
 	pfree(start);
 }
 
+/*
+ * Set the digests of entities without ratings. Users are solved from those that come, beginning
+ * with their vectors. Items stay as they are: a digest that is not 0 says that they had ratings.
+ */
+static void
+begin_digests(FmImport *import)
+{
+	for (int side = 0; side < 2; side++)
+	{
+		int64 *digest = MemoryContextAllocHuge(CurrentMemoryContext,
+											   count_side(import, side) * sizeof(int64));
+
+		for (int32 idx = 0; idx < count_side(import, side); idx++)
+			digest[idx] = side == FM_ITEMS;
+		import->digest[side] = digest;
+		import->result.digest[side] = digest;
+	}
+}
+
 /* Set the numbers that do not depend on ratings. */
 static void
 begin_result(FmImport *import)
@@ -219,8 +236,7 @@ begin_result(FmImport *import)
 				   &result->arrays.user_prior);
 	describe_prior(import, FM_ITEMS, parameters->item_w, parameters->item_v,
 				   &result->arrays.item_prior);
-	for (int side = 0; side < 2; side++)
-		result->digest[side] = palloc0(count_side(import, side) * sizeof(int64));
+	begin_digests(import);
 	import->data.ratings = palloc0(sizeof(FmRatingReading));
 	import->data.ratings->users = import->ids[FM_USERS];
 	import->data.ratings->items = import->ids[FM_ITEMS];

@@ -9,7 +9,6 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "pg/real_array.h"
 #include "pg/sql.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -128,6 +127,27 @@ begin_vectors(Reading *reading, Datum first)
 	reading->num_factors = length;
 }
 
+/* Copy an array, which must have as many elements as the first, all finite. */
+static void
+copy_vector(const Reading *reading, Datum vector, float *to)
+{
+	ArrayType *array = DatumGetArrayTypeP(vector);
+	const float *from = (const float *) ARR_DATA_PTR(array);
+
+	if (ARR_NDIM(array) != 1 || ARR_DIMS(array)[0] != reading->num_factors || ARR_HASNULL(array))
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("relation \"%s\" has an array that is not of %d numbers",
+							   reading->relation, reading->num_factors)));
+	for (int f = 0; f < reading->num_factors; f++)
+	{
+		if (!isfinite(from[f]))
+			ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+							errmsg("relation \"%s\" has an array with the number %g",
+								   reading->relation, from[f])));
+		to[f] = from[f];
+	}
+}
+
 /* FmRowReader: an array, and perhaps a bias. */
 static bool
 read_vector(void *state, const FmRow *row)
@@ -148,9 +168,8 @@ read_vector(void *state, const FmRow *row)
 		reading->v = reading->v == NULL ? MemoryContextAllocHuge(context, size)
 										: repalloc_huge(reading->v, size);
 	}
-	fm_read_real_array(fm_row_value(row, COL_VECTOR), reading->num_factors,
-					   psprintf("an array of relation \"%s\"", reading->relation),
-					   reading->v + (Size) index * reading->num_factors);
+	copy_vector(reading, fm_row_value(row, COL_VECTOR),
+				reading->v + (Size) index * reading->num_factors);
 	reading->w[index] = reading->has_bias ? fm_row_real(row, COL_BIAS) : 0;
 	if (!isfinite(reading->w[index]))
 		ereport(ERROR,

@@ -23,6 +23,7 @@ typedef struct FmImport
 	FmIdMap *ids[2];		 /* of users, of items */
 	int32 *order[2];		 /* idx → index in ids */
 	FmParameters parameters; /* by idx */
+	int64 *digest[2];		 /* by idx; result.digest points to them */
 	FmTrainingData data;	 /* the ids and orders only, as they are stored */
 	FmResult result;
 } FmImport;
