@@ -24,6 +24,7 @@
 #include "registry/training_lock.h"
 #include "source/budget.h"
 #include "source/ratings_columns.h"
+#include "store/model_functions.h"
 #include "store/tables.h"
 #include "store/version_rows.h"
 #include "train/publish.h"
@@ -211,10 +212,10 @@ begin(Call *call, FunctionCallInfo fcinfo, int common)
 	call->common = common;
 	call->schema = fm_extension_schema(fcinfo);
 	import->run.started_at = GetCurrentTimestamp();
-	fm_check_model_name(name);
 	call->exists = fm_model_lock(call->schema, name, CurrentMemoryContext, model);
 	if (!call->exists)
 	{
+		fm_check_model_name(name);
 		fm_registry_lock_name(call->schema, name);
 		call->exists = fm_model_lock(call->schema, name, CurrentMemoryContext, model);
 	}
@@ -268,20 +269,25 @@ check_ratings(const Call *call)
 					 errhint("Make a view of one of them that casts the column.")));
 }
 
-/* Create the model's tables, or adapt them to the types of the ids. */
+/* Create the model's tables and functions, or adapt them to the types of the ids. */
 static void
 prepare_tables(Call *call, Oid tables_schema)
 {
-	FmImport *import = &call->import;
-	const FmIdType *users = &import->id_type[FM_USERS], *items = &import->id_type[FM_ITEMS];
+	FmModel *model = &call->import.model;
+	const FmIdType *users = &call->import.id_type[FM_USERS];
+	const FmIdType *items = &call->import.id_type[FM_ITEMS];
 
 	if (!call->exists)
-		fm_store_create_tables(&import->model, tables_schema, users, items);
-	else if (!fm_store_has_id_types(&import->model, users, items))
 	{
-		fm_store_check_new_id_types(&import->model, users, items);
-		fm_store_change_id_types(&import->model, users, items);
+		fm_store_create_tables(model, tables_schema, users, items);
+		fm_store_make_functions(model, ERROR);
+		return;
 	}
+	fm_store_check_new_id_types(model, users, items);
+	fm_store_check_dependants(model, users, items);
+	if (!fm_store_has_id_types(model, users, items))
+		fm_store_change_id_types(model, users, items);
+	fm_store_make_functions(model, WARNING);
 }
 
 /* Warn if the ratings say that rows may have been taken for those of others. */

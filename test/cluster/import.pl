@@ -233,6 +233,7 @@ EXCEPT SELECT user_id, array_agg(item_id ORDER BY rank), (array_agg(item_id ORDE
 # ---- a model like others
 
 is(ask(q{SELECT model, solver, task, rank_by, users, items FROM fm_models WHERE model = 'lib'}), 'lib|import|regression|rating|30|40', 'it is in fm_models');
+is(ask(q{SELECT rank, item_id FROM fm_lib_top_x(103, 5)}), ask(q{SELECT rank, item_id FROM fm_top_x(103, 5, 'lib')}), 'and has functions of its own');
 my $before = ask(q{SELECT fm_export_libfm('lib')});
 ask("INSERT INTO ratings SELECT u, i, 1 + (u + i) % 5 FROM generate_series(100, 129) u, generate_series(500, 539) i WHERE (u * 7 + i * 3) % 4 = 0");
 my ($status, $out, $error) = $node->psql('postgres', import_sql('lib', libfm(), "'ratings'"));
@@ -275,6 +276,11 @@ is($node->safe_psql('restored', q{SELECT * FROM fm_top_x_all(5, 'lib')}), ask(q{
 is(ask(q{SELECT fm_drop('mine'); SELECT count(*) FROM fm_models WHERE model = 'mine'}), "\n0", 'fm_drop');
 
 is(ask(q{SELECT status FROM fm_train('lib', 'ratings', num_factors => 4, iterations => 10)}), 'succeeded', 'given ratings, it can be trained here');
+
+ask(q{CREATE VIEW named_users AS SELECT 'user ' || user_id AS user_id, idx FROM users;
+CREATE VIEW named_ratings AS SELECT 'user ' || user_id AS user_id, item_id, rating FROM ratings});
+is(ask(import_sql('arr', libfm(), "'named_ratings'") =~ s/'users'/'named_users'/r), 'succeeded', 'imported again with ids of another type');
+is(ask(q{SELECT count(*) FROM fm_arr_top_x('user 103', 5)}), 5, 'which its functions have, too');
 
 # A classification: the logistic function is met to 0.01.
 ask(import_sql('yes', libfm(), "task => 'classification'"));
@@ -326,6 +332,29 @@ refused(q{CREATE TEMP VIEW short AS SELECT item_id, v[1:3] AS v FROM item_arrays
 refused(q{CREATE TEMP VIEW nan AS SELECT item_id, v || 'NaN'::float8 AS v FROM item_arrays; SELECT fm_import_arrays('bad', 'nan', 'nan', user_column => 'item_id')}, qr/has an array with the number nan/i, 'NaN');
 refused(q{SELECT fm_import_arrays('bad', 'user_arrays', 'item_arrays', bias_column => 'bias')}, qr/column "bias" of relation "item_arrays" does not exist/, 'a bias that neither has');
 is(ask(q{SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_bad%'}), 0, 'nothing is left of what was refused');
+
+# ---- the recipe of docs/from-sagemaker.md, with the artefact that it makes and with one of a file
+
+ask('CREATE DATABASE recipe');
+my @psql = ('psql', '-XqAt', '-d', $node->connstr('recipe'), '-f', "$FindBin::Bin/../../demo/recipe.sql");
+my $recipe = '';
+my $recipe_errors = '';
+IPC::Run::run([@psql], '>', \$recipe, '2>', \$recipe_errors);
+is($recipe_errors, '', 'demo/recipe.sql runs');
+like($recipe, qr/^30\|40\|4\|0\.\d+$/m, 'its artefact is imported, and fits its ratings') or diag($recipe);
+like($recipe, qr/^150$/m, 'it writes lists');
+like($recipe, qr/^\{"user_id": 1, "predicted_label": \d+, /m, 'and lines of JSON');
+like($recipe, qr/^2\|mcmc\|31\|40$/m, 'and trains the model here');
+my $file = $node->basedir . '/model.tar.gz';
+open(my $out_file, '>:raw', $file) or die "$file: $!";
+@w = @w[0 .. 69];
+@v = @v[0 .. 69];
+print $out_file tar_gz('model_algo-1' => zip(0, 'meta.json' => '{}', params => list(2, 0, 0, '')));
+close($out_file);
+ask('CREATE DATABASE recipe_of_file');
+($recipe, $recipe_errors) = ('', '');
+IPC::Run::run(['psql', '-XqAt', '-d', $node->connstr('recipe_of_file'), '-v', "model=$file", '-f', "$FindBin::Bin/../../demo/recipe.sql"], '>', \$recipe, '2>', \$recipe_errors);
+like($recipe, qr/^30\|40\|5\|$/m, 'it takes a model of a file') or diag($recipe_errors);
 
 $node->stop;
 done_testing();
