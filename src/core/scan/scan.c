@@ -19,6 +19,10 @@
  * many queries at a time as the kernel takes. While one query is rescored, the rows of the next are
  * prefetched. Only a batch allocates memory. Its size does not depend on the number of queries or
  * items.
+ *
+ * A batch of cosines screens inner products of vectors of length 1, and rescores by the definition
+ * of a cosine. The two differ by less than the slack, so thresholds are lowered by it
+ * (FM_COSINE_SLACK).
  */
 #include "core/scan/scan.h"
 
@@ -29,6 +33,7 @@
 #include "core/layout.h"
 #include "core/math/rounding.h"
 #include "core/scan/best.h"
+#include "core/scan/cosine.h"
 #include "core/scan/scan_kernels.h"
 #include "core/scan/scan_layout.h"
 #include "core/scan/scan_screen.h"
@@ -77,9 +82,21 @@ typedef struct Survivor
 	float upper; /* the exact score is at most this, unless this is NaN */
 } Survivor;
 
+/* What a batch of cosines knows besides inner products. */
+typedef struct Cosines
+{
+	const double *norms; /* of items; NULL: scores are inner products */
+	double norm;		 /* of the query */
+	int32_t own;		 /* the item that is the query, which is not eligible; -1: none */
+	float slack;		 /* see FM_COSINE_SLACK; 0 for inner products */
+} Cosines;
+
+static const Cosines no_cosines = {NULL, 0, -1, 0};
+
 typedef struct Search
 {
 	const FmScanKernel *kernel;
+	Cosines cosines;
 	FmBest best; /* of the items rescored */
 	const uint64_t *excluded;
 	int32_t num_pending;
@@ -125,8 +142,8 @@ prefetch_row(const FmScanMatrix *matrix, int32_t item)
 }
 
 static void
-offer_items(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *query,
-			const int32_t *items, int32_t count, FmBest *best)
+offer_items(const FmScanMatrix *matrix, const FmScanKernel *kernel, const Cosines *cosines,
+			const float *query, const int32_t *items, int32_t count, FmBest *best)
 {
 	for (int32_t j = 0; j < ROWS_AHEAD && j < count; j++)
 		prefetch_row(matrix, items[j]);
@@ -141,6 +158,8 @@ offer_items(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float 
 		for (int j = 0; j < FM_SCORES_AT_ONCE; j++)
 			rows[j] = fm_scan_row(matrix, items[i + (j < left ? j : 0)]);
 		kernel->score_rows(rows, query, matrix->num_factors + 1, scores);
+		for (int j = 0; j < left && cosines->norms != NULL; j++)
+			scores[j] = fm_cosine(scores[j], cosines->norm, cosines->norms[items[i + j]]);
 		for (int j = 0; j < left; j++)
 			fm_best_offer(best, items[i + j], scores[j]);
 	}
@@ -163,7 +182,7 @@ is_seed(const Search *search, int32_t item)
 static bool
 is_open(const Search *search, int32_t item)
 {
-	return !is_seed(search, item) &&
+	return item != search->cosines.own && !is_seed(search, item) &&
 		   (search->excluded == NULL || !fm_bitset_has(search->excluded, item));
 }
 
@@ -217,9 +236,11 @@ rescore_pending(const FmScanMatrix *matrix, Search *search)
 	search->num_pending = 0;
 	if (count == 0)
 		return;
-	offer_items(matrix, search->kernel, search->query.query, items, count, &search->best);
+	offer_items(matrix, search->kernel, &search->cosines, search->query.query, items, count,
+				&search->best);
 	if (search->best.count == search->best.wanted)
-		fm_screen_raise_threshold(&search->query, search->best.hits[0].score);
+		fm_screen_raise_threshold(&search->query,
+								  search->best.hits[0].score - search->cosines.slack);
 }
 
 /* Sift the pending items, and rescore them if too many remain. */
@@ -246,7 +267,7 @@ add_survivors(const FmScanMatrix *matrix, int32_t block, const FmSurvivors *surv
 			continue;
 		search->pending[search->num_pending++] = (Survivor){place, upper};
 		if (search->keeps_lower)
-			offer_lower(search, fm_screen_lower(upper, error));
+			offer_lower(search, fm_screen_lower(upper, error) - 2 * search->cosines.slack);
 	}
 	if (search->num_pending >= search->most_pending)
 		make_room(matrix, search);
@@ -267,6 +288,7 @@ begin_search(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float
 			 const uint64_t *excluded, FmHit *hits, Search *search)
 {
 	search->kernel = kernel;
+	search->cosines = no_cosines;
 	search->best = (FmBest){hits, 0, x < matrix->num_items ? x : matrix->num_items};
 	search->excluded = excluded;
 	search->num_pending = 0;
@@ -308,18 +330,19 @@ use_seeds(const FmScanMatrix *matrix, const int32_t *seeds, Search *search)
 			search->seeds[search->num_seeds++] = seeds[i];
 			search->seed_bits |= UINT64_C(1) << (seeds[i] % 64);
 		}
-	offer_items(matrix, search->kernel, search->query.query, search->seeds, search->num_seeds,
-				&search->best);
+	offer_items(matrix, search->kernel, &search->cosines, search->query.query, search->seeds,
+				search->num_seeds, &search->best);
 	search->seeded = search->num_seeds == wanted;
 	if (search->seeded)
 	{
 		search->keeps_lower = false;
 		search->most_pending = SEEDED_PENDING;
-		fm_screen_raise_threshold(&search->query, search->best.hits[0].score);
+		fm_screen_raise_threshold(&search->query,
+								  search->best.hits[0].score - search->cosines.slack);
 	}
 	else
 		for (int32_t i = 0; i < search->num_seeds; i++)
-			offer_lower(search, fm_round_down(search->best.hits[i].score));
+			offer_lower(search, fm_round_down(search->best.hits[i].score - search->cosines.slack));
 }
 
 /* Prefetch the rows that using these seeds will read. */
@@ -499,45 +522,70 @@ search_tile_for_many(const FmScanMatrix *matrix, int32_t t, const FmScanKernel *
 	}
 }
 
-/* Begin the searches of a batch, and use their seeds. */
-static void
-begin_batch(const FmScanMatrix *matrix, const FmScanKernel *kernel, const float *queries, int32_t x,
-			const uint64_t *const *excluded, const int32_t *seeds, FmHit *hits, Batch *batch)
+/* What a batch is asked. */
+typedef struct Queries
 {
+	const float *queries; /* as they are screened */
+	int32_t count;
+	int32_t x; /* at most the number of items */
+	const uint64_t *const *excluded;
+	const int32_t *seeds;
+	const double *norms; /* NULL: inner products */
+	const int32_t *own;	 /* for cosines: the item that each query is */
+} Queries;
+
+/* Turn the search for an inner product into one for the cosine with an item. */
+static void
+search_cosines(const FmScanMatrix *matrix, const Queries *queries, int32_t q, Search *search)
+{
+	int32_t own = queries->own[q];
+
+	search->query.query = fm_scan_row(matrix, own);
+	search->cosines = (Cosines){queries->norms, queries->norms[own], own, FM_COSINE_SLACK};
+}
+
+/* Begin the searches of a batch with query number `first`, and use their seeds. */
+static void
+begin_batch(const FmScanMatrix *matrix, const FmScanKernel *kernel, const Queries *queries,
+			int32_t first, FmHit *hits, Batch *batch)
+{
+	const size_t x = queries->x;
+	const int32_t *seeds = x > 0 ? queries->seeds : NULL;
+
 	for (int s = 0; s < QUERIES_AT_ONCE / kernel->width; s++)
 		begin_screen(matrix, &batch->screens[s]);
 	for (int32_t i = 0; i < batch->count; i++)
 	{
-		begin_search(matrix, kernel, queries + i * ((size_t) matrix->num_factors + 1), x,
-					 excluded != NULL ? excluded[i] : NULL, hits + (size_t) i * x,
+		const size_t q = (size_t) first + i;
+
+		begin_search(matrix, kernel, queries->queries + q * (matrix->num_factors + 1), queries->x,
+					 queries->excluded != NULL ? queries->excluded[q] : NULL, hits + q * x,
 					 &batch->searches[i]);
-		if (seeds == NULL || x == 0)
+		if (queries->norms != NULL)
+			search_cosines(matrix, queries, (int32_t) q, &batch->searches[i]);
+		if (seeds == NULL)
 			continue;
 		if (i + 1 < batch->count)
-			fetch_seeds(matrix, seeds + (size_t) (i + 1) * x, x);
-		use_seeds(matrix, seeds + (size_t) i * x, &batch->searches[i]);
+			fetch_seeds(matrix, seeds + (q + 1) * x, queries->x);
+		use_seeds(matrix, seeds + q * x, &batch->searches[i]);
 	}
 }
 
-void
-fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t num_queries,
-					int32_t x, const uint64_t *const *excluded, const int32_t *seeds,
-					const FmHost *host, FmHit *hits, int32_t *counts)
+static void
+search_batch(const FmScanMatrix *matrix, const Queries *queries, const FmHost *host, FmHit *hits,
+			 int32_t *counts)
 {
 	const FmScanKernel *kernel = fm_scan_kernel();
-	size_t room = x < 0 ? 0 : x < matrix->num_items ? x : matrix->num_items;
 	int num_screens = QUERIES_AT_ONCE / kernel->width;
 	Batch *batch = host->alloc(host->ctx, 1, sizeof(Batch) + num_screens * sizeof(FmScreen));
 
-	for (int32_t first = 0; first < num_queries; first += batch->count)
+	for (int32_t first = 0; first < queries->count; first += batch->count)
 	{
-		int32_t left = num_queries - first;
+		int32_t left = queries->count - first;
 
 		batch->count = left < QUERIES_AT_ONCE ? left : QUERIES_AT_ONCE;
-		begin_batch(matrix, kernel, queries + first * ((size_t) matrix->num_factors + 1),
-					(int32_t) room, excluded != NULL ? excluded + first : NULL,
-					seeds != NULL ? seeds + first * room : NULL, hits + first * room, batch);
-		for (int32_t t = 0; t < matrix->num_tiles && room > 0; t++)
+		begin_batch(matrix, kernel, queries, first, hits, batch);
+		for (int32_t t = 0; t < matrix->num_tiles && queries->x > 0; t++)
 		{
 			host->check_interrupts(host->ctx);
 			search_tile_for_many(matrix, t, kernel, batch);
@@ -550,6 +598,42 @@ fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t nu
 		}
 	}
 	host->release(host->ctx, batch);
+}
+
+/* Return how many of x items there can be. */
+static int32_t
+room(const FmScanMatrix *matrix, int32_t x)
+{
+	return x < 0 ? 0 : x < matrix->num_items ? x : matrix->num_items;
+}
+
+void
+fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries, int32_t num_queries,
+					int32_t x, const uint64_t *const *excluded, const int32_t *seeds,
+					const FmHost *host, FmHit *hits, int32_t *counts)
+{
+	search_batch(matrix,
+				 &(Queries){.queries = queries,
+							.count = num_queries,
+							.x = room(matrix, x),
+							.excluded = excluded,
+							.seeds = seeds},
+				 host, hits, counts);
+}
+
+void
+fm_scan_batch_cosines(const FmScanMatrix *matrix, const double *norms, const float *directions,
+					  const int32_t *items, int32_t num_items, int32_t x, const int32_t *seeds,
+					  const FmHost *host, FmHit *hits, int32_t *counts)
+{
+	search_batch(matrix,
+				 &(Queries){.queries = directions,
+							.count = num_items,
+							.x = room(matrix, x),
+							.seeds = seeds,
+							.norms = norms,
+							.own = items},
+				 host, hits, counts);
 }
 
 bool
@@ -566,6 +650,6 @@ fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x, co
 
 	if (best.wanted <= 0)
 		return 0;
-	offer_items(matrix, fm_scan_kernel(), query, items, num_list, &best);
+	offer_items(matrix, fm_scan_kernel(), &no_cosines, query, items, num_list, &best);
 	return fm_best_finish(&best);
 }

@@ -44,7 +44,19 @@ extern void fm_scan_batch_top_x(const FmScanMatrix *matrix, const float *queries
 								const int32_t *seeds, const FmHost *host, FmHit *hits,
 								int32_t *counts);
 
-/* Do the same over a list of distinct items only, without reading the rest of the matrix. */
+/*
+ * Find the x items with the largest cosine with each of some items, the item itself not among them,
+ * by the definition in core/scan/cosine.h. The matrix is not an ordinary one: it has been finished
+ * with directions (vectors of length 1, rounded to float), and after that its rows have been set to
+ * the vectors themselves, whose norms are given; biases are 0. `directions` are those of the items
+ * asked for, row-major. The rest is as above.
+ */
+extern void fm_scan_batch_cosines(const FmScanMatrix *matrix, const double *norms,
+								  const float *directions, const int32_t *items, int32_t num_items,
+								  int32_t x, const int32_t *seeds, const FmHost *host, FmHit *hits,
+								  int32_t *counts);
+
+/* Do what fm_scan_top_x does over a list of distinct items only, without reading the rest of the matrix. */
 extern int32_t fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x,
 								  const int32_t *items, int32_t num_list, FmHit *hits);
 

@@ -7,10 +7,9 @@
  */
 #include "core/scan/similar.h"
 
-#include <math.h>
-
 #include "core/bitset.h"
 #include "core/scan/best.h"
+#include "core/scan/cosine.h"
 
 /* Items side by side, because one sum would wait for the latency of every addition. */
 #define ITEMS_AT_ONCE 8
@@ -37,21 +36,7 @@ cosines(const FmScanMatrix *matrix, FmFactorRange range, const float *vector, do
 			square[i] += value * value;
 		}
 	for (int i = 0; i < ITEMS_AT_ONCE; i++)
-	{
-		double product = norm * sqrt(square[i]);
-
-		cosine[i] = product > 0 ? fmax(-1, fmin(1, inner[i] / product)) : 0;
-	}
-}
-
-static double
-norm_of(const float *vector, int num_factors)
-{
-	double square = 0;
-
-	for (int f = 0; f < num_factors; f++)
-		square += (double) vector[f] * vector[f];
-	return sqrt(square);
+		cosine[i] = fm_cosine(inner[i], norm, sqrt(square[i]));
 }
 
 /* Collect the next items to be compared, from number *next on; return how many there are. */
@@ -77,7 +62,7 @@ fm_similar(const FmScanMatrix *matrix, FmFactorRange range, int32_t item, int32_
 		   FmEligible eligible, const FmHost *host, FmHit *hits)
 {
 	const float *vector = fm_scan_vector(matrix, item) + range.first;
-	double norm = norm_of(vector, range.count);
+	double norm = fm_vector_norm(vector, range.count);
 	int32_t total = eligible.items != NULL ? eligible.count : fm_scan_matrix_items(matrix);
 	FmBest best = {hits, 0, x};
 	int32_t items[ITEMS_AT_ONCE] = {0};
