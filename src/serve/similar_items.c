@@ -3,7 +3,8 @@
  *
  * Memory: the context of the call. Rows are returned in a tuplestore. Locking: that of serving.c.
  */
-#include "core/scan/similar.h"
+#include "serve/similar_items.h"
+
 #include "pg/host_pg.h"
 #include "pg/ranked.h"
 #include "serve/items.h"
@@ -20,12 +21,8 @@ enum
 	ARG_EXCLUDE
 };
 
-/*
- * Return the factors that say how items are alike: who chooses them, if there is an interest head,
- * whatever else orders lists.
- */
-static FmFactorRange
-compared_factors(const FmLoaded *loaded)
+FmFactorRange
+fm_compared_factors(const FmLoaded *loaded)
 {
 	const FmVersion *version = &loaded->version;
 
@@ -83,7 +80,7 @@ similar_items(FunctionCallInfo fcinfo, FmIdForm form)
 		x = Min(x, serving.loaded->version.num_items);
 		hits = MemoryContextAllocHuge(CurrentMemoryContext, ((Size) x + 1) * sizeof(FmHit));
 		put_rows(&serving, hits,
-				 fm_similar(serving.loaded->matrix, compared_factors(serving.loaded), item, x,
+				 fm_similar(serving.loaded->matrix, fm_compared_factors(serving.loaded), item, x,
 							eligible_items(fcinfo, &serving), fm_pg_host(CurrentMemoryContext),
 							hits),
 				 (ReturnSetInfo *) fcinfo->resultinfo);
