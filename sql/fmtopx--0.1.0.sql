@@ -1063,6 +1063,21 @@ COMMENT ON FUNCTION fm_write_top_x(text, bigint, text, boolean, regclass, regcla
 -- Ask
 ---------------------------------------------------------------------------------------------------
 
+CREATE FUNCTION fm_write_similar_items(target text, x bigint DEFAULT 10, model text DEFAULT NULL,
+                                       items regclass DEFAULT NULL)
+RETURNS bigint
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'fm_write_similar_items';
+
+COMMENT ON FUNCTION fm_write_similar_items(text, bigint, text, regclass) IS
+'Writes the list of fm_similar_items for every item of the model into the table target and registers '
+'the table with the model, so that fm_refresh rewrites it. Creates the table if it does not exist, '
+'with columns item_id, rank, similar_item_id and score, primary key (item_id, rank), and id types as '
+'in the ratings relation; an existing table needs the first three and its owner. Only rows that '
+'differ are changed. items is a relation with the item column of the ratings, read anew at each '
+'rewrite: only its items have lists, and are in lists. Returns the number of rows that the table '
+'then has.';
+
 CREATE FUNCTION fm_predict(user_id bigint, item_id bigint, model text DEFAULT NULL,
     context jsonb DEFAULT NULL)
 RETURNS double precision

@@ -1,5 +1,5 @@
 /*
- * The lists of all users, kept until they are written to a table.
+ * Lists, kept until they are written to a table.
  *
  * They take twelve bytes a row in memory. If that exceeds maintenance_work_mem, all rows move to a
  * tuplestore, which spills to disk.
@@ -8,33 +8,57 @@
 
 #include <math.h>
 
-#include "batch/batch.h"
 #include "catalog/pg_type.h"
 #include "core/scan/best.h"
 #include "serve/list_score.h"
 #include "utils/memutils.h"
 
-TupleDesc
-fm_lists_desc(const FmIdType *user_type, const FmIdType *item_type)
-{
-	TupleDesc desc = CreateTemplateTupleDesc(FM_LIST_COLUMNS);
+static const FmListKind kinds[] = {
+	[FM_TARGET_TOP_X] = {.owner = "user_id",
+						 .item = "item_id",
+						 .num_columns = LIST_RATING + 1,
+						 .column_names = "user_id, rank, item_id, score and rating",
+						 .writer = "fm_write_top_x"},
+	[FM_TARGET_SIMILAR_ITEMS] = {.owner = "item_id",
+								 .item = "similar_item_id",
+								 .num_columns = LIST_SCORE + 1,
+								 .column_names = "item_id, rank, similar_item_id and score",
+								 .writer = "fm_write_similar_items"}};
 
-	TupleDescInitEntry(desc, LIST_USER + 1, "user_id", user_type->type, user_type->typmod, 0);
-	TupleDescInitEntryCollation(desc, LIST_USER + 1, user_type->collation);
+const FmListKind *
+fm_list_kind(FmTargetKind kind)
+{
+	return &kinds[kind];
+}
+
+const FmIdType *
+fm_list_owner_type(FmTargetKind kind, const FmLoaded *loaded)
+{
+	return kind == FM_TARGET_SIMILAR_ITEMS ? &loaded->item_type : &loaded->user_type;
+}
+
+TupleDesc
+fm_lists_desc(const FmListKind *kind, const FmIdType *owner_type, const FmIdType *item_type)
+{
+	TupleDesc desc = CreateTemplateTupleDesc(kind->num_columns);
+
+	TupleDescInitEntry(desc, LIST_OWNER + 1, kind->owner, owner_type->type, owner_type->typmod, 0);
+	TupleDescInitEntryCollation(desc, LIST_OWNER + 1, owner_type->collation);
 	TupleDescInitEntry(desc, LIST_RANK + 1, "rank", INT4OID, -1, 0);
-	TupleDescInitEntry(desc, LIST_ITEM + 1, "item_id", item_type->type, item_type->typmod, 0);
+	TupleDescInitEntry(desc, LIST_ITEM + 1, kind->item, item_type->type, item_type->typmod, 0);
 	TupleDescInitEntryCollation(desc, LIST_ITEM + 1, item_type->collation);
 	TupleDescInitEntry(desc, LIST_SCORE + 1, "score", FLOAT4OID, -1, 0);
-	TupleDescInitEntry(desc, LIST_RATING + 1, "rating", FLOAT4OID, -1, 0);
+	if (kind->num_columns > LIST_RATING)
+		TupleDescInitEntry(desc, LIST_RATING + 1, "rating", FLOAT4OID, -1, 0);
 	return desc;
 }
 
 void
-fm_lists_set_row(Datum user_id, int32 rank, Datum item_id, const FmListItem *item,
+fm_lists_set_row(Datum owner_id, int32 rank, Datum item_id, const FmListItem *item,
 				 Datum values[FM_LIST_COLUMNS], bool nulls[FM_LIST_COLUMNS])
 {
 	memset(nulls, 0, FM_LIST_COLUMNS * sizeof(bool));
-	values[LIST_USER] = user_id;
+	values[LIST_OWNER] = owner_id;
 	values[LIST_RANK] = Int32GetDatum(rank);
 	values[LIST_ITEM] = item_id;
 	values[LIST_SCORE] = Float4GetDatum(item->score);
@@ -43,27 +67,31 @@ fm_lists_set_row(Datum user_id, int32 rank, Datum item_id, const FmListItem *ite
 }
 
 void
-fm_lists_row(const FmLists *lists, int32 user, int32 rank, Datum values[FM_LIST_COLUMNS],
+fm_lists_row(const FmLists *lists, int32 owner, int32 rank, Datum values[FM_LIST_COLUMNS],
 			 bool nulls[FM_LIST_COLUMNS])
 {
-	const FmListItem *row = &lists->items[lists->start[user] + rank - 1];
+	const FmListItem *row = &lists->items[lists->start[owner] + rank - 1];
 
-	fm_lists_set_row(fm_idmap_id(lists->users, user), rank,
+	fm_lists_set_row(fm_idmap_id(lists->owners, owner), rank,
 					 fm_loaded_item_id(lists->loaded, row->item), row, values, nulls);
 }
 
 FmListItem
-fm_list_item_of(const FmLoaded *loaded, const FmUserVector *user, const FmHit *hit)
+fm_list_item_of(const FmLoaded *loaded, const FmBatchUser *owner, const FmHit *hit)
 {
+	const FmUserVector *user = &owner->vector;
+
+	if (user->v == NULL)
+		return (FmListItem){hit->item, (float) hit->score, NAN};
 	return (FmListItem){hit->item,
 						(float) fm_listed_score(loaded, fm_list_sum(loaded, user, hit->score)),
 						fm_listed_rating(loaded, user, hit->item)};
 }
 
 int32
-fm_lists_length(const FmLists *lists, int32 user)
+fm_lists_length(const FmLists *lists, int32 owner)
 {
-	return (int32) (lists->start[user + 1] - lists->start[user]);
+	return (int32) (lists->start[owner + 1] - lists->start[owner]);
 }
 
 void
@@ -75,26 +103,26 @@ fm_lists_spill(FmLists *lists)
 		return;
 	previous = MemoryContextSwitchTo(MemoryContextGetParent(lists->context));
 	lists->store = tuplestore_begin_heap(true, false, maintenance_work_mem);
-	for (int32 user = 0; user < fm_idmap_count(lists->users); user++)
-		for (int32 rank = 1; rank <= fm_lists_length(lists, user); rank++)
+	for (int32 owner = 0; owner < fm_idmap_count(lists->owners); owner++)
+		for (int32 rank = 1; rank <= fm_lists_length(lists, owner); rank++)
 		{
 			Datum values[FM_LIST_COLUMNS];
 			bool nulls[FM_LIST_COLUMNS];
 
-			fm_lists_row(lists, user, rank, values, nulls);
+			fm_lists_row(lists, owner, rank, values, nulls);
 			tuplestore_putvalues(lists->store, lists->desc, values, nulls);
 		}
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(lists->context);
-	lists->users = NULL;
+	lists->owners = NULL;
 	lists->start = NULL;
 	lists->items = NULL;
 }
 
 static void
-grow(FmLists *lists, int32 users, int64 items)
+grow(FmLists *lists, int32 owners, int64 items)
 {
-	if (users + 2 > lists->start_capacity)
+	if (owners + 2 > lists->start_capacity)
 	{
 		lists->start_capacity *= 2;
 		lists->start = repalloc_huge(lists->start, lists->start_capacity * sizeof(int64));
@@ -108,24 +136,24 @@ grow(FmLists *lists, int32 users, int64 items)
 
 /* FmListCallback: append a list. */
 static void
-put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
+put_list(void *state, const FmBatchUser *owner, const FmHit *hits, int32 count)
 {
 	FmLists *lists = state;
 	int32 index = 0;
 
 	if (lists->store == NULL)
 	{
-		index = fm_idmap_count(lists->users);
+		index = fm_idmap_count(lists->owners);
 		grow(lists, index, lists->num_rows + count);
-		if (fm_idmap_intern(lists->users, user->id) != index)
+		if (fm_idmap_intern(lists->owners, owner->id) != index)
 			ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-							errmsg("the model's user table holds a user twice"),
+							errmsg("the model's tables hold a user or an item twice"),
 							errhint("Train the model again.")));
 		lists->start[index + 1] = lists->start[index];
 	}
 	for (int32 r = 0; r < count; r++)
 	{
-		FmListItem item = fm_list_item_of(lists->loaded, &user->vector, &hits[r]);
+		FmListItem item = fm_list_item_of(lists->loaded, owner, &hits[r]);
 		Datum values[FM_LIST_COLUMNS];
 		bool nulls[FM_LIST_COLUMNS];
 
@@ -134,7 +162,7 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 			lists->items[lists->start[index + 1]++] = item;
 			continue;
 		}
-		fm_lists_set_row(user->id, r + 1, fm_loaded_item_id(lists->loaded, item.item), &item,
+		fm_lists_set_row(owner->id, r + 1, fm_loaded_item_id(lists->loaded, item.item), &item,
 						 values, nulls);
 		tuplestore_putvalues(lists->store, lists->desc, values, nulls);
 	}
@@ -145,24 +173,29 @@ put_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
 }
 
 FmLists *
-fm_lists_compute(const FmServing *serving, const FmListRules *rules, FmSeenCheck *check)
+fm_lists_create(const FmLoaded *loaded, FmTargetKind kind)
 {
 	FmLists *lists = palloc0(sizeof(FmLists));
 
-	lists->loaded = serving->loaded;
-	lists->user_type = serving->loaded->user_type;
-	lists->item_type = serving->loaded->item_type;
-	lists->desc = fm_lists_desc(&lists->user_type, &lists->item_type);
+	lists->loaded = loaded;
+	lists->kind = fm_list_kind(kind);
+	lists->owner_type = *fm_list_owner_type(kind, loaded);
+	lists->item_type = loaded->item_type;
+	lists->desc = fm_lists_desc(lists->kind, &lists->owner_type, &lists->item_type);
 	lists->context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx lists",
 										   ALLOCSET_DEFAULT_SIZES);
-	lists->users = fm_idmap_create(&lists->user_type, lists->context);
+	lists->owners = fm_idmap_create(&lists->owner_type, lists->context);
 	lists->start_capacity = 1024;
 	lists->start = MemoryContextAllocZero(lists->context, lists->start_capacity * sizeof(int64));
 	lists->item_capacity = 1024;
 	lists->items = MemoryContextAlloc(lists->context, lists->item_capacity * sizeof(FmListItem));
-	fm_batch_top_x(serving, rules,
-				   &(FmListReceiver){.state = lists, .put = put_list, .check = check});
 	return lists;
+}
+
+FmListReceiver
+fm_lists_receiver(FmLists *lists, FmSeenCheck *check)
+{
+	return (FmListReceiver){.state = lists, .put = put_list, .check = check};
 }
 
 void

@@ -20,6 +20,7 @@
 #include "core/scan/best.h"
 
 #include "batch/users.h"
+#include "registry/registry_targets.h"
 #include "serve/filter.h"
 
 /* Whom lists are for, and what may be in them. */
@@ -40,6 +41,7 @@ typedef struct FmListRules
 	bool exclude_seen;
 	double novelty;
 	const FmListFilter *filter;
+	FmTargetKind kind;
 } FmListRules;
 
 /*

@@ -9,7 +9,10 @@
 #include "serve/many_ratings.h"
 #include "serve/question_context.h"
 
-/* One user, as a walk meets them. */
+/*
+ * One user, as a walk meets them. In lists of similar items, those who have lists are items: idx
+ * and id are an item's, and the vector's v is NULL.
+ */
 typedef struct FmBatchUser
 {
 	int32 idx; /* beyond those of the model if the model does not know the user */

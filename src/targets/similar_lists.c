@@ -248,10 +248,11 @@ choose_workers(const FmServing *serving, int32 num_items)
 
 /* Prepare the memory, and compute and hand over the lists in it. */
 static void
-compute_lists(Lists *lists, const int32 *items, int32 num_items, int32 x)
+compute_lists(Lists *lists, const FmItemFilter *filter, int32 x)
 {
 	const FmLoaded *loaded = lists->serving->loaded;
 	FmFactorRange range = fm_compared_factors(loaded);
+	int32 num_items = filter != NULL ? filter->count : loaded->version.num_items;
 	int workers = choose_workers(lists->serving, num_items);
 	Work head;
 	Size size = lay_out(&head, num_items, range.count, x);
@@ -267,7 +268,8 @@ compute_lists(Lists *lists, const int32 *items, int32 num_items, int32 x)
 	*lists->work = head;
 	pg_atomic_init_u32(&lists->work->taken, 0);
 	lists->directions = fm_directions_init(place(lists->work, head.directions), loaded->matrix,
-										   range, items, num_items, lists->host);
+										   range, filter != NULL ? filter->items : NULL, num_items,
+										   lists->host);
 	fm_progress_phase(lists->serving->model.name, FM_PHASE_LISTS);
 	if (segment == NULL)
 		run_rounds(lists, NULL);
@@ -279,7 +281,7 @@ compute_lists(Lists *lists, const int32 *items, int32 num_items, int32 x)
 }
 
 bool
-fm_similar_lists(const FmServing *serving, const int32 *items, int32 num_items, int32 x,
+fm_similar_lists(const FmServing *serving, const FmItemFilter *filter, int32 x,
 				 const FmListReceiver *receiver)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx similar items",
@@ -288,10 +290,8 @@ fm_similar_lists(const FmServing *serving, const int32 *items, int32 num_items, 
 	Lists lists = {.serving = serving, .receiver = receiver, .host = fm_pg_host(context)};
 	bool wanted = fm_receiver_begin(receiver);
 
-	if (items == NULL)
-		num_items = serving->loaded->version.num_items;
-	if (wanted && num_items > 0)
-		compute_lists(&lists, items, num_items, x);
+	if (wanted && serving->loaded->version.num_items > 0 && (filter == NULL || filter->count > 0))
+		compute_lists(&lists, filter, x);
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
 	return wanted;

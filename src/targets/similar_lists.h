@@ -7,14 +7,15 @@
 #include "pg/compat.h"
 
 #include "batch/receiver.h"
+#include "serve/filter.h"
 #include "serve/serving.h"
 
 /*
- * Compute what fm_similar_items returns for each of some items (in ascending order of idx; NULL:
- * all items), and of these alone. Hand each list to the receiver, whose users are the items. Return
- * false if the receiver refused.
+ * Compute what fm_similar_items returns for each of the filter's items (NULL: all items), and of
+ * these alone. Hand each list to the receiver, whose users are the items. Return false if the
+ * receiver refused.
  */
-extern bool fm_similar_lists(const FmServing *serving, const int32 *items, int32 num_items, int32 x,
+extern bool fm_similar_lists(const FmServing *serving, const FmItemFilter *filter, int32 x,
 							 const FmListReceiver *receiver);
 
 #endif

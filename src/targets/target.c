@@ -1,5 +1,8 @@
 /*
- * fm_write_top_x: the lists of all users in a table, created or rewritten in place.
+ * fm_write_top_x and fm_write_similar_items: lists in a table, created or rewritten in place.
+ *
+ * The two differ in whose lists there are, in how they are computed, and in the columns of the
+ * table (FmListKind of lists.h).
  *
  * For a new table the lists are computed first (lists.c). The table is filled in bulk
  * (target_fill.c), and gets its primary key after that. In an existing table only the rows that
@@ -22,6 +25,7 @@
 #include "serve/list_score.h"
 #include "serve/question_context.h"
 #include "storage/lmgr.h"
+#include "targets/similar_lists.h"
 #include "targets/target_diff.h"
 #include "targets/target_fill.h"
 #include "targets/target_proof.h"
@@ -35,7 +39,9 @@
 #include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(fm_write_top_x);
+PG_FUNCTION_INFO_V1(fm_write_similar_items);
 
+/* The arguments of both functions, then those of fm_write_top_x, and of fm_write_similar_items. */
 enum
 {
 	ARG_TARGET,
@@ -45,7 +51,8 @@ enum
 	ARG_USERS,
 	ARG_ITEMS,
 	ARG_CONTEXT,
-	ARG_NOVELTY
+	ARG_NOVELTY,
+	ARG_ITEMS_OF_SIMILAR = ARG_MODEL + 1
 };
 
 /* What to write to a table: a comparison with new lists, or the lists themselves. */
@@ -78,32 +85,37 @@ write_rows(void *state, const void *argument)
 static void
 create_target(FmLists *lists, Oid schema, const char *name, FmProof *proof)
 {
+	const FmListKind *kind = lists->kind;
 	char *qualified = fm_qualified_sql(schema, name);
 	Rows rows = {.lists = lists, .is_new = true};
 
-	fm_sql_run(psprintf("CREATE TABLE %s (user_id %s NOT NULL, rank integer NOT NULL, "
-						"item_id %s NOT NULL, score real NOT NULL, rating real) "
+	fm_sql_run(psprintf("CREATE TABLE %s (%s %s NOT NULL, rank integer NOT NULL, "
+						"%s %s NOT NULL, score real NOT NULL%s) "
 						"WITH (fillfactor = 90, vacuum_truncate = false)",
-						qualified, fm_id_base_type_sql(&lists->user_type),
-						fm_id_base_type_sql(&lists->item_type)),
+						qualified, kind->owner, fm_id_base_type_sql(&lists->owner_type), kind->item,
+						fm_id_base_type_sql(&lists->item_type),
+						kind->num_columns > LIST_RATING ? ", rating real" : ""),
 			   NULL, false);
 	rows.target = get_relname_relid(name, schema);
 	fm_proof_write(proof, write_rows, &rows);
-	fm_sql_run(psprintf("ALTER TABLE %s ADD PRIMARY KEY (user_id, rank)", qualified), NULL, false);
+	fm_sql_run(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s, rank)", qualified, kind->owner), NULL,
+			   false);
 }
 
 /* Check a column of a table of lists; that of an id may be of another integer type. */
 static void
-check_target_column(Oid target, const char *column, Oid type, bool is_id)
+check_target_column(const FmListKind *kind, Oid target, const char *column, Oid type, bool is_id)
 {
 	AttrNumber number = get_attnum(target, column);
 	Oid given = get_atttype(target, number);
 
 	if (number == InvalidAttrNumber)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
-						errhint("A table of lists needs the columns user_id, rank and item_id. "
-								"fm_write_top_x creates a table that does not exist.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\"", get_rel_name(target), column),
+				 errhint("A table of lists needs the columns %s, rank and %s. %s creates a table "
+						 "that does not exist.",
+						 kind->owner, kind->item, kind->writer)));
 	if (getBaseType(given) != getBaseType(type) && !(is_id && fm_id_types_match(given, type)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -116,7 +128,7 @@ check_target_column(Oid target, const char *column, Oid type, bool is_id)
 /* Raise an error if an id of the model does not fit an integer column of a table of lists. */
 static void
 check_ids_fit(const FmServing *serving, Oid target, const char *column, Oid table,
-			  const FmIdType *id_type)
+			  const char *stored, const FmIdType *id_type)
 {
 	Oid given = get_atttype(target, get_attnum(target, column));
 	FmSqlParameters parameters = {0};
@@ -126,8 +138,8 @@ check_ids_fit(const FmServing *serving, Oid target, const char *column, Oid tabl
 		return;
 	fm_id_type_of_integer(given, &narrow);
 	fm_add_integer(&parameters, serving->loaded->version.number);
-	fm_sql_run(psprintf("SELECT %s FROM %s WHERE version = $1 AND (%s) IS NULL LIMIT 1", column,
-						fm_relation_sql(table), fm_id_column(column, id_type->type, &narrow).sql),
+	fm_sql_run(psprintf("SELECT %s FROM %s WHERE version = $1 AND (%s) IS NULL LIMIT 1", stored,
+						fm_relation_sql(table), fm_id_column(stored, id_type->type, &narrow).sql),
 			   &parameters, serving->read_only);
 	if (SPI_processed > 0)
 		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -156,21 +168,22 @@ check_constraints(Oid target)
 }
 
 static void
-check_target(const FmLoaded *loaded, Oid target)
+check_target(const FmLoaded *loaded, FmTargetKind kind, Oid target)
 {
-	char kind = get_rel_relkind(target);
-	FmTargetColumns columns = fm_target_columns(target);
+	const FmListKind *lists = fm_list_kind(kind);
+	char relkind = get_rel_relkind(target);
+	FmTargetColumns columns = fm_target_columns(lists, target);
 
-	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("\"%s\" is not a table", get_rel_name(target))));
-	check_target_column(target, "user_id", loaded->user_type.type, true);
-	check_target_column(target, "rank", INT4OID, false);
-	check_target_column(target, "item_id", loaded->item_type.type, true);
+	check_target_column(lists, target, lists->owner, fm_list_owner_type(kind, loaded)->type, true);
+	check_target_column(lists, target, "rank", INT4OID, false);
+	check_target_column(lists, target, lists->item, loaded->item_type.type, true);
 	if (columns.score)
-		check_target_column(target, "score", FLOAT4OID, false);
+		check_target_column(lists, target, "score", FLOAT4OID, false);
 	if (columns.rating)
-		check_target_column(target, "rating", FLOAT4OID, false);
+		check_target_column(lists, target, "rating", FLOAT4OID, false);
 	check_constraints(target);
 }
 
@@ -196,10 +209,12 @@ open_proof(Writing *writing, Oid schema, Oid target)
 	const FmTarget *wanted = &writing->target;
 
 	writing->account.version = writing->serving.loaded->version.number;
+	writing->rules.kind = wanted->kind;
 	writing->rules.x = wanted->x;
 	writing->rules.exclude_seen = wanted->exclude_seen;
-	writing->rules.novelty = fm_serve_novelty(&writing->serving,
-											  wanted->has_novelty ? &wanted->novelty : NULL);
+	if (wanted->kind == FM_TARGET_TOP_X)
+		writing->rules.novelty = fm_serve_novelty(&writing->serving,
+												  wanted->has_novelty ? &wanted->novelty : NULL);
 	if (wanted->exclude_seen && fm_knows_seen(&writing->serving))
 		fm_check_ratings(&writing->serving);
 	writing->filter = fm_list_filter_read(&writing->serving, wanted->users, wanted->items,
@@ -208,20 +223,50 @@ open_proof(Writing *writing, Oid schema, Oid target)
 	fm_proof_open(&writing->proof, schema, &writing->serving, target, &writing->rules);
 }
 
+/* Compute the lists. Return false if the receiver refused. */
+static bool
+compute_lists(const Writing *writing, const FmListReceiver *receiver)
+{
+	if (writing->rules.kind == FM_TARGET_SIMILAR_ITEMS)
+		return fm_similar_lists(&writing->serving, writing->filter.items, writing->rules.x,
+								receiver);
+	return fm_batch_top_x(&writing->serving, &writing->rules, receiver);
+}
+
+/* Compute the lists and keep them. */
+static FmLists *
+keep_lists(Writing *writing)
+{
+	FmLists *lists = fm_lists_create(writing->serving.loaded, writing->rules.kind);
+	FmListReceiver receiver = fm_lists_receiver(lists, fm_proof_check(&writing->proof));
+
+	(void) compute_lists(writing, &receiver);
+	writing->account.num_rows = lists->num_rows;
+	return lists;
+}
+
 static FmDiff *
 open_diff(Writing *writing, Oid target)
 {
 	const FmServing *serving = &writing->serving;
 	const FmLoaded *loaded = serving->loaded;
+	const FmListKind *kind = fm_list_kind(writing->rules.kind);
+	bool of_items = writing->rules.kind == FM_TARGET_SIMILAR_ITEMS;
 	FmRoleSwitch previous = fm_act_as(writing->owner);
 	FmDiff *diff;
 
-	check_target(loaded, target);
+	check_target(loaded, writing->rules.kind, target);
 	fm_restore_role(&previous);
-	check_ids_fit(serving, target, "user_id", serving->model.user_table, &loaded->user_type);
-	check_ids_fit(serving, target, "item_id", serving->model.item_table, &loaded->item_type);
+	if (!of_items)
+		check_ids_fit(serving, target, kind->owner, serving->model.user_table, "user_id",
+					  &loaded->user_type);
+	else
+		check_ids_fit(serving, target, kind->owner, serving->model.item_table, "item_id",
+					  &loaded->item_type);
+	check_ids_fit(serving, target, kind->item, serving->model.item_table, "item_id",
+				  &loaded->item_type);
 	previous = fm_act_as(writing->owner);
-	diff = fm_diff_open(loaded, target, writing->rules.x, &writing->proof);
+	diff = fm_diff_open(loaded, target, &writing->rules, &writing->proof);
 	fm_restore_role(&previous);
 	return diff;
 }
@@ -242,7 +287,7 @@ update_target(Writing *writing, Oid schema, Oid target)
 	{
 		FmListReceiver receiver = fm_diff_receiver(rows.diff);
 
-		if (fm_batch_top_x(&writing->serving, &writing->rules, &receiver))
+		if (compute_lists(writing, &receiver))
 			writing->account.num_rows = fm_diff_num_rows(rows.diff);
 		else
 		{
@@ -251,11 +296,7 @@ update_target(Writing *writing, Oid schema, Oid target)
 		}
 	}
 	if (rows.diff == NULL)
-	{
-		rows.lists = fm_lists_compute(&writing->serving, &writing->rules,
-									  fm_proof_check(&writing->proof));
-		writing->account.num_rows = rows.lists->num_rows;
-	}
+		rows.lists = keep_lists(writing);
 	fm_progress_phase(model, FM_PHASE_WRITING_LISTS);
 	previous = fm_act_as(writing->owner);
 	fm_proof_write(&writing->proof, write_rows, &rows);
@@ -267,19 +308,18 @@ update_target(Writing *writing, Oid schema, Oid target)
 
 /* Raise an error unless a new table can have a key: some types, such as xid, have no order. */
 static void
-check_key(const FmServing *serving)
+check_key(const Writing *writing)
 {
-	Oid type = serving->loaded->user_type.type;
+	FmTargetKind kind = writing->target.kind;
+	Oid type = fm_list_owner_type(kind, writing->serving.loaded)->type;
 
 	if (!OidIsValid(lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a table of lists by ids of type %s cannot have a primary key",
-						format_type_be(type)),
-				 errdetail("The type has no order."),
-				 errhint(
-					 "Create a table with the columns user_id, rank, item_id, score and rating, "
-					 "and name that.")));
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("a table of lists by ids of type %s cannot have a primary key",
+							   format_type_be(type)),
+						errdetail("The type has no order."),
+						errhint("Create a table with the columns %s, and name that.",
+								fm_list_kind(kind)->column_names)));
 }
 
 /* Create a table in a schema. */
@@ -291,10 +331,10 @@ new_target(Writing *writing, Oid schema, const char *name)
 	FmRoleSwitch previous;
 	FmLists *lists;
 
-	check_key(&writing->serving);
+	check_key(writing);
 	fm_progress_begin_lists(model, &outer);
 	open_proof(writing, InvalidOid, InvalidOid);
-	lists = fm_lists_compute(&writing->serving, &writing->rules, fm_proof_check(&writing->proof));
+	lists = keep_lists(writing);
 	fm_progress_phase(model, FM_PHASE_WRITING_LISTS);
 	previous = fm_act_as(writing->owner);
 	create_target(lists, schema, name, &writing->proof);
@@ -302,7 +342,6 @@ new_target(Writing *writing, Oid schema, const char *name)
 	fm_progress_end_lists(&outer);
 	fm_proof_describe(&writing->proof, &writing->serving, get_relname_relid(name, schema),
 					  &writing->rules);
-	writing->account.num_rows = lists->num_rows;
 	fm_lists_free(lists);
 }
 
@@ -337,7 +376,7 @@ fm_rewrite_target(FunctionCallInfo fcinfo, const char *model, const FmTarget *wa
 	if (!OidIsValid(writing.owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the table of lists with OID %u has been dropped", target),
-						errhint("fm_write_top_x makes a new one.")));
+						errhint("%s makes a new one.", fm_list_kind(wanted->kind)->writer)));
 	writing.account.started_at = GetCurrentTimestamp();
 	previous = fm_act_as(writing.owner);
 	fm_serve_begin(&writing.serving, fcinfo, cstring_to_text(model), FM_IDS_TEXT,
@@ -361,55 +400,51 @@ register_target(FunctionCallInfo fcinfo, const char *model, const FmTarget *targ
 
 /* Return the schema to create a table in. */
 static Oid
-creation_schema(RangeVar *name)
+creation_schema(RangeVar *name, const FmListKind *kind)
 {
 	Oid schema = RangeVarGetCreationNamespace(name);
 
 	if (isAnyTempNamespace(schema))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						errmsg("a table of lists cannot be created as a temporary table"),
-						errhint("Use CREATE TEMP TABLE ... AS SELECT * FROM fm_top_x_all(...).")));
+						errhint("Create a temporary table with the columns %s, and name that.",
+								kind->column_names)));
 	fm_check_create(schema, "target => 'schema.table'");
 	return schema;
 }
 
-Datum
-fm_write_top_x(PG_FUNCTION_ARGS)
+/* Write the table that the call names, and register it. Return the number of its rows. */
+static int64
+write_target(FunctionCallInfo fcinfo, Writing *writing)
 {
+	FmTarget *wanted = &writing->target;
+	const FmListKind *kind = fm_list_kind(wanted->kind);
 	RangeVar *name;
-	Writing writing = {.target.x = fm_x_argument(fcinfo, ARG_X)};
-	FmTarget *wanted = &writing.target;
 	char *model;
 	Oid schema = InvalidOid;
 	Oid target;
 
 	fm_require_argument(fcinfo, ARG_TARGET, "target");
-	fm_require_argument(fcinfo, ARG_EXCLUDE_SEEN, "exclude_seen");
-	fm_check_context(fcinfo, ARG_CONTEXT);
-	wanted->exclude_seen = PG_GETARG_BOOL(ARG_EXCLUDE_SEEN);
-	wanted->users = PG_ARGISNULL(ARG_USERS) ? InvalidOid : PG_GETARG_OID(ARG_USERS);
-	wanted->items = PG_ARGISNULL(ARG_ITEMS) ? InvalidOid : PG_GETARG_OID(ARG_ITEMS);
-	wanted->context = PG_ARGISNULL(ARG_CONTEXT) ? NULL : PG_GETARG_JSONB_P(ARG_CONTEXT);
-	wanted->has_novelty = fm_novelty_argument(fcinfo, ARG_NOVELTY, &wanted->novelty);
-	PreventCommandIfReadOnly("fm_write_top_x()");
+	wanted->x = fm_x_argument(fcinfo, ARG_X);
+	PreventCommandIfReadOnly(psprintf("%s()", kind->writer));
 	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(ARG_TARGET)));
 	/* check the ownership before taking the lock */
 	target = RangeVarGetRelidExtended(name, ShareUpdateExclusiveLock, RVR_MISSING_OK,
 									  RangeVarCallbackOwnsRelation, NULL);
 	if (!OidIsValid(target))
-		schema = creation_schema(name);
-	writing.owner = OidIsValid(target) ? fm_relation_owner(target) : GetUserId();
-	writing.account.started_at = GetCurrentTimestamp();
+		schema = creation_schema(name, kind);
+	writing->owner = OidIsValid(target) ? fm_relation_owner(target) : GetUserId();
+	writing->account.started_at = GetCurrentTimestamp();
 
-	fm_serve_begin(&writing.serving, fcinfo,
+	fm_serve_begin(&writing->serving, fcinfo,
 				   PG_ARGISNULL(ARG_MODEL) ? NULL : PG_GETARG_TEXT_PP(ARG_MODEL), FM_IDS_TEXT,
 				   CurrentMemoryContext);
 	if (OidIsValid(target))
-		update_target(&writing, fm_extension_schema(fcinfo), target);
+		update_target(writing, fm_extension_schema(fcinfo), target);
 	else
-		new_target(&writing, schema, name->relname);
-	model = writing.serving.model.name;
-	fm_serve_end(&writing.serving);
+		new_target(writing, schema, name->relname);
+	model = writing->serving.model.name;
+	fm_serve_end(&writing->serving);
 	if (!OidIsValid(target))
 		target = get_relname_relid(name->relname, schema);
 	/* a temporary table cannot be refreshed by other sessions */
@@ -417,7 +452,33 @@ fm_write_top_x(PG_FUNCTION_ARGS)
 	{
 		wanted->table = target;
 		register_target(fcinfo, model, wanted);
-		save_account(&writing, fm_extension_schema(fcinfo), model, target);
+		save_account(writing, fm_extension_schema(fcinfo), model, target);
 	}
-	PG_RETURN_INT64(writing.account.num_rows);
+	return writing->account.num_rows;
+}
+
+Datum
+fm_write_top_x(PG_FUNCTION_ARGS)
+{
+	Writing writing = {.target.kind = FM_TARGET_TOP_X};
+	FmTarget *wanted = &writing.target;
+
+	fm_require_argument(fcinfo, ARG_EXCLUDE_SEEN, "exclude_seen");
+	fm_check_context(fcinfo, ARG_CONTEXT);
+	wanted->exclude_seen = PG_GETARG_BOOL(ARG_EXCLUDE_SEEN);
+	wanted->users = PG_ARGISNULL(ARG_USERS) ? InvalidOid : PG_GETARG_OID(ARG_USERS);
+	wanted->items = PG_ARGISNULL(ARG_ITEMS) ? InvalidOid : PG_GETARG_OID(ARG_ITEMS);
+	wanted->context = PG_ARGISNULL(ARG_CONTEXT) ? NULL : PG_GETARG_JSONB_P(ARG_CONTEXT);
+	wanted->has_novelty = fm_novelty_argument(fcinfo, ARG_NOVELTY, &wanted->novelty);
+	PG_RETURN_INT64(write_target(fcinfo, &writing));
+}
+
+Datum
+fm_write_similar_items(PG_FUNCTION_ARGS)
+{
+	Writing writing = {.target.kind = FM_TARGET_SIMILAR_ITEMS};
+
+	writing.target.items = PG_ARGISNULL(ARG_ITEMS_OF_SIMILAR) ? InvalidOid
+															  : PG_GETARG_OID(ARG_ITEMS_OF_SIMILAR);
+	PG_RETURN_INT64(write_target(fcinfo, &writing));
 }

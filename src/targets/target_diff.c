@@ -7,9 +7,9 @@
  *      ids is read without a query, and only when the batch begins: the workers of the batch read
  *      the ratings meanwhile.
  *   2. Skip lists that are known to be right (target_proof.c).
- *   3. Give the scan the user's old list to start with (the seeds of core/scan/scan.h).
+ *   3. Give the scan the owner's old list to start with (the seeds of core/scan/scan.h).
  *   4. Compare each new list with the old one, and put the changes aside, usually few.
- *   5. Delete the rows of users who have no list any more, and make the changes
+ *   5. Delete the rows of owners who have no list any more, and make the changes
  *      (target_statements.c).
  *
  * A table that is too large for maintenance_work_mem is not compared here: the lists go to a
@@ -41,7 +41,7 @@
 
 struct FmDiff
 {
-	/* what is read of the table: user, rank, item, and these if they are there, else -1 */
+	/* what is read of the table: owner, rank, item, and these if they are there, else -1 */
 	FmColumn columns[FM_LIST_COLUMNS];
 	int num_columns;
 	int score_column;
@@ -49,22 +49,23 @@ struct FmDiff
 
 	MemoryContext context;
 	const FmLoaded *loaded;
+	const FmIdType *model_type; /* of the owners' ids in the model */
 	FmProof *proof;
 	int64 num_rows;	   /* of the new lists */
 	int64 num_current; /* lists that did not have to be computed */
 
-	/* the rows of the table, at user × length + rank - 1 */
+	/* the rows of the table, at owner × length + rank - 1 */
 	int32 length;
-	FmIdMap *users; /* in order of their first row */
-	FmIdMap *items; /* by idx; NULL: integer ids, which the image looks up */
+	FmIdMap *owners; /* in order of their first row */
+	FmIdMap *items;	 /* by idx; NULL: integer ids, which the image looks up */
 	FmListItem *rows;
-	bool *met;		 /* the user has a new list */
+	bool *met;		 /* the owner has a new list */
 	int32 *unproved; /* number of ranks without a row known to be as written; or UNKNOWN */
 	int32 capacity;
-	int32 last_user;	/* rows of one user are often adjacent */
+	int32 last_owner;	/* rows of one owner are often adjacent */
 	FmPlainScan *plain; /* reads the table in step 1; NULL: it has been read */
 	bool too_large;
-	int32 *seeds; /* of one user */
+	int32 *seeds; /* of one owner */
 
 	FmChanges changes;
 };
@@ -83,13 +84,13 @@ has_room(const FmDiff *diff)
 	return MemoryContextMemAllocated(diff->context, true) / 1024 < maintenance_work_mem;
 }
 
-/* Make room for the rows of a new user. */
+/* Make room for the rows of a new owner. */
 static void
-add_user(FmDiff *diff, int32 user)
+add_owner(FmDiff *diff, int32 owner)
 {
 	FmListItem *rows;
 
-	if (user == diff->capacity)
+	if (owner == diff->capacity)
 	{
 		diff->capacity *= 2;
 		diff->rows = repalloc_huge(diff->rows, Max(1, (Size) diff->capacity * diff->length) *
@@ -98,25 +99,25 @@ add_user(FmDiff *diff, int32 user)
 		diff->unproved = repalloc_huge(diff->unproved, diff->capacity * sizeof(int32));
 		diff->too_large = !has_room(diff);
 	}
-	diff->met[user] = false;
-	diff->unproved[user] = diff->length;
-	rows = diff->rows + (Size) user * diff->length;
+	diff->met[owner] = false;
+	diff->unproved[owner] = diff->length;
+	rows = diff->rows + (Size) owner * diff->length;
 	for (int32 r = 0; r < diff->length; r++)
 		rows[r] = (FmListItem){NO_ROW};
 }
 
-/* Return the index of a user of the table, a new one if this is their first row. */
+/* Return the index of an owner of the table, a new one if this is their first row. */
 static int32
-intern_user(FmDiff *diff, Datum id)
+intern_owner(FmDiff *diff, Datum id)
 {
-	int32 known = fm_idmap_count(diff->users);
+	int32 known = fm_idmap_count(diff->owners);
 
-	if (diff->last_user < 0 ||
-		!fm_id_equal(&diff->changes.user_type, fm_idmap_id(diff->users, diff->last_user), id))
-		diff->last_user = fm_idmap_intern(diff->users, id);
-	if (diff->last_user == known)
-		add_user(diff, known);
-	return diff->last_user;
+	if (diff->last_owner < 0 ||
+		!fm_id_equal(&diff->changes.owner_type, fm_idmap_id(diff->owners, diff->last_owner), id))
+		diff->last_owner = fm_idmap_intern(diff->owners, id);
+	if (diff->last_owner == known)
+		add_owner(diff, known);
+	return diff->last_owner;
 }
 
 /* Set *value to a number of a row, unless it has no such column; false if it is no number. */
@@ -151,9 +152,9 @@ read_item(FmDiff *diff, const FmRow *row)
 
 /* Put aside a row to be deleted, by its key. */
 static void
-put_gone(FmDiff *diff, Datum user_id, int32 rank)
+put_gone(FmDiff *diff, Datum owner_id, int32 rank)
 {
-	Datum values[FM_LIST_COLUMNS] = {user_id, Int32GetDatum(rank)};
+	Datum values[FM_LIST_COLUMNS] = {owner_id, Int32GetDatum(rank)};
 	bool nulls[FM_LIST_COLUMNS] = {false, false, true, true, true};
 
 	fm_changes_put(&diff->changes, &diff->changes.gone, values, nulls);
@@ -169,9 +170,9 @@ read_row(FmDiff *diff, const FmRow *row, bool stands)
 	FmListItem item;
 	FmListItem *place;
 	int32 rank;
-	int32 user;
+	int32 owner;
 
-	if (fm_row_is_null(row, LIST_USER) || fm_row_is_null(row, LIST_RANK))
+	if (fm_row_is_null(row, LIST_OWNER) || fm_row_is_null(row, LIST_RANK))
 	{
 		diff->changes.keyless = true;
 		return true;
@@ -179,18 +180,18 @@ read_row(FmDiff *diff, const FmRow *row, bool stands)
 	rank = fm_row_integer(row, LIST_RANK);
 	if (rank < 1 || rank > diff->length)
 	{
-		put_gone(diff, fm_row_value(row, LIST_USER), rank);
+		put_gone(diff, fm_row_value(row, LIST_OWNER), rank);
 		return true;
 	}
 	item = read_item(diff, row);
-	user = intern_user(diff, fm_row_value(row, LIST_USER));
+	owner = intern_owner(diff, fm_row_value(row, LIST_OWNER));
 	if (diff->too_large)
 		return false;
-	place = diff->rows + (Size) user * diff->length + rank - 1;
+	place = diff->rows + (Size) owner * diff->length + rank - 1;
 	if (stands && place->item == NO_ROW)
-		diff->unproved[user]--;
+		diff->unproved[owner]--;
 	else
-		diff->unproved[user] = UNKNOWN;
+		diff->unproved[owner] = UNKNOWN;
 	if (place->item != NO_ROW)
 		item.item = REPEATED;
 	*place = item;
@@ -233,41 +234,44 @@ read_column(FmDiff *diff, Oid target, const char *column)
 }
 
 static void
-choose_columns(FmDiff *diff, Oid target)
+choose_columns(FmDiff *diff, const FmListKind *kind, Oid target)
 {
-	FmTargetColumns has = fm_target_columns(target);
+	FmTargetColumns has = fm_target_columns(kind, target);
 
-	(void) read_column(diff, target, "user_id");
+	(void) read_column(diff, target, kind->owner);
 	(void) read_column(diff, target, "rank");
-	(void) read_column(diff, target, "item_id");
+	(void) read_column(diff, target, kind->item);
 	diff->score_column = has.score ? read_column(diff, target, "score") : -1;
 	diff->rating_column = has.rating ? read_column(diff, target, "rating") : -1;
 }
 
 static FmDiff *
-create_diff(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
+create_diff(const FmLoaded *loaded, Oid target, const FmListRules *rules, FmProof *proof)
 {
+	const FmListKind *kind = fm_list_kind(rules->kind);
+	const FmIdType *model_type = fm_list_owner_type(rules->kind, loaded);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx table of lists",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	FmDiff *diff = palloc0(sizeof(FmDiff));
-	FmIdType user_type = stored_type(target, "user_id", &loaded->user_type);
-	FmIdType item_type = stored_type(target, "item_id", &loaded->item_type);
+	FmIdType owner_type = stored_type(target, kind->owner, model_type);
+	FmIdType item_type = stored_type(target, kind->item, &loaded->item_type);
 
 	diff->context = context;
 	diff->loaded = loaded;
+	diff->model_type = model_type;
 	diff->proof = proof;
-	diff->length = Min(x, loaded->version.num_items);
-	diff->users = fm_idmap_create(&user_type, context);
+	diff->length = Min(rules->x, loaded->version.num_items);
+	diff->owners = fm_idmap_create(&owner_type, context);
 	diff->capacity = 64;
 	diff->rows = MemoryContextAllocHuge(context, Max(1, (Size) diff->capacity * diff->length) *
 													 sizeof(FmListItem));
 	diff->met = palloc(diff->capacity * sizeof(bool));
 	diff->unproved = palloc(diff->capacity * sizeof(int32));
 	diff->seeds = MemoryContextAllocHuge(context, Max(1, diff->length) * sizeof(int32));
-	diff->last_user = -1;
-	choose_columns(diff, target);
-	fm_changes_init(&diff->changes, &user_type, &item_type);
+	diff->last_owner = -1;
+	choose_columns(diff, kind, target);
+	fm_changes_init(&diff->changes, kind, &owner_type, &item_type);
 	MemoryContextSwitchTo(previous);
 	return diff;
 }
@@ -298,7 +302,7 @@ open_plain(FmDiff *diff, Oid target)
 	Relation relation;
 	Snapshot snapshot;
 
-	if (!diff->loaded->user_type.is_integer || !diff->loaded->item_type.is_integer)
+	if (!diff->model_type->is_integer || !diff->loaded->item_type.is_integer)
 		return false;
 	relation = table_open(target, AccessShareLock);
 	if (!fm_plain_scan_possible(relation, columns, diff->num_columns))
@@ -345,14 +349,14 @@ begin_lists(void *state)
 							fm_proof_row_stands(diff->proof, fm_plain_scan_xmin(diff->plain)));
 	close_plain(diff);
 	if (!diff->too_large)
-		fm_idmap_seal(diff->users);
+		fm_idmap_seal(diff->owners);
 	return !diff->too_large;
 }
 
 FmDiff *
-fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
+fm_diff_open(const FmLoaded *loaded, Oid target, const FmListRules *rules, FmProof *proof)
 {
-	FmDiff *diff = create_diff(loaded, target, x, proof);
+	FmDiff *diff = create_diff(loaded, target, rules, proof);
 
 	read_items(diff);
 	if (!diff->too_large && !open_plain(diff, target))
@@ -360,7 +364,7 @@ fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof)
 		fm_sql_scan(psprintf("SELECT %s FROM %s", fm_select_list(diff->columns, diff->num_columns),
 							 fm_relation_sql(target)),
 					NULL, false, diff->columns, diff->num_columns, receive_row, diff);
-		fm_idmap_seal(diff->users);
+		fm_idmap_seal(diff->owners);
 	}
 	if (!diff->too_large)
 		return diff;
@@ -380,9 +384,9 @@ convert_id(const FmIdType *from, const FmIdType *to, Datum id)
 }
 
 static Datum
-convert_user(const FmDiff *diff, const FmBatchUser *user)
+convert_owner(const FmDiff *diff, const FmBatchUser *owner)
 {
-	return convert_id(&diff->loaded->user_type, &diff->changes.user_type, user->id);
+	return convert_id(diff->model_type, &diff->changes.owner_type, owner->id);
 }
 
 static Datum
@@ -394,10 +398,10 @@ convert_item(const FmDiff *diff, int32 item)
 
 /* FmSeedCallback: return the old list. */
 static const int32 *
-old_list(void *state, const FmBatchUser *user, int32 *count)
+old_list(void *state, const FmBatchUser *owner, int32 *count)
 {
 	FmDiff *diff = state;
-	int32 index = fm_idmap_find(diff->users, convert_user(diff, user));
+	int32 index = fm_idmap_find(diff->owners, convert_owner(diff, owner));
 	const FmListItem *rows = diff->rows + (Size) Max(index, 0) * diff->length;
 
 	*count = index < 0 ? 0 : diff->length;
@@ -411,16 +415,16 @@ old_list(void *state, const FmBatchUser *user, int32 *count)
  * depends on has changed since so that it would be another.
  */
 static bool
-is_current(void *state, const FmBatchUser *user)
+is_current(void *state, const FmBatchUser *owner)
 {
 	FmDiff *diff = state;
 	int32 index;
 
-	if (!fm_proof_user_stands(diff->proof, user))
+	if (!fm_proof_owner_stands(diff->proof, owner))
 		return false;
-	index = fm_idmap_find(diff->users, convert_user(diff, user));
+	index = fm_idmap_find(diff->owners, convert_owner(diff, owner));
 	if (index < 0 || diff->unproved[index] != 0 || diff->met[index] ||
-		!fm_proof_items_stand(diff->proof, user, diff->rows + (Size) index * diff->length,
+		!fm_proof_items_stand(diff->proof, owner, diff->rows + (Size) index * diff->length,
 							  diff->length))
 		return false;
 	diff->met[index] = true;
@@ -441,20 +445,20 @@ is_same(const FmDiff *diff, const FmListItem *old, const FmListItem *new)
 
 /* FmListCallback: compare a new list with the old one and put the changes aside. */
 static void
-compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 count)
+compare_list(void *state, const FmBatchUser *owner, const FmHit *hits, int32 count)
 {
 	FmDiff *diff = state;
-	Datum user_id = convert_user(diff, user);
-	int32 index = fm_idmap_find(diff->users, user_id);
+	Datum owner_id = convert_owner(diff, owner);
+	int32 index = fm_idmap_find(diff->owners, owner_id);
 	const FmListItem *old = index < 0 ? NULL : diff->rows + (Size) index * diff->length;
 
 	if (index >= 0 && diff->met[index])
-		damaged("user table holds a user twice");
+		damaged("tables hold a user or an item twice");
 	if (index >= 0)
 		diff->met[index] = true;
 	for (int32 r = 0; r < count; r++)
 	{
-		FmListItem item = fm_list_item_of(diff->loaded, &user->vector, &hits[r]);
+		FmListItem item = fm_list_item_of(diff->loaded, owner, &hits[r]);
 
 		if (old == NULL || !is_same(diff, &old[r], &item))
 		{
@@ -462,16 +466,16 @@ compare_list(void *state, const FmBatchUser *user, const FmHit *hits, int32 coun
 			bool nulls[FM_LIST_COLUMNS];
 			bool once = old != NULL && old[r].item != NO_ROW && old[r].item != REPEATED;
 
-			fm_lists_set_row(user_id, r + 1, convert_item(diff, item.item), &item, values, nulls);
+			fm_lists_set_row(owner_id, r + 1, convert_item(diff, item.item), &item, values, nulls);
 			fm_changes_put(&diff->changes, once ? &diff->changes.changed : &diff->changes.missing,
 						   values, nulls);
 			if (old != NULL && old[r].item == REPEATED)
-				put_gone(diff, user_id, r + 1);
+				put_gone(diff, owner_id, r + 1);
 		}
 	}
 	for (int32 r = count; old != NULL && r < diff->length; r++)
 		if (old[r].item != NO_ROW)
-			put_gone(diff, user_id, r + 1);
+			put_gone(diff, owner_id, r + 1);
 	diff->num_rows += count;
 }
 
@@ -492,14 +496,14 @@ fm_diff_num_rows(const FmDiff *diff)
 	return diff->num_rows;
 }
 
-/* Put aside the rows of users who have no list any more. */
+/* Put aside the rows of owners who have no list any more. */
 static void
 find_gone(FmDiff *diff)
 {
-	for (int32 user = 0; user < fm_idmap_count(diff->users); user++)
-		for (int32 r = 0; r < diff->length && !diff->met[user]; r++)
-			if (diff->rows[(Size) user * diff->length + r].item != NO_ROW)
-				put_gone(diff, fm_idmap_id(diff->users, user), r + 1);
+	for (int32 owner = 0; owner < fm_idmap_count(diff->owners); owner++)
+		for (int32 r = 0; r < diff->length && !diff->met[owner]; r++)
+			if (diff->rows[(Size) owner * diff->length + r].item != NO_ROW)
+				put_gone(diff, fm_idmap_id(diff->owners, owner), r + 1);
 }
 
 void

@@ -20,7 +20,8 @@ typedef struct FmDiff FmDiff;
  * Open a table, which may read it. Return NULL if it is too large for memory. If that turns out
  * only later, the receiver refuses the batch.
  */
-extern FmDiff *fm_diff_open(const FmLoaded *loaded, Oid target, int32 x, FmProof *proof);
+extern FmDiff *fm_diff_open(const FmLoaded *loaded, Oid target, const FmListRules *rules,
+							FmProof *proof);
 extern FmListReceiver fm_diff_receiver(FmDiff *diff);
 extern int64 fm_diff_num_rows(const FmDiff *diff); /* that the table will hold */
 

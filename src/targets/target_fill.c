@@ -58,12 +58,16 @@ next_slot(Fill *fill)
 static void
 put_from_memory(Fill *fill, const FmLists *lists)
 {
-	for (int32 user = 0; user < fm_idmap_count(lists->users); user++)
-		for (int32 rank = 1; rank <= fm_lists_length(lists, user); rank++)
+	for (int32 owner = 0; owner < fm_idmap_count(lists->owners); owner++)
+		for (int32 rank = 1; rank <= fm_lists_length(lists, owner); rank++)
 		{
 			TupleTableSlot *slot = next_slot(fill);
+			Datum values[FM_LIST_COLUMNS];
+			bool nulls[FM_LIST_COLUMNS];
 
-			fm_lists_row(lists, user, rank, slot->tts_values, slot->tts_isnull);
+			fm_lists_row(lists, owner, rank, values, nulls);
+			memcpy(slot->tts_values, values, lists->kind->num_columns * sizeof(Datum));
+			memcpy(slot->tts_isnull, nulls, lists->kind->num_columns * sizeof(bool));
 			ExecStoreVirtualTuple(slot);
 		}
 }
@@ -83,9 +87,9 @@ put_from_store(Fill *fill, const FmLists *lists)
  * commands may have added it.
  */
 static bool
-is_plain(Relation relation)
+is_plain(Relation relation, const FmListKind *kind)
 {
-	return RelationGetNumberOfAttributes(relation) == FM_LIST_COLUMNS &&
+	return RelationGetNumberOfAttributes(relation) == kind->num_columns &&
 		   relation->trigdesc == NULL && relation->rd_rules == NULL &&
 		   !relation->rd_rel->relrowsecurity && !relation->rd_rel->relhasindex &&
 		   RelationGetDescr(relation)->constr != NULL &&
@@ -98,7 +102,7 @@ fm_target_fill(Oid table, const FmLists *lists)
 	Relation relation = table_open(table, RowExclusiveLock);
 	Fill *fill;
 
-	if (!is_plain(relation))
+	if (!is_plain(relation, lists->kind))
 	{
 		table_close(relation, NoLock);
 		return false;

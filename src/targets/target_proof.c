@@ -1,6 +1,9 @@
 /*
  * Which lists of a table are still right: known without computing them.
  *
+ * Lists of similar items depend on the version and the rules alone: (a) and made_from are enough.
+ * The rest is about lists of users.
+ *
  * A table of lists is often written again from the same version of the model, only because some
  * users have rated since. The lists of all other users are still right.
  *
@@ -66,7 +69,9 @@
 #include "common/hashfn.h"
 #include "core/bitset.h"
 #include "core/scan/scan.h"
+#include "pg/host_pg.h"
 #include "serve/list_score.h"
+#include "serve/similar_items.h"
 #include "targets/target_statements.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -111,12 +116,12 @@ describe_relation(StringInfo text, Relation relation, const FmColumn *columns, i
 }
 
 static bool
-describe_target(StringInfo text, Oid target)
+describe_target(StringInfo text, const FmListKind *kind, Oid target)
 {
-	FmTargetColumns has = fm_target_columns(target);
-	FmColumn columns[FM_LIST_COLUMNS] = {{"user_id", FM_ANY_INTEGER},
+	FmTargetColumns has = fm_target_columns(kind, target);
+	FmColumn columns[FM_LIST_COLUMNS] = {{kind->owner, FM_ANY_INTEGER},
 										 {"rank", INT4OID},
-										 {"item_id", FM_ANY_INTEGER}};
+										 {kind->item, FM_ANY_INTEGER}};
 	int num_columns = LIST_SCORE;
 	FmRoleSwitch previous = fm_act_as(fm_relation_owner(target)); /* which reads it later */
 	Relation relation = fm_open_relation(target);
@@ -153,17 +158,21 @@ describe_ratings(StringInfo text, const FmServing *serving, bool exclude_seen)
 	return possible;
 }
 
-/* Do the same for the user table. */
+/* Do the same for the user table, unless the lists are those of items. */
 static bool
-describe_users(StringInfo text, const FmServing *serving)
+describe_users(StringInfo text, const FmServing *serving, FmTargetKind kind)
 {
 	FmColumn columns[3 + FM_MAX_VECTOR_COLUMNS] = {{"version", INT4OID},
 												   {"idx", INT4OID},
 												   {"user_id", FM_ANY_INTEGER}};
 	int num_columns = 3 + fm_vector_columns(serving->loaded, columns + 3);
-	Relation relation = fm_open_relation(serving->model.user_table);
-	bool possible = describe_relation(text, relation, columns, num_columns);
+	Relation relation;
+	bool possible;
 
+	if (kind == FM_TARGET_SIMILAR_ITEMS)
+		return true;
+	relation = fm_open_relation(serving->model.user_table);
+	possible = describe_relation(text, relation, columns, num_columns);
 	relation_close(relation, NoLock);
 	return possible;
 }
@@ -187,11 +196,13 @@ fm_proof_describe(FmProof *proof, const FmServing *serving, Oid target, const Fm
 	bool possible;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "%llu %u %lld %d %d %.17g", (unsigned long long) GetSystemIdentifier(),
-					 MyDatabaseId, (long long) serving->model.stamp, rules->x, proof->exclude_seen,
-					 rules->novelty);
+	appendStringInfo(&text, "%llu %u %lld %d %d %d %.17g",
+					 (unsigned long long) GetSystemIdentifier(), MyDatabaseId,
+					 (long long) serving->model.stamp, (int) rules->kind, rules->x,
+					 proof->exclude_seen, rules->novelty);
 	describe_context(&text, &rules->filter->context, serving->loaded->version.num_factors);
-	possible = describe_users(&text, serving) && describe_target(&text, target) &&
+	possible = describe_users(&text, serving, rules->kind) &&
+			   describe_target(&text, fm_list_kind(rules->kind), target) &&
 			   describe_ratings(&text, serving, proof->exclude_seen) &&
 			   text.len < (int) sizeof(proof->now.made_from);
 	strlcpy(proof->now.made_from, possible ? text.data : "", sizeof(proof->now.made_from));
@@ -257,6 +268,7 @@ find_new_items(FmProof *proof, MemoryContext context)
 		if (!fm_bitset_has(then, item) &&
 			(proof->items == NULL || fm_bitset_has(proof->items, item)))
 			proof->new_items[proof->num_new_items++] = item;
+	proof->host = fm_pg_host(context);
 	proof->query = MemoryContextAlloc(context, fm_query_length(proof->loaded) * sizeof(float));
 	return proof->num_new_items == 0 ||
 		   fm_scan_list_pays(proof->loaded->matrix, proof->num_new_items);
@@ -267,6 +279,7 @@ fm_proof_open(FmProof *proof, Oid schema, const FmServing *serving, Oid target,
 			  const FmListRules *rules)
 {
 	memset(proof, 0, sizeof(FmProof));
+	proof->kind = rules->kind;
 	proof->exclude_seen = rules->exclude_seen && fm_knows_seen(serving);
 	proof->seen.new_before = GetActiveSnapshot()->xmin;
 	proof->seen.recent = MemoryContextAlloc(serving->context, FM_SEEN_MAX_RECENT * sizeof(int32));
@@ -308,14 +321,33 @@ seen_stands(const FmProof *proof, int32 idx)
 }
 
 bool
-fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user)
+fm_proof_owner_stands(const FmProof *proof, const FmBatchUser *user)
 {
+	if (proof->kind == FM_TARGET_SIMILAR_ITEMS)
+		return proof->known;
 	return proof->known && fm_xmin_is_before(user->xmin, (TransactionId) proof->old.before) &&
 		   (!proof->exclude_seen || seen_stands(proof, user->idx));
 }
 
+/* Return whether no new item is more similar to an item than the last of its list. */
+static bool
+similar_items_stand(const FmProof *proof, int32 owner, int32 last)
+{
+	const FmLoaded *loaded = proof->loaded;
+	FmFactorRange range = fm_compared_factors(loaded);
+	FmEligible known = {&last, 1, NULL};
+	FmEligible new = {proof->new_items, proof->num_new_items, NULL};
+	FmHit worst;
+	FmHit best;
+
+	if (fm_similar(loaded->matrix, range, owner, 1, known, proof->host, &worst) == 0)
+		return false; /* the table says that the item is in its own list */
+	return fm_similar(loaded->matrix, range, owner, 1, new, proof->host, &best) == 0 ||
+		   !fm_ranks_before(best, worst);
+}
+
 bool
-fm_proof_items_stand(const FmProof *proof, const FmBatchUser *user, const FmListItem *list,
+fm_proof_items_stand(const FmProof *proof, const FmBatchUser *owner, const FmListItem *list,
 					 int32 length)
 {
 	FmHit last;
@@ -328,7 +360,9 @@ fm_proof_items_stand(const FmProof *proof, const FmBatchUser *user, const FmList
 	last.item = list[length - 1].item;
 	if (last.item < 0)
 		return false;
-	fm_set_query(proof->loaded, &user->vector, proof->novelty, proof->query);
+	if (proof->kind == FM_TARGET_SIMILAR_ITEMS)
+		return similar_items_stand(proof, owner->idx, last.item);
+	fm_set_query(proof->loaded, &owner->vector, proof->novelty, proof->query);
 	last.score = fm_scan_score(proof->loaded->matrix, proof->query, last.item);
 	for (int32 i = 0; i < proof->num_new_items; i++)
 	{

@@ -9,12 +9,14 @@
 
 #include "batch/lists.h"
 #include "batch/receiver.h"
+#include "core/host.h"
 #include "pg/plain_scan.h"
 #include "registry/registry_targets.h"
 #include "pg/steps.h"
 
 typedef struct FmProof
 {
+	FmTargetKind kind;
 	bool exclude_seen;
 	bool checks;	  /* the batch can answer `seen` */
 	bool known;		  /* `old` is valid */
@@ -29,6 +31,7 @@ typedef struct FmProof
 	int32 *new_items; /* those that were not allowed at the last writing */
 	int32 num_new_items;
 	float *query; /* of one user */
+	const FmHost *host;
 } FmProof;
 
 /*
@@ -55,16 +58,16 @@ fm_proof_check(FmProof *proof)
 }
 
 /*
- * Return whether a user's vector and rated items are the same as at the last writing. Only after
- * the batch has read the ratings.
+ * Return whether all that the list of a user or an item depends on is the same as at the last
+ * writing. Only after the batch has read the ratings.
  */
-extern bool fm_proof_user_stands(const FmProof *proof, const FmBatchUser *user);
+extern bool fm_proof_owner_stands(const FmProof *proof, const FmBatchUser *user);
 
 /*
- * Return whether all items of a user's list of the last writing may still be in it, and none has
+ * Return whether all items of a list of the last writing may still be in it, and none has
  * come that belongs there. `length` is that of a complete list.
  */
-extern bool fm_proof_items_stand(const FmProof *proof, const FmBatchUser *user,
+extern bool fm_proof_items_stand(const FmProof *proof, const FmBatchUser *owner,
 								 const FmListItem *list, int32 length);
 
 /* Write rows to the table, in a subtransaction, so that no other rows have their xmin. */

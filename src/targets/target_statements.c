@@ -18,15 +18,16 @@
 #include "utils/relcache.h"
 #include "utils/syscache.h"
 
-/* Return "t.rank = n.rank AND t.user_id = n.user_id". */
+/* Return "t.rank = n.rank AND t.user_id = n.user_id", or the same for another kind of lists. */
 static char *
-same_key(const FmIdType *user_type)
+same_key(const FmListKind *kind, const FmIdType *owner_type)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "t.rank = n.rank AND ");
-	fm_append_equality(&sql, "t.user_id", user_type->type, "n.user_id");
+	fm_append_equality(&sql, psprintf("t.%s", kind->owner), owner_type->type,
+					   psprintf("n.%s", kind->owner));
 	return sql.data;
 }
 
@@ -37,19 +38,20 @@ execute(const char *sql)
 }
 
 FmTargetColumns
-fm_target_columns(Oid target)
+fm_target_columns(const FmListKind *kind, Oid target)
 {
 	return (FmTargetColumns){get_attnum(target, "score") != InvalidAttrNumber,
-							 get_attnum(target, "rating") != InvalidAttrNumber};
+							 kind->num_columns > LIST_RATING &&
+								 get_attnum(target, "rating") != InvalidAttrNumber};
 }
 
 /* Return the names of the columns that a table has, as INSERT and SELECT list them. */
 static char *
-column_names(Oid target)
+column_names(const FmListKind *kind, Oid target)
 {
-	FmTargetColumns has = fm_target_columns(target);
+	FmTargetColumns has = fm_target_columns(kind, target);
 
-	return psprintf("user_id, rank, item_id%s%s", has.score ? ", score" : "",
+	return psprintf("%s, rank, %s%s%s", kind->owner, kind->item, has.score ? ", score" : "",
 					has.rating ? ", rating" : "");
 }
 
@@ -62,35 +64,37 @@ rows_sql(const FmInput *rows, FmInputWay way)
 
 /* Update the rows of the table that differ from those of `rows` with the same key. */
 static void
-update_rows(const FmIdType *user_type, const FmIdType *item_type, Oid target, const FmInput *rows,
-			FmInputWay way)
+update_rows(const FmListKind *kind, const FmIdType *owner_type, const FmIdType *item_type,
+			Oid target, const FmInput *rows, FmInputWay way)
 {
-	FmTargetColumns has = fm_target_columns(target);
+	FmTargetColumns has = fm_target_columns(kind, target);
+	char *item = psprintf("n.%s", kind->item);
 	StringInfoData same;
 
 	initStringInfo(&same);
-	fm_append_equality(&same, "t.item_id", item_type->type, "n.item_id");
+	fm_append_equality(&same, psprintf("t.%s", kind->item), item_type->type, item);
 	if (has.score)
 		appendStringInfoString(&same, " AND t.score = n.score");
 	if (has.rating)
 		appendStringInfoString(&same, " AND t.rating IS NOT DISTINCT FROM n.rating");
-	fm_input_run(psprintf("UPDATE %s t SET item_id = n.item_id%s%s FROM %s "
+	fm_input_run(psprintf("UPDATE %s t SET %s = %s%s%s FROM %s "
 						  "WHERE %s AND NOT coalesce(%s, false)",
-						  fm_relation_sql(target), has.score ? ", score = n.score" : "",
+						  fm_relation_sql(target), kind->item, item,
+						  has.score ? ", score = n.score" : "",
 						  has.rating ? ", rating = n.rating" : "", rows_sql(rows, way),
-						  same_key(user_type), same.data),
+						  same_key(kind, owner_type), same.data),
 				 NULL, rows, way);
 }
 
 static bool
-is_key_column(Oid table, AttrNumber number)
+is_key_column(const FmListKind *kind, Oid table, AttrNumber number)
 {
-	return number == get_attnum(table, "user_id") || number == get_attnum(table, "rank");
+	return number == get_attnum(table, kind->owner) || number == get_attnum(table, "rank");
 }
 
-/* Return whether the index allows only one row with the same user and rank. */
+/* Return whether the index allows only one row with the same owner and rank. */
 static bool
-is_list_key(Oid table, Oid index)
+is_list_key(const FmListKind *kind, Oid table, Oid index)
 {
 	HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
 	Form_pg_index form;
@@ -102,13 +106,13 @@ is_list_key(Oid table, Oid index)
 	is_key = form->indisunique && form->indisvalid && form->indimmediate &&
 			 heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
 	for (int i = 0; is_key && i < form->indnkeyatts; i++)
-		is_key = is_key_column(table, form->indkey.values[i]);
+		is_key = is_key_column(kind, table, form->indkey.values[i]);
 	ReleaseSysCache(tuple);
 	return is_key;
 }
 
 static bool
-has_list_key(Oid table)
+has_list_key(const FmListKind *kind, Oid table)
 {
 	Relation relation = table_open(table, AccessShareLock);
 	List *indexes = RelationGetIndexList(relation);
@@ -116,28 +120,29 @@ has_list_key(Oid table)
 	bool found = false;
 
 	foreach (cell, indexes)
-		found = found || is_list_key(table, lfirst_oid(cell));
+		found = found || is_list_key(kind, table, lfirst_oid(cell));
 	list_free(indexes);
 	table_close(relation, NoLock);
 	return found;
 }
 
-/* Delete all rows with a user and rank that several rows have. The right one is inserted again. */
+/* Delete all rows with an owner and rank that several rows have. The right one is inserted again. */
 static void
-delete_repeated_rows(Oid target, const char *table, const char *key)
+delete_repeated_rows(const FmListKind *kind, Oid target, const char *table, const char *key)
 {
-	if (!has_list_key(target))
-		execute(psprintf("DELETE FROM %s t USING (SELECT user_id, rank FROM %s "
-						 "GROUP BY user_id, rank HAVING count(*) > 1) n WHERE %s",
-						 table, table, key));
+	if (!has_list_key(kind, target))
+		execute(psprintf("DELETE FROM %s t USING (SELECT %s, rank FROM %s "
+						 "GROUP BY %s, rank HAVING count(*) > 1) n WHERE %s",
+						 table, kind->owner, table, kind->owner, key));
 }
 
 void
 fm_target_update(Oid target, FmLists *lists)
 {
 	char *table = fm_relation_sql(target);
-	char *columns = column_names(target);
-	char *key = same_key(&lists->user_type);
+	const FmListKind *kind = lists->kind;
+	char *columns = column_names(kind, target);
+	char *key = same_key(kind, &lists->owner_type);
 	FmInputWay way = fm_input_way(target);
 	FmInput rows;
 	char *missing = "";
@@ -148,8 +153,8 @@ fm_target_update(Oid target, FmLists *lists)
 		execute(psprintf("DELETE FROM %s", table));
 	else
 	{
-		delete_repeated_rows(target, table, key);
-		update_rows(&lists->user_type, &lists->item_type, target, &rows, way);
+		delete_repeated_rows(kind, target, table, key);
+		update_rows(kind, &lists->owner_type, &lists->item_type, target, &rows, way);
 		fm_input_run(psprintf("DELETE FROM %s t WHERE NOT EXISTS (SELECT FROM new_lists n "
 							  "WHERE %s)",
 							  table, key),
@@ -168,11 +173,13 @@ begin_rows(const FmChanges *changes, const char *name)
 }
 
 void
-fm_changes_init(FmChanges *changes, const FmIdType *user_type, const FmIdType *item_type)
+fm_changes_init(FmChanges *changes, const FmListKind *kind, const FmIdType *owner_type,
+				const FmIdType *item_type)
 {
-	changes->user_type = *user_type;
+	changes->kind = kind;
+	changes->owner_type = *owner_type;
 	changes->item_type = *item_type;
-	changes->desc = fm_lists_desc(user_type, item_type);
+	changes->desc = fm_lists_desc(kind, owner_type, item_type);
 	changes->changed = begin_rows(changes, "changed_rows");
 	changes->gone = begin_rows(changes, "gone_rows");
 	changes->missing = begin_rows(changes, "missing_rows");
@@ -205,16 +212,19 @@ static void
 execute_changes(const FmChanges *changes, Oid target, FmInputWay way)
 {
 	char *table = fm_relation_sql(target);
-	char *columns = column_names(target);
+	char *columns = column_names(changes->kind, target);
 
 	if (changes->changed.count > 0)
-		update_rows(&changes->user_type, &changes->item_type, target, &changes->changed, way);
+		update_rows(changes->kind, &changes->owner_type, &changes->item_type, target,
+					&changes->changed, way);
 	if (changes->gone.count > 0)
 		fm_input_run(psprintf("DELETE FROM %s t USING %s WHERE %s", table,
-							  rows_sql(&changes->gone, way), same_key(&changes->user_type)),
+							  rows_sql(&changes->gone, way),
+							  same_key(changes->kind, &changes->owner_type)),
 					 NULL, &changes->gone, way);
 	if (changes->keyless)
-		execute(psprintf("DELETE FROM %s WHERE user_id IS NULL OR rank IS NULL", table));
+		execute(psprintf("DELETE FROM %s WHERE %s IS NULL OR rank IS NULL", table,
+						 changes->kind->owner));
 	if (changes->missing.count > 0)
 		fm_input_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, columns, columns,
 							  rows_sql(&changes->missing, way)),

@@ -18,7 +18,7 @@ typedef struct FmTargetColumns
 	bool rating;
 } FmTargetColumns;
 
-extern FmTargetColumns fm_target_columns(Oid target);
+extern FmTargetColumns fm_target_columns(const FmListKind *kind, Oid target);
 
 /*
  * Make the rows of a table those of the lists, by statements that compare the two. Only rows that
@@ -30,17 +30,18 @@ extern void fm_target_update(Oid target, FmLists *lists);
 /* Changes to a table, collected before any of them is made. */
 typedef struct FmChanges
 {
-	FmIdType user_type;
+	const FmListKind *kind;
+	FmIdType owner_type;
 	FmIdType item_type;
 	TupleDesc desc;
 	FmInput changed; /* rows with a new item, score or rating */
 	FmInput gone;	 /* keys of rows to delete */
 	FmInput missing; /* rows to insert */
-	bool keyless;	 /* delete also rows without a user or a rank */
+	bool keyless;	 /* delete also rows without an owner or a rank */
 } FmChanges;
 
 /* Begin with none, in the current context. */
-extern void fm_changes_init(FmChanges *changes, const FmIdType *user_type,
+extern void fm_changes_init(FmChanges *changes, const FmListKind *kind, const FmIdType *owner_type,
 							const FmIdType *item_type);
 
 /* Add a row to one of the three kinds. */

@@ -213,6 +213,35 @@ is(as('owner', "$alone $wrong"), '0', 'the next call is right');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'}), '0',
 	'no worker is left');
 
+# Similar items of all items: as one process, also in rounds of a few thousand lists, and interrupted.
+is(as('owner', q{
+CREATE TABLE goods AS
+SELECT u AS user_id, i AS item_id, (1 + hashint8extended(u * 100003 + i, 2) & 3)::real AS rating
+FROM generate_series(1, 5000) i, generate_series(1 + i % 7, 40, 7) u;
+SELECT status FROM fm_train('goods', 'goods', num_factors => 8, iterations => 2);
+}), 'succeeded', 'a model of 5,000 items');
+is(as('owner', "$alone SELECT fm_write_similar_items('alike', 9, 'goods')"), '45000', 'similar items, by one process');
+for my $memory ('64MB', '1MB')
+{
+	my $written;
+	cmp_ok(started(sub { $written = as('owner', "$workers SET maintenance_work_mem = '$memory';
+		SELECT fm_write_similar_items('\"alike_$memory\"', 9, 'goods')") }), '>=', 3, "by workers, with $memory");
+	is($written, '45000', 'all lists');
+	is(as('owner', qq{SELECT count(*) FROM (TABLE alike EXCEPT TABLE "alike_$memory") d}), '0', 'the same ones');
+}
+$interrupted = 0;
+for my $ms (map { 3 * $_ } 1 .. 20)
+{
+	my $result = as('owner', "DELETE FROM alike WHERE item_id % 2 = 0; $workers SET statement_timeout = $ms;
+		SELECT fm_write_similar_items('alike', 9, 'goods')");
+	$interrupted++ if $result =~ /canceling statement due to statement timeout/;
+}
+ok($interrupted > 0, "$interrupted of 20 calls were interrupted");
+is(as('owner', "$workers SELECT fm_write_similar_items('alike', 9, 'goods')"), '45000', 'the next call is not interrupted');
+is(as('owner', 'SELECT count(*) FROM (TABLE alike EXCEPT TABLE "alike_64MB") d'), '0', 'and is right');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'}), '0',
+	'no worker is left');
+
 # Altered user ids are an error, not a crash.
 as('owner', 'UPDATE fm_sparse_user SET idx = idx + 1 WHERE idx = 2999');
 like(as('owner', "$workers SELECT count(*) FROM fm_top_x_all(7, 'sparse')"), qr/version 1 of model "sparse" is damaged/,

@@ -50,6 +50,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LI
 	AND relnamespace = 'shop'::regnamespace AND relowner = 'trainer'::regrole}), '4', 'its tables are its own, beside the ratings');
 is(as('trainer', q{SELECT count(*) FROM ext.fm_top_x(1, 5)}), '5', 'it serves');
 is(as('trainer', q{SELECT ext.fm_write_top_x('shop.lists', 5)}), '250', 'it writes lists');
+is(as('trainer', q{SELECT ext.fm_write_similar_items('shop.alike', 5)}), '200', 'and similar items');
 is(as('trainer', q{CALL ext.fm_refresh('m'); SELECT max(version) FROM ext.fm_runs}), '2', 'it refreshes');
 
 # Other roles may use the model only with a grant, and never read the ratings.
@@ -68,11 +69,16 @@ refused('reader', q{SELECT ext.fm_train('m')}, 'retrain');
 refused('reader', q{CALL ext.fm_refresh('m')}, 'refresh');
 refused('reader', q{SELECT ext.fm_drop('m')}, 'drop');
 refused('reader', q{SELECT ext.fm_write_top_x('shop.lists', 5, 'm')}, q{overwrite another's lists});
+refused('reader', q{SELECT ext.fm_write_similar_items('shop.alike', 5, 'm')}, q{overwrite another's similar items});
 refused('reader', q{SELECT ext.fm_write_top_x('shop.mine', 5, 'm')}, 'create a table where it may not');
+refused('reader', q{SELECT ext.fm_write_similar_items('shop.mine', 5, 'm')}, 'create a table of similar items there');
+is(as('reader', q{SELECT ext.fm_write_similar_items('mail.alike', 3, 'm')}), '120', 'a reader keeps similar items of its own');
 is(as('reader', q{SELECT ext.fm_write_top_x('mail.mine', 3, 'm')}), '150', 'a reader keeps lists of its own');
 as('trainer', q{CALL ext.fm_refresh('m')});
 is(as('reader', q{SELECT count(*) FROM mail.mine m WHERE EXISTS (SELECT FROM ext.fm_top_x(m.user_id, 3, 'm') t
 	WHERE t.rank = m.rank AND t.item_id = m.item_id AND t.score = m.score)}), '150', 'which the refresh renews');
+is(as('reader', q{SELECT count(*) FROM mail.alike m WHERE EXISTS (SELECT FROM ext.fm_similar_items(m.item_id, 3, 'm') t
+	WHERE t.rank = m.rank AND t.item_id = m.similar_item_id AND t.score = m.score)}), '120', 'with the similar items');
 
 refused('stranger', q{SELECT ext.fm_train('s', 'shop.ratings')}, 'train on ratings it may not read');
 is(as('trainer', q{GRANT SELECT ON shop.ratings TO stranger}), '', 'granted');
@@ -101,6 +107,8 @@ END $f$;
 CREATE VIEW shop.trap AS SELECT * FROM shop.ratings WHERE shop.spy('ratings');
 SELECT ext.fm_train('trap', 'shop.trap', num_factors => 2, iterations => 5);
 SELECT ext.fm_write_top_x('shop.trap_lists', 2, 'trap');
+SELECT ext.fm_write_similar_items('shop.trap_alike', 2, 'trap');
+CREATE TRIGGER spy BEFORE INSERT OR UPDATE OR DELETE ON shop.trap_alike FOR EACH ROW EXECUTE FUNCTION shop.spy_row();
 CREATE TRIGGER spy BEFORE INSERT ON shop.fm_trap_user FOR EACH ROW EXECUTE FUNCTION shop.spy_row();
 CREATE TRIGGER spy BEFORE INSERT OR UPDATE OR DELETE ON shop.trap_lists FOR EACH ROW EXECUTE FUNCTION shop.spy_row();
 });
@@ -110,9 +118,10 @@ UPDATE shop.ratings SET rating = 6 - rating;
 CALL ext.fm_refresh('trap');
 SELECT ext.fm_train('trap');
 SELECT ext.fm_write_top_x('shop.trap_lists', 3, 'trap');
+SELECT ext.fm_write_similar_items('shop.trap_alike', 3, 'trap');
 });
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT what, ', ' ORDER BY what) FROM shop.log}),
-	'fm_trap_user as trainer, ratings as trainer, trap_lists as trainer', 'planted code runs as its owner');
+	'fm_trap_user as trainer, ratings as trainer, trap_alike as trainer, trap_lists as trainer', 'planted code runs as its owner');
 $node->safe_psql('postgres', q{SELECT ext.fm_evaluate('shop.ratings', 'trap')});
 
 # A function that tries to gain the caller's privileges.

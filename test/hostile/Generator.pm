@@ -204,6 +204,7 @@ sub compared
 
 my @writings = (
 	sub { my $g = shift; 'SELECT fm_write_top_x(' . $g->arguments([ 'target', 'x', 'model' ], exclude_seen => 'bool', novelty => 'novelty') . ')' },
+	sub { my $g = shift; 'SELECT fm_write_similar_items(' . $g->arguments([ 'target', 'x', 'model' ], items => 'relation') . ')' },
 	sub { my $g = shift; my ($x, $seen) = ($g->below(8), $g->one('true', 'false'));
 		  "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT fm_write_top_x('lists_$g->{model}', $x, '$g->{model}', $seen);\n" . $g->compared($x, $seen) . ";\nCOMMIT;" },
 	sub { my $g = shift; 'CALL fm_refresh(' . $g->arguments([ 'model' ], on_conflict => 'text') . ')' },

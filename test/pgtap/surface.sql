@@ -1,6 +1,6 @@
 -- The contract: the names, arguments, defaults and columns that users' queries rely on.
 BEGIN;
-SELECT plan(13);
+SELECT plan(14);
 
 CREATE FUNCTION pg_temp.signature(name text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT regexp_replace(pg_get_function_arguments(oid), '\mIN ', '', 'g') || coalesce(' -> ' || pg_get_function_result(oid), '')
@@ -43,6 +43,10 @@ SELECT is(ARRAY(SELECT pg_temp.signature('fm_write_top_x')), ARRAY[
     'target text, x bigint DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
     'users regclass DEFAULT NULL::regclass, items regclass DEFAULT NULL::regclass, context jsonb DEFAULT NULL::jsonb, '
     'novelty double precision DEFAULT NULL::double precision -> bigint'], 'fm_write_top_x');
+
+SELECT is(ARRAY(SELECT pg_temp.signature('fm_write_similar_items')), ARRAY[
+    'target text, x bigint DEFAULT 10, model text DEFAULT NULL::text, items regclass DEFAULT NULL::regclass -> bigint'],
+    'fm_write_similar_items');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_top_x_all')), ARRAY[
     'x bigint DEFAULT 10, model text DEFAULT NULL::text, exclude_seen boolean DEFAULT true, '
