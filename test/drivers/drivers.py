@@ -302,6 +302,16 @@ def ask(driver):
          "SELECT * FROM fm_explain(41, 7, 'sql_movies')"),
         ("evaluate", "SELECT * FROM fm_evaluate(%s, %s, %s)", ["ratings", "movies", 5],
          "SELECT * FROM fm_evaluate('ratings', 'sql_movies', 5)"),
+        ("similar items, filtered", "SELECT * FROM fm_similar_items(%s::bigint, %s, %s, candidates => %s, exclude => %s)",
+         [7, 5, "movies", list(range(1, 20)), [3]],
+         "SELECT * FROM fm_similar_items(7, 5, 'sql_movies', ARRAY(SELECT generate_series(1, 19)), '{3}')"),
+        ("users for an item, filtered", "SELECT * FROM fm_top_users(%s::bigint, %s, %s, exclude => %s, exclude_seen => %s)",
+         [7, 5, "movies", [3, 4], True],
+         "SELECT * FROM fm_top_users(7, 5, 'sql_movies', exclude => '{3,4}', exclude_seen => true)"),
+        ("top_x_all of some users and items", "SELECT * FROM fm_top_x_all(%s, %s, users => %s, items => %s, context => %s)",
+         [3, "visits", "some_users", "films", device],
+         "SELECT * FROM fm_top_x_all(3, 'sql_visits', users => 'some_users', items => 'films',"
+         " context => '{\"device\": \"phone\"}')"),
         ("vectors", "SELECT * FROM fm_item_vectors(%s)", ["reviewed"], "SELECT * FROM fm_item_vectors('sql_reviewed')"),
         ("top_x_all", "SELECT * FROM fm_top_x_all(%s, %s, novelty => %s)", [3, "movies", 0.1],
          "SELECT * FROM fm_top_x_all(3, 'sql_movies', novelty => 0.1)"),
@@ -376,6 +386,8 @@ def write(driver):
     same(driver, "the table of lists", f"{lists} lists ORDER BY 1, 2", [],
          f"{lists.replace('user_id', 'user_id::int').replace('item_id', 'item_id::int')}"
          " fm_top_x_all(4, 'sql_movies', novelty => 0.1) ORDER BY 1, 2")
+    same(driver, "fm_write_top_x for some users and items", "SELECT fm_write_top_x(%s, %s, %s, users => %s, items => %s)",
+         ["some_lists", numpy.int64(2), "visits", "some_users", "films"], "SELECT 20::bigint")
     copied = driver.copy("COPY (SELECT * FROM fm_top_x_all(3, 'movies')) TO STDOUT").splitlines()
     expected = [line.split("\t") for line in copied]
     got = [[str(cell) for cell in row] for row in asked_in_sql(
@@ -399,7 +411,7 @@ def write(driver):
 def drop(driver):
     for model in ("movies", "reviewed", "uuids", "visits"):
         same(driver, f"drop {model}", "SELECT fm_drop(%s) IS NOT NULL", [model], "SELECT true")
-    driver.rows("DROP TABLE lists")
+    driver.rows("DROP TABLE lists, some_lists")
 
 
 def psycopg_only():

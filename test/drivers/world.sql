@@ -14,6 +14,7 @@ SELECT md5('u' || user_id)::uuid AS user_id, md5('i' || item_id)::uuid AS item_i
 CREATE VIEW visits AS
 SELECT md5('u' || user_id)::uuid AS user_id, item_id, rating, (ARRAY['phone', 'desktop'])[1 + user_id % 2] AS device
 FROM ratings;
+CREATE VIEW some_users AS SELECT DISTINCT user_id FROM visits ORDER BY user_id LIMIT 10;
 
 -- The models that drivers train, trained in SQL: what they answer is what drivers must get.
 SELECT FROM fm_train('sql_movies', 'ratings', solver => 'als', test_size => 0.1, l2_reg_v => 1.5, seed => 7);

@@ -1,6 +1,6 @@
 -- Parameters of the types that drivers send, and of none.
 BEGIN;
-SELECT plan(16);
+SELECT plan(17);
 SET client_min_messages = error;
 
 CREATE TABLE rated AS
@@ -38,6 +38,31 @@ SELECT set_eq($$EXECUTE matrix(7, '{1,2}', 0.5, '{3,4}', 1)$$, $$VALUES (1, 7::b
 SELECT set_eq($$SELECT item_id, score FROM fm_matrix_top_x((SELECT fm_matrix_agg(7, ARRAY[1, 2]::float8[], 0.5::float8)), ARRAY[3, 4]::real[], 1)$$,
               $$VALUES (7::bigint, 11.5::real)$$, 'vectors of double precision and of real');
 SELECT throws_ok($$SELECT fm_matrix_agg(7, ARRAY[1, 1e300], 0)$$, '22003', 'v must fit type real, but element 2 is 1e+300', 'an element too large for real');
+
+-- of no type at all: every function can be prepared, with any number of its arguments
+CREATE FUNCTION not_prepared() RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    call record;
+BEGIN
+    FOR call IN
+        SELECT format('%I(%s)', f.proname, (SELECT string_agg('$' || i, ', ' ORDER BY i) FROM generate_series(1, n) i)) AS text
+        FROM (SELECT p.proname, min(p.pronargs - p.pronargdefaults)::int AS fewest, max(p.pronargs)::int AS most
+              FROM pg_proc p
+              JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+              JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'fmtopx'
+              WHERE p.prokind <> 'p' AND NOT 'internal'::regtype = ANY (p.proargtypes)
+              GROUP BY p.proname) f,
+             generate_series(fewest, most) n
+    LOOP
+        BEGIN
+            EXECUTE 'PREPARE probe AS SELECT ' || call.text;
+            DEALLOCATE probe;
+        EXCEPTION WHEN OTHERS THEN
+            RETURN NEXT call.text || ': ' || SQLERRM;
+        END;
+    END LOOP;
+END $$;
+SELECT is_empty('SELECT not_prepared()', 'no function is ambiguous to parameters without a type');
 
 SELECT * FROM finish();
 ROLLBACK;
