@@ -31,6 +31,7 @@ struct FmBlockScanner
 	Size part_words; /* of a set of the part's items */
 	uint64 *part_sets;
 	const uint64 **excluded; /* NULL: nothing is */
+	FmFoldCache *cache;
 	MemoryContext per_user;
 };
 
@@ -150,9 +151,12 @@ fm_scanner_create(const FmBlockShape *shape, const FmScanSource *source, MemoryC
 	scanner->host = fm_pg_host(context);
 	if (shape->exclude_seen)
 		create_sets(scanner, context);
-	if (shape->room > 0)
-		scanner->per_user = AllocSetContextCreate(context, "fmtopx user being folded in",
-												  ALLOCSET_DEFAULT_SIZES);
+	if (shape->room == 0)
+		return scanner;
+	scanner->cache = fm_fold_cache_create(source->loaded, (Size) maintenance_work_mem * 1024,
+										  context);
+	scanner->per_user = AllocSetContextCreate(context, "fmtopx user being folded in",
+											  ALLOCSET_DEFAULT_SIZES);
 	return scanner;
 }
 
@@ -180,7 +184,8 @@ fold_user(const FmBlockScanner *scanner, const FmBlock *block, int32 user)
 	MemoryContext previous = MemoryContextSwitchTo(scanner->per_user);
 	int64 count;
 	FmOwnRating *ratings = usable_ratings(block, user, &count);
-	FmUserVector vector = fm_serve_fold(loaded, block->uses[user] == FM_USE_EXPECTED ? &kept : NULL,
+	FmUserVector vector = fm_serve_fold(loaded, scanner->cache,
+										block->uses[user] == FM_USE_EXPECTED ? &kept : NULL,
 										ratings, count);
 
 	fm_context_add(loaded, &scanner->source.context, &vector);

@@ -90,8 +90,8 @@ fold_here(const FmBlock *block, const FmBlockShape *shape, const FmBlockUsers *u
 		if (user->ratings[r].weight != FM_ONLY_SEEN)
 			user->ratings[count++] = user->ratings[r];
 	}
-	vector = fm_serve_fold(users->loaded, user->expected ? &user->vector : NULL, user->ratings,
-						   count);
+	vector = fm_serve_fold(users->loaded, NULL, user->expected ? &user->vector : NULL,
+						   user->ratings, count);
 	fm_context_add(users->loaded, &users->context, &vector);
 	memcpy(users->users[0].vector.v, vector.v, shape->num_factors * sizeof(float));
 	users->users[0].vector.base = vector.base;

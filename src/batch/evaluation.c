@@ -532,7 +532,7 @@ score_unknown_users(FmEvaluation *evaluation)
 		fm_bitset_add_all(evaluation->excluded, rows->user_item + rows->user_start[user],
 						  (int32) (rows->user_start[user + 1] - rows->user_start[user]));
 		vector = possible ? fm_serve_new_user(serving, NULL, id, evaluation->excluded)
-						  : fm_serve_fold(serving->loaded, NULL, NULL, 0);
+						  : fm_serve_fold(serving->loaded, NULL, NULL, NULL, 0);
 		clear_excluded(evaluation);
 		if (possible)
 			fm_add_seen_items(serving, id, evaluation->excluded);

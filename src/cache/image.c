@@ -12,7 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/layout.h"
-#include "core/model/fold.h"
+#include "core/model/all_pairs.h"
 #include "matrix/matrix.h"
 #include "pg/host_pg.h"
 #include "pg/sql.h"
@@ -219,8 +219,7 @@ lay_out(Reading *reading)
 		int of_pairs = interest > 0 ? interest : k;
 
 		head->item_gram = fm_layout_add(&layout, fm_all_pairs_length(of_pairs), sizeof(float));
-		head->item_whitened = fm_layout_add(&layout, fm_prior_root_length(of_pairs),
-											sizeof(double));
+		head->item_root = fm_layout_add(&layout, fm_prior_root_length(of_pairs), sizeof(double));
 	}
 	head->matrix = fm_layout_add(&layout, 1, matrix_size);
 	if (matrix_size == 0 || layout.overflows)
@@ -324,22 +323,22 @@ fill_array(FmImage *image, Size offset, const float *array, size_t length)
 
 /* Fill in what folding in makes of all pairs, so that it need not do so for each user. */
 static void
-fill_whitened(const Reading *reading, FmImage *image)
+fill_root(const Reading *reading, FmImage *image)
 {
 	const FmHost *host = fm_pg_host(CurrentMemoryContext);
 	bool is_two = image->version.interest_factors > 0;
 	int k = is_two ? image->version.interest_factors : image->version.num_factors;
-	FmAllPairs pairs = {.gram = reading->arrays.item_gram};
+	FmAllPairs pairs = {image->version.unobserved_weight, reading->arrays.item_gram};
 	const FmPrior *prior = is_two ? &reading->arrays.interest_user_prior
 								  : &reading->arrays.user_prior;
-	double *whitened;
+	double noise = is_two ? image->version.interest_noise_variance : image->version.noise_variance;
+	double *root;
 
 	if (pairs.gram == NULL)
 		return;
-	whitened = fm_whiten_all_pairs(prior, k, &pairs, host);
-	memcpy((char *) image + image->item_whitened, whitened,
-		   fm_prior_root_length(k) * sizeof(double));
-	host->release(host->ctx, whitened);
+	root = fm_root_of_all_pairs(prior, k, noise, &pairs, host);
+	memcpy((char *) image + image->item_root, root, fm_prior_root_length(k) * sizeof(double));
+	host->release(host->ctx, root);
 }
 
 static void
@@ -355,7 +354,7 @@ fill_arrays(const Reading *reading, FmImage *image)
 			   fm_prior_root_length(interest));
 	fill_array(image, image->item_gram, arrays->item_gram,
 			   fm_all_pairs_length(interest > 0 ? interest : k));
-	fill_whitened(reading, image);
+	fill_root(reading, image);
 }
 
 FmImage *

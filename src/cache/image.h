@@ -17,7 +17,7 @@
  * (store/version.h), FmScanMatrix (core/scan/scan_matrix.h), and the directory (shared_cache.c).
  * Increment it with every change of these.
  */
-#define FM_IMAGE_LAYOUT 9
+#define FM_IMAGE_LAYOUT 10
 
 /* Offsets count from the start of this struct, and are multiples of 64. */
 typedef struct FmImage
@@ -48,14 +48,14 @@ typedef struct FmImage
 
 	/*
 	 * Arrays of floats: FmPrior of the users, of each head; and, of a ranking or an interest head,
-	 * FmAllPairs of the items: gram, and whitened, of doubles.
+	 * FmAllPairs of the items: gram, and root, of doubles.
 	 */
 	Size user_mean;
 	Size user_root;
 	Size interest_mean;
 	Size interest_root;
 	Size item_gram;
-	Size item_whitened;
+	Size item_root;
 	Size matrix; /* an FmScanMatrix, by idx: core/model/list_vector.h */
 } FmImage;
 

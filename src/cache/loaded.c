@@ -245,7 +245,7 @@ point_into_image(FmLoaded *loaded)
 	loaded->user_prior.root = (float *) fm_image_at(image, image->user_root);
 	loaded->item_pairs.weight = image->version.unobserved_weight;
 	loaded->item_pairs.gram = (float *) fm_image_at(image, image->item_gram);
-	loaded->item_pairs.whitened = (double *) fm_image_at(image, image->item_whitened);
+	loaded->item_pairs.root = (double *) fm_image_at(image, image->item_root);
 	loaded->matrix = fm_image_at(image, image->matrix);
 }
 

@@ -283,7 +283,7 @@ top_x_for(FunctionCallInfo fcinfo, FmIdForm form)
 	fm_init_materialized_srf(fcinfo);
 	begin(&call, fcinfo, ARG_FOR_X, form);
 	count = read_basket(&call, &basket);
-	call.user = fm_serve_fold(call.serving.loaded, NULL, basket, count);
+	call.user = fm_serve_fold(call.serving.loaded, NULL, NULL, basket, count);
 	if (PG_GETARG_BOOL(ARG_FOR_X + REST_EXCLUDE_SEEN))
 		for (int64 i = 0; i < count; i++)
 			fm_bitset_add(call.excluded, basket[i].item);

@@ -88,6 +88,71 @@ merge(const FmLoaded *loaded, const FmOwnRating *ratings, int64 count)
 	return pairs;
 }
 
+/* The heads of a version. */
+enum
+{
+	RATING_HEAD, /* in a ranking, the only one */
+	INTEREST_HEAD,
+	NUM_HEADS
+};
+
+struct FmFoldCache
+{
+	const FmLoaded *loaded;
+	MemoryContext context;
+	Size room;					  /* that is left */
+	double **whitened[NUM_HEADS]; /* by item; NULL: not yet */
+};
+
+FmFoldCache *
+fm_fold_cache_create(const FmLoaded *loaded, Size room, MemoryContext context)
+{
+	FmFoldCache *cache = MemoryContextAllocZero(context, sizeof(FmFoldCache));
+	Size size = (Size) loaded->version.num_items * sizeof(double *);
+
+	cache->loaded = loaded;
+	cache->context = context;
+	if (size == 0 || room < NUM_HEADS * size)
+		return cache;
+	cache->room = room - NUM_HEADS * size;
+	for (int head = 0; head < NUM_HEADS; head++)
+		cache->whitened[head] = MemoryContextAllocExtended(context, size,
+														   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	return cache;
+}
+
+/* Return what a head makes of an item with the vector v, or NULL if there is no room for it. */
+static const double *
+whitened_item(FmFoldCache *cache, int head, int32 item, const float *v)
+{
+	const FmLoaded *loaded = cache->loaded;
+	bool is_interest = head == INTEREST_HEAD;
+	int k = is_interest ? loaded->version.interest_factors : loaded->version.num_factors;
+	bool absorbs = is_interest || fm_is_ranking(loaded->version.task);
+	Size size = (k + 1) * sizeof(double);
+	double **kept;
+
+	if (cache->whitened[head] == NULL)
+		return NULL;
+	kept = &cache->whitened[head][item];
+	if (*kept == NULL && size <= cache->room)
+	{
+		*kept = MemoryContextAlloc(cache->context, size);
+		cache->room -= size;
+		fm_whiten_row(is_interest ? &loaded->interest_prior : &loaded->user_prior, k,
+					  absorbs ? loaded->item_pairs.root : NULL, v, *kept);
+	}
+	return *kept;
+}
+
+/* Put what a head makes of items into rows of these items. */
+static void
+whiten_rows(FmFoldCache *cache, int head, const int32 *items, FmFoldRow *rows, int64 count)
+{
+	for (int64 r = 0; cache != NULL && r < count; r++)
+		rows[r].whitened = whitened_item(cache, head, items[r], rows[r].v);
+}
+
 /*
  * Return v of an item in the rating head, and set w. With two heads it is stored in another scale,
  * so it is copied.
@@ -113,7 +178,7 @@ item_rating(const FmLoaded *loaded, int32 item, float *w)
  * is a row for each, which share its weight.
  */
 static FmFoldRow *
-rating_rows(const FmLoaded *loaded, const Pairs *pairs, int64 *count)
+rating_rows(const FmLoaded *loaded, FmFoldCache *cache, const Pairs *pairs, int64 *count)
 {
 	const FmVersion *version = &loaded->version;
 	bool labels = fm_is_classification(version->task);
@@ -126,22 +191,25 @@ rating_rows(const FmLoaded *loaded, const Pairs *pairs, int64 *count)
 	{
 		float w;
 		const float *v = item_rating(loaded, pairs->items[p], &w);
+		const double *whitened = cache == NULL
+									 ? NULL
+									 : whitened_item(cache, RATING_HEAD, pairs->items[p], v);
 		double value = pairs->values[p], weight = pairs->weights[p];
 
 		if (labels && value > 0 && value < 1)
 		{
-			rows[(*count)++] = (FmFoldRow){v, b + w, 0, (float) (weight * (1 - value))};
-			rows[(*count)++] = (FmFoldRow){v, b + w, 1, (float) (weight * value)};
+			rows[(*count)++] = (FmFoldRow){v, b + w, 0, (float) (weight * (1 - value)), whitened};
+			rows[(*count)++] = (FmFoldRow){v, b + w, 1, (float) (weight * value), whitened};
 		}
 		else
-			rows[(*count)++] = (FmFoldRow){v, b + w, pairs->values[p], pairs->weights[p]};
+			rows[(*count)++] = (FmFoldRow){v, b + w, pairs->values[p], pairs->weights[p], whitened};
 	}
 	return rows;
 }
 
 /* Do the same for a head that says who chooses what: to have rated an item is to choose it. */
 static FmFoldRow *
-choice_rows(const FmLoaded *loaded, double b, const Pairs *pairs)
+choice_rows(const FmLoaded *loaded, FmFoldCache *cache, double b, const Pairs *pairs)
 {
 	bool is_second = loaded->version.interest_factors > 0;
 	MemoryContext context = CurrentMemoryContext;
@@ -159,6 +227,7 @@ choice_rows(const FmLoaded *loaded, double b, const Pairs *pairs)
 		rows[p] = (FmFoldRow){is_second ? fm_list_item_interest(&loaded->shape, vector) : vector,
 							  b + w, 1, strengths[p]};
 	}
+	whiten_rows(cache, is_second ? INTEREST_HEAD : RATING_HEAD, pairs->items, rows, pairs->count);
 	return rows;
 }
 
@@ -195,8 +264,8 @@ fold_head(const Head *head, const float *expected_v, double expected_w, const Fm
 
 /* Fold into the rating head, or into that of a ranking. */
 static void
-fold_first(const FmLoaded *loaded, const FmUserVector *expected, const Pairs *pairs,
-		   FmUserVector *user)
+fold_first(const FmLoaded *loaded, FmFoldCache *cache, const FmUserVector *expected,
+		   const Pairs *pairs, FmUserVector *user)
 {
 	const FmVersion *version = &loaded->version;
 	bool is_ranking = fm_is_ranking(version->task);
@@ -205,8 +274,8 @@ fold_first(const FmLoaded *loaded, const FmUserVector *expected, const Pairs *pa
 	Head head = {version->num_factors, version->task, version->noise_variance, &loaded->user_prior,
 				 is_ranking ? &loaded->item_pairs : NULL};
 	int64 count = pairs->count;
-	FmFoldRow *rows = has_strengths ? choice_rows(loaded, version->b, pairs)
-									: rating_rows(loaded, pairs, &count);
+	FmFoldRow *rows = has_strengths ? choice_rows(loaded, cache, version->b, pairs)
+									: rating_rows(loaded, cache, pairs, &count);
 
 	fold_head(&head, expected == NULL ? NULL : expected->v,
 			  expected == NULL ? 0 : expected->base - version->b, rows, count, user->v,
@@ -214,8 +283,8 @@ fold_first(const FmLoaded *loaded, const FmUserVector *expected, const Pairs *pa
 }
 
 static void
-fold_interest(const FmLoaded *loaded, const FmUserVector *expected, const Pairs *pairs,
-			  FmUserVector *user)
+fold_interest(const FmLoaded *loaded, FmFoldCache *cache, const FmUserVector *expected,
+			  const Pairs *pairs, FmUserVector *user)
 {
 	const FmVersion *version = &loaded->version;
 	Head head = {version->interest_factors, FM_TASK_RANKING, version->interest_noise_variance,
@@ -223,13 +292,13 @@ fold_interest(const FmLoaded *loaded, const FmUserVector *expected, const Pairs 
 
 	fold_head(&head, expected == NULL ? NULL : expected->interest_v,
 			  expected == NULL ? 0 : expected->interest_base - version->interest_b,
-			  choice_rows(loaded, version->interest_b, pairs), pairs->count, user->interest_v,
-			  &user->interest_base);
+			  choice_rows(loaded, cache, version->interest_b, pairs), pairs->count,
+			  user->interest_v, &user->interest_base);
 }
 
 FmUserVector
-fm_serve_fold(const FmLoaded *loaded, const FmUserVector *expected, FmOwnRating *ratings,
-			  int64 count)
+fm_serve_fold(const FmLoaded *loaded, FmFoldCache *cache, const FmUserVector *expected,
+			  FmOwnRating *ratings, int64 count)
 {
 	FmUserVector user;
 	Pairs pairs;
@@ -241,9 +310,9 @@ fm_serve_fold(const FmLoaded *loaded, const FmUserVector *expected, FmOwnRating 
 		return user;
 	qsort(ratings, count, sizeof(FmOwnRating), compare_ratings);
 	pairs = merge(loaded, ratings, count);
-	fold_first(loaded, expected, &pairs, &user);
+	fold_first(loaded, cache, expected, &pairs, &user);
 	if (loaded->version.interest_factors > 0)
-		fold_interest(loaded, expected, &pairs, &user);
+		fold_interest(loaded, cache, expected, &pairs, &user);
 	return user;
 }
 
@@ -258,7 +327,7 @@ fm_serve_new_user(const FmServing *serving, const FmUserVector *expected, Datum 
 	for (int64 r = 0; r < count; r++)
 		if (ignored == NULL || !fm_bitset_has(ignored, ratings[r].item))
 			ratings[num_used++] = ratings[r];
-	return fm_serve_fold(serving->loaded, expected, ratings, num_used);
+	return fm_serve_fold(serving->loaded, NULL, expected, ratings, num_used);
 }
 
 int

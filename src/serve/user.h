@@ -55,9 +55,18 @@ extern FmUserVector fm_serve_new_user(const FmServing *serving, const FmUserVect
 									  Datum user_id, const uint64 *ignored);
 
 /*
- * Fold in a user with these ratings. Sorts the ratings; their order does not affect the result.
+ * What folding in makes of items, kept for the next users: worth it where there are many. Memory:
+ * at most `room` bytes.
  */
-extern FmUserVector fm_serve_fold(const FmLoaded *loaded, const FmUserVector *expected,
-								  FmOwnRating *ratings, int64 count);
+typedef struct FmFoldCache FmFoldCache;
+
+extern FmFoldCache *fm_fold_cache_create(const FmLoaded *loaded, Size room, MemoryContext context);
+
+/*
+ * Fold in a user with these ratings. `cache` may be NULL. Sorts the ratings; their order does not
+ * affect the result.
+ */
+extern FmUserVector fm_serve_fold(const FmLoaded *loaded, FmFoldCache *cache,
+								  const FmUserVector *expected, FmOwnRating *ratings, int64 count);
 
 #endif

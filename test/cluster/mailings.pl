@@ -62,7 +62,7 @@ BEGIN
     EXECUTE format('CREATE TABLE %1$s_ratings AS SELECT id(u, %2$L)::%2$s AS who, id(i, %2$L)::%2$s AS what, rating, device FROM numbers', m, type);
     EXECUTE format('CREATE TABLE %1$s_kinds AS SELECT id(u, %2$L)::%2$s AS who, kind FROM kinds', m, type);
     EXECUTE format($q$ SELECT status FROM fm_train(%1$L, '%1$s_ratings', user_column => 'who', item_column => 'what', user_features => '%1$s_kinds',
-                       num_factors => 6, iterations => 4, test_size => 0 %2$s) $q$, m, options) INTO result;
+                       iterations => 4, test_size => 0 %2$s) $q$, m, options) INTO result;
     EXECUTE format('INSERT INTO %1$s_ratings SELECT id(u, %2$L)::%2$s, id(i, %2$L)::%2$s, rating, device FROM later', m, type);
     EXECUTE format('CREATE INDEX ON %s_ratings (who)', m);
     RETURN result;
@@ -102,10 +102,10 @@ END $$;
 });
 
 my @models = (
-	[ 'whole', 'integer', q{, context_columns => '{device}', rank_by => 'rating'} ],
-	[ 'large', 'bigint', q{, context_columns => '{device}'} ],
-	[ 'words', 'text', q{, context_columns => '{device}', rank_by => 'rating'} ],
-	[ 'marks', 'uuid', q{, task => 'ranking'} ]);
+	[ 'whole', 'integer', q{, num_factors => 6, context_columns => '{device}', rank_by => 'rating'} ],
+	[ 'large', 'bigint', q{, num_factors => 30, context_columns => '{device}'} ],
+	[ 'words', 'text', q{, num_factors => 24, context_columns => '{device}', rank_by => 'rating'} ],
+	[ 'marks', 'uuid', q{, num_factors => 9, task => 'ranking'} ]);
 for my $case (@models)
 {
 	my ($model, $type, $options) = @$case;

@@ -12,9 +12,10 @@
 typedef struct FmFoldRow
 {
 	const float *v;
-	double offset; /* the score without the entity: b and the other's w */
-	float value;   /* 1 or 0 in a classification, 1 in a ranking */
-	float weight;  /* above 0 */
+	double offset;			/* the score without the entity: b and the other's w */
+	float value;			/* 1 or 0 in a classification, 1 in a ranking */
+	float weight;			/* above 0 */
+	const double *whitened; /* of fm_whiten_row, or NULL */
 } FmFoldRow;
 
 /*
@@ -28,6 +29,14 @@ typedef struct FmFoldRow
 extern void fm_fold(const FmPrior *prior, int num_factors, FmTask task, double noise_variance,
 					const FmAllPairs *all_pairs, const FmFoldRow *rows, int64_t num_rows,
 					const FmHost *host, float *theta);
+
+/*
+ * Compute what fm_fold makes of a v first, num_factors + 1 numbers: Lᵀ (v, 1). It is the same for
+ * all entities with this prior, and the same all_pairs->root, or NULL. If many of them have rated
+ * the same, it is worth putting it into their rows.
+ */
+extern void fm_whiten_row(const FmPrior *prior, int num_factors, const double *root, const float *v,
+						  double *whitened);
 
 /*
  * Return what fm_fold makes of all pairs first: Lᵀ gram L, by rows of the lower triangle. If many

@@ -46,6 +46,7 @@ typedef struct FmAllPairs
 	double weight;
 	float *gram;	  /* fm_all_pairs_length numbers */
 	double *whitened; /* of fm_whiten_all_pairs, or NULL */
+	double *root;	  /* of fm_root_of_all_pairs, for this weight, or NULL */
 } FmAllPairs;
 
 /*

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/math/normal.h"
+#include "core/model/all_pairs.h"
 #include "core/model/fold.h"
 #include "support/data.h"
 #include "support/tap.h"
@@ -54,7 +55,7 @@ make_case(Case *c, int k, int64_t n, FmTask task)
 	{
 		for (int f = 0; f < k; f++)
 			c->v[r][f] = (float) around_zero();
-		c->rows[r] = (FmFoldRow){c->v[r], around_zero(), 0, (float) (0.5 + uniform())};
+		c->rows[r] = (FmFoldRow){c->v[r], around_zero(), 0, (float) (0.5 + uniform()), NULL};
 		c->rows[r].value = task == FM_TASK_CLASSIFICATION ? uniform() < 0.7
 														  : (float) (3 * around_zero());
 	}
@@ -183,7 +184,7 @@ test_all_pairs(void)
 	static Case summed, listed;
 	float w[OTHERS], v[OTHERS * K], gram[(K + 2) * (K + 3) / 2], users[(K + 2) * (K + 3) / 2];
 	float a[MOST_FACTORS + 1], b[MOST_FACTORS + 1];
-	FmAllPairs all_pairs = {0.07, gram, NULL};
+	FmAllPairs all_pairs = {0.07, gram, NULL, NULL};
 	float shares[OTHERS];
 	double worst = 0, squares = 0, total = 0, noise;
 
@@ -194,10 +195,10 @@ test_all_pairs(void)
 		memcpy(v + e * K, listed.v[e], K * sizeof(float));
 		shares[e] = e % 3 == 0 ? 1.5f : 0.75f;
 		total += shares[e];
-		listed.rows[e] = (FmFoldRow){listed.v[e], 0.1 + w[e], 0, 0.07f * shares[e]};
+		listed.rows[e] = (FmFoldRow){listed.v[e], 0.1 + w[e], 0, 0.07f * shares[e], NULL};
 	}
 	for (int r = 0; r < OBSERVED; r++)
-		listed.rows[OTHERS + r] = (FmFoldRow){listed.v[3 * r], 0.1 + w[3 * r], 1, 1 + r % 2};
+		listed.rows[OTHERS + r] = (FmFoldRow){listed.v[3 * r], 0.1 + w[3 * r], 1, 1 + r % 2, NULL};
 	fm_gram_of_side(0.1, w, v, NULL, shares, OTHERS, K, &host, gram);
 	summed = listed;
 	summed.n = OBSERVED;
@@ -218,6 +219,15 @@ test_all_pairs(void)
 	host.release(host.ctx, all_pairs.whitened);
 	all_pairs.whitened = NULL;
 
+	all_pairs.root = fm_root_of_all_pairs(&summed.prior, K, summed.noise, &all_pairs, &host);
+	worst = 0;
+	solve_case(&summed, a);
+	for (int f = 0; f <= K; f++)
+		worst = fmax(worst, fabs(a[f] - b[f]));
+	ok(worst < 1e-5, "and taken into the prior beforehand (%.1e)", worst);
+	host.release(host.ctx, all_pairs.root);
+	all_pairs.root = NULL;
+
 	/* the Gram matrices of all, as users and as items */
 	fm_gram_of_side(0, w, v, NULL, NULL, OTHERS, K, &host, users);
 	for (int u = 0; u < OTHERS; u++)
@@ -230,9 +240,45 @@ test_all_pairs(void)
 			squares += shares[i] * score * score;
 		}
 	noise = fm_ranking_noise(&all_pairs, users, K, 50, 80, OTHERS * total) /
-			fm_ranking_noise(&(FmAllPairs){0, gram, NULL}, users, K, 80, 80, 0);
+			fm_ranking_noise(&(FmAllPairs){0, gram, NULL, NULL}, users, K, 80, 80, 0);
 	ok(fabs(noise / ((50 + 0.07 * squares) / (80 + 0.07 * OTHERS * total)) - 1) < 1e-4,
 	   "the noise of a ranking (%.6g)", noise);
+}
+
+/* Few ratings are solved by their own number, many by the number of factors. */
+static void
+test_few(FmTask task)
+{
+	enum
+	{
+		FACTORS = 38,
+		FEW = 25
+	};
+	static Case few, many;
+	static double whitened[FEW][FACTORS + 1];
+	float a[FACTORS + 1], b[FACTORS + 1], worst = 0;
+
+	make_case(&few, FACTORS, FEW, task);
+	many = few;
+	many.n = 2 * FEW;
+	for (int r = 0; r < FEW; r++)
+	{
+		many.rows[r].weight /= 2;
+		many.rows[FEW + r] = many.rows[r];
+	}
+	many.prior = few.prior;
+	solve_case(&few, a);
+	solve_case(&many, b);
+	for (int f = 0; f <= FACTORS; f++)
+		worst = fmaxf(worst, fabsf(a[f] - b[f]));
+	ok(worst < 2e-6, "few ratings, as twice as many of half the weight (%.1e)", worst);
+	for (int r = 0; r < FEW; r += r % 7 == 0 ? 3 : 1)
+	{
+		fm_whiten_row(&few.prior, FACTORS, NULL, few.rows[r].v, whitened[r]);
+		few.rows[r].whitened = whitened[r];
+	}
+	solve_case(&few, b);
+	ok(memcmp(a, b, sizeof(a)) == 0, "and with some rows whitened beforehand, bit for bit");
 }
 
 static void
@@ -346,6 +392,8 @@ main(void)
 	test_weights(FM_TASK_REGRESSION, "regression");
 	test_weights(FM_TASK_CLASSIFICATION, "classification");
 	test_all_pairs();
+	test_few(FM_TASK_REGRESSION);
+	test_few(FM_TASK_CLASSIFICATION);
 	test_extremes();
 	test_prior(1, 1);
 	test_prior(3, 7);
