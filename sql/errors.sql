@@ -82,7 +82,7 @@ DROP OWNED BY fm_errors_guest;
 DROP ROLE fm_errors_guest;
 
 -- A function in the way of the model's own, and names that are those of fmtopx.
-CREATE FUNCTION fm_bad_top_x_all(bigint, boolean, double precision) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION fm_bad_top_x_all(bigint, boolean, regclass, regclass, jsonb, double precision) RETURNS int LANGUAGE sql AS 'SELECT 1';
 SELECT try($$SELECT fm_train('bad', ratings => 'ratings')$$);
 DROP FUNCTION fm_bad_top_x_all;
 SELECT try($$SELECT fm_train('matrix', ratings => 'ratings')$$);

@@ -670,18 +670,20 @@ CREATE FUNCTION fm_train(
     test_size         double precision DEFAULT 0,
     seed              bigint   DEFAULT 42,
     workers           integer  DEFAULT NULL,
-    rank_by           text     DEFAULT 'auto'
+    rank_by           text     DEFAULT 'auto',
+    schema            name     DEFAULT NULL
 ) RETURNS fm_runs
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_train';
 
 COMMENT ON FUNCTION fm_train(text, regclass, name, name, name, name, name, name[], regclass, regclass,
     text, text, integer, integer, double precision, double precision, double precision,
-    double precision, boolean, double precision, bigint, integer, text) IS
+    double precision, boolean, double precision, bigint, integer, text, name) IS
 'Trains a factorization machine (Rendle 2010) on a relation of ratings and publishes it as the new '
 'version of a model, in the current transaction. The first call defines the model and creates its '
 'tables fm_<model>_version, _user, _item and _matrix (and _level, if there are features or context '
-'columns), owned by the caller. Later calls require the model''s owner. If ratings is NULL, the '
+'columns), owned by the caller, in the given schema or else where CREATE TABLE would put them. '
+'Later calls require the model''s owner. If ratings is NULL, the '
 'stored definition is used, except for options given with other than their default values. Rows '
 'with a NULL user, item or rating are skipped and counted. task is regression; classification, '
 'which learns the probability of the larger of two values (probit; Albert and Chib 1993); or '

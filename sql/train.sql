@@ -119,6 +119,27 @@ SELECT ratings FROM fm_train('edge', ratings => 'ratings', num_factors => 2, ite
 SELECT solver FROM fm_train('edge', ratings => 'ratings', num_factors => 2, solver => 'als', init_stdev => 0, l2_reg_v => 1e6,
                             l2_reg_w => 0);
 
+-- In a schema of choice. Later, the tables must be there.
+CREATE SCHEMA "the models";
+SELECT version FROM fm_train('placed', ratings => 'ratings', num_factors => 2, iterations => 2, schema => 'the models');
+SELECT relname FROM pg_class WHERE relnamespace = '"the models"'::regnamespace AND relkind = 'r' ORDER BY 1;
+SELECT proname FROM pg_proc WHERE pronamespace = '"the models"'::regnamespace ORDER BY 1;
+SELECT version FROM fm_train('placed', schema => 'the models');
+SELECT version FROM fm_train('placed');
+SELECT fm_train('placed', schema => 'train');
+ALTER TABLE "the models".fm_placed_version SET SCHEMA train;
+ALTER TABLE "the models".fm_placed_user SET SCHEMA train;
+ALTER TABLE "the models".fm_placed_item SET SCHEMA train;
+ALTER TABLE "the models".fm_placed_matrix SET SCHEMA train;
+ALTER FUNCTION "the models".fm_placed_top_x SET SCHEMA train;
+SELECT version FROM fm_train('placed', schema => 'train');
+SELECT count(*) FROM fm_placed_top_x(1, 2, false);
+SELECT fm_drop('placed');
+SELECT count(*) FROM pg_proc WHERE proname LIKE 'fm\_placed%';
+SELECT fm_train('placed', ratings => 'ratings', schema => 'nosuch');
+SELECT fm_train('placed', ratings => 'ratings', schema => 'pg_temp');
+DROP SCHEMA "the models";
+
 -- A dropped model leaves nothing.
 SELECT fm_drop('edge');
 SELECT count(*) FROM pg_class WHERE relname LIKE 'fm\_edge\_%';

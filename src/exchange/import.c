@@ -311,7 +311,8 @@ finish(Call *call)
 
 	if (!call->exists)
 	{
-		tables_schema = fm_store_choose_schema(call->relations.relation[FM_ITEMS]);
+		tables_schema = fm_store_choose_schema(InvalidOid, call->relations.relation[FM_ITEMS],
+											   "put another schema first in search_path");
 		fm_registry_delete_model(call->schema, model->name); /* a row whose tables are gone */
 	}
 	previous = fm_act_as(model->owner);

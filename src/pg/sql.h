@@ -98,8 +98,8 @@ extern void fm_append_equality(StringInfo sql, const char *left, Oid type, const
 extern void fm_check_select(Oid relation, Oid role);
 
 /*
- * Raise an error unless the current user may create something in the schema. `elsewhere` says how
- * to name another one.
+ * Raise an error unless the current user may create something in the schema. `elsewhere` is how to
+ * do it in another one, for the hint.
  */
 extern void fm_check_create(Oid schema, const char *elsewhere);
 

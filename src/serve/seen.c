@@ -161,7 +161,7 @@ fm_own_rating_value(const FmDefinition *definition, const FmVersion *version, do
 {
 	if (fm_is_classification(version->task))
 		return fm_label(definition, version->rating_min, version->rating_max, (float) rating);
-	return (float) (rating - fm_version_center(version));
+	return (float) (fm_plausible_rating(version, rating) - fm_version_center(version));
 }
 
 FmOwnRating *

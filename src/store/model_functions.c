@@ -155,17 +155,18 @@ describe_top_x_all(const FmModel *model, const Types *types)
 {
 	Function function = {.cost = "COST 1000000 ROWS 100000",
 						 .comment = comment_of(model, "fm_top_x_all")};
-	const Oid inputs[] = {INT8OID, BOOLOID, FLOAT8OID};
+	const Oid inputs[] = {INT8OID, BOOLOID, REGCLASSOID, REGCLASSOID, JSONBOID, FLOAT8OID};
 	const Oid outputs[] = {types->user, INT4OID, types->item, FLOAT4OID, FLOAT4OID};
 
 	set_types(&function, lengthof(inputs), inputs, lengthof(outputs), outputs);
 	function.parameters = "x bigint DEFAULT 10, exclude_seen boolean DEFAULT true, "
-						  "novelty double precision DEFAULT NULL";
+						  "users regclass DEFAULT NULL, items regclass DEFAULT NULL, "
+						  "context jsonb DEFAULT NULL, novelty double precision DEFAULT NULL";
 	function.result = psprintf("user_id %s, rank integer, item_id %s, score real, rating real",
 							   type_sql(types->user), type_sql(types->item));
 	function.body = psprintf("SELECT t.user_id::%s, t.rank, t.item_id::%s, t.score, t.rating "
 							 "FROM %s(x => $1, model => %s::pg_catalog.text, exclude_seen => $2, "
-							 "novelty => $3) t",
+							 "users => $3, items => $4, context => $5, novelty => $6) t",
 							 type_sql(types->user), type_sql(types->item),
 							 fm_qualified_sql(model->extension_schema, "fm_top_x_all"),
 							 quote_literal_cstr(model->name));

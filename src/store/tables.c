@@ -31,11 +31,13 @@ fm_check_model_name(const char *name)
 }
 
 Oid
-fm_store_choose_schema(Oid ratings)
+fm_store_choose_schema(Oid given, Oid ratings, const char *elsewhere)
 {
 	List *path = fetch_search_path(false);
-	Oid schema = path != NIL ? linitial_oid(path) : get_rel_namespace(ratings);
+	Oid schema = given;
 
+	if (!OidIsValid(schema))
+		schema = path != NIL ? linitial_oid(path) : get_rel_namespace(ratings);
 	if (!OidIsValid(schema))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("the ratings relation (OID %u) does not exist", ratings),
@@ -44,7 +46,7 @@ fm_store_choose_schema(Oid ratings)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 						errmsg("a model's tables cannot be temporary"),
 						errhint("Put another schema first in search_path.")));
-	fm_check_create(schema, "schema => '...'");
+	fm_check_create(schema, elsewhere);
 	return schema;
 }
 

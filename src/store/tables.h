@@ -22,10 +22,11 @@
 extern void fm_check_model_name(const char *name);
 
 /*
- * Return the schema for the tables of a new model: the one where CREATE TABLE would put them, else
- * that of a relation. An error unless the current user may create tables there.
+ * Return the schema for the tables of a new model: the one given, else that where CREATE TABLE
+ * would put them, else that of a relation. An error unless the current user may create tables
+ * there; `elsewhere` is how to have them in another one, for the hint.
  */
-extern Oid fm_store_choose_schema(Oid relation);
+extern Oid fm_store_choose_schema(Oid given, Oid relation, const char *elsewhere);
 
 /* Create the tables in a schema, as the current user, and set their OIDs in *model. */
 extern void fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *user_type,

@@ -81,11 +81,12 @@ fm_version_center(const FmVersion *version)
 static inline double
 fm_plausible_rating(const FmVersion *version, double rating)
 {
-	double width = (double) version->rating_max - version->rating_min;
+	double min = nextafterf(version->rating_min, -INFINITY); /* the range has been rounded */
+	double max = nextafterf(version->rating_max, INFINITY);
 
 	if (version->task == FM_TASK_RANKING)
 		return rating;
-	return Max(version->rating_min - width, Min(version->rating_max + width, rating));
+	return Max(min - (max - min), Min(max + (max - min), rating));
 }
 
 /* The arrays of the row, which folding in needs. */

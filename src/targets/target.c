@@ -409,7 +409,7 @@ creation_schema(RangeVar *name, const FmListKind *kind)
 						errmsg("a table of lists cannot be created as a temporary table"),
 						errhint("Create a temporary table with the columns %s, and name that.",
 								kind->column_names)));
-	fm_check_create(schema, "target => 'schema.table'");
+	fm_check_create(schema, "write to another: 'schema.table'");
 	return schema;
 }
 

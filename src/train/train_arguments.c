@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "catalog/namespace.h"
 #include "registry/model.h"
 #include "utils/builtins.h"
 
@@ -36,7 +37,8 @@ enum
 	ARG_TEST_SIZE,
 	ARG_SEED,
 	ARG_WORKERS,
-	ARG_RANK_BY
+	ARG_RANK_BY,
+	ARG_SCHEMA
 };
 
 #define DEFAULT_USER_COLUMN "user_id"
@@ -335,4 +337,12 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 						errhint("Its lists are ordered by interest. Leave rank_by out.")));
 	check_solver_uses(definition, "unobserved_weight", !isnan(definition->unobserved_weight),
 					  FM_SOLVER_IALS, FM_SOLVER_IALS);
+}
+
+Oid
+fm_schema_argument(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(ARG_SCHEMA)
+			   ? InvalidOid
+			   : get_namespace_oid(NameStr(*PG_GETARG_NAME(ARG_SCHEMA)), false);
 }

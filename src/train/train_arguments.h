@@ -16,4 +16,10 @@
 extern void fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored,
 										 FmDefinition *definition);
 
+/*
+ * Return the schema that fm_train is given for the model's tables, or InvalidOid; an error if there
+ * is no such schema.
+ */
+extern Oid fm_schema_argument(FunctionCallInfo fcinfo);
+
 #endif

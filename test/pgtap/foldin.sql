@@ -3,7 +3,7 @@ BEGIN;
 CREATE SCHEMA foldin;
 SELECT set_config('search_path', 'foldin, ' || current_setting('search_path'), true) \g /dev/null
 SET client_min_messages = warning;
-SELECT plan(65);
+SELECT plan(67);
 
 -- Users 1 to 80 are in the training; users from 1000 on are new.
 CREATE TABLE ratings AS
@@ -279,6 +279,13 @@ SELECT is((SELECT max(abs(score - fm_predict(user_id, 12, 'labels'))) < 1e-6 FRO
           'fm_top_users: in a classification, scores are probabilities');
 SELECT is((SELECT count(*) FROM fm_top_users(777, 10, 'ratings')) + (SELECT count(*) FROM fm_top_users(NULL::bigint, 10, 'ratings'))
           + (SELECT count(*) FROM fm_top_users(1, 0, 'ratings')), 0::bigint, 'fm_top_users: no rows for an unknown item');
+
+-- A rating that nobody can have meant counts as the farthest that somebody could.
+INSERT INTO ratings SELECT 2000, 5, 1e30 UNION ALL SELECT 2000, 9, -1e30 UNION ALL
+    SELECT 2001, 5, 2 * rating_max - rating_min FROM fm_ratings_version UNION ALL SELECT 2001, 9, 2 * rating_min - rating_max FROM fm_ratings_version;
+SELECT results_eq($$SELECT rank, item_id, round(score::numeric, 3) FROM fm_top_x(2000, 20, 'ratings')$$,
+                  $$SELECT rank, item_id, round(score::numeric, 3) FROM fm_top_x(2001, 20, 'ratings')$$, 'a new user with a rating of 1e30');
+SELECT cmp_ok(max(abs(score)), '<', 20::real, 'has scores as others do') FROM fm_top_x(2000, 20, 'ratings');
 
 SELECT * FROM finish();
 ROLLBACK;

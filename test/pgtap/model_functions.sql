@@ -10,6 +10,9 @@ SELECT u AS user_id, i AS item_id, (3 + sin(u) + cos(i) + sin(u * 0.7) * cos(i *
 FROM generate_series(101, 130) u, generate_series(201, 225) i WHERE hashint8extended(u * 1000 + i, 1) % 3 <> 0;
 CREATE TABLE films AS SELECT i AS item_id, 'film ' || i AS title FROM generate_series(201, 225) i;
 
+CREATE TABLE few AS SELECT DISTINCT user_id FROM numbers WHERE user_id < 105 UNION ALL VALUES (999);
+DELETE FROM films WHERE item_id > 220;
+
 -- Which functions a model has, with their types.
 CREATE FUNCTION signatures(model text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT format('%s(%s) -> %s', p.proname, pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid))
@@ -18,7 +21,7 @@ $$;
 SELECT fm_train('m', 'numbers', num_factors => 3, iterations => 5, workers => 0) \g /dev/null
 SELECT results_eq($$SELECT signatures('m')$$, ARRAY[
     'fm_m_top_x(user_id integer, x bigint, exclude_seen boolean, candidates integer[], exclude integer[], context jsonb, novelty double precision) -> TABLE(rank integer, item_id integer, score real, rating real)',
-    'fm_m_top_x_all(x bigint, exclude_seen boolean, novelty double precision) -> TABLE(user_id integer, rank integer, item_id integer, score real, rating real)'],
+    'fm_m_top_x_all(x bigint, exclude_seen boolean, users regclass, items regclass, context jsonb, novelty double precision) -> TABLE(user_id integer, rank integer, item_id integer, score real, rating real)'],
     'a model for integers has functions for integers');
 SELECT is(p.pronamespace::regnamespace::text || ' ' || p.proowner::regrole, c.relnamespace::regnamespace || ' ' || c.relowner::regrole,
           p.proname || ' stands beside the tables, and belongs to their owner')
@@ -40,7 +43,8 @@ SELECT is(differ('SELECT u, t.* FROM generate_series(99, 131) u, fm_top_x(u, 6, 
 FROM unnest('{"",", false",", exclude_seen => false",", candidates => ''{203,205,NULL,999}''",", exclude => ARRAY[203, 205]",
               ", novelty => 3.5",", context => NULL"}'::text[]) g;
 SELECT is(differ('SELECT * FROM fm_top_x_all(6, ''m'' ' || g || ')', 'SELECT * FROM fm_m_top_x_all(6' || g || ')'), 0::bigint,
-          'fm_m_top_x_all(6' || g || ')') FROM unnest('{"",", false",", novelty => 3.5"}'::text[]) g;
+          'fm_m_top_x_all(6' || g || ')')
+FROM unnest('{"",", false",", novelty => 3.5",", users => ''few''",", items => ''films''",", true, ''few'', ''films''"}'::text[]) g;
 SELECT is(count(*), 10::bigint, 'x has its default') FROM fm_m_top_x(101, exclude_seen => false);
 SELECT is_empty('SELECT * FROM fm_m_top_x(NULL)', 'no user, no rows');
 SELECT throws_ok('SELECT * FROM fm_m_top_x(101, -1)', '22023', NULL, 'what is wrong is an error of the general function');

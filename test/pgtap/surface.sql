@@ -24,7 +24,7 @@ SELECT is(ARRAY(SELECT pg_temp.signature('fm_train')), ARRAY[
     'unobserved_weight double precision DEFAULT NULL::double precision, '
     'init_stdev double precision DEFAULT NULL::double precision, '
     'history boolean DEFAULT false, test_size double precision DEFAULT 0, seed bigint DEFAULT 42, '
-    'workers integer DEFAULT NULL::integer, rank_by text DEFAULT ''auto''::text -> fm_runs'], 'fm_train');
+    'workers integer DEFAULT NULL::integer, rank_by text DEFAULT ''auto''::text, schema name DEFAULT NULL::name -> fm_runs'], 'fm_train');
 
 SELECT is(ARRAY(SELECT pg_temp.signature('fm_refresh')), ARRAY[
     'model text, on_conflict text DEFAULT ''skip''::text'], 'fm_refresh');
