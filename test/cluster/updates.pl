@@ -138,7 +138,7 @@ SKIP:
 	is(join("\n", complaints($other)), "0.0.3: no path to $default", 'a version that cannot be updated is found');
 
 	PostgreSQL::Test::Utils::append_to_file("${script}0.0.3--$default.sql", $added =~ s/^COMMENT.*//msr);
-	like(join("\n", complaints($other)), qr/^0\.0\.3, \Q$default\E: too much: function .*fm_set.*\n0\.0\.3, \Q$default\E: missing: function .*fm_set\S* Sets options/,
+	like(join("\n", complaints($other)), qr/^0\.0\.3, \Q$default\E: too much: function .*fm_set.*\n0\.0\.3, \Q$default\E: missing: function .*fm_set.* Sets options/,
 		'an update that forgets a comment is found');
 	PostgreSQL::Test::Utils::append_to_file("${script}0.0.2--$default.sql", 'UPDATE fm_model SET stamp = stamp + 1, num_factors = 0;');
 	like(join("\n", complaints($other)), qr/^0\.0\.1, 0\.0\.2: .*violates check constraint/m, 'and one that fails');
