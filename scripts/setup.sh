@@ -80,6 +80,9 @@ list_missing()
     require libtap-parser-sourcehandler-pgtap-perl perl -MTAP::Parser::SourceHandler::pgTAP -e 1
     require "postgresql-$version-pgtap" test -f "$extensions/pgtap.control"
     require "postgresql-$version-cron" test -f "$extensions/pg_cron.control"
+    # Not every release has pgvector; its test skips without it.
+    ! apt-cache show "postgresql-$version-pgvector" >/dev/null 2>&1 ||
+        require "postgresql-$version-pgvector" test -f "$extensions/vector.control"
     require python3-venv "${PYTHON:-python3}" -c 'import venv, ensurepip'
     [ "$purpose" = test ] && return
 
