@@ -54,6 +54,7 @@ typedef enum CommonArgument
 	COMMON_TASK,
 	COMMON_RATING_MIN,
 	COMMON_RATING_MAX,
+	COMMON_UNOBSERVED_WEIGHT,
 	NUM_COMMON
 } CommonArgument;
 
@@ -125,9 +126,10 @@ task_argument(FunctionCallInfo fcinfo, int argument)
 
 	fm_require_argument(fcinfo, argument, "task");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(argument));
-	if (!fm_find_task(name, &task) || fm_is_ranking(task))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("task must be regression or classification, not \"%s\"", name)));
+	if (!fm_find_task(name, &task))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("task must be regression, classification or ranking, not \"%s\"", name)));
 	return task;
 }
 
@@ -155,6 +157,41 @@ take_range(Call *call)
 	version->rating_mean = call->has_range || is_label
 							   ? ((double) version->rating_min + version->rating_max) / 2
 							   : 0;
+}
+
+/* Take what only a ranking has, or must not have. */
+static void
+take_ranking(Call *call, FmDefinition *given)
+{
+	FunctionCallInfo fcinfo = call->fcinfo;
+	int weight = call->common + COMMON_UNOBSERVED_WEIGHT;
+	FmVersion *version = &call->import.version;
+
+	if (!fm_is_ranking(given->task))
+	{
+		if (!PG_ARGISNULL(weight))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("task => '%s' does not use option unobserved_weight",
+								   fm_task_name(given->task))));
+		return;
+	}
+	if (call->has_range)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("task => 'ranking' does not use options rating_min and rating_max")));
+	if (!OidIsValid(given->ratings))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("task => 'ranking' needs a relation of ratings"),
+						errhint("Name it with ratings => 'table'.")));
+	if (!PG_ARGISNULL(weight))
+		given->unobserved_weight = (float) number_argument(fcinfo, weight, "unobserved_weight", 0);
+	if (given->unobserved_weight < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unobserved_weight must not be negative, but is %g",
+							   given->unobserved_weight)));
+	given->rank_by = FM_RANK_BY_AUTO;
+	version->rating_min = version->rating_max = 1;
+	version->rating_mean = 1;
 }
 
 /* Take the arguments that define the model. Without ratings, an existing model keeps its own. */
@@ -193,11 +230,12 @@ take_common(Call *call)
 		given.item_column = definition->item_column;
 		given.rating_column = definition->rating_column;
 	}
-	*definition = given;
 	call->import.version.task = given.task;
 	if (fm_is_classification(given.task))
 		call->import.parameters.score_variance = LOGISTIC_VARIANCE;
 	take_range(call);
+	take_ranking(call, &given);
+	*definition = given;
 }
 
 /* Find or reserve the model, and number the run. */

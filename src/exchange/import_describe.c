@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "core/data/repeats.h"
+#include "core/train/ials.h"
 #include "source/budget.h"
 #include "source/ratings_columns.h"
 #include "source/training_data.h"
@@ -127,30 +128,75 @@ digest(FmImport *import, FmTrainingData *data)
 	}
 }
 
+/* Merge the rows of equal pairs. How often a pair occurs means nothing to an imported ranking. */
+static void
+merge_repeats(FmImport *import, FmTriples *known)
+{
+	bool is_ranking = fm_is_ranking(import->version.task);
+	float *spare = MemoryContextAllocHuge(CurrentMemoryContext, known->count * sizeof(float));
+	FmRepeats repeats = fm_merge_repeats(known, NULL, fm_is_classification(import->version.task),
+										 is_ranking ? 0 : NAN, spare, count_side(import, FM_USERS),
+										 count_side(import, FM_ITEMS), import->host);
+
+	if (is_ranking)
+		known->weight = NULL;
+	import->run.ratings = repeats.pairs;
+	import->run.repeats = repeats.rows - repeats.pairs;
+	import->result.version.repeat_correlation = repeats.correlation;
+}
+
+/* Return how many entities have ratings. */
+static int32
+count_rated(const int64_t *start, int32 count)
+{
+	int32 rated = 0;
+
+	for (int32 e = 0; e < count; e++)
+		rated += start[e] < start[e + 1];
+	return rated;
+}
+
+/* Set the weight of pairs without ratings: that which the call gives, or the default of ials. */
+static void
+set_unobserved_weight(FmImport *import, const FmRatings *ratings)
+{
+	float given = import->model.definition.unobserved_weight;
+	const FmHost *host = import->host;
+	float *shares = host->alloc(host->ctx, ratings->num_items, sizeof(float));
+	double sum = fm_all_pairs_shares(ratings->item_start, ratings->num_items, shares);
+	double items = count_rated(ratings->item_start, ratings->num_items);
+	double users = count_rated(ratings->user_start, ratings->num_users);
+	double mean = fm_ials_unobserved_weight(isnan(given) ? -1 : given,
+											(double) ratings->num_ratings, users * items);
+
+	import->parameters.unobserved_weight = mean * items / sum;
+	host->release(host->ctx, shares);
+}
+
 /* Score the ratings, and take noise and popularity from them. */
 static void
 describe_ratings(FmImport *import, FmTriples *known, double center)
 {
 	const FmHost *host = import->host;
 	FmVersion *version = &import->result.version;
-	int32 num_users = count_side(import, FM_USERS), num_items = count_side(import, FM_ITEMS);
 	double range = (double) version->rating_max - version->rating_min;
-	float *spare = MemoryContextAllocHuge(CurrentMemoryContext, known->count * sizeof(float));
 	FmRatingReading reading = {.center = center};
 	FmTriples none = {0};
 	FmRatings ratings = {0};
 	FmScored scored = {&ratings, &none, &import->parameters, NULL};
-	FmRepeats repeats = fm_merge_repeats(known, NULL, fm_is_classification(version->task), NAN,
-										 spare, num_users, num_items, host);
 
-	fm_ratings_by_user(known, num_users, num_items, host, &ratings);
+	merge_repeats(import, known);
+	fm_ratings_by_user(known, count_side(import, FM_USERS), count_side(import, FM_ITEMS), host,
+					   &ratings);
 	fm_ratings_complete(&ratings, host);
 	(void) fm_score_run(&import->model.definition, &reading, &scored, host, &import->run);
-	import->run.ratings = repeats.pairs;
-	import->run.repeats = repeats.rows - repeats.pairs;
-	version->repeat_correlation = repeats.correlation;
 	fm_describe_popularity(&ratings, host, &import->result);
-	if (fm_is_classification(version->task))
+	if (fm_is_ranking(version->task))
+	{
+		set_unobserved_weight(import, &ratings);
+		fm_describe_ranking(&ratings, &import->parameters, host, &import->result);
+	}
+	if (version->task != FM_TASK_REGRESSION)
 		return;
 	version->noise_variance = Max(fm_rmse(&import->run.train) * fm_rmse(&import->run.train),
 								  LEAST_NOISE * range * range);
@@ -272,4 +318,9 @@ fm_import_describe(FmImport *import, bool has_range)
 	digest(import, &data);
 	if (known.count > 0)
 		describe_ratings(import, &known, center);
+	else if (fm_is_ranking(import->version.task))
+		ereport(ERROR, (errcode(ERRCODE_NO_DATA_FOUND),
+						errmsg("relation \"%s\" has no rows of users and items of the model",
+							   get_rel_name(import->model.definition.ratings)),
+						errdetail("A ranking needs them to fold users in.")));
 }

@@ -199,6 +199,14 @@ fm_describe_popularity(const FmRatings *ratings, const FmHost *host, FmResult *r
 }
 
 void
+fm_describe_ranking(const FmRatings *ratings, const FmParameters *parameters, const FmHost *host,
+					FmResult *result)
+{
+	result->version.noise_variance = describe_all_pairs(ratings, parameters, host, result);
+	result->version.novelty_unit = interest_unit(ratings, parameters);
+}
+
+void
 fm_describe_sides(const FmDefinition *definition, const FmRatings *ratings,
 				  const FmParameters *parameters, const FmErrorSums *errors, const FmHost *host,
 				  FmResult *result)
@@ -211,8 +219,7 @@ fm_describe_sides(const FmDefinition *definition, const FmRatings *ratings,
 	version->noise_variance = 1; /* in a classification: that of the probits */
 	if (fm_is_ranking(definition->task))
 	{
-		version->noise_variance = describe_all_pairs(ratings, parameters, host, result);
-		version->novelty_unit = interest_unit(ratings, parameters);
+		fm_describe_ranking(ratings, parameters, host, result);
 		version->novelty = DEFAULT_NOVELTY;
 	}
 	else

@@ -18,6 +18,12 @@ extern void fm_describe_sides(const FmDefinition *definition, const FmRatings *r
 							  const FmParameters *parameters, const FmErrorSums *errors,
 							  const FmHost *host, FmResult *result);
 
+/*
+ * Set the same of a ranking, without the priors, from parameters with the weight of all pairs.
+ */
+extern void fm_describe_ranking(const FmRatings *ratings, const FmParameters *parameters,
+								const FmHost *host, FmResult *result);
+
 /* Set the popularity of the items: log((n_i + n̄) / 2n̄), with n̄ the mean over rated items. */
 extern void fm_describe_popularity(const FmRatings *ratings, const FmHost *host, FmResult *result);
 

@@ -189,6 +189,7 @@ sub libfm { return join("\n", '#global bias W0', $bias, '#unary interactions Wj'
 my $xlearn = join("\n", "bias: $bias", (map { "i_$_: $w[$_]" } 0 .. $rows - 1), (map { "v_$_: @{$v[$_]} " } 0 .. $rows - 1)) . "\n";
 ask(import_sql('lib', libfm(), "'ratings'"));
 same_lists('lib', 'libFM');
+ask(import_sql('lib_scores', libfm()));
 my $worst = 0;
 for my $row (map { [split /\|/] } split /\n/, ask("SELECT user_id, item_id, fm_predict(user_id, item_id, 'lib') FROM users, items"))
 {
@@ -292,6 +293,14 @@ for my $row (map { [split /\|/] } split /\n/, ask("SELECT user_id, item_id, fm_p
 }
 ok($worst < 0.01, "probabilities are off by at most $worst");
 
+# A ranking, whose rows have no values.
+ask(q{CREATE TABLE bought AS SELECT user_id, item_id FROM ratings WHERE user_id < 130; SELECT status FROM fm_import_arrays('choice', 'user_arrays', 'item_arrays', 'bought', bias_column => 'w', task => 'ranking')});
+is(ask(q{SELECT m.task, m.rank_by IS NULL, r.ratings = (SELECT count(DISTINCT (user_id, item_id)) FROM bought) FROM fm_models m JOIN fm_runs r USING (model) WHERE model = 'choice'}), 'ranking|t|t', 'a ranking');
+is(ask(q{SELECT count(*) FROM (SELECT rank, item_id FROM fm_top_x(105, 40, 'choice') EXCEPT SELECT row_number() OVER (ORDER BY t.rank), item_id FROM fm_top_x(105, 40, 'lib_scores', exclude_seen => false) t WHERE NOT EXISTS (SELECT FROM bought b WHERE b.user_id = 105 AND b.item_id = t.item_id)) x}), 0, 'orders by the same scores');
+ask(q{INSERT INTO bought VALUES (950, 501), (950, 502), (950, 503)});
+isnt(ask(q{SELECT item_id FROM fm_top_x(950, 5, 'choice')}), ask(q{SELECT item_id FROM fm_top_x(951, 5, 'choice', exclude => '{501,502,503}')}), 'a new user is folded in');
+like(ask(q{SELECT message FROM fm_fold_in('choice')}), qr/users: 1 added, 0 updated; items: 0 added, 0 updated/, 'and by fm_fold_in');
+
 # ---- what is refused
 
 refused(import_sql('bad', substr(libfm(), 0, 400)), qr/cannot be imported/, 'half a text');
@@ -324,7 +333,10 @@ refused(q{CREATE TEMP TABLE empty AS SELECT item_id, idx FROM items LIMIT 0; } .
 	qr/has no items/, 'no items');
 refused(q{CREATE TEMP TABLE t AS TABLE ratings; } . import_sql('bad', libfm(), "'t'", 'ignore_others => true'), qr/cannot be read from temporary relation/, 'temporary ratings');
 refused(q{CREATE VIEW words AS SELECT user_id::text, item_id, rating FROM ratings; } . import_sql('bad', libfm(), "'words'", 'ignore_others => true'), qr/has ids of type/, 'ids of another type');
-refused(import_sql('bad', libfm(), "task => 'ranking'"), qr/task must be regression or classification/, 'a ranking');
+refused(import_sql('bad', libfm(), "task => 'choice'"), qr/task must be regression, classification or ranking/, 'a task that is not known');
+refused(import_sql('bad', libfm(), "task => 'ranking'", 'ignore_others => true'), qr/needs a relation of ratings/, 'a ranking without ratings');
+refused(import_sql('bad', libfm(), 'unobserved_weight => 0.1'), qr/task => 'regression' does not use option unobserved_weight/, 'an option of rankings');
+refused(q{CREATE VIEW nothing AS SELECT * FROM ratings LIMIT 0; } . import_sql('bad', libfm(), "'nothing'", "task => 'ranking'", 'ignore_others => true'), qr/has no rows of users and items of the model/, 'a ranking with no rows');
 refused(import_sql('bad', libfm(), "format => 'mxnet'"), qr/format must be/, 'a format that is not known');
 refused(import_sql('bad', libfm(), 'rating_min => 1'), qr/must be given together/, 'half a range');
 refused(import_sql('bad', libfm(), 'rating_min => 2', 'rating_max => 1'), qr/must be less than/, 'an empty range');
