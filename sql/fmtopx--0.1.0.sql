@@ -43,7 +43,8 @@ CREATE TABLE fm_model (
     keep_versions     integer NOT NULL DEFAULT 2 CHECK (keep_versions BETWEEN 1 AND 1000),
     max_worse         real NOT NULL DEFAULT 'Infinity',
     attached          boolean NOT NULL DEFAULT false,
-    CHECK (attached OR num_nulls(active_version, stamp, task, solver, history, test_size, seed) = 0),
+    CHECK (attached OR pg_catalog.num_nulls(active_version, stamp, task, solver, history, test_size,
+                                            seed) = 0),
     CHECK (attached OR solver = 'import' OR ratings IS NOT NULL)
 );
 COMMENT ON TABLE fm_model IS
@@ -193,7 +194,7 @@ ALTER TABLE fm_run_curve ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_target ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fm_trial ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON fm_model FOR SELECT
-    USING (has_table_privilege(version_table::oid, 'SELECT'));
+    USING (pg_catalog.has_table_privilege(version_table::oid, 'SELECT'));
 CREATE POLICY readable ON fm_run FOR SELECT
     USING (EXISTS (SELECT FROM fm_model m WHERE m.model = fm_run.model));
 CREATE POLICY readable ON fm_run_curve FOR SELECT
@@ -248,7 +249,7 @@ CREATE VIEW fm_models WITH (security_barrier) AS
     FROM fm_model m
     JOIN pg_catalog.pg_class c ON c.oid = m.version_table::oid
     LEFT JOIN fm_run r ON r.model = m.model AND r.version = m.active_version
-    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+    WHERE pg_catalog.has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_models IS
 'Models that you may read: their definitions, their tables and the versions being served.';
 COMMENT ON COLUMN fm_models.model IS 'The name of the model.';
@@ -303,7 +304,7 @@ CREATE VIEW fm_runs WITH (security_barrier) AS
            r.train_metrics, r.test_metrics, r.message
     FROM fm_run r
     JOIN fm_model m ON m.model = r.model
-    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+    WHERE pg_catalog.has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_runs IS
 'The last 1000 trainings of each model that you may read: settings, sizes, metrics, outcome.';
 COMMENT ON COLUMN fm_runs.model IS 'The model that was trained.';
@@ -348,7 +349,7 @@ CREATE VIEW fm_curve WITH (security_barrier) AS
     CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(c.seconds), pg_catalog.unnest(c.train),
                                   pg_catalog.unnest(c.test))
         WITH ORDINALITY AS p (seconds, train, test, iteration)
-    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+    WHERE pg_catalog.has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_curve IS
 'Learning curves: what each iteration of each run in fm_runs reached, on the ratings trained on and '
 'on some of those held out (test_size).';
@@ -373,12 +374,12 @@ COMMENT ON COLUMN fm_curve.test_value IS
 
 CREATE VIEW fm_metrics WITH (security_barrier) AS
     SELECT r.model, r.version, s.set, e.metric, e.value::double precision AS value,
-           (s.metrics -> 'baseline' ->> e.metric)::double precision AS baseline, r.finished_at
+           (s.metrics -> 'baseline'::text ->> e.metric)::double precision AS baseline, r.finished_at
     FROM fm_run r
     JOIN fm_model m ON m.model = r.model
     CROSS JOIN LATERAL (VALUES ('train', r.train_metrics), ('test', r.test_metrics)) AS s (set, metrics)
     CROSS JOIN LATERAL pg_catalog.jsonb_each_text(s.metrics) AS e (metric, value)
-    WHERE has_table_privilege(m.version_table::oid, 'SELECT')
+    WHERE pg_catalog.has_table_privilege(m.version_table::oid, 'SELECT')
       AND e.metric NOT IN ('ratings', 'users', 'baseline');
 COMMENT ON VIEW fm_metrics IS
 'The metrics of each run in fm_runs as numbers, one in a row, with what they are without a model.';
@@ -398,7 +399,7 @@ CREATE VIEW fm_trials WITH (security_barrier) AS
            t.metric, t.value, t.metrics, t.message
     FROM fm_trial t
     JOIN fm_model m ON m.model = t.model
-    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+    WHERE pg_catalog.has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_trials IS
 'Trials of fm_tune for each model that you may read, with their metrics on held-out ratings.';
 COMMENT ON COLUMN fm_trials.model IS 'The model that was tuned.';
@@ -434,7 +435,7 @@ CREATE VIEW fm_health WITH (security_barrier) AS
            CASE WHEN served.ratings IS NOT NULL
                 THEN fm_live_rows(m.ratings, m.user_column)
                      - coalesce(served.rows_read, served.ratings + served.skipped
-                                + coalesce((served.test_metrics ->> 'ratings')::bigint, 0))
+                                + coalesce((served.test_metrics ->> 'ratings'::text)::bigint, 0))
                 END AS ratings_since,
            last.version AS last_version, last.status AS last_status,
            last.finished_at AS last_finished_at,
@@ -452,7 +453,7 @@ CREATE VIEW fm_health WITH (security_barrier) AS
     LEFT JOIN fm_run served ON served.model = m.model AND served.version = m.active_version
     LEFT JOIN LATERAL (SELECT * FROM fm_run r WHERE r.model = m.model
                        ORDER BY r.version DESC LIMIT 1) last ON true
-    WHERE has_table_privilege(m.version_table::oid, 'SELECT');
+    WHERE pg_catalog.has_table_privilege(m.version_table::oid, 'SELECT');
 COMMENT ON VIEW fm_health IS
 'One row per model that you may read, for monitoring: age of the version being served, the last '
 'training, failures, size.';
@@ -1442,3 +1443,33 @@ COMMENT ON COLUMN fm_cache.in_use IS 'Number of calls that it is serving.';
 COMMENT ON COLUMN fm_cache.loaded_at IS 'When it was loaded.';
 
 GRANT SELECT ON fm_cache TO PUBLIC;
+
+---------------------------------------------------------------------------------------------------
+-- The extension is trusted. Whoever may create objects in the database may install it, and into a
+-- schema with functions and operators of their own, but the script runs as a superuser. So functions
+-- of PostgreSQL are qualified above, and operators have operands of exactly their types. This makes
+-- sure that nothing else was taken for one of them.
+---------------------------------------------------------------------------------------------------
+
+SET LOCAL search_path = pg_catalog, pg_temp;
+DO $$
+DECLARE
+    taken text;
+BEGIN
+    WITH member AS (SELECT classid, objid FROM pg_depend
+                    WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+                      AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'fmtopx')),
+         part AS (TABLE member UNION -- a view's rule, a table's constraint, ...
+                  SELECT d.classid, d.objid FROM pg_depend d
+                  JOIN member m ON (m.classid, m.objid) = (d.refclassid, d.refobjid)
+                  WHERE d.deptype IN ('a', 'i'))
+    SELECT pg_describe_object(d.refclassid, d.refobjid, 0) INTO taken
+    FROM pg_depend d JOIN part USING (classid, objid)
+    WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+      AND (d.refclassid, d.refobjid) NOT IN (TABLE member)
+    LIMIT 1;
+    IF taken IS NOT NULL THEN
+        RAISE EXCEPTION '% hides a function or an operator that the extension needs', taken
+            USING HINT = 'Install the extension into a schema without it.';
+    END IF;
+END $$;

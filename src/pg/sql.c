@@ -306,7 +306,6 @@ fm_check_create(Oid schema, const char *elsewhere)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for schema %s", name),
 				 errdetail("Tables are to be created there."),
-				 errhint("GRANT CREATE ON SCHEMA %s TO %s, or %s.",
-						 quote_identifier(name),
+				 errhint("GRANT CREATE ON SCHEMA %s TO %s, or %s.", quote_identifier(name),
 						 quote_identifier(GetUserNameFromId(GetUserId(), false)), elsewhere)));
 }

@@ -2,8 +2,8 @@
  * fm_predict: the expected rating of an item by a user, or the probability of a yes.
  *
  * A user of whom nothing is known contributes nothing, so the prediction falls back to the bias of
- * the item. An item that the model does not know has no prediction. Memory: the context of the call. Locking: that of
- * serving.c.
+ * the item. An item that the model does not know has no prediction. Memory: the context of the
+ * call. Locking: that of serving.c.
  */
 #include "serve/items.h"
 #include "serve/list_score.h"

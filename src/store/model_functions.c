@@ -55,7 +55,7 @@ typedef struct Types
 	bool are_integers; /* both */
 } Types;
 
-/* Return whether values become text, and text becomes values, by a function that a user has made. */
+/* Return whether a cast to or from text is a function that a user has made. */
 static bool
 has_casts(Oid type)
 {
