@@ -242,11 +242,12 @@ merge_and_compress(FmFolding *folding)
 	FmTriples *triples = &folding->data.ratings->triples;
 	float *spare = MemoryContextAllocHuge(CurrentMemoryContext,
 										  (triples->count + 1) * sizeof(float));
+	bool is_relative = triples->weight != NULL || fm_is_ranking(version->task);
 
 	(void) fm_merge_repeats(triples, NULL, fm_is_classification(version->task),
 							version->repeat_correlation, spare, folding->side[FM_USERS].count,
 							folding->side[FM_ITEMS].count, folding->host);
-	if (triples->weight != NULL)
+	if (is_relative && triples->weight != NULL)
 		fm_relative_weights(triples->weight, triples->count, version->weight_unit,
 							fm_most_weight(version->task));
 	return compress(folding, triples);

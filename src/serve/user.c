@@ -77,14 +77,14 @@ merge(const FmLoaded *loaded, const FmOwnRating *ratings, int64 count)
 
 		pairs.items[pairs.count] = ratings[r].item;
 		for (; r < count && ratings[r].item == pairs.items[pairs.count]; r++)
-			fm_pair_add(&sums, ratings[r].rating,
-						pairs.is_weighted ? ratings[r].weight : version->weight_unit);
+			fm_pair_add(&sums, ratings[r].rating, pairs.is_weighted ? ratings[r].weight : 1);
 		pairs.values[pairs.count] = (float) fm_pair_mean(&sums);
 		pairs.weights[pairs.count] = (float) Min(fm_pair_weight(&sums, version->repeat_correlation),
 												 FLT_MAX);
 	}
-	fm_relative_weights(pairs.weights, pairs.count, version->weight_unit,
-						fm_most_weight(version->task));
+	if (pairs.is_weighted)
+		fm_relative_weights(pairs.weights, pairs.count, version->weight_unit,
+							fm_most_weight(version->task));
 	return pairs;
 }
 

@@ -164,17 +164,20 @@ read_recency(FmRatingReading *reading, int32 num_users, const FmHost *host, Fit 
 }
 
 /*
- * Make weights relative. Those of a ranking are counts, and are replaced by the strengths of their
- * pairs (core/model/strength.h).
+ * Make weights relative, unless repeats alone have made them. Those of a ranking are counts, and are
+ * replaced by the strengths of their pairs (core/model/strength.h).
  */
 static void
 weigh(const FmDefinition *definition, const FmHost *host, Fit *fit)
 {
 	FmRatings *ratings = fit->ratings;
 
+	fit->strength = (FmStrength){.deviation = 1, .scale = 1};
+	fit->weight_unit = 1;
+	if (ratings->repeats.row_variance > 0)
+		return;
 	fit->weight_unit = fm_ratings_relative_weights(ratings, fm_most_weight(definition->task),
 												   &fit->held_out);
-	fit->strength = (FmStrength){.deviation = 1, .scale = 1};
 	if (!fm_is_ranking(definition->task) || ratings->user_weight == NULL)
 		return;
 	fm_strength_learn(FM_STRENGTH_COUNTS, ratings, host, &fit->strength);
@@ -242,9 +245,14 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	fit->shared = fm_share_ratings(triples, num_users, num_items, fit->features, contexts, workers,
 								   host);
 	fit->ratings = fm_shared_ratings(fit->shared);
+	if (definition->weight_column == NULL)
+		fit->ratings->repeats = (FmRepeatWeights){fit->repeats.correlation,
+												  fit->repeats.row_variance};
 	hold_out(definition, host, fit);
 	weigh(definition, host, fit);
 	solve(&options, workers, host, fit, run, &run->curve, &fit->parameters);
+	if (fit->ratings->repeats.row_variance > 0)
+		fit->repeats.correlation = fit->parameters.repeat_correlation;
 }
 
 static void

@@ -62,12 +62,15 @@ CREATE TABLE repeated AS
 SELECT user_id, item_id, (rating + 2 * sin(n * 37.1 + user_id * 91.7 + item_id * 53.3))::real AS rating, 1 AS weight
 FROM ratings, generate_series(1, 1 + (user_id + item_id) % 3) n;
 SELECT is(ratings, (SELECT count(*) FROM ratings), 'the number of ratings is that of pairs')
-FROM fm_train('repeated', 'repeated', solver => 'als', num_factors => 3, iterations => 300);
+FROM fm_train('repeated', 'repeated', solver => 'als', num_factors => 3, iterations => 300, l2_reg_w => 1.5, l2_reg_v => 1.2);
 SELECT cmp_ok(repeat_correlation, '<', 0.9::float8, 'their correlation is learnt') FROM fm_repeated_version;
 CREATE TABLE merged AS
 SELECT user_id, item_id, avg(rating)::real AS rating, count(*) / (1 + (count(*) - 1) * (SELECT repeat_correlation FROM fm_repeated_version)) AS weight
 FROM repeated GROUP BY user_id, item_id;
-SELECT fm_train('merged', 'merged', weight_column => 'weight', solver => 'als', num_factors => 3, iterations => 300) \g /dev/null
+-- Weights of a column are relative to their unit, so that what they are regularised with is, too.
+SELECT fm_train('merged', 'merged', weight_column => 'weight', solver => 'als', num_factors => 3, iterations => 300,
+                l2_reg_w => 1.5 / sqrt(unit), l2_reg_v => 1.2 / sqrt(unit))
+FROM (SELECT sum(weight ^ 2) / sum(weight) AS unit FROM merged) u \g /dev/null
 SELECT cmp_ok(apart('repeated', 'merged'), '<', 1e-3::float8, 'rows count as documented');
 CREATE VIEW shuffled AS SELECT * FROM repeated ORDER BY random();
 SELECT is(version, 1, 'train on the same rows in another order') FROM fm_train('shuffled', 'shuffled', solver => 'als', num_factors => 3, iterations => 300);

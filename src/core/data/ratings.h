@@ -55,19 +55,30 @@ typedef struct FmContexts
 	int32_t *level;		  /* num_combinations × num_columns */
 } FmContexts;
 
+/*
+ * What weights are, if repeats alone have made them (repeats.h). A weight then says how precise the
+ * mean of a pair's rows is, in units of a row's precision, and a pair is one observation.
+ */
+typedef struct FmRepeatWeights
+{
+	double correlation;	 /* ρ */
+	double row_variance; /* around what user and item explain; 0: repeats have made no weights */
+} FmRepeatWeights;
+
 typedef struct FmRatings
 {
 	int32_t num_users;
 	int32_t num_items;
 	int64_t num_ratings;
-	int64_t *user_start;   /* num_users + 1 */
-	int32_t *user_item;	   /* num_ratings */
-	float *user_value;	   /* num_ratings */
-	float *user_weight;	   /* num_ratings, or NULL */
-	int64_t *item_start;   /* num_items + 1 */
-	int32_t *item_user;	   /* num_ratings */
-	float *item_value;	   /* num_ratings */
-	float *item_weight;	   /* num_ratings, or NULL */
+	int64_t *user_start; /* num_users + 1 */
+	int32_t *user_item;	 /* num_ratings */
+	float *user_value;	 /* num_ratings */
+	float *user_weight;	 /* num_ratings, or NULL */
+	int64_t *item_start; /* num_items + 1 */
+	int32_t *item_user;	 /* num_ratings */
+	float *item_value;	 /* num_ratings */
+	float *item_weight;	 /* num_ratings, or NULL */
+	FmRepeatWeights repeats;
 	int32_t *user_context; /* num_ratings, or NULL */
 	int32_t *item_context; /* num_ratings, or NULL */
 	FmContexts contexts;

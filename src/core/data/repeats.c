@@ -24,13 +24,7 @@
  */
 #define SHRINKAGE 20.0
 
-/*
- * The least ρ. No model explains everything that the rows of a pair have in common, so a pair never
- * weighs more than 50 others, however often it occurs.
- */
-#define CORRELATION_MIN 0.02
-
-/* ρ is rounded to one in so many, so that its last bits do not depend on the order of sums. */
+/* ρ is rounded to one in so many. */
 #define CORRELATION_STEPS 1000.0
 
 /* The variance within a pair counts at most so many times the variance of all rows. */
@@ -349,11 +343,18 @@ variance_of_rows(const Merging *merging)
 	return sum / (double) pairs;
 }
 
+double
+fm_round_correlation(double correlation)
+{
+	correlation = fmin(fmax(correlation, FM_CORRELATION_MIN), 1);
+	return rint(correlation * CORRELATION_STEPS) / CORRELATION_STEPS;
+}
+
 static double
-estimate_correlation(const Merging *merging)
+estimate_correlation(const Merging *merging, double variance)
 {
 	const FmTriples *triples = merging->triples;
-	double variance = variance_of_rows(merging), within = 0, pairs = SHRINKAGE, correlation;
+	double within = 0, pairs = SHRINKAGE;
 
 	for (int64_t r = 0; r < triples->count;)
 	{
@@ -369,8 +370,7 @@ estimate_correlation(const Merging *merging)
 		if (more > 0 && variance > 0)
 			within += fmin(spread_of_pair(&sums) * (more + 1) / (more * variance), VARIANCE_MAX);
 	}
-	correlation = fmax(1 - within / pairs, CORRELATION_MIN);
-	return rint(correlation * CORRELATION_STEPS) / CORRELATION_STEPS;
+	return fm_round_correlation(1 - within / pairs);
 }
 
 /* Write one row of the result. */
@@ -461,7 +461,7 @@ fm_merge_repeats(FmTriples *triples, bool *is_late, bool labels, double correlat
 				 int32_t num_users, int32_t num_items, const FmHost *host)
 {
 	Merging merging = {triples, is_late, host, num_users, num_items, NULL};
-	FmRepeats repeats = {triples->count, triples->count, isnan(correlation) ? 1 : correlation};
+	FmRepeats repeats = {triples->count, triples->count, isnan(correlation) ? 1 : correlation, 0};
 	bool repeat;
 
 	group_by_user(&merging);
@@ -472,7 +472,10 @@ fm_merge_repeats(FmTriples *triples, bool *is_late, bool labels, double correlat
 	if (is_late != NULL)
 		spread_late(&merging);
 	if (isnan(correlation))
-		repeats.correlation = estimate_correlation(&merging);
+	{
+		repeats.row_variance = variance_of_rows(&merging);
+		repeats.correlation = estimate_correlation(&merging, repeats.row_variance);
+	}
 	if (triples->weight == NULL)
 	{
 		for (int64_t r = 0; r < triples->count; r++)

@@ -7,9 +7,9 @@
  *   n w / (1 + (n - 1) ρ)
  *
  * together, where ρ is the correlation of two rows of a pair, beyond what their user and their item
- * explain. Copies that a join has made have ρ = 1, so they weigh w. Independent rows have ρ = 0 and
- * weigh n w, as do the events of a ranking. If weights differ, n is Kish's effective number of
- * rows, (Σ w)² / Σ w².
+ * explain; the sampler then finds what it is beyond what its model explains (problem.h). Copies that
+ * a join has made have ρ = 1, so they weigh w. Independent rows have ρ = 0 and weigh n w, as do the
+ * events of a ranking. If weights differ, n is Kish's effective number of rows, (Σ w)² / Σ w².
  */
 #ifndef FMTOPX_CORE_REPEATS_H
 #define FMTOPX_CORE_REPEATS_H
@@ -40,7 +40,18 @@ typedef struct FmRepeats
 	int64_t rows;		/* before */
 	int64_t pairs;		/* distinct ones, with their contexts */
 	double correlation; /* ρ */
+	/* of a row, around what user and item explain; 0 if ρ was given or there are no repeats */
+	double row_variance;
 } FmRepeats;
+
+/*
+ * The least ρ. No model explains everything that the rows of a pair have in common, so a pair never
+ * weighs more than 100 others, however often it occurs.
+ */
+#define FM_CORRELATION_MIN 0.01
+
+/* Return ρ, bounded and rounded so that its last bits do not depend on the order of sums. */
+extern double fm_round_correlation(double correlation);
 
 /*
  * Merge the rows of each pair, in place. Afterwards the rows of a user are adjacent.

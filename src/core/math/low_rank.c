@@ -291,3 +291,16 @@ fm_low_rank_cut(FmLowRank *product, int max_rank)
 					&(FactorLoop){product, side});
 	product->columns = *product->rank;
 }
+
+void
+fm_low_rank_values(const FmLowRank *product, double *value)
+{
+	memset(value, 0, product->columns * sizeof(double));
+	for (int32_t row = 0; row < product->shape.fitted[1]; row++)
+	{
+		const float *at = fm_low_rank_row(product, 1, row);
+
+		for (int c = 0; c < product->columns; c++)
+			value[c] += (double) at[c] * at[c];
+	}
+}

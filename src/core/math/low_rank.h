@@ -65,4 +65,7 @@ fm_low_rank_row(const FmLowRank *product, int side, int32_t row)
  */
 extern void fm_low_rank_cut(FmLowRank *product, int max_rank);
 
+/* Compute the singular values after a cut, one for each column. Every member does this. */
+extern void fm_low_rank_values(const FmLowRank *product, double *value);
+
 #endif

@@ -52,6 +52,7 @@ typedef struct FmParameters
 	float l2_reg_v; /* als, ials: as given, or as chosen */
 	/* ranking: the weight of the pairs of an item with a share of 1 (fm_all_pairs_share) */
 	double unobserved_weight;
+	double repeat_correlation; /* if repeats have made weights: ρ in the end */
 } FmParameters;
 
 /* Return the predictive probability of a 1: Φ(score / √(1 + variance)). Grows with the score. */

@@ -62,6 +62,7 @@ struct FmBlockWork
 	size_t gram_size; /* floats from one Gram matrix to the next */
 
 	float *panel;
+	float *weight; /* of the panel's rows, reweighed */
 	float *theta;  /* of the entity at hand, before its update (probit.h) */
 	float *gram;   /* batch_size Gram matrices */
 	double *total; /* a Gram matrix of more than SINGLE_ROWS ratings */
@@ -100,6 +101,7 @@ fm_block_work(const FmHost *host, const FmBlockKernel *kernel, int rank)
 	/* One cache line more than the matrix, so that the lanes do not map to the same cache sets. */
 	work->gram_size = stride * stride + 16;
 	work->panel = host->alloc(host->ctx, PANEL_ROWS * stride, sizeof(float));
+	work->weight = host->alloc(host->ctx, PANEL_ROWS, sizeof(float));
 	work->theta = host->alloc(host->ctx, stride, sizeof(float));
 	work->gram = host->alloc(host->ctx, work->gram_size * FM_BLOCK_LANES, sizeof(float));
 	work->total = host->alloc(host->ctx, stride * stride, sizeof(double));
@@ -117,6 +119,7 @@ void
 fm_block_work_release(const FmHost *host, FmBlockWork *work)
 {
 	host->release(host->ctx, work->panel);
+	host->release(host->ctx, work->weight);
 	host->release(host->ctx, work->theta);
 	host->release(host->ctx, work->gram);
 	host->release(host->ctx, work->total);
@@ -212,6 +215,15 @@ add_term(const FmBlockTerm *term, int32_t entity, int64_t at, int rows, int stri
 	}
 }
 
+static const float *
+reweigh(const FmReweighing *reweighing, const float *weight, int count, float *changed)
+{
+	for (int r = 0; r < count; r++)
+		changed[r] = reweighing->factor * weight[r] /
+					 (reweighing->base + reweighing->slope * weight[r]);
+	return changed;
+}
+
 /*
  * Gather some of an entity's ratings into the panel. Return the log loss of their values, with
  * probit.
@@ -235,6 +247,8 @@ pack_rows(const FmHalfStep *step, FmBlockWork *work, int32_t entity, int64_t at,
 		log_loss = fm_probit_draw(step->probit, step->kernel->draw_latent, entity,
 								  at - side->start[entity], work->theta, side->value + at, weight,
 								  rows, work->stride, work->dim, work->panel);
+	if (weight && step->reweighing)
+		weight = reweigh(step->reweighing, weight, rows, work->weight);
 	if (weight)
 		fm_block_weigh_rows(weight, rows, work->stride, work->panel);
 	return log_loss;

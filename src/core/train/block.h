@@ -95,6 +95,18 @@ typedef enum FmPriorGrowth
 	FM_PRIOR_BY_COUNT /* n */
 } FmPriorGrowth;
 
+/*
+ * Other weights in place of a side's: w becomes factor w / (base + slope w). The number of rows
+ * that a pair's weight stands for is such a function of it, and so is the weight that they have
+ * with another correlation (repeats.h).
+ */
+typedef struct FmReweighing
+{
+	float factor;
+	float base;
+	float slope;
+} FmReweighing;
+
 /* The inputs and outputs of a half-step. All workers share everything but the outputs. */
 typedef struct FmHalfStep
 {
@@ -102,7 +114,8 @@ typedef struct FmHalfStep
 	const FmBlockKernel *kernel;
 	int rank;
 	const FmSide *side;
-	double value_mean; /* targets are (value - value_mean) * value_scale */
+	const FmReweighing *reweighing; /* NULL: the side's weights as they are */
+	double value_mean;				/* targets are (value - value_mean) * value_scale */
 	double value_scale;
 	const FmProbit *probit; /* NULL, or: values above 0 are yes, and targets are drawn */
 	const float *other_rows;

@@ -29,16 +29,17 @@ typedef struct FmSample
 /* Called for every kept sample. */
 typedef void (*FmSampleSink)(void *ctx, const FmSample *sample);
 
-/* Return the rank that is sampled for a model of num_factors. */
-extern int fm_gibbs_rank(const FmProblem *problem, int num_factors);
-
-/* Return the bytes that a team's sums over a side take, alignment included. */
-extern size_t fm_gibbs_sums_size(int rank);
+/*
+ * Return the bytes that a team shares besides two tables of rows, errors and shares, alignment
+ * included.
+ */
+extern size_t fm_gibbs_shared_size(const FmProblem *problem, int rank);
 
 /*
  * Sample, and give every kept sample to the sink. The spread, if not NULL, gets some of them, too.
+ * Return the correlation of repeats in the end.
  */
-extern void fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx,
-					 FmSpread *spread);
+extern double fm_gibbs(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx,
+					   FmSpread *spread);
 
 #endif

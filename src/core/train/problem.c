@@ -1,12 +1,13 @@
 /*
  * What all solvers do before and around their half-steps: the first rows, the common part of a
- * half-step, sums in a fixed order. Rows belong to the caller.
+ * half-step, sums in a fixed order, what repeats tell. Rows belong to the caller.
  */
 #include "core/train/problem.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "core/data/repeats.h"
 #include "core/team.h"
 
 float *
@@ -100,5 +101,68 @@ fm_problem_sum_error(const FmProblem *problem, int side, const double *error)
 
 	for (int32_t e = 0; e < problem->side[side].count; e++)
 		sum += error[e];
+	return sum;
+}
+
+double
+fm_problem_observations(const FmProblem *problem, int side, int32_t e)
+{
+	const FmSide *ratings = &problem->side[side];
+
+	return fm_problem_weighs_repeats(problem) ? (double) fm_side_count(ratings, e)
+											  : fm_side_weight(ratings, e);
+}
+
+double
+fm_problem_all_observations(const FmProblem *problem)
+{
+	return fm_problem_weighs_repeats(problem) ? (double) problem->num_ratings
+											  : problem->total_weight;
+}
+
+bool
+fm_problem_fits_correlation(const FmProblem *problem)
+{
+	return fm_problem_weighs_repeats(problem) && problem->repeats.correlation < 1 &&
+		   problem->task == FM_TASK_REGRESSION && problem->contexts.num_columns == 0;
+}
+
+double
+fm_problem_correlation(const FmProblem *problem, double noise_precision)
+{
+	double scale = problem->deviation * problem->deviation;
+	double within = (1 - problem->repeats.correlation) * problem->repeats.row_variance / scale;
+
+	return fm_round_correlation(1 - within * noise_precision);
+}
+
+FmReweighing
+fm_problem_reweighing(const FmProblem *problem, double correlation)
+{
+	double before = problem->repeats.correlation;
+
+	return (FmReweighing){(float) (1 - before), (float) (1 - correlation),
+						  (float) (correlation - before)};
+}
+
+double
+fm_problem_centre_counts(const FmProblem *problem, int side, float *covariate)
+{
+	const FmSide *ratings = &problem->side[side];
+	double centre = 0, sum = 0;
+
+	for (int pass = 0; pass < 2; pass++)
+	{
+		sum = 0;
+		for (int32_t e = 0; e < ratings->count; e++)
+		{
+			double n = fm_side_weight(ratings, e);
+			double g = n > 0 ? log(n) - centre : 0;
+
+			covariate[e] = (float) g;
+			sum += pass == 0 ? g : g * g;
+		}
+		centre = sum / problem->num_rated[side];
+	}
 	return sum;
 }

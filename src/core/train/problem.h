@@ -25,7 +25,8 @@ enum
 	FM_STREAM_CONTEXT = 19,		  /* ratios */
 	FM_STREAM_CONTEXT_LEVEL = 20, /* + 2 × column + (0 blocks, 1 latent targets) */
 	FM_STREAM_EFFECT = 11,		  /* + 4 × side + 2 × design + (0 effects, 1 ratios) */
-	FM_STREAM_HOLD_OUT = 1 << 16
+	FM_STREAM_HOLD_OUT = 1 << 16,
+	FM_STREAM_SHARE_COUNT /* + side */
 };
 
 typedef struct FmProblem
@@ -39,6 +40,7 @@ typedef struct FmProblem
 	FmContexts contexts;
 	const int32_t *context[2]; /* of each rating, in the side's order; or NULL */
 	int64_t num_ratings;
+	FmRepeatWeights repeats;
 	double total_weight;  /* of the ratings: their number if they have no weights */
 	int32_t num_rated[2]; /* entities with ratings */
 	double mean;
@@ -62,6 +64,35 @@ fm_problem_check(const FmProblem *problem, int64_t at)
 	if (at % 1024 == 0)
 		problem->host->check_interrupts(problem->host->ctx);
 }
+
+/* Return whether repeats alone have made weights, so that each rating is one observation. */
+static inline bool
+fm_problem_weighs_repeats(const FmProblem *problem)
+{
+	return problem->repeats.row_variance > 0;
+}
+
+/* Return how many observations the noise of an entity, or that of all, is known from. */
+extern double fm_problem_observations(const FmProblem *problem, int side, int32_t e);
+extern double fm_problem_all_observations(const FmProblem *problem);
+
+/* Return whether a solver is to find the correlation of repeats itself. */
+extern bool fm_problem_fits_correlation(const FmProblem *problem);
+
+/*
+ * Return the correlation of repeats, given the precision of what the model leaves, standardised:
+ * merging only knew what users and items leave.
+ */
+extern double fm_problem_correlation(const FmProblem *problem, double noise_precision);
+
+/* Return what turns the weights of the problem into those of another correlation. */
+extern FmReweighing fm_problem_reweighing(const FmProblem *problem, double correlation);
+
+/*
+ * Compute the logarithm of each entity's total weight of ratings, centred over the entities that
+ * have ratings; return the sum of squares.
+ */
+extern double fm_problem_centre_counts(const FmProblem *problem, int side, float *covariate);
 
 /* Return rows of one side, all zero. */
 extern float *fm_problem_rows(const FmProblem *problem, int side, int rank);

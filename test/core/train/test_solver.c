@@ -1,10 +1,12 @@
 /*
  * The solvers on made-up data: they find the planted model in any unit, give the same bits for the
- * same seed, use weights, train alike with every kernel, and survive corner cases. Prints TAP.
+ * same seed, use weights and repeats, train alike with every kernel, and survive corner cases. Prints TAP.
  */
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 
+#include "core/data/repeats.h"
 #include "core/train/block.h"
 #include "support/planted.h"
 #include "support/tap.h"
@@ -268,6 +270,97 @@ test_corners(void)
 	check_corner("a user with a million ratings", &triples, 2, 5000, 4, 3);
 }
 
+static double
+rank_three(int user, int item)
+{
+	return sin(user) * cos(item) + sin(2.3 * user) * sin(1.7 * item) +
+		   cos(3.1 * user) * sin(0.9 * item) + 0.3 * cos(5 * user) + 0.3 * sin(4 * item);
+}
+
+/*
+ * Return ratings of rank 3 with noise of deviation 0.5, every other pair with up to six rows whose
+ * noise is their own; merged or as they are.
+ */
+static FmRatings
+repeated_ratings(bool merged)
+{
+	FmTriples triples = new_triples(USERS * 25 * 4, false);
+	float *spare = malloc(USERS * 25 * 4 * sizeof(float));
+	FmRepeats repeats = {0};
+	FmRatings ratings;
+
+	random_state = 12;
+	for (int r = 0; r < USERS * 25; r++)
+	{
+		int user = r / 25, item = (int) (uniform() * ITEMS);
+
+		for (int n = r % 2 == 0 ? 1 + r / 2 % 6 : 1; n > 0; n--)
+			add_rating(&triples, user, item, rank_three(user, item) + 0.5 * normal(), 1);
+	}
+	if (merged)
+		repeats = fm_merge_repeats(&triples, NULL, false, NAN, spare, USERS, ITEMS, &host);
+	ratings = build_ratings(&triples, USERS, ITEMS);
+	ratings.repeats = (FmRepeatWeights){repeats.correlation, repeats.row_variance};
+	if (triples.weight == spare)
+		triples.weight = NULL;
+	free(spare);
+	free_triples(&triples);
+	return ratings;
+}
+
+/* Return the root of the mean squared distance of a model's scores from the truth. */
+static double
+from_truth(const FmParameters *parameters)
+{
+	double sum = 0;
+
+	for (int u = 0; u < USERS; u++)
+		for (int i = 0; i < ITEMS; i++)
+			sum += pow(fm_score(parameters, u, i) - rank_three(u, i), 2);
+	return sqrt(sum / USERS / ITEMS);
+}
+
+static void
+test_repeats(void)
+{
+	FmRatings merged = repeated_ratings(true), apart = repeated_ratings(false);
+	FmParameters of_merged = train(&merged, FM_SOLVER_MCMC, 32, 200, 1);
+	FmParameters of_apart = train(&apart, FM_SOLVER_MCMC, 32, 200, 1);
+	FmParameters of_few;
+	double ratio = from_truth(&of_merged) / from_truth(&of_apart);
+
+	ok(merged.repeats.correlation > 0.2,
+	   "what users and items leave, repeats have in common: a correlation of %.2f",
+	   merged.repeats.correlation);
+	ok(of_merged.repeat_correlation < 0.1, "what the model leaves, they do not: %.2f",
+	   of_merged.repeat_correlation);
+	ok(ratio < 1.02, "mcmc: merged repeats are worth as much as their rows (error %.3f of it)",
+	   ratio);
+	of_few = train(&merged, FM_SOLVER_MCMC, 4, 5, 1);
+	ok(of_few.repeat_correlation == merged.repeats.correlation,
+	   "mcmc: few iterations leave the correlation as it is");
+	free_parameters(&of_merged);
+	free_parameters(&of_apart);
+	free_parameters(&of_few);
+	free_ratings(&merged);
+	free_ratings(&apart);
+}
+
+/* With four times as many factors as the data have, the rank that is sampled is too large. */
+static void
+test_rank(void)
+{
+	FmRatings ratings = repeated_ratings(false);
+	FmParameters exact = train(&ratings, FM_SOLVER_MCMC, 4, 200, 1);
+	FmParameters more = train(&ratings, FM_SOLVER_MCMC, 32, 200, 1);
+	double ratio = from_truth(&more) / from_truth(&exact);
+
+	ok(ratio < 1.01, "mcmc: a rank that is too large costs nothing (error %.3f of it)", ratio);
+	free_parameters(&exact);
+	free_parameters(&more);
+	free_ratings(&ratings);
+}
+
 int
 main(void)
 {
@@ -275,6 +368,8 @@ main(void)
 	test_units();
 	test_determinism();
 	test_weights();
+	test_repeats();
+	test_rank();
 	test_kernels_train_alike();
 	test_corners();
 	ok(interrupt_checks > 100, "interrupts are checked for");
