@@ -789,14 +789,15 @@ CREATE FUNCTION fm_import(
     row_column    name     DEFAULT 'idx',
     format        text     DEFAULT 'auto',
     normalised    boolean  DEFAULT true,
-    ignore_others boolean  DEFAULT false
+    ignore_others boolean  DEFAULT false,
+    schema        name     DEFAULT NULL
 ) RETURNS fm_runs
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_import';
 
 COMMENT ON FUNCTION fm_import(text, bytea, regclass, regclass, regclass, name, name, name, text,
                               double precision, double precision, double precision, name, text,
-                              boolean, boolean) IS
+                              boolean, boolean, name) IS
 'Makes a model, or a new version of it, from a file of another system: the artefact of Amazon '
 'SageMaker''s factorization machines (model.tar.gz, the ZIP in it, or a list of arrays), libFM''s '
 'text, or xLearn''s. format: auto, sagemaker, libfm or xlearn. users and items are relations that '
@@ -804,9 +805,9 @@ COMMENT ON FUNCTION fm_import(text, bytea, regclass, regclass, regclass, name, n
 '0. Rows that are neither are an error unless ignore_others. ratings is the relation that seen items '
 'and users to fold in are read from; it gives the range of the ratings, too, unless rating_min and '
 'rating_max do. task: regression, classification or ranking, which has an unobserved_weight for '
-'folding in. normalised says that xLearn has normalised its '
-'instances, as it does by default. Returns the row of fm_runs, with the metrics on the ratings. '
-'Requires the model''s owner if the model exists.';
+'folding in. normalised says that xLearn has normalised its instances, as it does by default. '
+'schema: where a new model''s tables are made. Returns the row of fm_runs, with the metrics on the '
+'ratings. Requires the model''s owner if the model exists.';
 
 CREATE FUNCTION fm_import_arrays(
     model         text,
@@ -822,14 +823,15 @@ CREATE FUNCTION fm_import_arrays(
     unobserved_weight double precision DEFAULT NULL,
     vector_column name     DEFAULT 'v',
     bias_column   name     DEFAULT NULL,
-    global_bias   double precision DEFAULT 0
+    global_bias   double precision DEFAULT 0,
+    schema        name     DEFAULT NULL
 ) RETURNS fm_runs
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'fm_import_arrays';
 
 COMMENT ON FUNCTION fm_import_arrays(text, regclass, regclass, regclass, name, name, name, text,
                                      double precision, double precision, double precision, name,
-                                     name, double precision) IS
+                                     name, double precision, name) IS
 'Makes a model, or a new version of it, from arrays: a row of users for each user, with user_column, '
 'vector_column and, if it is given and users has it, bias_column; items likewise. A rating is '
 'predicted as global_bias, both biases and the inner product of both vectors. The other arguments '

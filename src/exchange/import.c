@@ -65,7 +65,8 @@ enum
 	FILE_ROW_COLUMN = FILE_COMMON + NUM_COMMON,
 	FILE_FORMAT,
 	FILE_NORMALISED,
-	FILE_IGNORE_OTHERS
+	FILE_IGNORE_OTHERS,
+	FILE_SCHEMA
 };
 
 enum
@@ -73,7 +74,8 @@ enum
 	ARRAYS_COMMON = ARG_MODEL + 1,
 	ARRAYS_VECTOR_COLUMN = ARRAYS_COMMON + NUM_COMMON,
 	ARRAYS_BIAS_COLUMN,
-	ARRAYS_GLOBAL_BIAS
+	ARRAYS_GLOBAL_BIAS,
+	ARRAYS_SCHEMA
 };
 
 /* A classification by the logistic function: Φ(score / 1.702) differs from it by less than 0.01. */
@@ -83,8 +85,9 @@ enum
 typedef struct Call
 {
 	FunctionCallInfo fcinfo;
-	int common; /* the first of the common arguments */
-	Oid schema;
+	int common;		  /* the first of the common arguments */
+	Oid schema;		  /* of the extension */
+	Oid given_schema; /* for the model's tables, or InvalidOid */
 	bool exists;
 	bool has_range;
 	FmImport import;
@@ -240,7 +243,7 @@ take_common(Call *call)
 
 /* Find or reserve the model, and number the run. */
 static void
-begin(Call *call, FunctionCallInfo fcinfo, int common)
+begin(Call *call, FunctionCallInfo fcinfo, int common, int schema)
 {
 	FmImport *import = &call->import;
 	FmModel *model = &import->model;
@@ -249,6 +252,7 @@ begin(Call *call, FunctionCallInfo fcinfo, int common)
 	call->fcinfo = fcinfo;
 	call->common = common;
 	call->schema = fm_extension_schema(fcinfo);
+	call->given_schema = fm_schema_argument(fcinfo, schema);
 	import->run.started_at = GetCurrentTimestamp();
 	call->exists = fm_model_lock(call->schema, name, CurrentMemoryContext, model);
 	if (!call->exists)
@@ -261,6 +265,7 @@ begin(Call *call, FunctionCallInfo fcinfo, int common)
 	{
 		fm_model_check_not_attached(model);
 		fm_model_check_tables(model);
+		fm_store_check_schema(model, call->given_schema);
 	}
 	else
 	{
@@ -349,8 +354,9 @@ finish(Call *call)
 
 	if (!call->exists)
 	{
-		tables_schema = fm_store_choose_schema(InvalidOid, call->relations.relation[FM_ITEMS],
-											   "put another schema first in search_path");
+		tables_schema = fm_store_choose_schema(call->given_schema,
+											   call->relations.relation[FM_ITEMS],
+											   "name another with schema => '...'");
 		fm_registry_delete_model(call->schema, model->name); /* a row whose tables are gone */
 	}
 	previous = fm_act_as(model->owner);
@@ -427,7 +433,7 @@ fm_import(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("fm_import()");
 	fm_spi_connect();
-	begin(call, fcinfo, FILE_COMMON);
+	begin(call, fcinfo, FILE_COMMON, FILE_SCHEMA);
 	call->relations.row_column = name_argument(fcinfo, FILE_ROW_COLUMN, "row_column");
 	call->relations.ignore_others = boolean_argument(fcinfo, FILE_IGNORE_OTHERS, "ignore_others");
 	read_file(call, &file);
@@ -449,7 +455,7 @@ fm_import_arrays(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("fm_import_arrays()");
 	fm_spi_connect();
-	begin(call, fcinfo, ARRAYS_COMMON);
+	begin(call, fcinfo, ARRAYS_COMMON, ARRAYS_SCHEMA);
 	call->relations.vector_column = name_argument(fcinfo, ARRAYS_VECTOR_COLUMN, "vector_column");
 	if (!PG_ARGISNULL(ARRAYS_BIAS_COLUMN))
 		call->relations.bias_column = name_argument(fcinfo, ARRAYS_BIAS_COLUMN, "bias_column");

@@ -3,6 +3,7 @@
  */
 #include "pg/arguments.h"
 
+#include "catalog/namespace.h"
 #include "utils/builtins.h"
 
 void
@@ -31,4 +32,11 @@ fm_model_name_argument(FunctionCallInfo fcinfo, int argument)
 {
 	fm_require_argument(fcinfo, argument, "the name of the model");
 	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+Oid
+fm_schema_argument(FunctionCallInfo fcinfo, int argument)
+{
+	return PG_ARGISNULL(argument) ? InvalidOid
+								  : get_namespace_oid(NameStr(*PG_GETARG_NAME(argument)), false);
 }

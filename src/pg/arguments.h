@@ -20,4 +20,10 @@ extern int32 fm_x_argument(FunctionCallInfo fcinfo, int argument);
 /* Return the name of a model to alter or create, which has no default. */
 extern char *fm_model_name_argument(FunctionCallInfo fcinfo, int argument);
 
+/*
+ * Return the schema that an argument names, or InvalidOid for NULL. It is an error if there is no
+ * such schema.
+ */
+extern Oid fm_schema_argument(FunctionCallInfo fcinfo, int argument);
+
 #endif

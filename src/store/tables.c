@@ -50,6 +50,24 @@ fm_store_choose_schema(Oid given, Oid ratings, const char *elsewhere)
 	return schema;
 }
 
+void
+fm_store_check_schema(const FmModel *model, Oid given)
+{
+	Oid schema = get_rel_namespace(model->version_table);
+	const char *to;
+
+	if (!OidIsValid(given) || given == schema)
+		return;
+	to = quote_identifier(get_namespace_name(given));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the tables of model \"%s\" are in schema \"%s\", not in \"%s\"", model->name,
+					get_namespace_name(schema), get_namespace_name(given)),
+			 errhint("To move them, use ALTER TABLE %s SET SCHEMA %s, and so for each of them and "
+					 "for the model's functions.",
+					 fm_relation_sql(model->version_table), to)));
+}
+
 static Oid
 create_table(const FmModel *model, Oid schema, const char *suffix, const char *columns,
 			 const char *comment)

@@ -28,6 +28,9 @@ extern void fm_check_model_name(const char *name);
  */
 extern Oid fm_store_choose_schema(Oid given, Oid relation, const char *elsewhere);
 
+/* Raise an error if a schema is given that is not where the model's tables are. */
+extern void fm_store_check_schema(const FmModel *model, Oid given);
+
 /* Create the tables in a schema, as the current user, and set their OIDs in *model. */
 extern void fm_store_create_tables(FmModel *model, Oid schema, const FmIdType *user_type,
 								   const FmIdType *item_type);

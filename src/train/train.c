@@ -17,29 +17,8 @@
 #include "train/train_arguments.h"
 #include "train/training.h"
 #include "tcop/utility.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(fm_train);
-
-/* Raise an error if a schema is given that is not where the model's tables are. */
-static void
-check_schema(const FmModel *model, Oid given)
-{
-	Oid schema = get_rel_namespace(model->version_table);
-	const char *to;
-
-	if (!OidIsValid(given) || given == schema)
-		return;
-	to = quote_identifier(get_namespace_name(given));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("the tables of model \"%s\" are in schema \"%s\", not in \"%s\"", model->name,
-					get_namespace_name(schema), get_namespace_name(given)),
-			 errhint("To move them, use ALTER TABLE %s SET SCHEMA %s, and so for each of them and "
-					 "for the model's functions.",
-					 fm_relation_sql(model->version_table), to)));
-}
 
 Datum
 fm_train(PG_FUNCTION_ARGS)
@@ -49,7 +28,7 @@ fm_train(PG_FUNCTION_ARGS)
 	FmModel model = {0};
 	FmDefinition definition;
 	FmTraining *training;
-	Oid given_schema = fm_schema_argument(fcinfo);
+	Oid given_schema = fm_train_schema_argument(fcinfo);
 	Oid tables_schema = InvalidOid;
 	char *name;
 	bool exists;
@@ -68,7 +47,7 @@ fm_train(PG_FUNCTION_ARGS)
 	{
 		fm_model_check_not_attached(&model);
 		fm_model_check_tables(&model);
-		check_schema(&model, given_schema);
+		fm_store_check_schema(&model, given_schema);
 	}
 	fm_definition_from_arguments(fcinfo, exists ? &model.definition : NULL, &definition);
 	if (!exists)

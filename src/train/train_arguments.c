@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-#include "catalog/namespace.h"
+#include "pg/arguments.h"
 #include "registry/model.h"
 #include "utils/builtins.h"
 
@@ -340,9 +340,7 @@ fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored
 }
 
 Oid
-fm_schema_argument(FunctionCallInfo fcinfo)
+fm_train_schema_argument(FunctionCallInfo fcinfo)
 {
-	return PG_ARGISNULL(ARG_SCHEMA)
-			   ? InvalidOid
-			   : get_namespace_oid(NameStr(*PG_GETARG_NAME(ARG_SCHEMA)), false);
+	return fm_schema_argument(fcinfo, ARG_SCHEMA);
 }

@@ -16,10 +16,7 @@
 extern void fm_definition_from_arguments(FunctionCallInfo fcinfo, const FmDefinition *stored,
 										 FmDefinition *definition);
 
-/*
- * Return the schema that fm_train is given for the model's tables, or InvalidOid; an error if there
- * is no such schema.
- */
-extern Oid fm_schema_argument(FunctionCallInfo fcinfo);
+/* Return the schema that fm_train is given for the model's tables: fm_schema_argument. */
+extern Oid fm_train_schema_argument(FunctionCallInfo fcinfo);
 
 #endif

@@ -293,6 +293,11 @@ for my $row (map { [split /\|/] } split /\n/, ask("SELECT user_id, item_id, fm_p
 }
 ok($worst < 0.01, "probabilities are off by at most $worst");
 
+ask(q{CREATE SCHEMA elsewhere});
+ask(import_sql('placed', libfm(), q{schema => 'elsewhere'}));
+is(ask(q{SELECT version_table, (SELECT count(*) FROM elsewhere.fm_placed_top_x(103, 5)) FROM fm_models WHERE model = 'placed'}), 'elsewhere.fm_placed_version|5', 'in a schema of its own');
+refused(import_sql('placed', libfm(), q{schema => 'public'}), qr/the tables of model "placed" are in schema "elsewhere"/, 'where it stays');
+
 # A ranking, whose rows have no values.
 ask(q{CREATE TABLE bought AS SELECT user_id, item_id FROM ratings WHERE user_id < 130; SELECT status FROM fm_import_arrays('choice', 'user_arrays', 'item_arrays', 'bought', bias_column => 'w', task => 'ranking')});
 is(ask(q{SELECT m.task, m.rank_by IS NULL, r.ratings = (SELECT count(DISTINCT (user_id, item_id)) FROM bought) FROM fm_models m JOIN fm_runs r USING (model) WHERE model = 'choice'}), 'ranking|t|t', 'a ranking');
