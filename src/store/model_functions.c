@@ -1,6 +1,7 @@
 /*
  * The functions of a model's own: fm_top_x and fm_top_x_all with the types of its ids, so that
- * untyped parameters, and joins with the tables of users and items, need no casts.
+ * untyped parameters, and joins with the tables of users and items, need no casts. Where ids are
+ * integers, arguments are bigint, which takes an integer of any size.
  *
  * Each is one SELECT from the general function, which the planner puts in its place. So it runs as
  * its caller, and the general function makes all checks. Names in it are qualified, since it has no
@@ -49,10 +50,11 @@ typedef struct Function
 /* The types that the functions of a model have. */
 typedef struct Types
 {
-	Oid user;
+	Oid user; /* of results */
 	Oid item;
-	Oid items;		   /* an array of them */
-	bool are_integers; /* both */
+	Oid user_argument;
+	Oid items_argument; /* an array */
+	bool are_integers;	/* both */
 } Types;
 
 /* Return whether a cast to or from text is a function that a user has made. */
@@ -79,6 +81,13 @@ function_type(const FmIdType *id_type)
 	return has_casts(type) ? TEXTOID : type;
 }
 
+/* Return the type of arguments for ids of a type: programs have integers of any size. */
+static Oid
+argument_type(Oid type)
+{
+	return type == INT2OID || type == INT4OID ? INT8OID : type;
+}
+
 static Types
 function_types(const FmIdType *user_type, const FmIdType *item_type)
 {
@@ -86,9 +95,10 @@ function_types(const FmIdType *user_type, const FmIdType *item_type)
 				   .item = function_type(item_type),
 				   .are_integers = user_type->is_integer && item_type->is_integer};
 
-	types.items = get_array_type(types.item);
-	if (!OidIsValid(types.items))
-		types.items = TEXTARRAYOID; /* there are no arrays of arrays */
+	types.user_argument = argument_type(types.user);
+	types.items_argument = get_array_type(argument_type(types.item));
+	if (!OidIsValid(types.items_argument))
+		types.items_argument = TEXTARRAYOID; /* there are no arrays of arrays */
 	return types;
 }
 
@@ -125,8 +135,8 @@ static Function
 describe_top_x(const FmModel *model, const Types *types)
 {
 	Function function = {.cost = "COST 10000 ROWS 10", .comment = comment_of(model, "fm_top_x")};
-	const Oid inputs[] = {types->user,	INT8OID,  BOOLOID,	types->items,
-						  types->items, JSONBOID, FLOAT8OID};
+	const Oid inputs[] = {types->user_argument,	 INT8OID,  BOOLOID,	 types->items_argument,
+						  types->items_argument, JSONBOID, FLOAT8OID};
 	const Oid outputs[] = {INT4OID, types->item, FLOAT4OID, FLOAT4OID};
 	const char *form = types->are_integers ? "pg_catalog.int8" : "pg_catalog.text";
 
@@ -135,8 +145,8 @@ describe_top_x(const FmModel *model, const Types *types)
 								   "exclude_seen boolean DEFAULT true, candidates %s DEFAULT NULL, "
 								   "exclude %s DEFAULT NULL, context jsonb DEFAULT NULL, "
 								   "novelty double precision DEFAULT NULL",
-								   type_sql(types->user), type_sql(types->items),
-								   type_sql(types->items));
+								   type_sql(types->user_argument), type_sql(types->items_argument),
+								   type_sql(types->items_argument));
 	function.result = psprintf("rank integer, item_id %s, score real, rating real",
 							   type_sql(types->item));
 	function.body = psprintf("SELECT t.rank, t.item_id::%s, t.score, t.rating FROM %s("

@@ -20,7 +20,7 @@ CREATE FUNCTION signatures(model text) RETURNS SETOF text LANGUAGE sql AS $$
 $$;
 SELECT fm_train('m', 'numbers', num_factors => 3, iterations => 5, workers => 0) \g /dev/null
 SELECT results_eq($$SELECT signatures('m')$$, ARRAY[
-    'fm_m_top_x(user_id integer, x bigint, exclude_seen boolean, candidates integer[], exclude integer[], context jsonb, novelty double precision) -> TABLE(rank integer, item_id integer, score real, rating real)',
+    'fm_m_top_x(user_id bigint, x bigint, exclude_seen boolean, candidates bigint[], exclude bigint[], context jsonb, novelty double precision) -> TABLE(rank integer, item_id integer, score real, rating real)',
     'fm_m_top_x_all(x bigint, exclude_seen boolean, users regclass, items regclass, context jsonb, novelty double precision) -> TABLE(user_id integer, rank integer, item_id integer, score real, rating real)'],
     'a model for integers has functions for integers');
 SELECT is(p.pronamespace::regnamespace::text || ' ' || p.proowner::regrole, c.relnamespace::regnamespace || ' ' || c.relowner::regrole,
@@ -58,7 +58,7 @@ FROM plan('SELECT * FROM numbers n, fm_m_top_x(n.user_id, 3) t JOIN films f USIN
 
 -- Untyped parameters.
 PREPARE listed AS SELECT t.rank, f.title FROM fm_m_top_x($1, $2, candidates => $3) t JOIN films f USING (item_id);
-SELECT is(parameter_types::text, '{integer,bigint,integer[]}', 'parameters without a type get the types of the model')
+SELECT is(parameter_types::text, '{bigint,bigint,bigint[]}', 'parameters without a type get the types of the model')
 FROM pg_prepared_statements WHERE name = 'listed';
 SELECT is(differ('SELECT t.rank, f.title FROM fm_top_x(101, 4, ''m'', candidates => ''{201,202,203,204,205,206,207,208,209,210,211}'') t JOIN films f USING (item_id)',
                  'SELECT t.rank, f.title FROM fm_m_top_x(''101'', ''4'', candidates => ''{201,202,203,204,205,206,207,208,209,210,211}'') t JOIN films f USING (item_id)'),
@@ -85,7 +85,7 @@ BEGIN
     END IF;
 END $$;
 SELECT CASE WHEN to_regclass('fm_pairs_user') IS NULL THEN skip('needs PostgreSQL 14', 2) ELSE collect_tap(
-    matches((SELECT signatures('pairs') LIMIT 1), '\(user_id text, .* candidates smallint\[\]', 'text in place of a type with a cast of its own'),
+    matches((SELECT signatures('pairs') LIMIT 1), '\(user_id text, .* candidates bigint\[\]', 'text in place of a type with a cast of its own'),
     is(differ($$SELECT rank, item_id::int2, score, rating FROM fm_top_x('(101,0)', 5, 'pairs')$$, $$SELECT * FROM fm_pairs_top_x('(101,0)', 5)$$), 0::bigint, 'equal'))
 END;
 
@@ -95,7 +95,7 @@ SELECT is(differ($$SELECT * FROM fm_top_x(101, 5, 'it''s "a"')$$, $$SELECT * FRO
 SELECT is(status, 'succeeded', 'a name of 50 bytes') FROM fm_train(repeat('n', 50), 'numbers', num_factors => 2, iterations => 2, workers => 0);
 SELECT is(count(*), 2::bigint, 'has its functions') FROM signatures(repeat('n', 50));
 SELECT throws_ok($$SELECT fm_train(repeat('n', 51), 'numbers')$$, '42622', NULL, 'one of 51 is too long');
-CREATE FUNCTION fm_taken_top_x(int, bigint, boolean, int[], int[], jsonb, double precision) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION fm_taken_top_x(bigint, bigint, boolean, bigint[], bigint[], jsonb, double precision) RETURNS int LANGUAGE sql AS 'SELECT 1';
 SELECT throws_ok($$SELECT fm_train('taken', 'numbers')$$, '42723',
     'model "taken" cannot have a function "fm_taken_top_x" of its own', 'a function is in the way');
 SELECT throws_ok(format('SELECT fm_train(%L, ''numbers'')', name), '42723', NULL, 'so is one of fmtopx: ' || name) FROM unnest('{write,matrix}'::text[]) name;
@@ -108,8 +108,8 @@ DROP FUNCTION fm_m_top_x;
 CALL fm_refresh('m');
 SELECT is(count(*), 2::bigint, 'a refresh makes what is missing') FROM signatures('m');
 ALTER FUNCTION fm_m_top_x_all RENAME TO everybody;
-CREATE OR REPLACE FUNCTION fm_m_top_x(user_id integer, x bigint DEFAULT 10, exclude_seen boolean DEFAULT true, candidates integer[] DEFAULT NULL,
-    exclude integer[] DEFAULT NULL, context jsonb DEFAULT NULL, novelty double precision DEFAULT NULL)
+CREATE OR REPLACE FUNCTION fm_m_top_x(user_id bigint, x bigint DEFAULT 10, exclude_seen boolean DEFAULT true, candidates bigint[] DEFAULT NULL,
+    exclude bigint[] DEFAULT NULL, context jsonb DEFAULT NULL, novelty double precision DEFAULT NULL)
 RETURNS TABLE (rank integer, item_id integer, score real, rating real) LANGUAGE sql STABLE AS 'SELECT 1, 2, 3::real, 4::real';
 CALL fm_refresh('m');
 SELECT results_eq('SELECT item_id FROM fm_m_top_x(101)', 'VALUES (2)', 'what a user has put in the place of one stays');
@@ -125,7 +125,7 @@ SELECT results_eq($$SELECT pronamespace::regnamespace::text FROM pg_proc WHERE p
 CREATE TABLE texts AS SELECT 'u' || user_id AS user_id, item_id, rating FROM numbers;
 CREATE VIEW listed AS SELECT * FROM fm_m_top_x(101);
 SELECT throws_ok($$SELECT fm_train('m', 'texts', iterations => -1)$$, '22023', NULL, 'options come first');
-SELECT throws_ok($$SELECT fm_train('m', 'texts')$$, '2BP01', 'function own.fm_m_top_x(integer,bigint,boolean,integer[],integer[],jsonb,double precision) '
+SELECT throws_ok($$SELECT fm_train('m', 'texts')$$, '2BP01', 'function own.fm_m_top_x(bigint,bigint,boolean,bigint[],bigint[],jsonb,double precision) '
     'must be made anew for ids of another type, but view own.listed depends on it', 'a view is in the way');
 SELECT cmp_ok(count(*), '>', 3::bigint, 'and goes on') FROM listed;
 DROP VIEW listed;
@@ -134,7 +134,7 @@ SELECT throws_ok($$SELECT fm_train('m', 'texts')$$, '2BP01', 'column "user_id" o
     'view own.users depends on it', 'so is one of a table');
 DROP VIEW users;
 SELECT fm_train('m', 'texts', num_factors => 3, iterations => 5, workers => 0) \g /dev/null
-SELECT matches(signatures('m'), '\(user_id text, .* candidates integer\[\]|TABLE\(user_id text, rank integer, item_id integer', 'they have the new types');
+SELECT matches(signatures('m'), '\(user_id text, .* candidates bigint\[\]|TABLE\(user_id text, rank integer, item_id integer', 'they have the new types');
 SELECT results_eq($$SELECT pronamespace::regnamespace::text FROM pg_proc WHERE proname LIKE 'fm\_m\_%' ORDER BY proname$$, $$VALUES ('own'), ('api')$$,
     'where they were');
 SELECT is(differ($$SELECT rank, item_id::int, score, rating FROM fm_top_x('u101', 5, 'm')$$, $$SELECT * FROM fm_m_top_x('u101', 5)$$), 0::bigint, 'equal again');
