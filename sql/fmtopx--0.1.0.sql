@@ -1225,7 +1225,8 @@ AS $$
     SELECT b.bin, avg(b.prediction), avg(b.rating), stddev_samp(b.rating) / sqrt(count(*)), count(*)
     FROM (SELECT p.prediction, p.rating,
                  ntile(greatest(bins, 1)) OVER (ORDER BY p.prediction, p.user_id, p.item_id) AS bin
-          FROM @extschema@.fm_predictions(ratings, model, rows) p) b
+          FROM @extschema@.fm_predictions(ratings, model, rows) p
+          WHERE p.prediction IS NOT NULL) b
     GROUP BY b.bin
     ORDER BY b.bin
 $$;
@@ -1246,7 +1247,8 @@ LANGUAGE SQL STABLE PARALLEL RESTRICTED COST 1000000 ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH p AS MATERIALIZED (SELECT q.rating, q.prediction
-                            FROM @extschema@.fm_predictions(ratings, model, rows) q),
+                            FROM @extschema@.fm_predictions(ratings, model, rows) q
+                            WHERE q.prediction IS NOT NULL),
          r AS (SELECT min(p.rating) AS lowest,
                       greatest(max(p.rating) - min(p.rating), 1e-300) AS width, greatest(bins, 1) AS bins
                FROM p),
@@ -1283,6 +1285,25 @@ COMMENT ON FUNCTION fm_popularity(text, bigint) IS
 'least one list, entries the places in lists; then the shares of all items and of all entries. '
 'The lists are those of fm_top_x_all, of all users or of about 2000 chosen by a hash. Bounds are '
 'NULL if the version does not know how many ratings items had.';
+
+CREATE FUNCTION fm_report(
+    model        text     DEFAULT NULL,
+    titles       regclass DEFAULT NULL,
+    title_column name     DEFAULT 'title',
+    id_column    name     DEFAULT NULL,
+    ratings      regclass DEFAULT NULL,
+    examples     bigint   DEFAULT 3
+) RETURNS text
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000
+AS 'MODULE_PATHNAME', 'fm_report';
+
+COMMENT ON FUNCTION fm_report(text, regclass, name, name, regclass, bigint) IS
+'Returns what there is to see of a model as one HTML page without external resources: metrics '
+'beside baselines, learning curves, calibration and residuals, what is recommended, a map of the '
+'items, lists of some users (examples), recent runs. Titles of items are in a column of a relation '
+'(titles), by an id_column, which is by default named as in the ratings relation. Predictions are '
+'compared with other ratings than the model''s own if a relation is given. Reads as the caller, '
+'and leaves out what does not apply or cannot be read, and says so.';
 
 CREATE FUNCTION fm_user_vectors(model text DEFAULT NULL)
 RETURNS TABLE (id text, vector real[])

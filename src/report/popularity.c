@@ -3,7 +3,7 @@
  *
  * Memory: a count for each item, in the context of the call.
  */
-#include "pg/compat.h"
+#include "report/popularity.h"
 
 #include <math.h>
 
@@ -75,10 +75,10 @@ make_lists(Popularity *popularity, int32 x)
 	fm_progress_end_lists(&outer);
 }
 
-/* Return how many ratings an item had in the training: see fm_list_popularity. */
-static int64
-count_of(const FmLoaded *loaded, int32 item)
+int64
+fm_item_ratings(const FmLoaded *loaded, int32 item)
 {
+	/* the inverse of fm_list_popularity */
 	const float *vector = fm_scan_rows(loaded->matrix) + (Size) item * fm_query_length(loaded);
 	double popularity = fm_list_item_popularity(&loaded->shape, vector);
 	double count = round(loaded->version.mean_item_count * (2 * exp(popularity) - 1));
@@ -122,7 +122,7 @@ put_bins(const Popularity *popularity, ReturnSetInfo *result)
 
 	for (int32 item = 0; item < loaded->version.num_items; item++)
 	{
-		Bin *bin = &bins[knows_ratings ? bin_of(count_of(loaded, item)) : 0];
+		Bin *bin = &bins[knows_ratings ? bin_of(fm_item_ratings(loaded, item)) : 0];
 
 		bin->items++;
 		bin->listed += popularity->entries[item] > 0;

@@ -182,7 +182,7 @@ put_row(const Sample *sample, ReturnSetInfo *result, const FmRow *row, const FmU
 {
 	const FmVersion *version = &sample->serving.loaded->version;
 	Datum values[4];
-	const bool nulls[4] = {false};
+	bool nulls[4] = {false};
 	FmUserVector vector;
 	double rating, weight;
 	int32 item;
@@ -198,8 +198,9 @@ put_row(const Sample *sample, ReturnSetInfo *result, const FmRow *row, const FmU
 	values[0] = fm_row_value(row, SAMPLED_USER);
 	values[1] = fm_row_value(row, SAMPLED_ITEM);
 	values[2] = Float8GetDatum(rating);
-	values[3] = Float8GetDatum(fm_prediction(sample->serving.loaded, &vector, item));
-	tuplestore_putvalues(result->setResult, result->setDesc, values, (bool *) nulls);
+	nulls[3] = item < 0; /* as fm_predict has it */
+	values[3] = Float8GetDatum(nulls[3] ? 0 : fm_prediction(sample->serving.loaded, &vector, item));
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 /* Predict the sample. Rows of one user follow each other. */
