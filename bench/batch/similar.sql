@@ -35,7 +35,8 @@ BEGIN
         SELECT i.item_id, t.* FROM (SELECT DISTINCT item_id FROM alike WHERE item_id % 20 = 0) i,
             fm_similar_items(i.item_id, x, 'm') t
         EXCEPT ALL SELECT item_id, rank, similar_item_id, score FROM alike) d;
-    IF differing > 0 OR (SELECT count(DISTINCT item_id) * least(x, count(DISTINCT item_id) - 1) <> count(*) FROM alike) THEN
+    IF differing > 0 OR (SELECT n * least(x, n - 1) <> total
+                         FROM (SELECT count(DISTINCT item_id) AS n, count(*) AS total FROM alike) s) THEN
         RAISE 'the table of similar items holds wrong rows';
     END IF;
     RETURN true;

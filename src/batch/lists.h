@@ -52,7 +52,7 @@ typedef struct FmLists
 	TupleDesc desc; /* of fm_lists_desc; ids have the model's types */
 	int64 num_rows;
 
-	/* in memory: the list of owner o of `owners` is items[start[o]] up to items[start[o + 1] - 1] */
+	/* in memory: the list of number o of `owners` is items[start[o]] to items[start[o + 1] - 1] */
 	FmIdMap *owners;
 	int64 *start;
 	int64 start_capacity;

@@ -126,7 +126,7 @@ has_list_key(const FmListKind *kind, Oid table)
 	return found;
 }
 
-/* Delete all rows with an owner and rank that several rows have. The right one is inserted again. */
+/* Delete all rows that share owner and rank with another. The right one is inserted again. */
 static void
 delete_repeated_rows(const FmListKind *kind, Oid target, const char *table, const char *key)
 {

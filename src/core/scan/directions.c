@@ -2,8 +2,8 @@
  * Similar items of many items: the scan over a second matrix, of directions.
  *
  * The matrix is coded from the vectors divided by their norms, and then its rows are set to the
- * vectors themselves, which is what cosines are computed from (fm_scan_batch_cosines). Its items are
- * numbered in the order of the original ones, so ties have the same order. The memory is the
+ * vectors themselves, which is what cosines are computed from (fm_scan_batch_cosines). Its items
+ * are numbered in the order of the original ones, so ties have the same order. The memory is the
  * caller's. What has been prepared is only read, by any number of processes at once.
  */
 #include "core/scan/directions.h"

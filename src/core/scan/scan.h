@@ -56,7 +56,10 @@ extern void fm_scan_batch_cosines(const FmScanMatrix *matrix, const double *norm
 								  int32_t x, const int32_t *seeds, const FmHost *host, FmHit *hits,
 								  int32_t *counts);
 
-/* Do what fm_scan_top_x does over a list of distinct items only, without reading the rest of the matrix. */
+/*
+ * Do what fm_scan_top_x does over a list of distinct items only, without reading the rest of the
+ * matrix.
+ */
 extern int32_t fm_scan_list_top_x(const FmScanMatrix *matrix, const float *query, int32_t x,
 								  const int32_t *items, int32_t num_list, FmHit *hits);
 

@@ -132,7 +132,10 @@ test_similar(int32_t count, int k)
 	free(all);
 }
 
-/* Fill a vector: kind 0 around zero; 1 few values, so many ties; 2 near one of few directions; 3 tiny or huge. */
+/*
+ * Fill a vector: kind 0 around zero; 1 few values, so many ties; 2 near one of few directions; 3
+ * tiny or huge.
+ */
 static void
 fill_vector(int kind, int32_t item, int k, float *v)
 {
