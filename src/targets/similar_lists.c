@@ -1,11 +1,12 @@
 /*
  * The lists of similar items of all items, computed by this process or by it and parallel workers.
  *
- * All that is needed is prepared in one piece of memory: the items' directions
- * (core/scan/directions.h), and room for the lists of one round. In a round the leader says which
- * items have lists, all members take shares of them, and the leader hands over the lists, in the
- * order of the items. Usually one round is enough, since lists may take maintenance_work_mem.
- * Barriers stand between the parts of a round. Workers read nothing of the database.
+ * First the leader finds out for which items there are lists to compute. All that is needed for
+ * that is prepared in one piece of memory: the directions of all items (core/scan/directions.h),
+ * and room for the lists of one round. In a round all members take shares of the lists, and then
+ * the leader hands them over, in the order of the items. Usually one round is enough, since lists
+ * may take maintenance_work_mem. Barriers stand between the parts of a round. Workers read nothing
+ * of the database.
  */
 #include "targets/similar_lists.h"
 
@@ -47,10 +48,13 @@ typedef struct Lists
 {
 	const FmServing *serving;
 	const FmListReceiver *receiver;
-	const FmDirections *directions;
+	const FmItemFilter *filter; /* NULL: all items */
+	int32 num_items;
 	const FmHost *host;
 	Work *work;
-	int32 next; /* the number of the first item that is in no round yet */
+	int32 *wanted; /* the numbers of the items whose lists are to be computed */
+	int32 num_wanted;
+	int32 next; /* the first of them that is in no round yet */
 } Lists;
 
 static void *
@@ -61,17 +65,20 @@ place(const Work *work, Size offset)
 
 /* Fill in the head; return the size of the whole. */
 static Size
-lay_out(Work *work, int32 num_items, int num_factors, int32 x)
+lay_out(Work *work, const Lists *lists, int num_factors, int32 x)
 {
 	FmLayout layout = {0};
 	Size per_list;
+	Size room;
 
 	memset(work, 0, sizeof(Work));
-	work->length = Min(x, num_items);
+	work->length = Min(x, lists->num_items);
+	work->seeded = lists->receiver->seeds != NULL;
 	per_list = work->length * (sizeof(int32) + sizeof(FmHit)) + 2 * sizeof(int32);
-	work->room = (int32) Min(num_items, Max(SHARE, (Size) maintenance_work_mem * 1024 / per_list));
+	room = Max(SHARE, (Size) maintenance_work_mem * 1024 / per_list);
+	work->room = (int32) Min(lists->num_wanted, room);
 	(void) fm_layout_add(&layout, 1, sizeof(Work));
-	work->directions = fm_layout_add(&layout, 1, fm_directions_size(num_items, num_factors));
+	work->directions = fm_layout_add(&layout, 1, fm_directions_size(lists->num_items, num_factors));
 	work->numbers = fm_layout_add(&layout, work->room, sizeof(int32));
 	work->seeds = fm_layout_add(&layout, work->room, work->length * sizeof(int32));
 	work->hits = fm_layout_add(&layout, work->room, work->length * sizeof(FmHit));
@@ -104,13 +111,31 @@ compute(Work *work, const FmHost *host, int32 total)
 	}
 }
 
-/* Return an item as the owner of a list. */
+/* Return the item with a number as the owner of a list. */
 static FmBatchUser
 owner_of(const Lists *lists, int32 number)
 {
-	int32 item = fm_directions_item(lists->directions, number);
+	int32 item = lists->filter != NULL ? lists->filter->items[number] : number;
 
 	return (FmBatchUser){.idx = item, .id = fm_loaded_item_id(lists->serving->loaded, item)};
+}
+
+/* Choose the items whose lists are to be computed: the receiver may know that a list is right. */
+static void
+choose_items(Lists *lists)
+{
+	const FmListReceiver *receiver = lists->receiver;
+
+	lists->wanted = MemoryContextAllocHuge(CurrentMemoryContext,
+										   ((Size) lists->num_items + 1) * sizeof(int32));
+	for (int32 number = 0; number < lists->num_items; number++)
+	{
+		FmBatchUser owner = owner_of(lists, number);
+
+		CHECK_FOR_INTERRUPTS();
+		if (receiver->current == NULL || !receiver->current(receiver->state, &owner))
+			lists->wanted[lists->num_wanted++] = number;
+	}
 }
 
 /* Set the seeds of the list at a place in the round. */
@@ -126,28 +151,21 @@ fill_seeds(const Lists *lists, int32 at, const FmBatchUser *owner)
 		seeds[i] = i < count ? known[i] : -1;
 }
 
-/*
- * Choose the items of the next round, passing over those whose list the receiver knows to be right.
- * Return false if none is left.
- */
+/* Prepare the next round. Return false if no list is left. */
 static bool
 fill_round(Lists *lists)
 {
-	const FmListReceiver *receiver = lists->receiver;
 	Work *work = lists->work;
 	int32 *numbers = place(work, work->numbers);
 
-	work->count = 0;
-	for (; lists->next < fm_directions_count(lists->directions) && work->count < work->room;
-		 lists->next++)
+	work->count = Min(work->room, lists->num_wanted - lists->next);
+	memcpy(numbers, lists->wanted + lists->next, work->count * sizeof(int32));
+	lists->next += work->count;
+	for (int32 i = 0; i < work->count && work->seeded; i++)
 	{
-		FmBatchUser owner = owner_of(lists, lists->next);
+		FmBatchUser owner = owner_of(lists, numbers[i]);
 
-		if (receiver->current != NULL && receiver->current(receiver->state, &owner))
-			continue;
-		if (work->seeded)
-			fill_seeds(lists, work->count, &owner);
-		numbers[work->count++] = lists->next;
+		fill_seeds(lists, i, &owner);
 	}
 	pg_atomic_write_u32(&work->taken, 0);
 	return work->count > 0;
@@ -187,7 +205,7 @@ run_rounds(Lists *lists, const FmParallel *parallel)
 	{
 		if (parallel != NULL)
 			fm_parallel_barrier(parallel);
-		compute(work, lists->host, fm_directions_count(lists->directions));
+		compute(work, lists->host, lists->num_items);
 		if (parallel != NULL)
 			fm_parallel_barrier(parallel);
 		hand_over(lists);
@@ -238,39 +256,35 @@ lead(Lists *lists, dsm_segment *segment, int workers)
 
 /* Return how many workers to ask for. */
 static int
-choose_workers(const FmServing *serving, int32 num_items)
+choose_workers(const Lists *lists)
 {
-	if (!serving->read_only || IsInParallelMode() ||
-		(int64) num_items * num_items < COSINES_PER_WORKER)
+	if (!lists->serving->read_only || IsInParallelMode() ||
+		(int64) lists->num_wanted * lists->num_items < COSINES_PER_WORKER)
 		return 0;
 	return max_parallel_maintenance_workers;
 }
 
 /* Prepare the memory, and compute and hand over the lists in it. */
 static void
-compute_lists(Lists *lists, const FmItemFilter *filter, int32 x)
+compute_lists(Lists *lists, int32 x)
 {
 	const FmLoaded *loaded = lists->serving->loaded;
 	FmFactorRange range = fm_compared_factors(loaded);
-	int32 num_items = filter != NULL ? filter->count : loaded->version.num_items;
-	int workers = choose_workers(lists->serving, num_items);
+	int workers = choose_workers(lists);
 	Work head;
-	Size size = lay_out(&head, num_items, range.count, x);
-	dsm_segment *segment = workers == 0
-							   ? NULL
-							   : fm_parallel_segment(size, "computing similar items",
-													 "set max_parallel_maintenance_workers "
-													 "to 0");
+	Size size = lay_out(&head, lists, range.count, x);
+	dsm_segment *segment = NULL;
 
-	head.seeded = lists->receiver->seeds != NULL;
+	if (workers > 0)
+		segment = fm_parallel_segment(size, "computing similar items",
+									  "set max_parallel_maintenance_workers to 0");
 	lists->work = segment != NULL ? (Work *) fm_parallel_address(segment)
 								  : lists->host->alloc(lists->host->ctx, 1, size);
 	*lists->work = head;
 	pg_atomic_init_u32(&lists->work->taken, 0);
-	lists->directions = fm_directions_init(place(lists->work, head.directions), loaded->matrix,
-										   range, filter != NULL ? filter->items : NULL, num_items,
-										   lists->host);
-	fm_progress_phase(lists->serving->model.name, FM_PHASE_LISTS);
+	(void) fm_directions_init(place(lists->work, head.directions), loaded->matrix, range,
+							  lists->filter != NULL ? lists->filter->items : NULL, lists->num_items,
+							  lists->host);
 	if (segment == NULL)
 		run_rounds(lists, NULL);
 	else
@@ -287,12 +301,21 @@ fm_similar_lists(const FmServing *serving, const FmItemFilter *filter, int32 x,
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fmtopx similar items",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext previous = MemoryContextSwitchTo(context);
-	Lists lists = {.serving = serving, .receiver = receiver, .host = fm_pg_host(context)};
-	bool wanted = fm_receiver_begin(receiver);
+	Lists lists = {.serving = serving,
+				   .receiver = receiver,
+				   .filter = filter,
+				   .num_items = filter != NULL ? filter->count : serving->loaded->version.num_items,
+				   .host = fm_pg_host(context)};
+	bool taken = fm_receiver_begin(receiver);
 
-	if (wanted && serving->loaded->version.num_items > 0 && (filter == NULL || filter->count > 0))
-		compute_lists(&lists, filter, x);
+	if (taken)
+	{
+		choose_items(&lists);
+		fm_progress_phase(serving->model.name, FM_PHASE_LISTS);
+		if (lists.num_wanted > 0)
+			compute_lists(&lists, x);
+	}
 	MemoryContextSwitchTo(previous);
 	MemoryContextDelete(context);
-	return wanted;
+	return taken;
 }

@@ -125,7 +125,10 @@ check_target_column(const FmListKind *kind, Oid target, const char *column, Oid 
 						 format_type_be(getBaseType(type)))));
 }
 
-/* Raise an error if an id of the model does not fit an integer column of a table of lists. */
+/*
+ * Raise an error if an id of the model does not fit an integer column of a table of lists. The ids
+ * are in the column `stored` of a table of the model.
+ */
 static void
 check_ids_fit(const FmServing *serving, Oid target, const char *column, Oid table,
 			  const char *stored, const FmIdType *id_type)
@@ -257,12 +260,10 @@ open_diff(Writing *writing, Oid target)
 
 	check_target(loaded, writing->rules.kind, target);
 	fm_restore_role(&previous);
-	if (!of_items)
-		check_ids_fit(serving, target, kind->owner, serving->model.user_table, "user_id",
-					  &loaded->user_type);
-	else
-		check_ids_fit(serving, target, kind->owner, serving->model.item_table, "item_id",
-					  &loaded->item_type);
+	check_ids_fit(serving, target, kind->owner,
+				  of_items ? serving->model.item_table : serving->model.user_table,
+				  of_items ? "item_id" : "user_id",
+				  fm_list_owner_type(writing->rules.kind, loaded));
 	check_ids_fit(serving, target, kind->item, serving->model.item_table, "item_id",
 				  &loaded->item_type);
 	previous = fm_act_as(writing->owner);

@@ -105,20 +105,9 @@ fm_directions_init(void *memory, const FmScanMatrix *matrix, FmFactorRange range
 	return directions;
 }
 
-int32_t
-fm_directions_count(const FmDirections *directions)
-{
-	return directions->count;
-}
-
-int32_t
-fm_directions_item(const FmDirections *directions, int32_t number)
-{
-	return items_of(directions)[number];
-}
-
-int32_t
-fm_directions_number(const FmDirections *directions, int32_t item)
+/* Return the number of an item, or -1. */
+static int32_t
+number_of(const FmDirections *directions, int32_t item)
 {
 	const int32_t *items = items_of(directions);
 	int32_t first = 0;
@@ -175,7 +164,7 @@ numbers_of_seeds(const FmDirections *directions, const int32_t *seeds, size_t co
 	int32_t *numbers = host->alloc(host->ctx, count, sizeof(int32_t));
 
 	for (size_t i = 0; i < count; i++)
-		numbers[i] = fm_directions_number(directions, seeds[i]);
+		numbers[i] = number_of(directions, seeds[i]);
 	return numbers;
 }
 

@@ -10,7 +10,7 @@
 #include "core/host.h"
 #include "core/scan/similar.h"
 
-/* Flat and position-independent, as FmScanMatrix is. Items have numbers here, from 0. */
+/* Flat and position-independent, as FmScanMatrix is. Items have numbers here, from 0, in order. */
 typedef struct FmDirections FmDirections;
 
 /* Return the bytes that fm_directions_init needs; 0 if they do not fit a size_t. */
@@ -25,16 +25,12 @@ extern FmDirections *fm_directions_init(void *memory, const FmScanMatrix *matrix
 										FmFactorRange range, const int32_t *items,
 										int32_t num_items, const FmHost *host);
 
-/* Return how many items there are; the item with a number; the number of an item, or -1. */
-extern int32_t fm_directions_count(const FmDirections *directions);
-extern int32_t fm_directions_item(const FmDirections *directions, int32_t number);
-extern int32_t fm_directions_number(const FmDirections *directions, int32_t item);
-
 /*
- * For each of some numbers find what fm_similar finds among these items. The hits of number q begin
- * at hits[q × min(x, count)]; counts[q] says how many there are.
+ * For the items with these numbers find what fm_similar finds among all that have numbers. If
+ * these are n, the hits of number q begin at hits[q × min(x, n)]; counts[q] says how many there
+ * are.
  *
- * `seeds`, if not NULL, has min(x, count) items for each number, or -1 in place of an item: guesses
+ * `seeds`, if not NULL, has min(x, n) items for each number, or -1 in place of an item: guesses
  * that make it faster. Scratch memory comes from the host and is released.
  */
 extern void fm_similar_batch(const FmDirections *directions, const int32_t *numbers, int32_t count,

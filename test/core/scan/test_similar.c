@@ -208,8 +208,8 @@ test_batch(const char *kernel, int32_t count, int k, int kind, int32_t x, double
 						 hits[(size_t) i * room + r].score == expected[r].score;
 		}
 	}
-	ok(right && fm_directions_count(directions) == num_items,
-	   "%s: all of %d items, %d factors, kind %d, lists of %d", kernel, num_items, k, kind, x);
+	ok(right, "%s: all of %d items, %d factors, kind %d, lists of %d", kernel, num_items, k, kind,
+	   x);
 	host.release(host.ctx, matrix);
 	host.release(host.ctx, directions);
 	free(items), free(numbers), free(counts), free(seeds), free(hits), free(v), free(expected);
