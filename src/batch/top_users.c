@@ -16,6 +16,7 @@
 #include "serve/list_score.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(fm_top_users_bigint);
 PG_FUNCTION_INFO_V1(fm_top_users_text);
@@ -66,9 +67,10 @@ add_array(StringInfo condition, const char *negation, const FmServing *serving, 
 
 	type.typmod = -1; /* 'abc' does not fit varchar(2), but it is merely equal to no id */
 	if (serving->form == FM_IDS_BIGINT)
-		fm_add_parameter(parameters, INT8ARRAYOID, PointerGetDatum(given), false);
+		fm_add_parameter(parameters, get_array_type(INT8OID), PointerGetDatum(given), false);
 	else if (type.is_integer)
-		fm_add_parameter(parameters, INT8ARRAYOID, parse_integers(serving, given), false);
+		fm_add_parameter(parameters, get_array_type(INT8OID), parse_integers(serving, given),
+						 false);
 	else
 	{
 		fm_add_parameter(parameters, TEXTARRAYOID, PointerGetDatum(given), false);
