@@ -106,6 +106,19 @@ isnt(as('owner', "BEGIN; $changes $workers SELECT string_agg(item_id, ' ' ORDER 
 	WHERE user_id = '5'; ROLLBACK"), as('owner', "SELECT string_agg(item_id, ' ' ORDER BY rank) FROM
 	fm_top_x_all(7, 'dense') WHERE user_id = '5'"), 'seen items make a difference');
 
+# Some users, some of them new; some items.
+$node->safe_psql('postgres', q{
+CREATE VIEW shop.some_users AS SELECT user_id::int FROM shop.dense WHERE user_id % 3 = 1 UNION SELECT 30001;
+CREATE VIEW shop.some_words AS SELECT user_id FROM shop.words WHERE user_id LIKE '%1' UNION SELECT 'user x';
+CREATE VIEW shop.some_items AS SELECT i AS item_id FROM generate_series(1, 40) i;
+GRANT SELECT ON shop.some_users, shop.some_words, shop.some_items TO owner;
+});
+for my $memory ('', "SET maintenance_work_mem = '1MB'; ")
+{
+	is(differences('dense', '', $memory . $workers, ", users => 'some_users', items => 'some_items'"), '1001 0 0', 'some of both');
+	is(differences('words', '', $memory . $workers, ", users => 'some_words'"), '301 0 0', 'some by words');
+}
+
 # Too little memory for the pairs, no free worker, and nothing to do in parallel.
 for my $model (qw(dense words))
 {

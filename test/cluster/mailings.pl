@@ -51,6 +51,8 @@ FROM generate_series(1, 300) u, generate_series(1, 60) i WHERE h(u, i, 1) % 4 = 
 CREATE TABLE later AS
 SELECT u, i, CASE WHEN h(u, i, 6) % 9 > 0 THEN (3 + cos(u) * sin(i))::real END AS rating, 'desk' AS device
 FROM generate_series(400, 449) u, generate_series(1, 64) i WHERE h(u, i, 5) % 5 = 0;
+-- one who has rated so often that no block of users has room for it
+INSERT INTO later SELECT 450, h(n, 1, 9) % 30, 1 + h(n, 2, 9) % 5, 'phone' FROM generate_series(1, 20000) n;
 -- known by features alone, and now they rate
 INSERT INTO later SELECT u, i, 4, 'phone' FROM generate_series(310, 319) u, generate_series(5, 20) i;
 CREATE TABLE kinds (u int, kind text);

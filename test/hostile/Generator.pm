@@ -155,7 +155,7 @@ my @questions = (
 	sub { my $g = shift; 'SELECT * FROM fm_explain(' . $g->arguments([ 'user', 'item', 'model' ]) . ')' },
 	sub { my $g = shift; $g->checked('fm_similar_items(' . $g->arguments([ 'item', 'x', 'model' ], candidates => 'items', exclude => 'items') . ')', 'item_id') },
 	sub { my $g = shift; $g->checked('fm_top_users(' . $g->arguments([ 'item', 'x', 'model' ], candidates => 'items', exclude => 'items', exclude_seen => 'bool') . ')', 'user_id') },
-	sub { my $g = shift; "SELECT CASE WHEN bool_and(score <> 'NaN' AND abs(score) < 'Infinity') THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || min(t::text) END FROM fm_top_x_all(" . $g->arguments([ 'x', 'model' ], exclude_seen => 'bool', novelty => 'novelty') . ') t' },
+	sub { my $g = shift; "SELECT CASE WHEN bool_and(score <> 'NaN' AND abs(score) < 'Infinity') THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || min(t::text) END FROM fm_top_x_all(" . $g->arguments([ 'x', 'model' ], exclude_seen => 'bool', users => 'relation', items => 'relation', context => 'json', novelty => 'novelty') . ') t' },
 	sub { my $g = shift; 'SELECT count(*), sum(v) FROM fm_' . $g->one('user', 'item') . '_vectors(' . $g->value('model') . ') t, unnest(vector) v' },
 	sub { my $g = shift; 'SELECT * FROM fm_evaluate(' . $g->arguments([ 'relation', 'model' ], x => 'x') . ')' },
 	sub { my $g = shift; 'SELECT fm_served_version(' . $g->value('table') . ')' },
@@ -203,7 +203,7 @@ sub compared
 }
 
 my @writings = (
-	sub { my $g = shift; 'SELECT fm_write_top_x(' . $g->arguments([ 'target', 'x', 'model' ], exclude_seen => 'bool', novelty => 'novelty') . ')' },
+	sub { my $g = shift; 'SELECT fm_write_top_x(' . $g->arguments([ 'target', 'x', 'model' ], exclude_seen => 'bool', users => 'relation', items => 'relation', context => 'json', novelty => 'novelty') . ')' },
 	sub { my $g = shift; 'SELECT fm_write_similar_items(' . $g->arguments([ 'target', 'x', 'model' ], items => 'relation') . ')' },
 	sub { my $g = shift; my ($x, $seen) = ($g->below(8), $g->one('true', 'false'));
 		  "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT fm_write_top_x('lists_$g->{model}', $x, '$g->{model}', $seen);\n" . $g->compared($x, $seen) . ";\nCOMMIT;" },
