@@ -224,6 +224,11 @@ def train(driver):
          ["visits", "visits", ["device"], 5, numpy.float64(0)], version)
     same(driver, "NULLs", "SELECT version FROM fm_train(%s, %s, weight_column => %s, num_factors => %s, l2_reg_w => %s)",
          ["nulls", "ratings", None, None, None], "SELECT 1")
+    driver.rows("CREATE SCHEMA ml")
+    same(driver, "a schema", "SELECT version FROM fm_train(%s, %s, schema => %s)", ["elsewhere", "ratings", "ml"], "SELECT 1")
+    same(driver, "the tables in it", "SELECT to_regclass(%s) IS NOT NULL", ["ml.fm_elsewhere_version"], "SELECT true")
+    same(driver, "fm_drop of it", "SELECT fm_drop(%s) IS NOT NULL", ["elsewhere"], "SELECT true")
+    driver.rows("DROP SCHEMA ml")
     same(driver, "fm_drop", "SELECT fm_drop(%s) IS NOT NULL", ["nulls"], "SELECT true")
 
 
@@ -393,6 +398,8 @@ def write(driver):
          " fm_top_x_all(4, 'sql_movies', novelty => 0.1) ORDER BY 1, 2")
     same(driver, "fm_write_top_x for some users and items", "SELECT fm_write_top_x(%s, %s, %s, users => %s, items => %s)",
          ["some_lists", numpy.int64(2), "visits", "some_users", "films"], "SELECT 20::bigint")
+    same(driver, "fm_write_similar_items", "SELECT fm_write_similar_items(%s, %s, %s, items => %s)",
+         ["related", numpy.int64(3), "movies", "films"], "SELECT 120::bigint")
     copied = driver.copy("COPY (SELECT * FROM fm_top_x_all(3, 'movies')) TO STDOUT").splitlines()
     expected = [line.split("\t") for line in copied]
     got = [[str(cell) for cell in row] for row in asked_in_sql(
@@ -413,10 +420,28 @@ def write(driver):
     same(driver, "CALL fm_tune", "SELECT count(*) > 0 FROM fm_trials WHERE model = %s", ["movies"], "SELECT true")
 
 
+def exchange(driver):
+    """Models from bytes, and from lists of floats."""
+    lines = [line for (line,) in map(tuple, driver.rows("SELECT * FROM fm_export_libfm(%s)", "sql_movies"))]
+    same(driver, "fm_import of bytes", "SELECT status FROM fm_import(%s, %s, %s, %s, rating_min => %s, rating_max => %s)",
+         ["imported", "\n".join(lines).encode(), "numbered_users", "numbered_items", 1.0, 5], "SELECT 'succeeded'")
+    # libFM has digits of a real
+    same(driver, "what it predicts", "SELECT round(fm_predict(%s::bigint, %s, %s)::numeric, 4)::float8", [42, 7, "imported"],
+         "SELECT round(fm_predict(42, 7, 'sql_movies')::numeric, 4)::float8")
+    for table, row in [("vectors_of_users", [1, [2.0, 0.25]]), ("vectors_of_items", [3, numpy.array([0.5, -1]).tolist()])]:
+        driver.rows(f"INSERT INTO {table} VALUES (%s, %s)", *row)
+    same(driver, "fm_import_arrays", "SELECT status FROM fm_import_arrays(%s, %s, %s, global_bias => %s)",
+         ["arrays", "vectors_of_users", "vectors_of_items", 0.5], "SELECT 'succeeded'")
+    same(driver, "what it predicts", "SELECT fm_predict(%s::bigint, %s, %s)", [1, 3, "arrays"], "SELECT 1.25::float8")
+    for model in ("imported", "arrays"):
+        driver.rows("SELECT fm_drop(%s)", model)
+    driver.rows("TRUNCATE vectors_of_users, vectors_of_items")
+
+
 def drop(driver):
     for model in ("movies", "reviewed", "uuids", "visits"):
         same(driver, f"drop {model}", "SELECT fm_drop(%s) IS NOT NULL", [model], "SELECT true")
-    driver.rows("DROP TABLE lists, some_lists")
+    driver.rows("DROP TABLE lists, some_lists, related")
 
 
 def psycopg_only():
@@ -456,6 +481,7 @@ for driver in map(lambda kind: kind(), (Psycopg, PsycopgPrepared, PsycopgClientS
         ask_without_casts(driver)
     ask_the_models_own(driver)
     write(driver)
+    exchange(driver)
     drop(driver)
     driver.close()
 psycopg_only()

@@ -21,3 +21,9 @@ SELECT FROM fm_train('sql_movies', 'ratings', solver => 'als', test_size => 0.1,
 SELECT FROM fm_train('sql_reviewed', 'reviews', user_column => 'customer', item_column => 'film', iterations => 5);
 SELECT FROM fm_train('sql_uuids', 'by_uuid', iterations => 5, init_stdev => 1);
 SELECT FROM fm_train('sql_visits', 'visits', context_columns => '{device}', iterations => 5);
+
+-- What models are imported from: the rows of one of the above, and vectors.
+CREATE VIEW numbered_users AS SELECT user_id, idx FROM fm_sql_movies_user;
+CREATE VIEW numbered_items AS SELECT item_id, idx + 60 AS idx FROM fm_sql_movies_item; -- after the users
+CREATE TABLE vectors_of_users (user_id integer, v real[]);
+CREATE TABLE vectors_of_items (item_id integer, v real[]);
