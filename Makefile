@@ -56,7 +56,7 @@ demo:
 	@echo 'fmtopx: building the extension'
 	@$(MAKE) --no-print-directory -s $(JOBS) all
 	@echo 'fmtopx: creating a throwaway cluster for the demo'
-	@scripts/with-cluster.sh demo/run.sh $(if $(GIVEN_DATA),movielens,planted)
+	@scripts/with-cluster.sh demo/run.sh $(or $(EXAMPLE),$(if $(GIVEN_DATA),movielens,planted))
 
 test:
 	@scripts/setup.sh test
@@ -121,7 +121,8 @@ format:
 
 help:
 	@echo 'make demo       set up, build, train on made-up ratings, print recommendations'
-	@echo '                (DATA=dir: on the MovieLens 100k folder dir)'
+	@echo '                (DATA=dir: on the MovieLens 100k folder dir; EXAMPLE=films, shop or news:'
+	@echo '                that of docs/examples)'
 	@echo 'make test       set up, build, run every test (DATA=dir: where MovieLens 100k is;'
 	@echo '                TESTS="test/pages/sql.pl …": only these)'
 	@echo 'make            build'

@@ -1,7 +1,8 @@
 # The pages of the documentation, read: README.md and everything below docs/.
 #
 # What a page says to the tests:
-#   <!-- run after: PAGE -->        its SQL runs in a copy of the database that PAGE (from the root) leaves behind
+#   <!-- run after: PAGE -->        its SQL runs in a copy of the database that PAGE (from the root), or an SQL file,
+#                                   leaves behind
 #   <!-- not run: reason -->        the ```sql or ```python block that follows is skipped
 #   <!-- not compared: reason -->   the output that follows is not compared
 # A ```text block that follows a ```sql or ```python block is the output of that block.

@@ -2,9 +2,9 @@
 # shows.
 #
 # The blocks of a page run in order, in one session, in a database of the page's own. That of README.md begins empty;
-# that of another page is a copy of what the page named in its <!-- run after: PAGE --> leaves behind. A Python block
-# is a program that the session calls, with libpq's environment variables; it needs packages of PyPI, and skips without
-# them. Pages.pm lists what else a page can say.
+# that of another page is a copy of what the page named in its <!-- run after: PAGE --> leaves behind, or what the SQL
+# file named there does. A Python block is a program that the session calls, with libpq's environment variables; it
+# needs packages of PyPI, and skips without them. Pages.pm lists what else a page can say.
 use strict;
 use warnings;
 use Test::More;
@@ -43,16 +43,20 @@ sub run_page
 	return $databases{$path} if exists $databases{$path};
 	$databases{$path} = undef;
 	my $page = $pages{$path};
-	my $template = 'template1';
+	my ($template, $file) = ('template1');
 	if ($path ne 'README.md')
 	{
 		my $after = $page->{after};
-		ok($after && $pages{$after}, "$path says after which page it runs") or return;
-		$template = run_page($after);
+		ok($after && ($pages{$after} || -e $after), "$path says after what it runs") or return;
+		$pages{$after} ? $template = run_page($after) : ($file = $after);
 		ok($template, "$path can run after $after") or return;
 	}
 	my $database = lc $path =~ s/\.md$//r =~ s/\W+/_/gr;
 	system('createdb', '-T', $template, $database) == 0 or BAIL_OUT("no database $database");
+	if (defined $file)
+	{
+		is(system("psql -X -q -d $database -f $file >/dev/null"), 0, "$path can run after $file") or return;
+	}
 
 	# Before and after each block psql says so; the first error of SQL ends the session.
 	my @blocks = @{ $page->{blocks} };
