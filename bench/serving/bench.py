@@ -145,8 +145,8 @@ def bench(num_items, num_factors, vectors):
     if vectors == "normal":
         data.replace_by_normal(num_items, num_factors)
     data.make_vector_tables()
-    items = data.read_vectors("item_array", "item_id", num_items, num_factors + 1)
-    queries = data.read_vectors("query_array", "user_id", QUERIES, num_factors + 1)
+    items = data.read_vectors("item_array", "item_id", num_items)
+    queries = data.read_vectors("query_array", "user_id", QUERIES)
     truth = data.Truth(items, queries[:sum(CHECKED)], X)
     print_memory(num_items, num_factors)
     competitors = [*systems.fmtopx(truth, X), *systems.pgvector(truth, X), *systems.plain_sql(truth, X),

@@ -120,8 +120,9 @@ ALTER TABLE query_array ADD PRIMARY KEY (user_id);
         psql(f"VACUUM ANALYZE {table}")
 
 
-def read_vectors(table, id_column, count, length):
+def read_vectors(table, id_column, count):
     """The vectors of a table whose ids are 1 to count, in that order."""
+    length = int(psql(f"SELECT array_length(v, 1) FROM {table} LIMIT 1"))
     with tempfile.NamedTemporaryFile() as file:
         psql(f"\\copy (SELECT {id_column}, v FROM {table}) TO {file.name} (FORMAT binary)")
         rows = np.memmap(file.name, vector_row(length), "r", len(COPY_HEADER), (count,))

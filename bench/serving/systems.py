@@ -89,6 +89,8 @@ def fmtopx(truth, x):
     call = f"SELECT item_id FROM fm_top_x(:user::bigint, {x}, 'bench'"
     yield Sql("fmtopx, without 100 seen", call + ")", exact_to=DOUBLE, without_seen=True)
     yield Sql("fmtopx, without 100 seen", call + ")", exact_to=DOUBLE, without_seen=True, clients=8)
+    yield Sql("fmtopx, function of the model", f"SELECT item_id FROM fm_bench_top_x(:user, {x})", exact_to=DOUBLE,
+              without_seen=True)
     yield Sql("fmtopx, all items", call + ", false)", exact_to=DOUBLE)
     yield Sql("fmtopx, all items", call + ", false)", exact_to=DOUBLE, clients=8)
     yield Sql("fmtopx, first call of a connection", call + ")", exact_to=DOUBLE, without_seen=True, connect=True)

@@ -413,8 +413,8 @@ check_dependants(Oid class, Oid object, int column, const char *what)
 	dependant = fm_sql_text();
 	if (dependant != NULL)
 		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-						errmsg("%s must be made anew for ids of another type, but %s depends on it",
-							   what, dependant),
+						errmsg("%s must be made anew, but %s depends on it", what, dependant),
+						errdetail("The ids have got another type, or the model another owner."),
 						errhint("Drop that first, and create it again after the training.")));
 }
 

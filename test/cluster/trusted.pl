@@ -86,8 +86,34 @@ like(as('keeper', $_), qr/42501/, "the owner of the extension cannot: $_")
 	q{CREATE TRIGGER t BEFORE INSERT ON ext.fm_run EXECUTE FUNCTION suppress_redundant_updates_trigger()},
 	q{CREATE OR REPLACE FUNCTION ext.fm_drop(model text) RETURNS void LANGUAGE sql AS 'SELECT NULL::void'}, q{SELECT ext.fm_drop('own')});
 like(as('keeper', 'ALTER EXTENSION fmtopx SET SCHEMA public'), qr/ERROR/, 'nor move it');
+is(as('', q{DROP TABLE models.lists_own; SELECT ext.fm_drop('own')}), '', 'the superuser drops their model');
+
+# A dump, by them and by a superuser. What they cannot restore are the rows about models: attached, the models serve.
+my $dump = $node->basedir . '/shop.sql';
+my $restored = sub {
+	my ($role, $name, @options) = @_;
+	my $user = $role || $node->safe_psql('postgres', 'SELECT current_user');
+	$node->run_log([ 'pg_dump', '-d', $node->connstr('shop'), '-U', $user, '-f', $dump, @options ]) or return 'no dump';
+	$node->safe_psql('postgres', "CREATE DATABASE $name OWNER keeper");
+	$node->run_log([ 'psql', '-Xq', '-d', $node->connstr($name), '-U', $user, '-f', $dump ]);
+	return 'restored';
+};
+my $functions = q{SELECT count(*) FILTER (WHERE deptype = 'a') || ' ' || count(*) FILTER (WHERE deptype = 'x') FROM pg_depend
+	WHERE classid = 'pg_proc'::regclass AND objid IN ('models.fm_kept_top_x'::regproc, 'models.fm_kept_top_x_all'::regproc)};
+is(as('keeper', $functions), '2 2', 'functions belong to the table of versions and to the extension');
+is($restored->('keeper', 'none'), 'no dump', 'the owner of the database cannot dump rows that they may not see');
+is($restored->('keeper', 'theirs', '--enable-row-security'), 'restored', 'without them they can');
+is($node->safe_psql('theirs', $functions), '0 2', 'restored functions belong to the extension');
+is($node->safe_psql('theirs', q{SET search_path = models, public, ext; SET ROLE keeper; SELECT fm_attach('kept', 'ratings'); SELECT count(*) FROM fm_kept_top_x(1, 5)}),
+	"\n5", 'the model serves, attached');
+is($node->safe_psql('theirs', $functions), '2 2', 'with its functions taken over');
+is($restored->('', 'all_of_it'), 'restored', 'a superuser dumps and restores all');
+is($node->safe_psql('all_of_it', q{SET ROLE keeper; SELECT status FROM ext.fm_train('kept'); SELECT count(*) FROM models.fm_kept_top_x(1, 5)}),
+	"succeeded\n5", 'the model is trained there');
+is($node->safe_psql('all_of_it', $functions), '2 2', 'which takes its functions over');
+
 is(as('keeper', q{SELECT ext.fm_drop('kept')}), '', 'they drop their model');
-is(as('', q{SELECT ext.fm_drop('own')}), '', 'as does the superuser');
+is(as('keeper', q{SELECT count(*) FROM pg_proc WHERE proname LIKE 'fm\\_kept%'}), '0', 'and its functions');
 is(as('keeper', 'DROP EXTENSION fmtopx'), '', 'and they drop the extension');
 is(as('keeper', 'DROP SCHEMA ext CASCADE; CREATE EXTENSION fmtopx; SELECT count(*) FROM fm_models'), '0', 'and install it again');
 

@@ -126,11 +126,11 @@ CREATE TABLE texts AS SELECT 'u' || user_id AS user_id, item_id, rating FROM num
 CREATE VIEW listed AS SELECT * FROM fm_m_top_x(101);
 SELECT throws_ok($$SELECT fm_train('m', 'texts', iterations => -1)$$, '22023', NULL, 'options come first');
 SELECT throws_ok($$SELECT fm_train('m', 'texts')$$, '2BP01', 'function own.fm_m_top_x(bigint,bigint,boolean,bigint[],bigint[],jsonb,double precision) '
-    'must be made anew for ids of another type, but view own.listed depends on it', 'a view is in the way');
+    'must be made anew, but view own.listed depends on it', 'a view is in the way');
 SELECT cmp_ok(count(*), '>', 3::bigint, 'and goes on') FROM listed;
 DROP VIEW listed;
 CREATE VIEW users AS SELECT user_id FROM fm_m_user;
-SELECT throws_ok($$SELECT fm_train('m', 'texts')$$, '2BP01', 'column "user_id" of table "fm_m_user" must be made anew for ids of another type, but '
+SELECT throws_ok($$SELECT fm_train('m', 'texts')$$, '2BP01', 'column "user_id" of table "fm_m_user" must be made anew, but '
     'view own.users depends on it', 'so is one of a table');
 DROP VIEW users;
 SELECT fm_train('m', 'texts', num_factors => 3, iterations => 5, workers => 0) \g /dev/null
