@@ -1,8 +1,8 @@
 /*
  * Which lists of a table are still right: known without computing them.
  *
- * Lists of similar items depend on the version and the rules alone: (a) and made_from are enough.
- * The rest is about lists of users.
+ * Lists of similar items depend on the version and the rules alone: (a), (d) and made_from are
+ * enough. The rest is about lists of users.
  *
  * A table of lists is often written again from the same version of the model, only because some
  * users have rated since. The lists of all other users are still right.
