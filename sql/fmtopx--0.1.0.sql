@@ -1224,7 +1224,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT b.bin, avg(b.prediction), avg(b.rating), stddev_samp(b.rating) / sqrt(count(*)), count(*)
     FROM (SELECT p.prediction, p.rating,
-                 ntile(greatest(bins, 1)) OVER (ORDER BY p.prediction, p.user_id, p.item_id) AS bin
+                 ntile(least(greatest(bins, 1), 10000)) OVER (ORDER BY p.prediction, p.user_id, p.item_id) AS bin
           FROM @extschema@.fm_predictions(ratings, model, rows) p
           WHERE p.prediction IS NOT NULL) b
     GROUP BY b.bin
@@ -1249,10 +1249,11 @@ AS $$
     WITH p AS MATERIALIZED (SELECT q.rating, q.prediction
                             FROM @extschema@.fm_predictions(ratings, model, rows) q
                             WHERE q.prediction IS NOT NULL),
-         r AS (SELECT min(p.rating) AS lowest,
-                      greatest(max(p.rating) - min(p.rating), 1e-300) AS width, greatest(bins, 1) AS bins
+         r AS (SELECT min(p.rating) AS lowest, max(p.rating) - min(p.rating) AS width,
+                      least(greatest(bins, 1), 10000) AS bins
                FROM p),
-         b AS (SELECT least(greatest(floor((v.value - r.lowest) / r.width * r.bins), 0), r.bins - 1) AS bin,
+         b AS (SELECT least(greatest(floor((v.value - r.lowest) / nullif(r.width, 0) * r.bins), 0),
+                            r.bins - 1) AS bin,
                       v.is_rating
                FROM p CROSS JOIN r
                CROSS JOIN LATERAL (VALUES (p.rating, true), (p.prediction, false)) v (value, is_rating))
