@@ -1335,6 +1335,15 @@ COMMENT ON FUNCTION fm_export_libfm(text) IS
 'of all items, and their factors, each in the order of idx. The numbers are as exact as those of the '
 'model. Of a model with an interest head, the text has the rating head only.';
 
+CREATE FUNCTION fm_export_npz(model text DEFAULT NULL) RETURNS bytea
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000
+AS 'MODULE_PATHNAME', 'fm_export_npz';
+
+COMMENT ON FUNCTION fm_export_npz(text) IS
+'Returns the arrays of a model as a file for NumPy (.npz): user_id, user_w and user_v in the order of '
+'idx, user_list as fm_user_vectors has them, the same of items, and the global bias b. Ids that are '
+'not integers are byte strings. The file must be smaller than 1 GB.';
+
 CREATE FUNCTION fm_export_jsonl(model text DEFAULT NULL, x bigint DEFAULT 10,
                                 exclude_seen boolean DEFAULT true)
 RETURNS SETOF text

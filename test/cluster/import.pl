@@ -9,6 +9,7 @@ use FindBin;
 use lib $FindBin::Bin;
 use NeedCluster;
 use Compress::Zlib;
+use IO::Uncompress::Unzip;
 
 my $node = PostgreSQL::Test::Cluster->new('import');
 $node->init;
@@ -231,6 +232,33 @@ is(ask(q{SELECT count(*) FROM (SELECT line, n FROM fm_export_libfm('lib') WITH O
 is(ask(q{SELECT count(*) FROM (SELECT (j ->> 'user_id')::text, array_agg(l.value ORDER BY ordinality), (j -> 'predicted_label')::text FROM (SELECT fm_export_jsonl('lib', 4)::jsonb) s(j), jsonb_array_elements_text(j -> 'labels') WITH ORDINALITY l GROUP BY 1, 3
 EXCEPT SELECT user_id, array_agg(item_id ORDER BY rank), (array_agg(item_id ORDER BY rank))[1] FROM fm_top_x_all(4, 'lib') GROUP BY 1) x}), 0, 'lists as lines of JSON');
 
+# NumPy's arrays: each member's name, type and shape, and its numbers.
+sub npz
+{
+	my $file = pack('H*', ask("SELECT encode(fm_export_npz('$_[0]'), 'hex')"));
+	my $zip = IO::Uncompress::Unzip->new(\$file, Strict => 1) or die $IO::Uncompress::Unzip::UnzipError;
+	my %arrays;
+	for (my $status = 1; $status > 0; $status = $zip->nextStream())
+	{
+		my ($npy, $name) = ('', $zip->getHeaderInfo()->{Name});
+		1 while $zip->read($npy, 65536, length $npy) > 0;
+		my ($magic, $length) = unpack('a8 v', $npy);
+		die $name if $magic ne "\x93NUMPY\1\0" || (10 + $length) % 64 != 0;
+		my ($type, $shape) = substr($npy, 10, $length) =~ /^\{'descr': '(.*)', 'fortran_order': False, 'shape': (\(.*\)), \} *\n$/ or die $name;
+		$arrays{$name} = {type => $type, shape => $shape, data => substr($npy, 10 + $length)};
+	}
+	return \%arrays;
+}
+my $npz = npz('lib');
+is(join(' ', map { "$_ $npz->{$_}{type} $npz->{$_}{shape}" } sort keys %$npz),
+	'b.npy <f8 () item_id.npy <i8 (40,) item_list.npy <f4 (40, 6) item_v.npy <f4 (40, 5) item_w.npy <f4 (40,) '
+		. 'user_id.npy <i8 (30,) user_list.npy <f4 (30, 6) user_v.npy <f4 (30, 5) user_w.npy <f4 (30,)', 'the arrays of NumPy');
+is(unpack('d<', $npz->{'b.npy'}{data}), $bias, 'the global bias');
+is(join(',', unpack('q<*', $npz->{'user_id.npy'}{data})), join(',', 100 .. 129), 'the ids');
+is($npz->{'user_v.npy'}{data}, join('', map { pack('f<*', @{$v[user_row($_)]}) } 100 .. 129), 'the factors of users');
+is($npz->{'item_w.npy'}{data}, join('', map { pack('f<', $w[item_row($_)]) } 500 .. 539), 'the biases of items');
+is($npz->{'item_list.npy'}{data}, join('', map { pack('f<*', @{$v[item_row($_)]}, $w[item_row($_)]) } 500 .. 539), 'the vectors that order lists');
+
 # ---- a model like others
 
 is(ask(q{SELECT model, solver, task, rank_by, users, items FROM fm_models WHERE model = 'lib'}), 'lib|import|regression|rating|30|40', 'it is in fm_models');
@@ -282,6 +310,8 @@ ask(q{CREATE VIEW named_users AS SELECT 'user ' || user_id AS user_id, idx FROM 
 CREATE VIEW named_ratings AS SELECT 'user ' || user_id AS user_id, item_id, rating FROM ratings});
 is(ask(import_sql('arr', libfm(), "'named_ratings'") =~ s/'users'/'named_users'/r), 'succeeded', 'imported again with ids of another type');
 is(ask(q{SELECT count(*) FROM fm_arr_top_x('user 103', 5)}), 5, 'which its functions have, too');
+$npz = npz('arr');
+is($npz->{'user_id.npy'}{type} . substr($npz->{'user_id.npy'}{data}, 8, 8), '|S8user 101', 'and NumPy\'s arrays');
 
 # A classification: the logistic function is met to 0.01.
 ask(import_sql('yes', libfm(), "task => 'classification'"));
