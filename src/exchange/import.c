@@ -6,8 +6,8 @@
  * 'import', so that nothing trains it again unless fm_train is given ratings.
  *
  * Everything runs in the caller's transaction. Locking: the training lock of an existing model, a
- * lock on the name of a new one, until the end of the transaction. Memory: one context for the file
- * and what is made of it.
+ * lock on the name of a new one, until the end of the transaction. Memory: that of the SPI
+ * connection, which ends with the call.
  */
 #include "pg/compat.h"
 
@@ -92,7 +92,6 @@ typedef struct Call
 	bool has_range;
 	FmImport import;
 	FmImportRelations relations;
-	MemoryContext context;
 } Call;
 
 static char *

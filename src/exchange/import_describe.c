@@ -53,13 +53,16 @@ read_ratings(FmImport *import, double center)
 	return data;
 }
 
-/* Take the range and the mean of the ratings, unless the call gives a range. */
+/*
+ * Take the range of the ratings, unless the call gives one, and their mean. Ratings that are all
+ * the same have no range.
+ */
 static void
 take_range(FmImport *import, bool has_range, const FmRatingReading *reading)
 {
 	FmVersion *version = &import->version;
 
-	if (reading->triples.count == 0)
+	if (!(reading->least < reading->greatest))
 		return;
 	if (!has_range)
 	{
@@ -67,8 +70,6 @@ take_range(FmImport *import, bool has_range, const FmRatingReading *reading)
 		version->rating_max = reading->max;
 	}
 	version->rating_mean = fm_rating_reading_mean(reading);
-	if (!isfinite(version->rating_mean))
-		version->rating_mean = version->rating_min; /* all ratings are the same */
 }
 
 /* Read them again, relative to their mean, if reals cannot tell them apart otherwise. */

@@ -18,11 +18,22 @@
 static const char *const relation_names[] = {[FM_USERS] = "users", [FM_ITEMS] = "items"};
 static const char *const column_names[] = {[FM_USERS] = "user_column", [FM_ITEMS] = "item_column"};
 
+/* The columns of a query. */
+enum
+{
+	COL_ID,
+	COL_ROW,
+	COL_VECTOR = COL_ROW,
+	COL_BIAS,
+	MAX_COLUMNS
+};
+
 /* What is read of one relation. */
 typedef struct Reading
 {
 	FmImport *import;
 	const char *relation;
+	const char *names[MAX_COLUMNS]; /* of its columns */
 	FmIdMap *ids;
 	int32 capacity;
 	int32 *row; /* of a file, by index in ids */
@@ -33,16 +44,6 @@ typedef struct Reading
 	float *w; /* of arrays, by index in ids */
 	float *v;
 } Reading;
-
-/* The columns of a query. */
-enum
-{
-	COL_ID,
-	COL_ROW,
-	COL_VECTOR = COL_ROW,
-	COL_BIAS,
-	MAX_COLUMNS
-};
 
 void
 fm_import_id_types(FmImport *import, const FmImportRelations *relations)
@@ -71,8 +72,8 @@ add_id(Reading *reading, const FmRow *row, int num_columns)
 	for (int column = 0; column < num_columns; column++)
 		if (fm_row_is_null(row, column))
 			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-							errmsg("relation \"%s\" has a row with NULL in %s", reading->relation,
-								   row->columns[column].sql)));
+							errmsg("relation \"%s\" has a row with NULL in column \"%s\"",
+								   reading->relation, reading->names[column])));
 	index = fm_idmap_count(reading->ids);
 	if (fm_idmap_intern(reading->ids, fm_row_value(row, COL_ID)) != index)
 	{
@@ -195,6 +196,7 @@ read_relation(Reading *reading, const FmImportRelations *relations, int side, Fm
 	Oid relation = relations->relation[side];
 
 	reading->relation = get_rel_name(relation);
+	reading->names[COL_ID] = relations->id_column[side];
 	reading->ids = fm_idmap_create(&import->id_type[side], CurrentMemoryContext);
 	reading->capacity = 1024;
 	columns[COL_ID] = (FmColumn){psprintf("r.%s", quote_identifier(relations->id_column[side])),
@@ -264,6 +266,7 @@ fm_import_mapped(FmImport *import, const FmImportRelations *relations, const FmI
 																 relations->row_column,
 																 "row_column", "int8", INT8OID)};
 
+		reading.names[COL_ROW] = relations->row_column;
 		reading.row = palloc(1024 * sizeof(int32));
 		read_relation(&reading, relations, side, columns, COL_ROW + 1, read_mapped);
 		copy_side(import, side, reading.row, file->w, file->v);
@@ -296,6 +299,8 @@ fm_import_vectors(FmImport *import, const FmImportRelations *relations)
 			columns[COL_BIAS] = cast_column(relation, relations->bias_column, "bias_column",
 											"float4", FLOAT4OID);
 		any_bias = any_bias || reading.has_bias;
+		reading.names[COL_VECTOR] = relations->vector_column;
+		reading.names[COL_BIAS] = relations->bias_column;
 		reading.w = palloc(1024 * sizeof(float));
 		read_relation(&reading, relations, side, columns,
 					  reading.has_bias ? COL_BIAS + 1 : COL_VECTOR + 1, read_vector);

@@ -328,6 +328,11 @@ ask(import_sql('placed', libfm(), q{schema => 'elsewhere'}));
 is(ask(q{SELECT version_table, (SELECT count(*) FROM elsewhere.fm_placed_top_x(103, 5)) FROM fm_models WHERE model = 'placed'}), 'elsewhere.fm_placed_version|5', 'in a schema of its own');
 refused(import_sql('placed', libfm(), q{schema => 'public'}), qr/the tables of model "placed" are in schema "elsewhere"/, 'where it stays');
 
+ask(q{CREATE TABLE liked AS SELECT user_id, item_id, true AS rating FROM ratings WHERE user_id < 110});
+ask(import_sql('yes', libfm(), "'liked'", "task => 'classification'"));
+ask(q{INSERT INTO liked VALUES (960, 501, true), (960, 502, false)});
+is(ask(q{SELECT count(*) FROM fm_top_x(960, 5, 'yes')}), 5, 'labels that are all the same leave no and yes as they are');
+
 # A ranking, whose rows have no values.
 ask(q{CREATE TABLE bought AS SELECT user_id, item_id FROM ratings WHERE user_id < 130; SELECT status FROM fm_import_arrays('choice', 'user_arrays', 'item_arrays', 'bought', bias_column => 'w', task => 'ranking')});
 is(ask(q{SELECT m.task, m.rank_by IS NULL, r.ratings = (SELECT count(DISTINCT (user_id, item_id)) FROM bought) FROM fm_models m JOIN fm_runs r USING (model) WHERE model = 'choice'}), 'ranking|t|t', 'a ranking');
@@ -363,7 +368,7 @@ refused(q{CREATE TEMP TABLE far AS SELECT item_id, idx + 1000 AS idx FROM items;
 refused(q{CREATE TEMP TABLE twin AS SELECT 500 AS item_id, idx FROM items; } . import_sql('bad', libfm(), 'ignore_others => true') =~ s/'items'/'twin'/r,
 	qr/has the id 500 twice/, 'an id that comes twice');
 refused(q{CREATE TEMP TABLE none AS SELECT NULL::integer AS item_id, idx FROM items; } . import_sql('bad', libfm(), 'ignore_others => true') =~ s/'items'/'none'/r,
-	qr/NULL in/, 'an id that is NULL');
+	qr/has a row with NULL in column "item_id"/, 'an id that is NULL');
 refused(q{CREATE TEMP TABLE empty AS SELECT item_id, idx FROM items LIMIT 0; } . import_sql('bad', libfm(), 'ignore_others => true') =~ s/'items'/'empty'/r,
 	qr/has no items/, 'no items');
 refused(q{CREATE TEMP TABLE t AS TABLE ratings; } . import_sql('bad', libfm(), "'t'", 'ignore_others => true'), qr/cannot be read from temporary relation/, 'temporary ratings');
