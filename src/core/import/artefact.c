@@ -65,12 +65,10 @@ find_array(const FmImporting *importing, const FmArrayList *list, const char *na
 static Matrix
 matrix_of(const FmImporting *importing, const FmArray *array, const char *name)
 {
-	if (array == NULL)
-		fm_import_fail(importing, "the file has no array \"%s\"", name);
-	if (array->num_dims > 2)
-		fm_import_fail(importing, "the array \"%s\" has %d dimensions", name, array->num_dims);
-	return (Matrix){array, array->num_dims > 0 ? array->dim[0] : 1,
-					array->num_dims > 1 ? array->dim[1] : 1};
+	if (array != NULL && array->num_dims <= 2)
+		return (Matrix){array, array->num_dims > 0 ? array->dim[0] : 1,
+						array->num_dims > 1 ? array->dim[1] : 1};
+	fm_import_fail(importing, "the file has no array \"%s\" of at most two dimensions", name);
 }
 
 /* Copy a matrix into floats, given how far apart its rows and its columns are to be. */

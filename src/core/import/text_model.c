@@ -270,16 +270,16 @@ take_xlearn_label(Lines *lines, int64_t *row)
 {
 	static const char *const labels[NUM_XLEARN_KINDS] = {
 		[XLEARN_BIAS] = "bias:", [XLEARN_W] = "i_", [XLEARN_V] = "v_"};
-	int kind = 0;
 
-	while (kind < NUM_XLEARN_KINDS && !fm_bytes_begin(lines->line, labels[kind]))
-		kind++;
-	if (kind == NUM_XLEARN_KINDS)
-		fail_at(lines, "bias:, i_ or v_");
-	lines->line = fm_bytes_from(lines->line, strlen(labels[kind]));
-	*row = kind == XLEARN_BIAS ? 0 : take_row(lines);
-	skip_blanks(&lines->line);
-	return (XlearnKind) kind;
+	for (int kind = 0; kind < NUM_XLEARN_KINDS; kind++)
+		if (fm_bytes_begin(lines->line, labels[kind]))
+		{
+			lines->line = fm_bytes_from(lines->line, strlen(labels[kind]));
+			*row = kind == XLEARN_BIAS ? 0 : take_row(lines);
+			skip_blanks(&lines->line);
+			return (XlearnKind) kind;
+		}
+	fail_at(lines, "bias:, i_ or v_");
 }
 
 /* Count the lines of each kind; every row must come once, in order. */
