@@ -157,6 +157,7 @@ my @questions = (
 	sub { my $g = shift; $g->checked('fm_top_users(' . $g->arguments([ 'item', 'x', 'model' ], candidates => 'items', exclude => 'items', exclude_seen => 'bool') . ')', 'user_id') },
 	sub { my $g = shift; "SELECT CASE WHEN bool_and(score <> 'NaN' AND abs(score) < 'Infinity') THEN 'fine' WHEN count(*) = 0 THEN 'none' ELSE 'WRONG: ' || min(t::text) END FROM fm_top_x_all(" . $g->arguments([ 'x', 'model' ], exclude_seen => 'bool', users => 'relation', items => 'relation', context => 'json', novelty => 'novelty') . ') t' },
 	sub { my $g = shift; 'SELECT count(*), sum(v) FROM fm_' . $g->one('user', 'item') . '_vectors(' . $g->value('model') . ') t, unnest(vector) v' },
+	sub { my $g = shift; 'SELECT count(t) FROM fm_export_' . $g->one(qw(libfm jsonl npz)) . '(' . $g->value('model') . ') t' },
 	sub { my $g = shift; 'SELECT * FROM fm_evaluate(' . $g->arguments([ 'relation', 'model' ], x => 'x') . ')' },
 	sub { my $g = shift; "SELECT CASE WHEN bool_and(prediction <> 'NaN' AND abs(prediction) < 'Infinity') IS NOT FALSE THEN 'fine' ELSE 'WRONG: ' || min(t::text) END FROM fm_predictions("
 		  . $g->arguments([ 'relation', 'model' ], rows => 'x') . ') t' },
@@ -222,6 +223,9 @@ my @writings = (
 	sub { my $g = shift; 'SELECT fm_activate(' . $g->value('model') . ', ' . $g->one(1, 1, 2, 2, 3, @integers) . ')' },
 	sub { my $g = shift; 'SELECT fm_grant(' . $g->value('model') . ', ' . $g->one("'reader'", "'public'", "'nobody'", "''", 'NULL', "'owner'") . ')' },
 	sub { my $g = shift; 'SELECT fm_forget_target(' . $g->one($g->value('target'), $g->value('table'), $g->value('relation')) . ')' },
+	sub { my $g = shift; "SELECT fm_import_arrays('imported', " . $g->arguments([ 'table', 'table', 'relation' ], user_column => 'column', item_column => 'column', rating_column => 'column', vector_column => 'column', bias_column => 'column',
+		  rating_min => 'real', rating_max => 'real', global_bias => 'real') . ', task => ' . $g->one("'regression'", "'classification'", "'ranking'") . ')' },
+	sub { my $g = shift; "SELECT fm_import('imported', convert_to('#pairwise interactions Vj,f\n1 2\n3 4\n', 'UTF8'), " . $g->arguments([ 'table', 'table', 'relation' ], user_column => 'column', item_column => 'column', row_column => 'column') . ", ignore_others => true)" },
 	sub { my $g = shift; 'SELECT fm_attach(' . $g->arguments([ 'model', 'relation' ], user_column => 'column', item_column => 'column', rating_column => 'column', version_table => 'table', user_table => 'table', item_table => 'table', matrix_table => 'table') . ')' },
 	sub { my $g = shift; "SELECT fm_drop('attached'), fm_attach('attached', " . $g->value('relation') . ')' },
 	sub { my $g = shift; "BEGIN;\nSELECT fm_drop(" . $g->value('model') . ");\n" . $g->question . ";\n" . ($g->chance(90) ? 'ROLLBACK' : 'COMMIT') . ';' },

@@ -4,7 +4,7 @@
 #ifndef FMTOPX_CORE_ARCHIVE_H
 #define FMTOPX_CORE_ARCHIVE_H
 
-#include "core/import/import.h"
+#include "core/import/reader.h"
 
 extern bool fm_is_gzip(FmBytes bytes);
 extern bool fm_is_tar(FmBytes bytes);

@@ -4,7 +4,7 @@
 #ifndef FMTOPX_CORE_ARTEFACT_H
 #define FMTOPX_CORE_ARTEFACT_H
 
-#include "core/import/import.h"
+#include "core/import/reader.h"
 
 /*
  * Read a model.tar.gz, a tar, a ZIP or a list of arrays: whatever is within the other.

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "core/import/import.h"
+#include "core/import/reader.h"
 
 /* Return the unsigned number in `size` bytes. */
 static inline uint64_t

@@ -4,7 +4,7 @@
 #ifndef FMTOPX_CORE_NDARRAY_H
 #define FMTOPX_CORE_NDARRAY_H
 
-#include "core/import/import.h"
+#include "core/import/reader.h"
 
 #define FM_ARRAY_MAX_DIMS 32
 

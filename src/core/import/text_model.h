@@ -4,7 +4,7 @@
 #ifndef FMTOPX_CORE_TEXT_MODEL_H
 #define FMTOPX_CORE_TEXT_MODEL_H
 
-#include "core/import/import.h"
+#include "core/import/reader.h"
 
 /* The headings of libFM's sections. */
 #define FM_LIBFM_BIAS "#global bias W0"
