@@ -115,7 +115,6 @@ for my $case (@models)
 	is($node->safe_psql('postgres', "SELECT make('$model', '$type', '$options')"), 'succeeded', "$model: trained");
 }
 
-my $target = 0;
 for my $n (1 .. 24)
 {
 	my ($model, $type, $options) = @{ $models[ $n % 4 ] };
@@ -143,6 +142,12 @@ for my $n (1 .. 24)
 	$node->safe_psql('postgres', ($n % 3 ? $workers : $alone) . "SELECT fm_write_top_x('target$n', $x, '$model', $seen, $given)");
 	is(try("SELECT unlike('$table', '$one')"), '0 unlike', 'rewritten with another filter');
 }
+
+# Everybody in the ratings, also those who came after the training.
+is(try(q{SELECT count(DISTINCT user_id) = (SELECT count(DISTINCT who) FROM words_ratings) FROM fm_top_x_all(3, 'words', users => 'words_ratings')}),
+	't', 'all of the ratings');
+is(try(q{SELECT unlike('SELECT * FROM fm_top_x_all(3, ''words'', users => ''words_ratings'')',
+	'SELECT * FROM one_by_one(''words'', 3, true, ''words_ratings'', NULL, NULL, NULL)')}), '0 unlike', 'with the lists of fm_top_x');
 
 # A table that follows stock and subscribers computes no more than it must. 100 users, 640 items, no list of which
 # is short.
