@@ -37,4 +37,25 @@ sub ask
 		0, '... that they have not rated');
 }
 
+# The shop: mails are of what interests the customer, never of what is sold out, and of several categories.
+{
+	my ($mails, $of_interest, $of_all, $sold_out, $most) = map { @$_ } last_rows('shop');
+	is($mails, ask('shop', 'SELECT count(*) FROM subscribers'), 'every subscriber has a mail');
+	cmp_ok($of_interest, '>=', 75, 'mails are of what interests the customer');
+	cmp_ok($of_all, '<=', 35, '... more than the products are');
+	is($sold_out, 0, 'nothing is sold out');
+	is($most, 2, 'at most two products of a category');
+	is(ask('shop', 'SELECT DISTINCT count(*) FROM mail GROUP BY customer_id'), 5, 'every mail has five products');
+	is(ask('shop', 'SELECT count(*) FROM mailing JOIN products ON product_id = item_id WHERE stock = 0'), 0,
+		'no list of the mailing has what is sold out');
+	is(
+		ask('shop', 'SELECT count(*) FROM related JOIN products ON product_id IN (item_id, similar_item_id) WHERE stock = 0'),
+		0, 'nor has a page of a product');
+	is(ask('shop', 'SELECT count(*) FROM mailing JOIN purchases ON customer_id = user_id AND product_id = item_id'),
+		0, 'nothing is recommended that the customer has');
+	cmp_ok(
+		ask('shop', "SELECT count(*) FROM mail WHERE customer_id = 1001 AND category IN ('cycling', 'hiking')"),
+		'>=', 2, 'a new customer is recommended what goes with the first purchases');
+}
+
 done_testing();
