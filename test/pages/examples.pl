@@ -58,4 +58,17 @@ sub ask
 		'>=', 2, 'a new customer is recommended what goes with the first purchases');
 }
 
+# The news: front pages are of what interests the reader now, of today, and unread. They have what came this morning.
+{
+	my ($on_front_pages, $of_today) = map { @$_ } last_rows('news');
+	cmp_ok($on_front_pages, '>=', 85, 'front pages are of what interests the reader');
+	cmp_ok($of_today, '<=', 25, '... more than the articles of the day are');
+	is(ask('news', 'SELECT count(DISTINCT user_id) FROM front_pages'), 301, 'everybody has a front page');
+	is(ask('news', 'SELECT count(*) FROM front_pages WHERE item_id NOT IN (SELECT article_id FROM today)'), 0, '... of today');
+	is(ask('news', 'SELECT count(*) FROM front_pages JOIN visits ON reader_id = user_id AND article_id = item_id'),
+		0, '... of what they have not read');
+	cmp_ok(ask('news', 'SELECT count(*) FROM front_pages WHERE item_id = 221'),
+		'>=', 10, 'what came after the training is on front pages');
+}
+
 done_testing();
