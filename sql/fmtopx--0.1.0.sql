@@ -366,7 +366,8 @@ COMMENT ON COLUMN fm_curve.train_value IS
 'The error on the ratings trained on. Of mcmc it is that of one sample, not of their mean.';
 COMMENT ON COLUMN fm_curve.test_metric IS
 'What test_value is: as train_metric; auc for a ranking and an interest head, the share of held-out '
-'pairs with a higher score than a random item that the user does not have. NULL without held-out ones.';
+'pairs with a higher score than a random item that the user does not have. NULL if none are held '
+'out.';
 COMMENT ON COLUMN fm_curve.test_value IS
 'The metric on at most 20,000 held-out ratings, or one for twenty trained on, whose user '
 'and item have others. Of mcmc it is that of the mean of all samples from the tenth of the '
@@ -1207,9 +1208,10 @@ AS 'MODULE_PATHNAME', 'fm_predictions';
 
 COMMENT ON FUNCTION fm_predictions(regclass, text, bigint) IS
 'Returns a sample of at most so many rows of a relation of ratings, by default the model''s own, '
-'beside what fm_predict says of them; in a classification rating is 1 (yes) or 0 and prediction the '
-'probability of yes. The sample is the same each time: the rows with the least hash of user and '
-'item, of a part of the blocks of a large table. Requires SELECT on the relation.';
+'beside what fm_predict says of them: NULL for an item that the model does not know. In a '
+'classification rating is 1 (yes) or 0 and prediction the probability of yes. The sample is the '
+'same each time: the rows with the least hash of user and item, of a part of the blocks of a large '
+'table. Requires SELECT on the relation.';
 
 -- Which rows are read and what they are predicted is up to fm_predictions.
 CREATE FUNCTION fm_calibration(
@@ -1224,7 +1226,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT b.bin, avg(b.prediction), avg(b.rating), stddev_samp(b.rating) / sqrt(count(*)), count(*)
     FROM (SELECT p.prediction, p.rating,
-                 ntile(least(greatest(bins, 1), 10000)) OVER (ORDER BY p.prediction, p.user_id, p.item_id) AS bin
+                 ntile(least(greatest(bins, 1), 10000))
+                     OVER (ORDER BY p.prediction, p.user_id, p.item_id) AS bin
           FROM @extschema@.fm_predictions(ratings, model, rows) p
           WHERE p.prediction IS NOT NULL) b
     GROUP BY b.bin
