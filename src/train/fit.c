@@ -164,8 +164,8 @@ read_recency(FmRatingReading *reading, int32 num_users, const FmHost *host, Fit 
 }
 
 /*
- * Make weights relative, unless repeats alone have made them. Those of a ranking are counts, and are
- * replaced by the strengths of their pairs (core/model/strength.h).
+ * Make weights relative, unless repeats alone have made them. Those of a ranking are counts, and
+ * are replaced by the strengths of their pairs (core/model/strength.h).
  */
 static void
 weigh(const FmDefinition *definition, const FmHost *host, Fit *fit)

@@ -7,9 +7,10 @@
  *   n w / (1 + (n - 1) ρ)
  *
  * together, where ρ is the correlation of two rows of a pair, beyond what their user and their item
- * explain; the sampler then finds what it is beyond what its model explains (problem.h). Copies that
- * a join has made have ρ = 1, so they weigh w. Independent rows have ρ = 0 and weigh n w, as do the
- * events of a ranking. If weights differ, n is Kish's effective number of rows, (Σ w)² / Σ w².
+ * explain; the sampler then finds what it is beyond what its model explains (problem.h). Copies
+ * that a join has made have ρ = 1, so they weigh w. Independent rows have ρ = 0 and weigh n w, as
+ * do the events of a ranking. If weights differ, n is Kish's effective number of rows,
+ * (Σ w)² / Σ w².
  */
 #ifndef FMTOPX_CORE_REPEATS_H
 #define FMTOPX_CORE_REPEATS_H

@@ -38,8 +38,8 @@
  * other side that it was conditioned on. The average of E[U|V] Vᵀ over draws of V converges to the
  * same posterior mean as the average of U Vᵀ, with the noise of U integrated out (Rao-Blackwell;
  * Gelfand and Smith 1990). It is the side with more entities, which have fewer ratings each and so
- * more noise: RMSE 0.7432 on P, where both in turns gave 0.7433. On MovieLens 100k (five folds, four
- * seeds) users, items, both in turns and both every time gave 0.8867, 0.8867, 0.8866 and 0.8866.
+ * more noise: RMSE 0.7432 on P, where both in turns gave 0.7433. On MovieLens 100k (five folds,
+ * four seeds) users, items, both in turns and both every time gave 0.8867, 0.8867, 0.8866, 0.8866.
  *
  * Classification (probit.c). y is latent and drawn anew in every half-step; α and τ are 1. Noise
  * shares cannot be used there: τ_i would be a scale of the score that depends on the item, so the

@@ -265,12 +265,15 @@ static void
 init_weights(FmRegression *r, double strength)
 {
 	const FmSide *ratings = &r->problem->side[r->side];
+	bool is_ranking = r->problem->task == FM_TASK_RANKING;
+	double mean = r->problem->total_weight / r->problem->num_rated[r->side];
 
 	for (int32_t e = 0; e < ratings->count; e++)
 	{
 		fm_problem_check(r->problem, e);
 		if (fm_side_is_rated(ratings, e))
-			r->weight[e] = r->draws ? 1 : (float) sqrt(fm_side_weight(ratings, e));
+			r->weight[e] =
+				(float) (r->draws ? 1 : sqrt(is_ranking ? mean : fm_side_weight(ratings, e)));
 	}
 	for (int d = 0; d < r->num_designs; d++)
 	{

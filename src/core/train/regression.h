@@ -23,9 +23,10 @@ extern double fm_regression_shared_size(const FmProblem *problem, int side, int 
  *
  * With strength 0, effects are drawn, and so are their ratios to λ (ρ, κ). With any other strength,
  * effects are set to their conditional means; the λ of an entity is multiplied by the square root
- * of the total weight of its ratings, as with FM_PRIOR_BY_ROOT in block.h; and the ρ of a level is
- * the strength times the mean of Σ x² (if above 1) times the square root of the level's weight (the
- * sum over its entities of their weight times x²).
+ * of the total weight of its ratings, as with FM_PRIOR_BY_ROOT in block.h, or of their mean in a
+ * ranking, where α₀ N is most of what λ grows with (ials.c); and the ρ of a level is the strength
+ * times the mean of Σ x² (if above 1) times the square root of the level's weight (the sum over its
+ * entities of their weight times x²).
  */
 extern FmRegression *fm_regression_create(const FmProblem *problem, int side, int rank,
 										  double strength);

@@ -1,6 +1,7 @@
 /*
  * The solvers on made-up data: they find the planted model in any unit, give the same bits for the
- * same seed, use weights and repeats, train alike with every kernel, and survive corner cases. Prints TAP.
+ * same seed, use weights and repeats, train alike with every kernel, and survive corner cases.
+ * Prints TAP.
  */
 #include <math.h>
 #include <stdint.h>
