@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import decimal
 import io
+import json
 import os
 import pathlib
 import re
@@ -130,12 +131,8 @@ class Asyncpg:
 
     async def connect(self):
         connection = await asyncpg.connect()
-        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=self.dumps, decoder=str)
+        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
         return connection
-
-    @staticmethod
-    def dumps(value):
-        return psycopg.types.json.json.dumps(value)
 
     def rows(self, sql, *params):
         numbers = iter(range(1, len(params) + 1))
