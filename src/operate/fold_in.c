@@ -101,8 +101,8 @@ read_version(FmFolding *folding)
 	set_heads(folding);
 	folding->definition = model->definition;
 	folding->definition.num_context_columns = 0; /* ratings of all contexts are solved alike */
-	if (folding->num_heads == 1)
-		folding->definition.time_column = NULL; /* only an interest head depends on the time */
+	if (folding->num_heads == 1 && !fm_is_ranking(version->task))
+		folding->definition.time_column = NULL; /* predicted ratings do not depend on the time */
 }
 
 /* Read and solve; false if there is nothing to solve. */

@@ -225,9 +225,14 @@ ratings_of_head(FmFolding *folding, const FmRatings *ratings, int head)
 	FmStrength *strength = &folding->version.strength;
 	FmTriples pairs;
 
-	if (!fm_is_ranking(folding->head[head].task) ||
-		(head == FM_FIRST_HEAD && strength->kind == FM_STRENGTH_EQUAL))
+	if (!fm_is_ranking(folding->head[head].task))
 		return *ratings;
+	if (head == FM_FIRST_HEAD && strength->kind == FM_STRENGTH_EQUAL)
+	{
+		if (folding->recency.entry != NULL)
+			fm_weigh_ratings_by_recency(&folding->recency, ratings);
+		return *ratings;
+	}
 	pairs = fm_interest_pairs(ratings, false, folding->host, strength);
 	if (folding->recency.entry != NULL)
 		fm_weigh_by_recency(&folding->recency, &pairs);
@@ -247,6 +252,8 @@ merge_and_compress(FmFolding *folding)
 	(void) fm_merge_repeats(triples, NULL, fm_is_classification(version->task),
 							version->repeat_correlation, spare, folding->side[FM_USERS].count,
 							folding->side[FM_ITEMS].count, folding->host);
+	if (folding->recency.entry != NULL && fm_is_ranking(version->task) && triples->weight == NULL)
+		triples->weight = fm_equal_weights(triples->count); /* which recency multiplies */
 	if (is_relative && triples->weight != NULL)
 		fm_relative_weights(triples->weight, triples->count, version->weight_unit,
 							fm_most_weight(version->task));

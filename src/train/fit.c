@@ -163,14 +163,29 @@ read_recency(FmRatingReading *reading, int32 num_users, const FmHost *host, Fit 
 	reading->time = NULL;
 }
 
+/* Weigh the ratings of a ranking. Equal weights were left out; their arrays are still there. */
+static void
+weigh_ranking_by_recency(Fit *fit, float *by_user, float *by_item)
+{
+	FmRatings *ratings = fit->ratings;
+
+	if (ratings->user_weight == NULL)
+		for (int64 r = 0; r < ratings->num_ratings; r++)
+			by_user[r] = by_item[r] = 1;
+	ratings->user_weight = by_user;
+	ratings->item_weight = by_item;
+	fm_weigh_ratings_by_recency(&fit->recency, ratings);
+}
+
 /*
- * Make weights relative, unless repeats alone have made them. Those of a ranking are counts, and
- * are replaced by the strengths of their pairs (core/model/strength.h).
+ * Make weights relative, unless repeats alone have made them. Those of a ranking are counts: they
+ * are replaced by the strengths of their pairs (core/model/strength.h), times their recency.
  */
 static void
 weigh(const FmDefinition *definition, const FmHost *host, Fit *fit)
 {
 	FmRatings *ratings = fit->ratings;
+	float *by_user = ratings->user_weight, *by_item = ratings->item_weight;
 
 	fit->strength = (FmStrength){.deviation = 1, .scale = 1};
 	fit->weight_unit = 1;
@@ -178,11 +193,15 @@ weigh(const FmDefinition *definition, const FmHost *host, Fit *fit)
 		return;
 	fit->weight_unit = fm_ratings_relative_weights(ratings, fm_most_weight(definition->task),
 												   &fit->held_out);
-	if (!fm_is_ranking(definition->task) || ratings->user_weight == NULL)
+	if (!fm_is_ranking(definition->task))
 		return;
-	fm_strength_learn(FM_STRENGTH_COUNTS, ratings, host, &fit->strength);
-	fm_strengths_of_ratings(&fit->strength, ratings, host, ratings->user_weight,
-							ratings->item_weight);
+	if (ratings->user_weight != NULL)
+	{
+		fm_strength_learn(FM_STRENGTH_COUNTS, ratings, host, &fit->strength);
+		fm_strengths_of_ratings(&fit->strength, ratings, host, by_user, by_item);
+	}
+	if (fit->recency.entry != NULL)
+		weigh_ranking_by_recency(fit, by_user, by_item);
 }
 
 /* Return what weights take that no column has but repeats have made necessary. */
@@ -227,6 +246,8 @@ fit_model(const FmDefinition *definition, FmTrainingData *data, const FmHost *ho
 	if (data->ratings->time != NULL)
 		read_recency(data->ratings, num_users, host, fit);
 	fit->repeats = merge_repeats(definition, data->ratings, host);
+	if (fit->recency.entry != NULL && fm_is_ranking(definition->task) && triples->weight == NULL)
+		triples->weight = fm_equal_weights(triples->count); /* which recency multiplies */
 	workers = choose_workers(definition, triples->count);
 	fm_canonical_order(triples, num_users, num_items, host, &fit->user_canonical,
 					   &fit->item_canonical);

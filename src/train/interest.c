@@ -105,3 +105,25 @@ fm_weigh_by_recency(const FmRecency *recency, const FmTriples *pairs)
 	for (int64 r = 0; r < pairs->count; r++)
 		pairs->weight[r] *= fm_recency_factor(recency, pairs->user[r], pairs->item[r]);
 }
+
+void
+fm_weigh_ratings_by_recency(const FmRecency *recency, const FmRatings *ratings)
+{
+	for (int32 user = 0; user < ratings->num_users; user++)
+		for (int64 r = ratings->user_start[user]; r < ratings->user_start[user + 1]; r++)
+			ratings->user_weight[r] *= fm_recency_factor(recency, user, ratings->user_item[r]);
+	CHECK_FOR_INTERRUPTS();
+	for (int32 item = 0; item < ratings->num_items; item++)
+		for (int64 r = ratings->item_start[item]; r < ratings->item_start[item + 1]; r++)
+			ratings->item_weight[r] *= fm_recency_factor(recency, ratings->item_user[r], item);
+}
+
+float *
+fm_equal_weights(int64_t count)
+{
+	float *weights = allocate(count, sizeof(float));
+
+	for (int64 r = 0; r < count; r++)
+		weights[r] = 1;
+	return weights;
+}

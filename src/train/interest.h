@@ -17,4 +17,10 @@ extern FmTriples fm_interest_pairs(const FmRatings *ratings, bool learn, const F
 /* Multiply the weights of pairs by their recency. */
 extern void fm_weigh_by_recency(const FmRecency *recency, const FmTriples *pairs);
 
+/* Do so for a ranking, whose pairs are its ratings and have weights, in both orders. */
+extern void fm_weigh_ratings_by_recency(const FmRecency *recency, const FmRatings *ratings);
+
+/* Return weights of 1, in the current memory context. */
+extern float *fm_equal_weights(int64_t count);
+
 #endif

@@ -37,6 +37,29 @@ SELECT results_eq(format('SELECT * FROM pg_temp.interest(%L, '', time_column => 
                   relation || ': only the order of the times matters')
 FROM unnest('{moved_seconds,moved_stamps,moved_later}'::text[]) relation;
 
+-- In a ranking, with weights and without, and for a user who is folded in. How much more the newer items score than the older:
+CREATE TABLE ranked AS SELECT user_id, item_id, day, 1 + (user_id + item_id) % 3 AS pieces FROM moved;
+CREATE FUNCTION pg_temp.gain(options text) RETURNS TABLE (trained double precision, folded double precision) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SELECT fm_train(''r'', ''ranked'', task => ''ranking'', num_factors => 2, iterations => 10 %s)', options);
+    INSERT INTO ranked SELECT 1001, item_id, date '2020-01-01' + item_id, 1 FROM generate_series(1, 20) item_id;
+    PERFORM fm_fold_in('r');
+    RETURN QUERY SELECT avg(score) FILTER (WHERE user_id < 1000 AND item_id > 10) / avg(score) FILTER (WHERE user_id < 1000 AND item_id <= 10),
+                        avg(score) FILTER (WHERE user_id > 1000 AND item_id > 10) - avg(score) FILTER (WHERE user_id > 1000 AND item_id <= 10)
+                 FROM (SELECT user_id, i.item_id, u.w + i.w + (SELECT sum(a * b) FROM unnest(u.v, i.v) AS e(a, b)) AS score
+                       FROM fm_r_user u JOIN fm_r_item i USING (version) WHERE version = (SELECT active_version FROM fm_models WHERE model = 'r')) AS s;
+    PERFORM fm_drop('r');
+    DELETE FROM ranked WHERE user_id = 1001;
+END $$;
+CREATE TEMP TABLE gains AS
+SELECT weighed, d.trained, d.folded, n.trained AS trained_without, n.folded AS folded_without
+FROM unnest('{"", ", weight_column => ''pieces''"}'::text[]) weighed,
+     pg_temp.gain(weighed || ', time_column => ''day''') d, pg_temp.gain(weighed) n;
+SELECT cmp_ok(trained, '>', 1.2 * trained_without, 'newer items gain in a ranking' || weighed) FROM gains;
+SELECT cmp_ok(folded, '>', folded_without + 0.01, '... and for a user folded in') FROM gains;
+UPDATE ranked SET day = '2020-01-01' WHERE user_id < 1000;
+SELECT is((SELECT trained FROM pg_temp.gain(', time_column => ''day''')), (SELECT trained FROM pg_temp.gain('')), 'one day for all is as good as no time');
+
 -- The definition keeps it.
 SELECT is(status, 'succeeded', 'a training with a time column') FROM fm_train('kept', 'moved', num_factors => 2, iterations => 5, rank_by => 'interest', time_column => 'day');
 SELECT is(status, 'succeeded', 'again') FROM fm_train('kept');
