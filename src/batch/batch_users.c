@@ -12,6 +12,42 @@
 #include "serve/list_score.h"
 #include "utils/memutils.h"
 
+FmBlockShape
+fm_batch_shape(const FmBatch *batch)
+{
+	return fm_block_shape(batch->serving->loaded, &batch->rules, batch->num_items,
+						  batch->choice != NULL && batch->choice->num_folded > 0);
+}
+
+const FmScanPart *
+fm_batch_part(const FmBatch *batch, void *memory)
+{
+	if (batch->part_size == 0)
+		return NULL;
+	return fm_scan_part_init(memory, batch->serving->loaded->matrix,
+							 batch->rules.filter->items->items, batch->num_items);
+}
+
+FmManyRatings *
+fm_batch_ratings(const FmBatch *batch)
+{
+	if (batch->choice == NULL)
+		return NULL;
+	return fm_many_ratings_open(batch->serving, batch->choice->ids, batch->choice->num_folded,
+								batch->rules.exclude_seen);
+}
+
+FmUserWalk *
+fm_batch_walk(const FmBatch *batch, FmManyRatings *ratings)
+{
+	bool xmins = fm_receiver_needs_xmin(batch->receiver);
+
+	if (batch->choice == NULL)
+		return fm_users_open(batch->serving, xmins);
+	return fm_users_open_chosen(batch->serving, xmins, batch->choice, &batch->rules.filter->context,
+								ratings);
+}
+
 FmBlockUsers *
 fm_block_users_create(const FmScanSource *source, const FmBlockShape *shape, MemoryContext context)
 {

@@ -1,5 +1,6 @@
 /*
- * The users of a block, as the process sees them that fills blocks and hands over their lists.
+ * What the lists of a batch are computed from, and the users of a block, as the process sees them
+ * that fills blocks and hands over their lists.
  */
 #ifndef FMTOPX_BATCH_USERS_H
 #define FMTOPX_BATCH_USERS_H
@@ -9,6 +10,30 @@
 #include "batch/batch_block.h"
 #include "batch/receiver.h"
 #include "batch/users.h"
+
+/* What all lists are computed from. */
+typedef struct FmBatch
+{
+	const FmServing *serving;
+	FmListRules rules;
+	const FmListReceiver *receiver;
+	const FmUserChoice *choice; /* with a filter, else NULL */
+	int32 num_users;
+	int32 num_items; /* that may be in lists */
+	Size part_size;	 /* of an FmScanPart of them; 0: all items of the model */
+} FmBatch;
+
+/* Return the shape of its blocks. */
+extern FmBlockShape fm_batch_shape(const FmBatch *batch);
+
+/* Copy the items that may be in lists to memory of part_size bytes; NULL if these are all. */
+extern const FmScanPart *fm_batch_part(const FmBatch *batch, void *memory);
+
+/* Read the ratings of the users who are folded in; NULL if there are none. */
+extern FmManyRatings *fm_batch_ratings(const FmBatch *batch);
+
+/* Open the walk over the users. */
+extern FmUserWalk *fm_batch_walk(const FmBatch *batch, FmManyRatings *ratings);
 
 typedef struct FmBlockUsers
 {
