@@ -134,8 +134,8 @@ JOIN planted p ON p.person_id = r.user_id
 WHERE r.user_id IN (7, 42, 200) AND r.rank <= 3
 ORDER BY r.user_id, r.rank;
 
-\echo '   The share of films of a genre that the person loves, in percent: of what was recommended, of the most'
-\echo '   popular films that the person has not seen, and of all films.'
+\echo '   The share of films of a genre that the person loves, in percent: of what was recommended, of the'
+\echo '   most popular films that the person has not seen, and of all films.'
 \echo
 
 WITH popular AS (

@@ -153,7 +153,7 @@ SELECT f.user_id AS reader, p.since AS interests, f.rank, a.headline, a.topic
 FROM front_pages f
 JOIN articles a ON a.article_id = f.item_id
 LEFT JOIN planted p ON p.reader_id = f.user_id
-WHERE f.user_id IN (7, 12, 301)
+WHERE f.user_id IN (7, 34, 301)
 ORDER BY f.user_id, f.rank;
 
 \echo '   The share of articles of topics of the reader, in percent: on front pages, and of all of today.'
