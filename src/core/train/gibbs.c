@@ -98,16 +98,15 @@
  * are mixtures of the data's dimensions and the others. So in one of AXES_EVERY iterations, during
  * the first quarter of all, the singular values of V_u V_iᵀ are computed. If one is TURN_GAP times
  * as large as the next, V is turned to these axes, which lets the others shrink. If it is IDLE_GAP
- * times as large, and the others are all alike (within NOISE_RANGE), as they are where they fit
- * noise, the others are kept next to 0 from then on. LEAST_AXES never are, because what all users
- * have in common often towers above the rest.
+ * times as large, and the others are alike (within NOISE_RANGE), as noise is, these are kept next
+ * to 0 from then on. LEAST_AXES never are: what all users have in common often towers above the
+ * rest.
  *
  * Test RMSE without and with: P 0.7437 and 0.7432 (rank 8 of 14); planted data of 200,000 ratings
  * of rank 8, 0.7424 and 0.7413, and of rank 3, 0.7448 and 0.7439. Of rank 16, with 25 ratings a
  * user, and on MovieLens 100k and three tenths of it there is no gap (at most 1.6), and nothing
- * changes. To turn V there anyway lost 0.0001 to 0.001. Small made-up data with two strong
- * dimensions and many weak ones, 9,000 ratings without noise, have a gap of 3.8, but their values
- * behind it range from 24 to 6: to keep those idle would cost a tenth of the RMSE.
+ * changes. To turn V there anyway lost 0.0001 to 0.001. Of 9,000 ratings of two strong and many
+ * weak dimensions, values behind a gap of 3.8 range from 24 to 6; idle, they cost 10 % in RMSE.
  */
 #define AXES_EVERY 8
 #define FIRST_AXES 16
