@@ -13,12 +13,28 @@
  * With features or history (regression.c), the terms drawn towards 0 are θ_e - Σ_j x_ej B_j and
  * every B_j.
  *
- * Memory: one table of rows for each side; block memory for each member.
+ * The search. What l2_reg_v and how many factors are best depends on how many ratings an entity has
+ * and how much of them is noise. So with a tenth of the ratings held out, a ladder of l2_reg_v is
+ * climbed for each number of factors, each rung from the rows of the one before; upwards, because
+ * factors that a large one has killed do not grow again. More factors are tried as long as they
+ * help. The ratings held out stay where they are and weigh next to nothing. The search takes a
+ * tenth to all of the time of a training. With features, history or contexts there is none: with
+ * history, the 8 factors that it finds without cost 0.005 on MovieLens 100k.
+ *
+ * Test RMSE with 32 factors and 1.2, and by the search: MovieLens 100k (five folds) 0.9079 and
+ * 0.9085, ua.test 0.9273 and 0.9271, three tenths of it 0.9526 and 0.9531; planted data of rank 8
+ * with a million ratings 0.7758 and 0.7483 (8 factors, 0.5), with 200,000 0.7730 and 0.7490, with
+ * 25 a user 0.9122 and 0.8799 (8, 0.8); of rank 3 0.7828 and 0.7728 (8, 0.8), of rank 16 0.8411 and
+ * 0.8042 (16, 0.5), of rank 6 with much noise 1.1213 and 1.1005 (8, 0.8).
+ *
+ * Memory: one table of rows for each side; block memory for each member; in a search, weights of
+ * all ratings, and rows for each number of factors.
  */
 #include "core/train/als.h"
 
 #include <math.h>
 
+#include "core/layout.h"
 #include "core/team.h"
 #include "core/train/context.h"
 #include "core/train/regression.h"
@@ -30,6 +46,21 @@
  * genres; without either it is 0.9073.
  */
 #define STRENGTH 5
+
+/* The search: see the top of the file. */
+static const int ranks[] = {8, 16, FM_DEFAULT_FACTORS};
+static const float ladder[] = {0.5f, 0.8f, 1.2f, 1.6f};
+
+#define NUM_RANKS ((int) (sizeof ranks / sizeof *ranks))
+#define NUM_RUNGS ((int) (sizeof ladder / sizeof *ladder))
+#define FIRST_ITERATIONS 10
+#define RUNG_ITERATIONS 5
+
+#define HELD_OUT_SHARE 0.1
+#define HELD_OUT_WEIGHT 1e-6f
+
+/* With fewer ratings held out, chance would decide. */
+#define MIN_HELD_OUT 1000
 
 typedef struct Als
 {
@@ -123,9 +154,14 @@ als_init(Als *als, const FmProblem *problem, int rank)
 			als->regression[side] = fm_regression_create(problem, side, rank, STRENGTH);
 	}
 	fm_team_barrier(host);
-	for (int f = 0; f < rank; f++)
-		als->prior_precision[f] = problem->l2_reg_v;
 	als->prior_precision[rank] = problem->l2_reg_w;
+}
+
+static void
+set_l2_reg_v(Als *als, float l2_reg_v)
+{
+	for (int f = 0; f < als->rank; f++)
+		als->prior_precision[f] = l2_reg_v;
 }
 
 /* Give the sink the result as one sample. */
@@ -187,6 +223,7 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 	Als als = {0};
 
 	als_init(&als, problem, rank);
+	set_l2_reg_v(&als, problem->l2_reg_v);
 	for (int iteration = 0; iteration < problem->iterations; iteration++)
 	{
 		for (int side = 0; side < 2; side++)
@@ -198,4 +235,214 @@ fm_als(const FmProblem *problem, int rank, FmSampleSink sink, void *sink_ctx)
 	if (sink != NULL)
 		hand_on(&als, sink, sink_ctx);
 	als_release(&als);
+}
+
+/* The problem of a search, in which some ratings weigh next to nothing, and its best so far. */
+typedef struct Search
+{
+	FmProblem rest;
+	const FmProblem *problem;
+	float *weight[2]; /* shared */
+	double *error;	  /* by user, of what is held out; shared */
+	const Als *als;	  /* that is scored */
+	FmAlsChoice best;
+	double best_error;
+} Search;
+
+/* Return whether a rating is held out: uniform in (seed, user, item). */
+static bool
+is_held_out(const FmProblem *problem, int32_t user, int32_t item)
+{
+	const FmRandomKey key = {problem->seed, FM_STREAM_HOLD_OUT, (uint32_t) item};
+	uint32_t word[4];
+
+	fm_random_block(&key, (uint32_t) user, 0, word);
+	return word[0] < HELD_OUT_SHARE * 0x1p32;
+}
+
+/* Return whether ratings have nothing but a user and an item. */
+static bool
+is_plain(const FmProblem *problem)
+{
+	return problem->contexts.num_columns == 0 && !fm_regression_is_needed(problem, FM_USERS) &&
+		   !fm_regression_is_needed(problem, FM_ITEMS);
+}
+
+static int64_t
+count_held_out(const FmProblem *problem)
+{
+	const FmSide *ratings = &problem->side[FM_USERS];
+	int64_t count = 0;
+
+	for (int32_t user = 0; user < ratings->count; user++)
+		for (int64_t r = ratings->start[user]; r < ratings->start[user + 1]; r++)
+		{
+			fm_problem_check(problem, r);
+			count += is_held_out(problem, user, ratings->other[r]);
+		}
+	return count;
+}
+
+static float
+weight_of(const FmSide *ratings, int64_t r)
+{
+	return ratings->weight == NULL ? 1 : ratings->weight[r];
+}
+
+/* Write the weights of one side's ratings. */
+static void
+write_weights(const FmProblem *problem, int side, float *weight)
+{
+	const FmSide *ratings = &problem->side[side];
+
+	for (int32_t e = 0; e < ratings->count; e++)
+		for (int64_t r = ratings->start[e]; r < ratings->start[e + 1]; r++)
+		{
+			int32_t other = ratings->other[r];
+			bool held_out = side == FM_USERS ? is_held_out(problem, e, other)
+											 : is_held_out(problem, other, e);
+
+			fm_problem_check(problem, r);
+			weight[r] = weight_of(ratings, r) * (held_out ? HELD_OUT_WEIGHT : 1);
+		}
+}
+
+static void
+search_begin(Search *search, const FmProblem *problem)
+{
+	const FmHost *host = problem->host;
+	FmProblem *rest = &search->rest;
+
+	*rest = *problem;
+	search->problem = problem;
+	search->best_error = INFINITY;
+	search->error = fm_team_alloc(host, problem->side[FM_USERS].count, sizeof(double));
+	for (int side = 0; side < 2; side++)
+	{
+		search->weight[side] = fm_team_alloc(host, problem->num_ratings, sizeof(float));
+		if (fm_team_leads(host))
+			write_weights(problem, side, search->weight[side]);
+		rest->side[side].weight = search->weight[side];
+	}
+	fm_team_barrier(host);
+}
+
+static void
+search_end(Search *search)
+{
+	const FmHost *host = search->problem->host;
+
+	for (int side = 0; side < 2; side++)
+		fm_team_release(host, search->weight[side]);
+	fm_team_release(host, search->error);
+}
+
+/* FmTeamBody: sum the squared errors of each user's ratings that are held out. */
+static void
+score_range(void *state, int32_t begin, int32_t end)
+{
+	const Search *search = state;
+	const FmProblem *problem = search->problem;
+	const FmSide *ratings = &problem->side[FM_USERS];
+	const Als *als = search->als;
+	size_t stride = fm_block_stride(problem->kernel, als->rank);
+
+	for (int32_t user = begin; user < end; user++)
+	{
+		const float *row = als->rows[FM_USERS] + user * stride;
+
+		search->error[user] = 0;
+		for (int64_t r = ratings->start[user]; r < ratings->start[user + 1]; r++)
+		{
+			const float *other = als->rows[FM_ITEMS] + ratings->other[r] * stride;
+			double error = (ratings->value[r] - problem->mean) / problem->deviation +
+						   row[als->rank + 1] + other[als->rank + 1];
+
+			fm_problem_check(problem, r);
+			if (!is_held_out(problem, user, ratings->other[r]))
+				continue;
+			for (int f = 0; f < als->rank; f++)
+				error -= (double) row[f] * other[f];
+			search->error[user] += weight_of(ratings, r) * error * error;
+		}
+	}
+}
+
+/* Return the sum of squared errors of what is held out; the same in every member. */
+static double
+score(Search *search, const Als *als)
+{
+	const FmProblem *problem = search->problem;
+
+	search->als = als;
+	fm_team_for(problem->host, problem->side[FM_USERS].count, FM_BLOCK_CHUNK, score_range, search);
+	return fm_problem_sum_error(problem, FM_USERS, search->error);
+}
+
+/* Climb the ladder, or take the one step given, with some factors. Return whether that was best. */
+static bool
+climb(Search *search, int rank, float l2_reg_v)
+{
+	const FmHost *host = search->problem->host;
+	bool better = false;
+	Als als = {0};
+
+	als_init(&als, &search->rest, rank);
+	for (int rung = 0; rung < (l2_reg_v < 0 ? NUM_RUNGS : 1); rung++)
+	{
+		float tried = l2_reg_v < 0 ? ladder[rung] : l2_reg_v;
+		double error;
+
+		set_l2_reg_v(&als, tried);
+		for (int i = 0; i < (rung == 0 ? FIRST_ITERATIONS : RUNG_ITERATIONS); i++)
+		{
+			for (int side = 0; side < 2; side++)
+				update_side(&als, side, i);
+			fm_team_barrier(host);
+		}
+		error = score(search, &als);
+		fm_team_barrier(host); /* before rows are written */
+		if (rung > 0 && error > search->best_error)
+			break;
+		if (error >= search->best_error)
+			continue;
+		search->best = (FmAlsChoice){rank, tried};
+		search->best_error = error;
+		better = true;
+	}
+	als_release(&als);
+	return better;
+}
+
+FmAlsChoice
+fm_als_choose(const FmProblem *problem, int num_factors, float l2_reg_v)
+{
+	Search search = {.best = {num_factors > 0 ? num_factors : FM_DEFAULT_FACTORS,
+							  l2_reg_v < 0 ? FM_ALS_L2_REG_V : l2_reg_v}};
+
+	if ((num_factors > 0 && l2_reg_v >= 0) || !is_plain(problem) ||
+		count_held_out(problem) < MIN_HELD_OUT)
+		return search.best;
+	search_begin(&search, problem);
+	if (num_factors > 0)
+		(void) climb(&search, num_factors, l2_reg_v);
+	else
+		for (int i = 0; i < NUM_RANKS && climb(&search, ranks[i], l2_reg_v); i++)
+			;
+	search_end(&search);
+	return search.best;
+}
+
+double
+fm_als_search_shared_size(const FmProblem *problem, int num_factors)
+{
+	double entities = (double) problem->side[FM_USERS].count + problem->side[FM_ITEMS].count;
+	double numbers = 0;
+	const int arrays = 3 + 4 * NUM_RANKS;
+
+	for (int i = 0; i < NUM_RANKS; i++)
+		numbers += fm_block_stride(problem->kernel, num_factors > 0 ? num_factors : ranks[i]);
+	return 2.0 * problem->num_ratings * sizeof(float) +
+		   entities * (numbers * sizeof(float) + (NUM_RANKS + 1) * sizeof(double)) +
+		   arrays * FM_ALIGNMENT;
 }

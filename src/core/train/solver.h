@@ -42,7 +42,10 @@ extern int fm_default_factors(FmTask task, int32_t num_users, int32_t num_items)
  */
 extern int fm_default_iterations(FmTask task, FmSolverKind solver);
 
-/* Return the default l2_reg_w and l2_reg_v of a solver that uses them; negative: by a search. */
+/*
+ * Return the default l2_reg_w and l2_reg_v of a solver that uses them; negative: by a search. als
+ * searches, too, where it can (als.h).
+ */
 extern void fm_default_regularisation(FmSolverKind solver, float *l2_reg_w, float *l2_reg_v);
 
 /*

@@ -362,6 +362,29 @@ test_rank(void)
 	free_ratings(&ratings);
 }
 
+/* Few dimensions and many ratings: als finds that it needs fewer factors than the default. */
+static void
+test_search(void)
+{
+	FmRatings ratings = repeated_ratings(false);
+	FmSolverOptions options = planted_options(FM_SOLVER_ALS, 0, 0, 1);
+	FmParameters found, given;
+	double ratio;
+
+	options.l2_reg_v = -1;
+	fm_solve(&ratings, &options, &host, &found);
+	options.l2_reg_v = 1.2f;
+	options.num_factors = 32;
+	fm_solve(&ratings, &options, &host, &given);
+	ratio = from_truth(&found) / from_truth(&given);
+	ok(found.num_factors < 32 && found.l2_reg_v < 1.2f, "als: %d factors and %g are found",
+	   found.num_factors, found.l2_reg_v);
+	ok(ratio < 0.95, "which is better than 32 and 1.2 (error %.3f of it)", ratio);
+	free_parameters(&found);
+	free_parameters(&given);
+	free_ratings(&ratings);
+}
+
 int
 main(void)
 {
@@ -371,6 +394,7 @@ main(void)
 	test_weights();
 	test_repeats();
 	test_rank();
+	test_search();
 	test_kernels_train_alike();
 	test_corners();
 	ok(interrupt_checks > 100, "interrupts are checked for");
