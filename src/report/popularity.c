@@ -83,7 +83,7 @@ fm_item_ratings(const FmLoaded *loaded, int32 item)
 	double popularity = fm_list_item_popularity(&loaded->shape, vector);
 	double count = round(loaded->version.mean_item_count * (2 * exp(popularity) - 1));
 
-	return count > 0 && count < PG_INT64_MAX ? (int64) count : 0;
+	return count > 0 && count < 0x1p63 ? (int64) count : 0;
 }
 
 static int
