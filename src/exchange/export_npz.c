@@ -307,8 +307,8 @@ fm_export_npz(PG_FUNCTION_ARGS)
 	memcpy(&bits, &serving.loaded->version.b, sizeof(bits));
 	put_number(&npz->file, bits, sizeof(bits));
 	end_array(npz, 0);
+	put_directory(npz); /* before the memory of names ends with the serving */
 	fm_serve_end(&serving);
-	put_directory(npz);
 	SET_VARSIZE(npz->file.data, npz->file.len);
 	PG_RETURN_BYTEA_P(npz->file.data);
 }

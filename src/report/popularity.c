@@ -101,13 +101,14 @@ put_bin(ReturnSetInfo *result, int number, const Bin *bin, const Bin *all, bool 
 {
 	int64 least = number == 0 ? 0 : INT64CONST(1) << (number - 1);
 	int64 most = number == 0 ? 0 : least - 1 + least;
+	double entries = all->entries == 0 ? 1 : (double) all->entries;
 	Datum values[] = {Int64GetDatum(least),
 					  Int64GetDatum(most),
 					  Int64GetDatum(bin->items),
 					  Int64GetDatum(bin->listed),
 					  Int64GetDatum(bin->entries),
 					  Float8GetDatum((double) bin->items / all->items),
-					  Float8GetDatum((double) bin->entries / all->entries)};
+					  Float8GetDatum((double) bin->entries / entries)};
 	bool nulls[] = {!knows_ratings, !knows_ratings, false, false, false, false, all->entries == 0};
 
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
