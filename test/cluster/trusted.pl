@@ -89,13 +89,13 @@ like(as('keeper', 'ALTER EXTENSION fmtopx SET SCHEMA public'), qr/ERROR/, 'nor m
 is(as('', q{DROP TABLE models.lists_own; SELECT ext.fm_drop('own')}), '', 'the superuser drops their model');
 
 # A dump, by them and by a superuser. What they cannot restore are the rows about models: attached, the models serve.
-my $dump = $node->basedir . '/shop.sql';
+my $dump = $node->basedir . '/shop.dump';
 my $restored = sub {
 	my ($role, $name, @options) = @_;
 	my $user = $role || $node->safe_psql('postgres', 'SELECT current_user');
-	$node->run_log([ 'pg_dump', '-d', $node->connstr('shop'), '-U', $user, '-f', $dump, @options ]) or return 'no dump';
+	$node->run_log([ 'pg_dump', '-Fc', '-d', $node->connstr('shop'), '-U', $user, '-f', $dump, @options ]) or return 'no dump';
 	$node->safe_psql('postgres', "CREATE DATABASE $name OWNER keeper");
-	$node->run_log([ 'psql', '-Xq', '-d', $node->connstr($name), '-U', $user, '-f', $dump ]);
+	$node->run_log([ 'pg_restore', '-d', $node->connstr($name), '-U', $user, $dump ]);
 	return 'restored';
 };
 my $functions = q{SELECT count(*) FILTER (WHERE deptype = 'a') || ' ' || count(*) FILTER (WHERE deptype = 'x') FROM pg_depend
