@@ -56,7 +56,6 @@ static const float ladder[] = {0.5f, 0.8f, 1.2f, 1.6f};
 #define FIRST_ITERATIONS 10
 #define RUNG_ITERATIONS 5
 
-#define HELD_OUT_SHARE 0.1
 #define HELD_OUT_WEIGHT 1e-6f
 
 /* With fewer ratings held out, chance would decide. */
@@ -249,17 +248,6 @@ typedef struct Search
 	double best_error;
 } Search;
 
-/* Return whether a rating is held out: uniform in (seed, user, item). */
-static bool
-is_held_out(const FmProblem *problem, int32_t user, int32_t item)
-{
-	const FmRandomKey key = {problem->seed, FM_STREAM_HOLD_OUT, (uint32_t) item};
-	uint32_t word[4];
-
-	fm_random_block(&key, (uint32_t) user, 0, word);
-	return word[0] < HELD_OUT_SHARE * 0x1p32;
-}
-
 /* Return whether ratings have nothing but a user and an item. */
 static bool
 is_plain(const FmProblem *problem)
@@ -278,7 +266,7 @@ count_held_out(const FmProblem *problem)
 		for (int64_t r = ratings->start[user]; r < ratings->start[user + 1]; r++)
 		{
 			fm_problem_check(problem, r);
-			count += is_held_out(problem, user, ratings->other[r]);
+			count += fm_problem_holds_out(problem, user, ratings->other[r]);
 		}
 	return count;
 }
@@ -299,8 +287,8 @@ write_weights(const FmProblem *problem, int side, float *weight)
 		for (int64_t r = ratings->start[e]; r < ratings->start[e + 1]; r++)
 		{
 			int32_t other = ratings->other[r];
-			bool held_out = side == FM_USERS ? is_held_out(problem, e, other)
-											 : is_held_out(problem, other, e);
+			bool held_out = side == FM_USERS ? fm_problem_holds_out(problem, e, other)
+											 : fm_problem_holds_out(problem, other, e);
 
 			fm_problem_check(problem, r);
 			weight[r] = weight_of(ratings, r) * (held_out ? HELD_OUT_WEIGHT : 1);
@@ -359,7 +347,7 @@ score_range(void *state, int32_t begin, int32_t end)
 						   row[als->rank + 1] + other[als->rank + 1];
 
 			fm_problem_check(problem, r);
-			if (!is_held_out(problem, user, ratings->other[r]))
+			if (!fm_problem_holds_out(problem, user, ratings->other[r]))
 				continue;
 			for (int f = 0; f < als->rank; f++)
 				error -= (double) row[f] * other[f];

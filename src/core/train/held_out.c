@@ -23,7 +23,6 @@
 #include "core/model/ranking.h"
 #include "core/team.h"
 
-#define SHARE 0.1
 #define LIST_LENGTH 20
 #define MAX_USERS 3000
 #define BLOCK_USERS 16
@@ -59,17 +58,6 @@ struct FmHeldOut
 	int64_t *above;
 };
 
-/* Return whether a pair is held out: uniform in (seed, user, item). */
-static bool
-falls_out(const FmProblem *problem, int32_t user, int32_t item)
-{
-	const FmRandomKey key = {problem->seed, FM_STREAM_HOLD_OUT, (uint32_t) item};
-	uint32_t word[4];
-
-	fm_random_block(&key, (uint32_t) user, 0, word);
-	return word[0] < SHARE * 0x1p32;
-}
-
 /* Write the users' order of the rest, with what is held out behind it. */
 static void
 split_users(FmHeldOut *held, const FmProblem *problem)
@@ -83,7 +71,7 @@ split_users(FmHeldOut *held, const FmProblem *problem)
 		for (int64_t r = side->start[user + 1] - 1; r >= side->start[user]; r--)
 		{
 			fm_problem_check(problem, r);
-			if (falls_out(problem, user, side->other[r]))
+			if (fm_problem_holds_out(problem, user, side->other[r]))
 				held->other[FM_USERS][--out] = side->other[r];
 		}
 	}
@@ -94,7 +82,7 @@ split_users(FmHeldOut *held, const FmProblem *problem)
 		for (int64_t r = side->start[user]; r < side->start[user + 1]; r++)
 		{
 			fm_problem_check(problem, r);
-			if (falls_out(problem, user, side->other[r]))
+			if (fm_problem_holds_out(problem, user, side->other[r]))
 				continue;
 			if (side->weight != NULL)
 				held->weight[FM_USERS][kept] = side->weight[r];
@@ -116,7 +104,7 @@ split_items(FmHeldOut *held, const FmProblem *problem)
 		for (int64_t r = side->start[item]; r < side->start[item + 1]; r++)
 		{
 			fm_problem_check(problem, r);
-			if (falls_out(problem, side->other[r], item))
+			if (fm_problem_holds_out(problem, side->other[r], item))
 				continue;
 			if (side->weight != NULL)
 				held->weight[FM_ITEMS][kept] = side->weight[r];

@@ -10,6 +10,18 @@
 #include "core/data/repeats.h"
 #include "core/team.h"
 
+#define HELD_OUT_SHARE 0.1
+
+bool
+fm_problem_holds_out(const FmProblem *problem, int32_t user, int32_t item)
+{
+	const FmRandomKey key = {problem->seed, FM_STREAM_HOLD_OUT, (uint32_t) item};
+	uint32_t word[4];
+
+	fm_random_block(&key, (uint32_t) user, 0, word);
+	return word[0] < HELD_OUT_SHARE * 0x1p32;
+}
+
 float *
 fm_problem_rows(const FmProblem *problem, int side, int rank)
 {

@@ -65,6 +65,12 @@ fm_problem_check(const FmProblem *problem, int64_t at)
 		problem->host->check_interrupts(problem->host->ctx);
 }
 
+/*
+ * Return whether a search inside the training holds out a pair, as it does a tenth of all: uniform
+ * in (seed, user, item).
+ */
+extern bool fm_problem_holds_out(const FmProblem *problem, int32_t user, int32_t item);
+
 /* Return whether repeats alone have made weights, so that each rating is one observation. */
 static inline bool
 fm_problem_weighs_repeats(const FmProblem *problem)
