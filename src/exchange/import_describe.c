@@ -146,17 +146,6 @@ merge_repeats(FmImport *import, FmTriples *known)
 	import->result.version.repeat_correlation = repeats.correlation;
 }
 
-/* Return how many entities have ratings. */
-static int32
-count_rated(const int64_t *start, int32 count)
-{
-	int32 rated = 0;
-
-	for (int32 e = 0; e < count; e++)
-		rated += start[e] < start[e + 1];
-	return rated;
-}
-
 /* Set the weight of pairs without ratings: that which the call gives, or the default of ials. */
 static void
 set_unobserved_weight(FmImport *import, const FmRatings *ratings)
@@ -165,8 +154,8 @@ set_unobserved_weight(FmImport *import, const FmRatings *ratings)
 	const FmHost *host = import->host;
 	float *shares = host->alloc(host->ctx, ratings->num_items, sizeof(float));
 	double sum = fm_all_pairs_shares(ratings->item_start, ratings->num_items, shares);
-	double items = count_rated(ratings->item_start, ratings->num_items);
-	double users = count_rated(ratings->user_start, ratings->num_users);
+	double items = fm_count_rated(ratings->item_start, ratings->num_items);
+	double users = fm_count_rated(ratings->user_start, ratings->num_users);
 	double mean = fm_ials_unobserved_weight(isnan(given) ? -1 : given,
 											(double) ratings->num_ratings, users * items);
 

@@ -37,16 +37,6 @@
  */
 #define DEFAULT_NOVELTY 0.015
 
-static int32
-count_rated(const int64 *start, int32 count)
-{
-	int32 rated = 0;
-
-	for (int32 e = 0; e < count; e++)
-		rated += start[e] < start[e + 1];
-	return rated;
-}
-
 /* Return the weighted sum of (1 - score)² over the ratings trained on, and their total weight. */
 static double
 squared_distance(const FmRatings *ratings, const FmParameters *parameters, double *total)
@@ -79,7 +69,7 @@ describe_all_pairs(const FmRatings *ratings, const FmParameters *parameters, con
 	size_t length = fm_all_pairs_length(k);
 	float *shares = host->alloc(host->ctx, ratings->num_items, sizeof(float));
 	double pair_shares = fm_all_pairs_shares(ratings->item_start, ratings->num_items, shares) *
-						 count_rated(ratings->user_start, ratings->num_users);
+						 fm_count_rated(ratings->user_start, ratings->num_users);
 	double total;
 	double squared = squared_distance(ratings, parameters, &total);
 	float *users = host->alloc(host->ctx, length, sizeof(float));
@@ -184,7 +174,7 @@ void
 fm_describe_popularity(const FmRatings *ratings, const FmHost *host, FmResult *result)
 {
 	int32 num_items = ratings->num_items;
-	double mean = (double) ratings->num_ratings / count_rated(ratings->item_start, num_items);
+	double mean = (double) ratings->num_ratings / fm_count_rated(ratings->item_start, num_items);
 	float *popularity = host->alloc(host->ctx, num_items, sizeof(float));
 
 	for (int32 item = 0; item < num_items; item++)

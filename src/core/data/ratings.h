@@ -147,4 +147,15 @@ extern void fm_relative_weights(float *weight, int64_t count, double unit, doubl
  */
 extern double fm_ratings_relative_weights(FmRatings *ratings, double most, FmTriples *held_out);
 
+/* Return how many entities of a side have ratings, from where those of each start. */
+static inline int32_t
+fm_count_rated(const int64_t *start, int32_t count)
+{
+	int32_t rated = 0;
+
+	for (int32_t e = 0; e < count; e++)
+		rated += start[e] < start[e + 1];
+	return rated;
+}
+
 #endif

@@ -128,16 +128,6 @@ standardise(const FmRatings *ratings, FmProblem *problem)
 	problem->deviation = least < most ? sqrt(sum2 / n) : 1;
 }
 
-static int32_t
-count_rated(const FmSide *side)
-{
-	int32_t count = 0;
-
-	for (int32_t e = 0; e < side->count; e++)
-		count += fm_side_is_rated(side, e);
-	return count;
-}
-
 int
 fm_default_factors(FmTask task, int32_t num_users, int32_t num_items)
 {
@@ -192,7 +182,8 @@ make_problem(const FmRatings *ratings, const FmSolverOptions *options, const FmH
 	problem.l2_reg_w = or_default(options->l2_reg_w, l2_reg_w);
 	problem.l2_reg_v = or_default(options->l2_reg_v, l2_reg_v);
 	for (int side = 0; side < 2; side++)
-		problem.num_rated[side] = count_rated(&problem.side[side]);
+		problem.num_rated[side] = fm_count_rated(problem.side[side].start,
+												 problem.side[side].count);
 	standardise(ratings, &problem);
 	return problem;
 }
